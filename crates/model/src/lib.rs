@@ -1,0 +1,17 @@
+//! The vocabulary of Instant Audience: ids, user keys, membership operations, the log record and time.
+//!
+//! No IO, no async, no HTTP. Everything here is plain data with its encoding.
+
+pub mod operation;
+pub mod record;
+pub mod time;
+pub mod user;
+pub mod varint;
+
+mod ids;
+
+pub use ids::{MemberId, SegmentId};
+pub use operation::{Batch, Change, Expiry, Operation};
+pub use record::{Erase, ErasedSegments, Ingest, Record, RecordError};
+pub use time::{Clock, ManualClock, Minute, SystemClock};
+pub use user::{Domain, InvalidUserId, UserKey};

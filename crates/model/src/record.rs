@@ -1,0 +1,482 @@
+//! The record: what one log entry says. Its bytes are described in `docs/FORMAT.md`.
+//!
+//! All facts are resolved before they are logged (segment ids, absolute expiry), so a replay needs
+//! no catalog and gives the same result for ever.
+
+use crate::{Batch, Change, Expiry, MemberId, Minute, Operation, SegmentId, UserKey, varint};
+
+/// The version that this code writes. A reader refuses versions that it does not know.
+pub const FORMAT_VERSION: u8 = 1;
+
+/// How many examples of each kind a record carries for the usage report.
+pub const SAMPLES_PER_RECORD: usize = 20;
+
+const KIND_INGEST: u8 = 1;
+const KIND_ERASE: u8 = 2;
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A `POST /rt-segment` that left something to count or to apply.
+    Ingest(Box<Ingest>),
+    /// The removal of a user's data.
+    Erase(Erase),
+}
+
+/// An accepted request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingest {
+    /// When the request was accepted, milliseconds since 1970. Never falls from one record to the next
+    /// while a process runs.
+    pub accepted_at_ms: u64,
+    /// Whose token it came with.
+    pub member: MemberId,
+    /// The `X-Request-Id` of the request.
+    pub request_id: String,
+    /// Every valid user with what happens to it.
+    pub batch: Batch,
+    /// What was refused, and examples for the usage report.
+    pub usage: Usage,
+}
+
+/// What the usage report says beyond the batch itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Examples of the segments that were written to.
+    pub valid_segments: Vec<SegmentRef>,
+    /// Users whose id is not acceptable, each as it was sent.
+    pub invalid_users: Tally<String>,
+    /// User-segment pairs whose segment the member may not write.
+    pub unauthorized: Tally<SegmentRef>,
+    /// Pairs whose segment is switched off.
+    pub inactive: Tally<SegmentRef>,
+    /// Pairs whose segment does not exist.
+    pub invalid: Tally<SegmentRef>,
+    /// Pairs that failed for another reason.
+    pub other: Tally<SegmentRef>,
+}
+
+/// A count with up to [`SAMPLES_PER_RECORD`] examples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally<T> {
+    /// How many there were.
+    pub count: u32,
+    /// The first of them, without repeats.
+    pub samples: Vec<T>,
+}
+
+impl<T> Default for Tally<T> {
+    fn default() -> Self {
+        Tally { count: 0, samples: Vec::new() }
+    }
+}
+
+impl<T: PartialEq> Tally<T> {
+    /// Counts one more; keeps it as an example while there is room and it is a new one.
+    pub fn add(&mut self, sample: impl FnOnce() -> T) {
+        self.count += 1;
+        if self.samples.len() < SAMPLES_PER_RECORD {
+            let sample = sample();
+            if !self.samples.contains(&sample) {
+                self.samples.push(sample);
+            }
+        }
+    }
+}
+
+/// A segment as a report shows it: `(321456, 'segment_321456', 123)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentRef {
+    /// The id; 0 where only a code was given and it is unknown.
+    pub id: u32,
+    /// The code; empty where it has none or is unknown.
+    pub code: String,
+    /// The owner; 0 where it is unknown.
+    pub owner: u32,
+}
+
+/// Which memberships of a user are erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErasedSegments {
+    /// All, with the profile itself.
+    All,
+    /// Those of these segments.
+    Only(Vec<SegmentId>),
+}
+
+/// The removal of a user's data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erase {
+    /// When it was asked for, milliseconds since 1970.
+    pub accepted_at_ms: u64,
+    /// Whose data goes.
+    pub user: UserKey,
+    /// What of it.
+    pub segments: ErasedSegments,
+}
+
+/// A payload that is no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Written by a newer version of this program.
+    #[error("record format version {0} is not known to this program")]
+    UnknownVersion(u8),
+    /// Of a kind that this version does not know.
+    #[error("record kind {0} is not known to this program")]
+    UnknownKind(u8),
+    /// The bytes do not hold together.
+    #[error("the record is malformed in its {0}")]
+    Malformed(&'static str),
+}
+
+impl Record {
+    /// The payload for the log.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Record::Ingest(ingest) => ingest.encode(),
+            Record::Erase(erase) => erase.encode(),
+        }
+    }
+
+    /// Reads a payload; every byte of it must be accounted for.
+    pub fn decode(payload: &[u8]) -> Result<Record, RecordError> {
+        let mut input = payload;
+        match take(&mut input, 1, "version")?[0] {
+            FORMAT_VERSION => {}
+            version => return Err(RecordError::UnknownVersion(version)),
+        }
+        let record = match take(&mut input, 1, "kind")?[0] {
+            KIND_INGEST => Record::Ingest(Box::new(Ingest::decode(&mut input)?)),
+            KIND_ERASE => Record::Erase(Erase::decode(&mut input)?),
+            kind => return Err(RecordError::UnknownKind(kind)),
+        };
+        if input.is_empty() { Ok(record) } else { Err(RecordError::Malformed("end")) }
+    }
+}
+
+impl Ingest {
+    /// The payload of a [`Record::Ingest`] that holds this.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128 + 16 * self.batch.users() + 8 * self.batch.operations().len());
+        out.extend([FORMAT_VERSION, KIND_INGEST]);
+        varint::write(&mut out, self.accepted_at_ms);
+        varint::write(&mut out, u64::from(self.member.0));
+        write_bytes(&mut out, self.request_id.as_bytes());
+        let base = Minute::containing(self.accepted_at_ms);
+        varint::write(&mut out, self.batch.users() as u64);
+        for (user, operations) in self.batch.iter() {
+            write_bytes(&mut out, user.as_bytes());
+            varint::write(&mut out, operations.len() as u64);
+            for operation in operations {
+                write_operation(&mut out, operation, base);
+            }
+        }
+        self.usage.encode(&mut out);
+        out
+    }
+
+    fn decode(input: &mut &[u8]) -> Result<Ingest, RecordError> {
+        let accepted_at_ms = number(input, "time")?;
+        let member = MemberId(number_u32(input, "member")?);
+        let request_id = text(input, "request id")?;
+        let base = Minute::containing(accepted_at_ms);
+        let users = count(input, "users")?;
+        let mut batch = Batch::with_capacity(users, users);
+        let mut operations = Vec::new();
+        for _ in 0..users {
+            let user = user(input)?;
+            for _ in 0..count(input, "operations")? {
+                operations.push(read_operation(input, base)?);
+            }
+            batch.push(user, operations.drain(..));
+        }
+        let usage = Usage::decode(input)?;
+        Ok(Ingest { accepted_at_ms, member, request_id, batch, usage })
+    }
+}
+
+impl Erase {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![FORMAT_VERSION, KIND_ERASE];
+        varint::write(&mut out, self.accepted_at_ms);
+        write_bytes(&mut out, self.user.as_bytes());
+        match &self.segments {
+            ErasedSegments::All => out.push(0),
+            ErasedSegments::Only(segments) => {
+                out.push(1);
+                varint::write(&mut out, segments.len() as u64);
+                for segment in segments {
+                    varint::write(&mut out, u64::from(segment.0));
+                }
+            }
+        }
+        out
+    }
+
+    fn decode(input: &mut &[u8]) -> Result<Erase, RecordError> {
+        let accepted_at_ms = number(input, "time")?;
+        let user = user(input)?;
+        let segments = match take(input, 1, "scope")?[0] {
+            0 => ErasedSegments::All,
+            1 => {
+                let segments = count(input, "segments")?;
+                let ids = (0..segments).map(|_| number_u32(input, "segment").map(SegmentId));
+                ErasedSegments::Only(ids.collect::<Result<_, _>>()?)
+            }
+            _ => return Err(RecordError::Malformed("scope")),
+        };
+        Ok(Erase { accepted_at_ms, user, segments })
+    }
+}
+
+impl Usage {
+    fn encode(&self, out: &mut Vec<u8>) {
+        write_segments(out, &self.valid_segments);
+        varint::write(out, u64::from(self.invalid_users.count));
+        varint::write(out, self.invalid_users.samples.len() as u64);
+        for id in &self.invalid_users.samples {
+            write_bytes(out, id.as_bytes());
+        }
+        for tally in [&self.unauthorized, &self.inactive, &self.invalid, &self.other] {
+            varint::write(out, u64::from(tally.count));
+            write_segments(out, &tally.samples);
+        }
+    }
+
+    fn decode(input: &mut &[u8]) -> Result<Usage, RecordError> {
+        let valid_segments = read_segments(input)?;
+        let invalid_count = number_u32(input, "invalid users")?;
+        let samples = (0..count(input, "invalid users")?).map(|_| text(input, "invalid users"));
+        let invalid_users = Tally { count: invalid_count, samples: samples.collect::<Result<_, _>>()? };
+        let mut tally = || {
+            let count = number_u32(input, "refused segments")?;
+            Ok(Tally { count, samples: read_segments(input)? })
+        };
+        Ok(Usage {
+            valid_segments,
+            invalid_users,
+            unauthorized: tally()?,
+            inactive: tally()?,
+            invalid: tally()?,
+            other: tally()?,
+        })
+    }
+}
+
+/// An operation is the segment, then 0 to remove, 1 to add for ever, 2 + n to add until n minutes
+/// after the minute of acceptance; an add is followed by its value.
+fn write_operation(out: &mut Vec<u8>, operation: &Operation, base: Minute) {
+    varint::write(out, u64::from(operation.segment.0));
+    match operation.change {
+        Change::Remove => out.push(0),
+        Change::Add { expires, value } => {
+            match expires {
+                Expiry::Never => out.push(1),
+                Expiry::At(minute) => varint::write(out, 2 + u64::from(minute.0.saturating_sub(base.0))),
+            }
+            varint::write(out, u64::from(value));
+        }
+    }
+}
+
+fn read_operation(input: &mut &[u8], base: Minute) -> Result<Operation, RecordError> {
+    let segment = SegmentId(number_u32(input, "segment")?);
+    let change = match number(input, "expiry")? {
+        0 => Change::Remove,
+        code => {
+            let expires = match code - 1 {
+                0 => Expiry::Never,
+                after => {
+                    let minute = u64::from(base.0).saturating_add(after - 1);
+                    let minute = u32::try_from(minute).map_err(|_| RecordError::Malformed("expiry"))?;
+                    Expiry::At(Minute(minute))
+                }
+            };
+            Change::Add { expires, value: number_u32(input, "value")? }
+        }
+    };
+    Ok(Operation { segment, change })
+}
+
+fn write_segments(out: &mut Vec<u8>, segments: &[SegmentRef]) {
+    varint::write(out, segments.len() as u64);
+    for segment in segments {
+        varint::write(out, u64::from(segment.id));
+        write_bytes(out, segment.code.as_bytes());
+        varint::write(out, u64::from(segment.owner));
+    }
+}
+
+fn read_segments(input: &mut &[u8]) -> Result<Vec<SegmentRef>, RecordError> {
+    (0..count(input, "segment samples")?)
+        .map(|_| {
+            let id = number_u32(input, "segment samples")?;
+            let code = text(input, "segment samples")?;
+            let owner = number_u32(input, "segment samples")?;
+            Ok(SegmentRef { id, code, owner })
+        })
+        .collect()
+}
+
+fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    varint::write(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn take<'a>(input: &mut &'a [u8], length: usize, what: &'static str) -> Result<&'a [u8], RecordError> {
+    let (taken, rest) = input.split_at_checked(length).ok_or(RecordError::Malformed(what))?;
+    *input = rest;
+    Ok(taken)
+}
+
+fn bytes<'a>(input: &mut &'a [u8], what: &'static str) -> Result<&'a [u8], RecordError> {
+    let length = count(input, what)?;
+    take(input, length, what)
+}
+
+fn text(input: &mut &[u8], what: &'static str) -> Result<String, RecordError> {
+    String::from_utf8(bytes(input, what)?.to_vec()).map_err(|_| RecordError::Malformed(what))
+}
+
+fn user(input: &mut &[u8]) -> Result<UserKey, RecordError> {
+    UserKey::from_bytes(bytes(input, "user")?).map_err(|_| RecordError::Malformed("user"))
+}
+
+fn number(input: &mut &[u8], what: &'static str) -> Result<u64, RecordError> {
+    varint::read(input).ok_or(RecordError::Malformed(what))
+}
+
+fn number_u32(input: &mut &[u8], what: &'static str) -> Result<u32, RecordError> {
+    varint::read_u32(input).ok_or(RecordError::Malformed(what))
+}
+
+/// A count of things that each take at least a byte: more than there are bytes is malformed, so that
+/// damage cannot ask for memory.
+fn count(input: &mut &[u8], what: &'static str) -> Result<usize, RecordError> {
+    let count = number(input, what)?;
+    usize::try_from(count).ok().filter(|&count| count <= input.len()).ok_or(RecordError::Malformed(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Domain;
+    use proptest::prelude::*;
+
+    fn segment_ref() -> impl Strategy<Value = SegmentRef> {
+        (any::<u32>(), "[a-z]{0,12}", any::<u32>()).prop_map(|(id, code, owner)| SegmentRef {
+            id,
+            code,
+            owner,
+        })
+    }
+
+    fn tally() -> impl Strategy<Value = Tally<SegmentRef>> {
+        (any::<u32>(), prop::collection::vec(segment_ref(), 0..3))
+            .prop_map(|(count, samples)| Tally { count, samples })
+    }
+
+    fn usage() -> impl Strategy<Value = Usage> {
+        let invalid_users = (any::<u32>(), prop::collection::vec(".{0,9}", 0..3))
+            .prop_map(|(count, samples)| Tally { count, samples });
+        let segments = prop::collection::vec(segment_ref(), 0..3);
+        (segments, invalid_users, tally(), tally(), tally(), tally()).prop_map(
+            |(valid_segments, invalid_users, unauthorized, inactive, invalid, other)| Usage {
+                valid_segments,
+                invalid_users,
+                unauthorized,
+                inactive,
+                invalid,
+                other,
+            },
+        )
+    }
+
+    /// `after` counts minutes from `base`; a value over 100,000 stands for "never".
+    fn operation(base: Minute) -> impl Strategy<Value = Operation> {
+        (any::<u32>(), prop::option::of((0u32..110_000, 0..=i32::MAX as u32))).prop_map(
+            move |(segment, add)| {
+                let change = add.map_or(Change::Remove, |(after, value)| {
+                    let never = after > 100_000;
+                    let expires = if never { Expiry::Never } else { Expiry::At(Minute(base.0 + after)) };
+                    Change::Add { expires, value }
+                });
+                Operation { segment: SegmentId(segment), change }
+            },
+        )
+    }
+
+    fn user_key() -> impl Strategy<Value = UserKey> {
+        prop_oneof![
+            (1..=u64::MAX).prop_map(|id| UserKey::platform(id).unwrap()),
+            "[0-9a-f]{40}".prop_map(|id| UserKey::parse(Domain::Sha1Udid, &id).unwrap()),
+            "[0-9a-f]{32}".prop_map(|id| UserKey::parse(Domain::Idfa, &id).unwrap()),
+        ]
+    }
+
+    prop_compose! {
+        fn ingest()(accepted_at_ms in 0u64..4_000_000_000_000)(
+            accepted_at_ms in Just(accepted_at_ms),
+            member in any::<u32>(),
+            request_id in "[a-zA-Z0-9-]{0,36}",
+            users in prop::collection::vec(
+                (user_key(), prop::collection::vec(operation(Minute::containing(accepted_at_ms)), 0..4)),
+                0..5,
+            ),
+            usage in usage(),
+        ) -> Ingest {
+            let mut batch = Batch::default();
+            for (user, operations) in users {
+                batch.push(user, operations);
+            }
+            Ingest { accepted_at_ms, member: MemberId(member), request_id, batch, usage }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_ingest_is_read_as_it_was_written(ingest in ingest()) {
+            let payload = ingest.encode();
+            prop_assert_eq!(Record::decode(&payload), Ok(Record::Ingest(Box::new(ingest))));
+        }
+
+        #[test]
+        fn an_erase_is_read_as_it_was_written(user in user_key(), ids in prop::option::of(prop::collection::vec(any::<u32>(), 0..5))) {
+            let segments = ids.map_or(ErasedSegments::All, |ids| {
+                ErasedSegments::Only(ids.into_iter().map(SegmentId).collect())
+            });
+            let record = Record::Erase(Erase { accepted_at_ms: 1_700_000_000_000, user, segments });
+            prop_assert_eq!(Record::decode(&record.encode()), Ok(record));
+        }
+
+        #[test]
+        fn a_cut_record_is_refused(ingest in ingest(), cut in any::<prop::sample::Index>()) {
+            let payload = ingest.encode();
+            prop_assert!(Record::decode(&payload[..cut.index(payload.len())]).is_err());
+        }
+
+        #[test]
+        fn noise_is_no_panic(noise in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut payload = vec![FORMAT_VERSION, KIND_INGEST];
+            payload.extend(noise);
+            let _ = Record::decode(&payload);
+        }
+    }
+
+    #[test]
+    fn versions_and_kinds_of_the_future_are_named() {
+        assert_eq!(Record::decode(&[9, 1]), Err(RecordError::UnknownVersion(9)));
+        assert_eq!(Record::decode(&[1, 77]), Err(RecordError::UnknownKind(77)));
+        assert_eq!(Record::decode(&[]), Err(RecordError::Malformed("version")));
+    }
+
+    #[test]
+    fn a_tally_keeps_few_examples_and_counts_all() {
+        let mut tally = Tally::default();
+        for n in 0..100u32 {
+            tally.add(|| n / 2);
+        }
+        assert_eq!(tally.count, 100);
+        assert_eq!(tally.samples, (0..20).collect::<Vec<_>>());
+    }
+}

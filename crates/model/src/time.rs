@@ -1,0 +1,130 @@
+//! Time: an injected clock, minutes as the unit of memberships, and the text forms of the wire.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::Offset;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A point in time in whole minutes since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Minute(pub u32);
+
+impl Minute {
+    /// The minute that `unix_ms` lies in.
+    pub fn containing(unix_ms: u64) -> Minute {
+        Minute(u32::try_from(unix_ms / 60_000).unwrap_or(u32::MAX))
+    }
+
+    /// The first minute that starts at or after `unix_ms`.
+    pub fn not_before(unix_ms: u64) -> Minute {
+        Minute(u32::try_from(unix_ms.div_ceil(60_000)).unwrap_or(u32::MAX))
+    }
+
+    /// Its start as milliseconds since 1970.
+    pub fn unix_ms(self) -> u64 {
+        u64::from(self.0) * 60_000
+    }
+}
+
+/// Where the product reads the time; tests put a [`ManualClock`] in its place.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    fn now_ms(&self) -> u64;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// A clock that shows `unix_ms`.
+    pub fn at(unix_ms: u64) -> ManualClock {
+        ManualClock(AtomicU64::new(unix_ms))
+    }
+
+    /// Moves it on by `ms` milliseconds.
+    pub fn advance(&self, ms: u64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// `YYYY-MM-DD HH:MM:SS` in UTC, the form of every time on the wire.
+pub fn format_utc(unix_ms: u64) -> String {
+    let timestamp = i64::try_from(unix_ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+        .unwrap_or(Timestamp::MAX);
+    Offset::UTC.to_datetime(timestamp).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Reads `YYYY-MM-DD HH:MM:SS`, with a `T` for the space or without the time. Milliseconds since 1970.
+///
+/// `None` when `text` is no such date or lies before 1970.
+pub fn parse_utc(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let date_time = DateTime::strptime("%Y-%m-%d %H:%M:%S", text)
+        .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M:%S", text))
+        .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M:%SZ", text))
+        .or_else(|_| {
+            Date::strptime("%Y-%m-%d", text).map(|date| date.to_datetime(jiff::civil::Time::midnight()))
+        })
+        .ok()?;
+    let timestamp = Offset::UTC.to_timestamp(date_time).ok()?;
+    u64::try_from(timestamp.as_millisecond()).ok()
+}
+
+/// The start of the hour that `unix_ms` lies in.
+pub fn start_of_hour(unix_ms: u64) -> u64 {
+    unix_ms - unix_ms % 3_600_000
+}
+
+/// The time `days` days before `unix_ms`, not before 1970.
+pub fn days_before(unix_ms: u64, days: u32) -> u64 {
+    unix_ms.saturating_sub(u64::from(days) * 24 * 3_600_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wire_form_goes_both_ways() {
+        let ms = parse_utc("2023-11-30 12:34:56").unwrap();
+        assert_eq!(format_utc(ms), "2023-11-30 12:34:56");
+        assert_eq!(parse_utc("2023-11-30T12:34:56"), Some(ms));
+        assert_eq!(parse_utc("2023-11-30"), parse_utc("2023-11-30 00:00:00"));
+        assert_eq!(format_utc(0), "1970-01-01 00:00:00");
+    }
+
+    #[test]
+    fn what_is_no_date_is_refused() {
+        for text in ["", "yesterday", "2023-13-01", "2023-02-30", "2023-11-30 25:00:00", "1960-01-01"] {
+            assert_eq!(parse_utc(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_membership_never_expires_early() {
+        assert_eq!(Minute::not_before(60_001), Minute(2));
+        assert_eq!(Minute::not_before(60_000), Minute(1));
+        assert_eq!(Minute::containing(119_999), Minute(1));
+    }
+}

@@ -1,0 +1,282 @@
+//! Whom a membership is about: a user key is a domain and a canonical id in it.
+
+use smallvec::SmallVec;
+use std::fmt;
+
+/// The kind of a user id, as the wire's `domain` names it. A null domain is [`Domain::Platform`].
+///
+/// The discriminant is the first byte of an encoded key (`docs/FORMAT.md`) and never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Domain {
+    /// The platform's own user id, 1 to 2^64-1.
+    Platform = 1,
+    /// Apple's advertising id.
+    Idfa = 2,
+    /// Google's advertising id.
+    Aaid = 3,
+    /// SHA-1 of a device id.
+    Sha1Udid = 4,
+    /// MD5 of a device id.
+    Md5Udid = 5,
+    /// OpenUDID.
+    OpenUdid = 6,
+    /// The advertising id of Windows.
+    WindowsAdId = 7,
+    /// Roku's id for advertisers.
+    Rida = 8,
+    /// Amazon Fire TV's.
+    Tifa = 9,
+    /// Vizio's.
+    Vida = 10,
+    /// LG's.
+    LgUdid = 11,
+}
+
+/// What the digits of an id mean, and so how many bytes a key of it has.
+enum Shape {
+    Number,
+    Uuid,
+    Hex20,
+    Hex16,
+}
+
+impl Domain {
+    const ALL: [Domain; 11] = [
+        Domain::Platform,
+        Domain::Idfa,
+        Domain::Aaid,
+        Domain::Sha1Udid,
+        Domain::Md5Udid,
+        Domain::OpenUdid,
+        Domain::WindowsAdId,
+        Domain::Rida,
+        Domain::Tifa,
+        Domain::Vida,
+        Domain::LgUdid,
+    ];
+
+    /// The domain of that wire name; `None` for a name the service does not take, `sha1mac` among them.
+    pub fn from_name(name: &str) -> Option<Domain> {
+        if name == "sh1udid" {
+            return Some(Domain::Sha1Udid);
+        }
+        Domain::ALL.into_iter().find(|domain| domain.name() == Some(name))
+    }
+
+    /// The wire name, `None` (null on the wire) for the platform's own ids.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Domain::Platform => return None,
+            Domain::Idfa => "idfa",
+            Domain::Aaid => "aaid",
+            Domain::Sha1Udid => "sha1udid",
+            Domain::Md5Udid => "md5udid",
+            Domain::OpenUdid => "openudid",
+            Domain::WindowsAdId => "windowsadid",
+            Domain::Rida => "rida",
+            Domain::Tifa => "tifa",
+            Domain::Vida => "vida",
+            Domain::LgUdid => "lgudid",
+        })
+    }
+
+    fn from_tag(tag: u8) -> Option<Domain> {
+        Domain::ALL.into_iter().find(|&domain| domain as u8 == tag)
+    }
+
+    fn shape(self) -> Shape {
+        match self {
+            Domain::Platform => Shape::Number,
+            Domain::Sha1Udid | Domain::OpenUdid => Shape::Hex20,
+            Domain::Md5Udid => Shape::Hex16,
+            _ => Shape::Uuid,
+        }
+    }
+
+    fn id_bytes(self) -> usize {
+        match self.shape() {
+            Shape::Number => 8,
+            Shape::Uuid | Shape::Hex16 => 16,
+            Shape::Hex20 => 20,
+        }
+    }
+}
+
+/// An id that is not well formed in its domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the id is not well formed for its domain")]
+pub struct InvalidUserId;
+
+/// A user: one byte of [`Domain`], then the canonical id in as few bytes as it needs.
+///
+/// Two spellings of one id (case, hyphens) give equal keys. Keys order by domain, then by id.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserKey(SmallVec<[u8; 22]>);
+
+impl UserKey {
+    /// The key of the platform's own user `id`; 0 is nobody.
+    pub fn platform(id: u64) -> Result<UserKey, InvalidUserId> {
+        if id == 0 {
+            return Err(InvalidUserId);
+        }
+        Ok(UserKey::assemble(Domain::Platform, &id.to_be_bytes()))
+    }
+
+    /// Reads an id as it stands on the wire.
+    pub fn parse(domain: Domain, id: &str) -> Result<UserKey, InvalidUserId> {
+        match domain.shape() {
+            Shape::Number => {
+                // `str::parse` would take a sign.
+                if !id.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return Err(InvalidUserId);
+                }
+                UserKey::platform(id.parse().map_err(|_| InvalidUserId)?)
+            }
+            Shape::Uuid => parse_hex::<16>(id, true).map(|bytes| UserKey::assemble(domain, &bytes)),
+            Shape::Hex16 => parse_hex::<16>(id, false).map(|bytes| UserKey::assemble(domain, &bytes)),
+            Shape::Hex20 => parse_hex::<20>(id, false).map(|bytes| UserKey::assemble(domain, &bytes)),
+        }
+    }
+
+    /// Reads an encoded key. Fails unless the domain is known and the length is right.
+    pub fn from_bytes(bytes: &[u8]) -> Result<UserKey, InvalidUserId> {
+        let (&tag, id) = bytes.split_first().ok_or(InvalidUserId)?;
+        let domain = Domain::from_tag(tag).ok_or(InvalidUserId)?;
+        if id.len() != domain.id_bytes() {
+            return Err(InvalidUserId);
+        }
+        Ok(UserKey::assemble(domain, id))
+    }
+
+    /// The encoded key, as logs and stores hold it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The kind of its id.
+    pub fn domain(&self) -> Domain {
+        Domain::from_tag(self.0[0]).expect("a key is only made with a known domain")
+    }
+
+    /// The id in its canonical spelling: decimal, lower-case hex, or a lower-case UUID with hyphens.
+    pub fn id(&self) -> String {
+        let id = &self.0[1..];
+        match self.domain().shape() {
+            Shape::Number => {
+                u64::from_be_bytes(id.try_into().expect("a platform id has 8 bytes")).to_string()
+            }
+            Shape::Uuid => {
+                let digits = hex(id);
+                let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+                parts.join("-")
+            }
+            Shape::Hex16 | Shape::Hex20 => hex(id),
+        }
+    }
+
+    fn assemble(domain: Domain, id: &[u8]) -> UserKey {
+        let mut bytes = SmallVec::new();
+        bytes.push(domain as u8);
+        bytes.extend_from_slice(id);
+        UserKey(bytes)
+    }
+}
+
+/// User ids stay out of logs unless someone asks for them, so `Debug` shows the domain alone.
+impl fmt::Debug for UserKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserKey({:?}, …)", self.domain())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .map(char::from)
+        .collect()
+}
+
+/// Exactly `2 * N` hex digits; where `hyphens` is set, hyphens between them do not matter.
+fn parse_hex<const N: usize>(text: &str, hyphens: bool) -> Result<[u8; N], InvalidUserId> {
+    let mut bytes = [0u8; N];
+    let mut digits = 0;
+    for byte in text.bytes() {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b'-' if hyphens => continue,
+            _ => return Err(InvalidUserId),
+        };
+        let slot = bytes.get_mut(digits / 2).ok_or(InvalidUserId)?;
+        *slot = *slot << 4 | digit;
+        digits += 1;
+    }
+    if digits == 2 * N { Ok(bytes) } else { Err(InvalidUserId) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_uuid_are_one_user() {
+        let lower = UserKey::parse(Domain::Idfa, "aebe52e7-03ee-455a-b3c4-e57283966239").unwrap();
+        let upper = UserKey::parse(Domain::Idfa, "AEBE52E7-03EE-455A-B3C4-E57283966239").unwrap();
+        let bare = UserKey::parse(Domain::Idfa, "AEBE52E703EE455AB3C4E57283966239").unwrap();
+        assert_eq!(lower, upper);
+        assert_eq!(lower, bare);
+        assert_eq!(upper.id(), "aebe52e7-03ee-455a-b3c4-e57283966239");
+        assert_ne!(lower, UserKey::parse(Domain::Aaid, "AEBE52E7-03EE-455A-B3C4-E57283966239").unwrap());
+    }
+
+    #[test]
+    fn platform_ids_are_1_to_the_largest_64_bit_number() {
+        assert_eq!(
+            UserKey::parse(Domain::Platform, "18446744073709551615").unwrap().id(),
+            u64::MAX.to_string()
+        );
+        assert_eq!(UserKey::parse(Domain::Platform, "007").unwrap().id(), "7");
+        for id in ["0", "", "-1", "+1", "18446744073709551616", "1.0", " 1", "asdf", "١"] {
+            assert_eq!(UserKey::parse(Domain::Platform, id), Err(InvalidUserId), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn digests_have_their_length() {
+        let sha1 = "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12";
+        assert_eq!(UserKey::parse(Domain::Sha1Udid, &sha1.to_uppercase()).unwrap().id(), sha1);
+        assert_eq!(UserKey::parse(Domain::OpenUdid, sha1).unwrap().id(), sha1);
+        assert!(UserKey::parse(Domain::Md5Udid, &sha1[..32]).is_ok());
+        assert!(UserKey::parse(Domain::Md5Udid, sha1).is_err());
+        assert!(UserKey::parse(Domain::Sha1Udid, &sha1[..39]).is_err());
+        assert!(UserKey::parse(Domain::Sha1Udid, &format!("-{}", &sha1[1..])).is_err());
+    }
+
+    #[test]
+    fn every_domain_goes_through_its_name_and_its_bytes() {
+        for domain in Domain::ALL {
+            let id = "1".repeat(domain.id_bytes() * if domain == Domain::Platform { 1 } else { 2 });
+            let key = UserKey::parse(domain, &id).unwrap();
+            assert_eq!(UserKey::from_bytes(key.as_bytes()), Ok(key.clone()));
+            assert_eq!(key.domain(), domain);
+            if let Some(name) = domain.name() {
+                assert_eq!(Domain::from_name(name), Some(domain));
+            }
+        }
+        assert_eq!(Domain::from_name("sh1udid"), Some(Domain::Sha1Udid));
+        assert_eq!(Domain::from_name("sha1mac"), None);
+        assert_eq!(Domain::from_name("IDFA"), None);
+        assert_eq!(UserKey::from_bytes(&[1, 2]), Err(InvalidUserId));
+        assert_eq!(UserKey::from_bytes(&[99; 9]), Err(InvalidUserId));
+    }
+
+    #[test]
+    fn debug_does_not_tell_the_id() {
+        let key = UserKey::platform(123_456_789).unwrap();
+        assert!(!format!("{key:?}").contains("123456789"));
+    }
+}
