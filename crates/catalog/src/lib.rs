@@ -1,1 +1,35 @@
-//! Placeholder for catalog.
+//! Who may do what: members, logins, tokens, segments, write access and sharing.
+//!
+//! SQL holds the truth ([`SqliteCatalog`]); the hot path reads an immutable [`Snapshot`] and the
+//! in-memory table of [`Tokens`], neither of which touches SQL. A [`CatalogFile`] is how an operator
+//! sets a catalog up. The [`usage`] statistics live here too, in a file of their own.
+//!
+//! A change by another process is noticed by its [`Catalog::generation`]: when it has moved, take a new
+//! [`Catalog::snapshot`] and call [`Tokens::reload`].
+
+mod apply;
+mod catalog;
+mod credentials;
+mod database;
+mod error;
+mod file;
+mod login;
+mod memory;
+mod password;
+mod snapshot;
+mod sqlite;
+mod state;
+mod tokens;
+pub mod usage;
+
+pub use apply::{ApplyReport, Tally};
+pub use catalog::{Catalog, TokenStore};
+pub use credentials::{CredentialError, check_credentials};
+pub use error::{BoxError, CatalogError};
+pub use file::{CatalogFile, CatalogFileError};
+pub use login::{Login, StoredLogin, UserType};
+pub use memory::MemoryCatalog;
+pub use password::{PasswordHash, PasswordRuleError, check_password_rules};
+pub use snapshot::{Member, MemberLimits, Segment, Snapshot};
+pub use sqlite::SqliteCatalog;
+pub use tokens::{NewToken, StoredToken, TokenError, TokenHash, TokenSweep, Tokens};

@@ -1,0 +1,131 @@
+//! Opening a SQLite file the way this crate wants it.
+
+use crate::CatalogError;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{SqlSafeStr as _, Sqlite, Transaction};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a statement waits for another process to finish its write.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait before the next attempt where SQLite itself does not wait.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+const MAX_CONNECTIONS: u32 = 4;
+
+/// A step of a schema: its description and its SQL. Steps are numbered from 1 in the order they stand.
+pub(crate) type Step = (&'static str, &'static str);
+
+/// An open database with the newest schema, and its path for the messages.
+#[derive(Debug, Clone)]
+pub(crate) struct Database {
+    pool: SqlitePool,
+    path: PathBuf,
+}
+
+impl Database {
+    /// Opens the file, creating it readable by its owner alone, and brings its schema up to date.
+    ///
+    /// WAL and `synchronous=FULL`: a commit is on stable storage when it returns, and readers do not wait
+    /// for a writer.
+    pub(crate) async fn open(path: &Path, steps: &[Step]) -> Result<Database, CatalogError> {
+        create_private(path).map_err(|source| CatalogError::File { path: path.to_owned(), source })?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_lazy_with(options);
+        let database = Database { pool, path: path.to_owned() };
+        let deadline = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            // Switching a new file to WAL takes a lock for which SQLite does not wait.
+            match database.migrate(steps).await {
+                Err(error) if error.is_retryable() && Instant::now() < deadline => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Ok(()) => return Ok(database),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Two processes may come here at once. The transaction lets one wait for the other; each step is
+    /// then a savepoint in it.
+    async fn migrate(&self, steps: &[Step]) -> Result<(), CatalogError> {
+        let migrations = (1i64..).zip(steps).map(|(version, &(description, sql))| {
+            Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
+        let migrator = Migrator::with_migrations(migrations.collect());
+        let mut transaction = self.begin_write().await?;
+        migrator.run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+                self.error("updating the tables")(source)
+            }
+            other => CatalogError::UnknownSchema { path: self.path.clone(), source: other.into() },
+        })?;
+        self.commit(transaction).await
+    }
+
+    /// Looks at every page. Takes time in proportion to the file.
+    pub(crate) async fn check_pages(&self) -> Result<(), CatalogError> {
+        let findings: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(self.error("checking the file"))?;
+        if findings == "ok" {
+            Ok(())
+        } else {
+            Err(CatalogError::Damaged { path: self.path.clone(), source: findings.into() })
+        }
+    }
+
+    /// For single statements that read.
+    pub(crate) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// A transaction that sees one point in time.
+    pub(crate) async fn begin_read(&self) -> Result<Transaction<'static, Sqlite>, CatalogError> {
+        self.pool.begin().await.map_err(self.error("starting to read"))
+    }
+
+    /// A transaction that has the write lock from its start, so that what it reads cannot change before
+    /// it writes.
+    pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, CatalogError> {
+        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(self.error("starting to write"))
+    }
+
+    pub(crate) async fn commit(&self, transaction: Transaction<'static, Sqlite>) -> Result<(), CatalogError> {
+        transaction.commit().await.map_err(self.error("committing"))
+    }
+
+    /// Sorts errors of the driver that come up while `action`.
+    pub(crate) fn error(&self, action: &'static str) -> impl Fn(sqlx::Error) -> CatalogError + '_ {
+        move |error| CatalogError::storage(&self.path, action, error)
+    }
+
+    /// Closes all connections, which folds the WAL into the file.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Creates an empty file with mode 0600 unless there is one; SQLite gives its WAL the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => {
+            file.sync_all()?;
+            // The name is durable only with its directory.
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,117 @@
+use std::path::{Path, PathBuf};
+
+/// The cause of an error, whatever library it comes from: no type of the SQL driver leaves this crate.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What can go wrong in the catalog and in the usage statistics.
+///
+/// No variant ever holds a password, a token or a hash of one.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The change does not go with what is stored.
+    #[error("{path}: {reason}")]
+    Conflict {
+        /// What was to be changed, like `segments[3].code`.
+        path: String,
+        /// Why it cannot be.
+        reason: String,
+    },
+    /// The thing asked for does not exist.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// A value that may not be stored.
+    #[error("{path}: {reason}")]
+    Invalid {
+        /// Which value, like `segments[3].member_id`.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Someone else changed the same rows at the same time. Nothing was changed.
+    #[error("{0} was changed by another process at the same time")]
+    Overtaken(String),
+    /// The file is no database of this program, or bytes of it are lost.
+    #[error("{} is damaged or no database of this program", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        source: BoxError,
+    },
+    /// The file was written by another version of this program, whose tables this one does not know.
+    #[error("{} was written by another version of this program", path.display())]
+    UnknownSchema {
+        /// The file.
+        path: PathBuf,
+        /// Which migration is not known, or differs.
+        source: BoxError,
+    },
+    /// The database refused or failed.
+    #[error("the database failed while {action}")]
+    Storage {
+        /// What was being done.
+        action: &'static str,
+        /// Whether it was only busy.
+        busy: bool,
+        /// What the database said.
+        source: BoxError,
+    },
+    /// The file could not be created.
+    #[error("cannot create {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system gave no random bytes, or no memory to hash a password with.
+    #[error("cannot make a secret or the hash of one")]
+    Secret {
+        /// What the system said.
+        source: BoxError,
+    },
+}
+
+impl CatalogError {
+    /// Whether the same call may succeed when made again as it is.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, CatalogError::Overtaken(_) | CatalogError::Storage { busy: true, .. })
+    }
+
+    pub(crate) fn conflict(path: impl Into<String>, reason: impl Into<String>) -> CatalogError {
+        CatalogError::Conflict { path: path.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn invalid(path: impl Into<String>, reason: impl Into<String>) -> CatalogError {
+        CatalogError::Invalid { path: path.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn secret(source: impl Into<BoxError>) -> CatalogError {
+        CatalogError::Secret { source: source.into() }
+    }
+
+    /// Sorts an error of the driver. `path` is the database's file.
+    pub(crate) fn storage(path: &Path, action: &'static str, source: sqlx::Error) -> CatalogError {
+        match sqlite_code(&source) {
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
+                CatalogError::Damaged { path: path.to_owned(), source: source.into() }
+            }
+            code => {
+                let busy = matches!(code, Some(SQLITE_BUSY | SQLITE_LOCKED))
+                    || matches!(source, sqlx::Error::PoolTimedOut);
+                CatalogError::Storage { action, busy, source: source.into() }
+            }
+        }
+    }
+}
+
+// https://www.sqlite.org/rescode.html; the extended codes carry these in their lowest byte.
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_NOTADB: i32 = 26;
+
+fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|extended| extended & 0xff)
+}

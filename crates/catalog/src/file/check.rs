@@ -1,0 +1,187 @@
+//! The rules that a file can be held to without looking at what is stored.
+
+use super::{CatalogFile, CatalogFileError, Change, ExposureEntry, LimitsEntry, MemberEntry, SegmentEntry};
+use super::{SharingEntry, UserEntry};
+use crate::check_password_rules;
+use crate::state::login_key;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// The largest number that a client with 32-bit signed integers reads.
+const MAX_INT: u32 = i32::MAX as u32;
+const MAX_NAME_CHARACTERS: usize = 255;
+const MAX_CODE_CHARACTERS: usize = 50;
+
+type Checked = Result<(), CatalogFileError>;
+
+impl CatalogFile {
+    pub(super) fn check(&self) -> Checked {
+        let mut ids = Seen::new("id");
+        for (index, member) in self.members.iter().enumerate() {
+            let path = format!("members[{index}]");
+            member.check(&path)?;
+            ids.add(member.id, &path, "id")?;
+        }
+        let mut names = Seen::new("username");
+        for (index, user) in self.users.iter().enumerate() {
+            let path = format!("users[{index}]");
+            user.check(&path)?;
+            names.add(login_key(&user.username), &path, "username")?;
+        }
+        let mut ids = Seen::new("id");
+        let mut codes = Seen::new("code");
+        for (index, segment) in self.segments.iter().enumerate() {
+            let path = format!("segments[{index}]");
+            segment.check(&path)?;
+            ids.add(segment.id, &path, "id")?;
+            if let Some(code) = segment.code.value() {
+                codes.add((segment.member_id, code.to_ascii_lowercase()), &path, "code")?;
+            }
+        }
+        let mut pairs = Seen::new("pair of members");
+        for (index, sharing) in self.sharing.iter().enumerate() {
+            let path = format!("sharing[{index}]");
+            sharing.check(&path)?;
+            pairs.add((sharing.data_member_id, sharing.buyer_member_id), &path, "buyer_member_id")?;
+        }
+        Ok(())
+    }
+}
+
+impl MemberEntry {
+    fn check(&self, path: &str) -> Checked {
+        id(self.id, path, "id")?;
+        name(&self.name, path, "name")?;
+        at_most(&self.default_expiration, MAX_INT, path, "default_expiration")?;
+        if let Some(&member) = self.external_member_uid.value() {
+            id(member, path, "external_member_uid")?;
+        }
+        for (index, &owner) in self.segment_access.iter().flatten().enumerate() {
+            id(owner, path, &format!("segment_access[{index}]"))?;
+        }
+        self.limits.check(&format!("{path}.limits"))
+    }
+}
+
+impl LimitsEntry {
+    fn check(&self, path: &str) -> Checked {
+        let LimitsEntry {
+            posts_per_second,
+            gets_per_second,
+            users_per_request,
+            users_per_second,
+            segments_per_user,
+            payload_bytes,
+        } = self;
+        for (limit, field) in [
+            (posts_per_second, "posts_per_second"),
+            (gets_per_second, "gets_per_second"),
+            (users_per_request, "users_per_request"),
+            (users_per_second, "users_per_second"),
+            (segments_per_user, "segments_per_user"),
+            (payload_bytes, "payload_bytes"),
+        ] {
+            at_most(limit, MAX_INT, path, field)?;
+        }
+        Ok(())
+    }
+}
+
+impl UserEntry {
+    fn check(&self, path: &str) -> Checked {
+        name(&self.username, path, "username")?;
+        id(self.member_id, path, "member_id")?;
+        if let Some(password) = &self.password {
+            check_password_rules(password.expose())
+                .map_err(|error| CatalogFileError::at(format!("{path}.password"), error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+impl SegmentEntry {
+    fn check(&self, path: &str) -> Checked {
+        id(self.id, path, "id")?;
+        id(self.member_id, path, "member_id")?;
+        if let Some(code) = self.code.value() {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+            if code.is_empty() || code.len() > MAX_CODE_CHARACTERS || !code.bytes().all(allowed) {
+                return fault(
+                    path,
+                    "code",
+                    format!(
+                        "a code has 1 to {MAX_CODE_CHARACTERS} characters out of letters, digits, '_' and '-'"
+                    ),
+                );
+            }
+        }
+        if let Some(short_name) = self.short_name.value() {
+            name(short_name, path, "short_name")?;
+        }
+        at_most(&self.expire_minutes, MAX_INT, path, "expire_minutes")
+    }
+}
+
+impl SharingEntry {
+    fn check(&self, path: &str) -> Checked {
+        id(self.data_member_id, path, "data_member_id")?;
+        id(self.buyer_member_id, path, "buyer_member_id")?;
+        if self.data_member_id == self.buyer_member_id {
+            return fault(path, "buyer_member_id", "a member sees its own segments without sharing");
+        }
+        match (self.segment_exposure, &self.segments) {
+            (ExposureEntry::All, Some(_)) => {
+                return fault(path, "segments", "only the exposure 'list' has segments");
+            }
+            (ExposureEntry::All, None) | (ExposureEntry::List, _) => {}
+        }
+        for (index, &segment) in self.segments.iter().flatten().enumerate() {
+            id(segment, path, &format!("segments[{index}]"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Finds what stands twice, and says where it stood first.
+struct Seen<T> {
+    what: &'static str,
+    first: HashMap<T, String>,
+}
+
+impl<T: Eq + Hash> Seen<T> {
+    fn new(what: &'static str) -> Seen<T> {
+        Seen { what, first: HashMap::new() }
+    }
+
+    fn add(&mut self, value: T, path: &str, field: &str) -> Checked {
+        match self.first.insert(value, path.to_owned()) {
+            None => Ok(()),
+            Some(first) => fault(path, field, format!("{first} has the same {}", self.what)),
+        }
+    }
+}
+
+fn fault(path: &str, field: &str, reason: impl Into<String>) -> Checked {
+    Err(CatalogFileError::at(format!("{path}.{field}"), reason))
+}
+
+fn id(value: u32, path: &str, field: &str) -> Checked {
+    if value == 0 { fault(path, field, "an id is at least 1") } else { Ok(()) }
+}
+
+fn at_most(value: &Change<u32>, limit: u32, path: &str, field: &str) -> Checked {
+    match value.value() {
+        Some(&value) if value > limit => fault(path, field, format!("{value} is over {limit}")),
+        _ => Ok(()),
+    }
+}
+
+fn name(text: &str, path: &str, field: &str) -> Checked {
+    if text.is_empty() || text.chars().count() > MAX_NAME_CHARACTERS {
+        return fault(path, field, format!("1 to {MAX_NAME_CHARACTERS} characters are needed"));
+    }
+    if text.trim() != text || text.chars().any(char::is_control) {
+        return fault(path, field, "no control characters and no spaces around it are allowed");
+    }
+    Ok(())
+}

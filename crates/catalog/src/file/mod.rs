@@ -1,0 +1,157 @@
+//! The catalog file: what an operator writes, read strictly.
+
+mod check;
+mod field;
+
+pub(crate) use field::{Change, Secret};
+
+use crate::UserType;
+use serde::Deserialize;
+use std::fmt;
+
+/// A catalog file that was read and found sound in itself.
+///
+/// What it says about objects that it does not hold (an owner that must exist, a code that must be free)
+/// is checked when it is applied.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogFile {
+    #[serde(default)]
+    pub(crate) members: Vec<MemberEntry>,
+    #[serde(default)]
+    pub(crate) users: Vec<UserEntry>,
+    #[serde(default)]
+    pub(crate) segments: Vec<SegmentEntry>,
+    #[serde(default)]
+    pub(crate) sharing: Vec<SharingEntry>,
+}
+
+/// Where a catalog file is at fault, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogFileError {
+    /// The place in the JSON, like `segments[3].code`; `.` is the whole file.
+    pub path: String,
+    /// Line and column, from 1, where the text itself could not be read.
+    pub position: Option<(usize, usize)>,
+    /// What is wrong. Never quotes a password.
+    pub reason: String,
+}
+
+impl CatalogFile {
+    /// Reads and checks a file.
+    pub fn parse(bytes: &[u8]) -> Result<CatalogFile, CatalogFileError> {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let file: CatalogFile = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            CatalogFileError::unreadable(path, error.inner())
+        })?;
+        deserializer.end().map_err(|error| CatalogFileError::unreadable(".".to_owned(), &error))?;
+        file.check()?;
+        Ok(file)
+    }
+}
+
+impl CatalogFileError {
+    fn unreadable(path: String, error: &serde_json::Error) -> CatalogFileError {
+        let position = Some((error.line(), error.column()));
+        let text = error.to_string();
+        // The position stands apart; serde_json appends it to every message.
+        let tail = format!(" at line {} column {}", error.line(), error.column());
+        let reason = text.strip_suffix(&tail).unwrap_or(&text).to_owned();
+        CatalogFileError { path, position, reason }
+    }
+
+    fn at(path: String, reason: impl Into<String>) -> CatalogFileError {
+        CatalogFileError { path, position: None, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for CatalogFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.position {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        if self.path != "." {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for CatalogFileError {}
+
+/// Whether something is switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StateEntry {
+    Active,
+    Inactive,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MemberEntry {
+    pub id: u32,
+    pub name: String,
+    pub state: Option<StateEntry>,
+    #[serde(default)]
+    pub default_expiration: Change<u32>,
+    pub use_external_uids: Option<bool>,
+    #[serde(default)]
+    pub external_member_uid: Change<u32>,
+    pub segment_access: Option<Vec<u32>>,
+    #[serde(default)]
+    pub limits: LimitsEntry,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsEntry {
+    pub posts_per_second: Change<u32>,
+    pub gets_per_second: Change<u32>,
+    pub users_per_request: Change<u32>,
+    pub users_per_second: Change<u32>,
+    pub segments_per_user: Change<u32>,
+    pub payload_bytes: Change<u32>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UserEntry {
+    pub username: String,
+    pub password: Option<Secret>,
+    pub member_id: u32,
+    pub user_type: Option<UserType>,
+    pub read_only: Option<bool>,
+    pub state: Option<StateEntry>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SegmentEntry {
+    pub id: u32,
+    pub member_id: u32,
+    #[serde(default)]
+    pub code: Change<String>,
+    #[serde(default)]
+    pub short_name: Change<String>,
+    pub state: Option<StateEntry>,
+    #[serde(default)]
+    pub expire_minutes: Change<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ExposureEntry {
+    All,
+    List,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SharingEntry {
+    pub data_member_id: u32,
+    pub buyer_member_id: u32,
+    pub segment_exposure: ExposureEntry,
+    pub segments: Option<Vec<u32>>,
+}

@@ -1,0 +1,181 @@
+//! The reference implementation: what every store must do, with nothing that can go wrong.
+
+use crate::apply::{SettledPasswords, plan};
+use crate::state::{Exposure, State, login_key};
+use crate::{
+    ApplyReport, Catalog, CatalogError, CatalogFile, Login, NewToken, Snapshot, StoredLogin, StoredToken,
+    TokenHash, TokenStore,
+};
+use async_trait::async_trait;
+use ia_model::SegmentId;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A catalog that is gone with its process: for tests, and the measure for other stores.
+#[derive(Default)]
+pub struct MemoryCatalog {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Clone, Default)]
+struct Inner {
+    generation: u64,
+    state: State,
+    tokens: HashMap<TokenHash, Token>,
+}
+
+#[derive(Clone)]
+struct Token {
+    user_id: u32,
+    issued_at_ms: u64,
+    last_use_ms: u64,
+    revoked: bool,
+}
+
+impl Inner {
+    fn login(&self, key: &str) -> Option<StoredLogin> {
+        let row = self.state.logins.get(key)?;
+        let member = self.state.members.get(&row.member)?;
+        let login = Login {
+            user_id: row.id,
+            username: row.username.as_str().into(),
+            member: row.member,
+            user_type: row.user_type,
+            read_only: row.read_only,
+        };
+        let active = row.active && member.member.active;
+        Some(StoredLogin { login, active, password_hash: row.password_hash.clone() })
+    }
+
+    fn login_by_id(&self, user_id: u32) -> Option<StoredLogin> {
+        let (key, _) = self.state.logins.iter().find(|(_, row)| row.id == user_id)?;
+        self.login(key)
+    }
+}
+
+impl MemoryCatalog {
+    /// An empty catalog.
+    pub fn new() -> MemoryCatalog {
+        MemoryCatalog::default()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Catalog for MemoryCatalog {
+    async fn snapshot(&self) -> Result<Snapshot, CatalogError> {
+        let Inner { generation, state, .. } = self.inner().clone();
+        Ok(Snapshot::build(generation, state))
+    }
+
+    async fn generation(&self) -> Result<u64, CatalogError> {
+        Ok(self.inner().generation)
+    }
+
+    async fn apply(&self, file: &CatalogFile) -> Result<ApplyReport, CatalogError> {
+        let stored = {
+            let inner = self.inner();
+            let hash_of =
+                |(key, row): (&String, &crate::state::LoginRow)| (key.clone(), row.password_hash.clone());
+            inner.state.logins.iter().map(hash_of).collect()
+        };
+        let passwords = SettledPasswords::settle(file, &stored)?;
+
+        let inner = &mut *self.inner();
+        if !passwords.still_holds(&inner.state) {
+            return Err(CatalogError::Overtaken("a password".to_owned()));
+        }
+        let plan = plan(&inner.state, file, &passwords)?;
+        if !plan.report.is_change() {
+            return Ok(plan.report);
+        }
+        let state = &mut inner.state;
+        state.members.extend(plan.members.into_iter().map(|row| (row.member.id, row)));
+        for row in plan.logins {
+            state.login_high_water = state.login_high_water.max(row.id);
+            state.logins.insert(login_key(&row.username), row);
+        }
+        state.segments.extend(plan.segments.into_iter().map(|row| (row.segment.id, row)));
+        state.sharing.extend(plan.sharing);
+        for token in inner.tokens.values_mut() {
+            token.revoked |= plan.revoked.contains(&token.user_id);
+        }
+        inner.generation += 1;
+        Ok(plan.report)
+    }
+
+    async fn delete_segment(&self, id: SegmentId) -> Result<(), CatalogError> {
+        let inner = &mut *self.inner();
+        let row = inner.state.segments.get_mut(&id).filter(|row| !row.deleted);
+        let row = row.ok_or_else(|| CatalogError::NotFound(format!("segment {id}")))?;
+        row.deleted = true;
+        for exposure in inner.state.sharing.values_mut() {
+            if let Exposure::List(ids) = exposure {
+                ids.remove(&id);
+            }
+        }
+        inner.generation += 1;
+        Ok(())
+    }
+
+    async fn login_by_name(&self, username: &str) -> Result<Option<StoredLogin>, CatalogError> {
+        Ok(self.inner().login(&login_key(username)))
+    }
+}
+
+#[async_trait]
+impl TokenStore for MemoryCatalog {
+    async fn insert_token(&self, token: &NewToken) -> Result<Login, CatalogError> {
+        let inner = &mut *self.inner();
+        let login = inner
+            .login_by_id(token.user_id)
+            .filter(|login| login.active && login.password_hash == token.password_hash)
+            .ok_or_else(|| CatalogError::Overtaken("the login".to_owned()))?;
+        let kept = Token {
+            user_id: token.user_id,
+            issued_at_ms: token.issued_at_ms,
+            last_use_ms: token.issued_at_ms,
+            revoked: false,
+        };
+        inner.tokens.insert(token.hash, kept);
+        Ok(login.login)
+    }
+
+    async fn load_tokens(&self) -> Result<Vec<StoredToken>, CatalogError> {
+        let inner = self.inner();
+        let stored = inner.tokens.iter().filter_map(|(&hash, token)| {
+            let StoredLogin { login, active, .. } = inner.login_by_id(token.user_id)?;
+            let Token { issued_at_ms, last_use_ms, revoked, .. } = *token;
+            Some(StoredToken { hash, issued_at_ms, last_use_ms, revoked, login, active })
+        });
+        Ok(stored.collect())
+    }
+
+    async fn write_last_use(&self, uses: &[(TokenHash, u64)]) -> Result<(), CatalogError> {
+        let mut inner = self.inner();
+        for (hash, last_use_ms) in uses {
+            if let Some(token) = inner.tokens.get_mut(hash) {
+                token.last_use_ms = token.last_use_ms.max(*last_use_ms);
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_tokens(&self, tokens: &[TokenHash]) -> Result<(), CatalogError> {
+        let mut inner = self.inner();
+        for hash in tokens {
+            inner.tokens.remove(hash);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemoryCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryCatalog")
+    }
+}

@@ -1,0 +1,134 @@
+//! The catalog in SQLite.
+
+mod load;
+mod tokens;
+mod write;
+
+use crate::apply::{SettledPasswords, plan};
+use crate::database::{Database, Step};
+use crate::{ApplyReport, Catalog, CatalogError, CatalogFile, Snapshot, StoredLogin};
+use async_trait::async_trait;
+use ia_model::{Clock, SegmentId};
+use sqlx::SqliteConnection;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+const STEPS: &[Step] = &[("catalog", include_str!("../../migrations/catalog/0001_catalog.sql"))];
+
+/// How often `apply` starts anew when other processes keep changing the passwords that it changes.
+const MAX_APPLY_ATTEMPTS: usize = 4;
+
+/// The catalog in a SQLite file. Several processes may have it open at once.
+///
+/// Every change is on stable storage when its call returns.
+#[derive(Clone)]
+pub struct SqliteCatalog {
+    database: Database,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteCatalog {
+    /// Opens the file, creates it (mode 0600) if there is none, and brings its tables up to date.
+    ///
+    /// Fails with `Damaged` or `UnknownSchema`, naming the file, when it cannot be used. `clock` dates
+    /// the changes of segments.
+    pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteCatalog, CatalogError> {
+        let database = Database::open(path, STEPS).await?;
+        database.check_pages().await?;
+        Ok(SqliteCatalog { database, clock })
+    }
+
+    /// The highest id that a segment ever had: a new one that gets its id from the service must be above.
+    /// 0 when there never was any.
+    pub async fn highest_segment_id(&self) -> Result<u32, CatalogError> {
+        sqlx::query_scalar("SELECT id FROM id_high_water WHERE kind = 'segment'")
+            .fetch_one(self.database.pool())
+            .await
+            .map_err(self.database.error("reading the highest segment id"))
+    }
+
+    /// Closes the file. Other clones of this catalog are closed with it.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+
+    /// `None` when a password was changed by someone else between hashing and writing.
+    async fn try_apply(&self, file: &Arc<CatalogFile>) -> Result<Option<ApplyReport>, CatalogError> {
+        let stored = load::password_hashes(&self.database).await?;
+        let hashing = Arc::clone(file);
+        let passwords = tokio::task::spawn_blocking(move || SettledPasswords::settle(&hashing, &stored))
+            .await
+            .map_err(CatalogError::secret)??;
+
+        let mut transaction = self.database.begin_write().await?;
+        let (_, state) =
+            load::state(&mut transaction).await.map_err(self.database.error("reading the catalog"))?;
+        if !passwords.still_holds(&state) {
+            return Ok(None);
+        }
+        let plan = plan(&state, file, &passwords)?;
+        if plan.report.is_change() {
+            write::plan(&mut transaction, &plan, self.clock.now_ms())
+                .await
+                .map_err(self.database.error("writing the catalog"))?;
+            self.database.commit(transaction).await?;
+        }
+        Ok(Some(plan.report))
+    }
+}
+
+#[async_trait]
+impl Catalog for SqliteCatalog {
+    async fn snapshot(&self) -> Result<Snapshot, CatalogError> {
+        let mut transaction = self.database.begin_read().await?;
+        let (generation, state) =
+            load::shown(&mut transaction).await.map_err(self.database.error("reading the catalog"))?;
+        drop(transaction);
+        Ok(Snapshot::build(generation, state))
+    }
+
+    async fn generation(&self) -> Result<u64, CatalogError> {
+        let mut connection =
+            self.database.pool().acquire().await.map_err(self.database.error("reading the generation"))?;
+        load::generation(&mut connection).await.map_err(self.database.error("reading the generation"))
+    }
+
+    async fn apply(&self, file: &CatalogFile) -> Result<ApplyReport, CatalogError> {
+        let file = Arc::new(file.clone());
+        for _ in 0..MAX_APPLY_ATTEMPTS {
+            if let Some(report) = self.try_apply(&file).await? {
+                return Ok(report);
+            }
+        }
+        Err(CatalogError::Overtaken("a password".to_owned()))
+    }
+
+    async fn delete_segment(&self, id: SegmentId) -> Result<(), CatalogError> {
+        let mut transaction = self.database.begin_write().await?;
+        let deleted = write::delete_segment(&mut transaction, id, self.clock.now_ms())
+            .await
+            .map_err(self.database.error("deleting a segment"))?;
+        if !deleted {
+            return Err(CatalogError::NotFound(format!("segment {id}")));
+        }
+        self.database.commit(transaction).await
+    }
+
+    async fn login_by_name(&self, username: &str) -> Result<Option<StoredLogin>, CatalogError> {
+        load::login(&self.database, username).await
+    }
+}
+
+/// Makes other processes look again. In every transaction that changes what a snapshot or the table of
+/// tokens shows.
+async fn raise_generation(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE generation SET value = value + 1").execute(connection).await?;
+    Ok(())
+}
+
+impl fmt::Debug for SqliteCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteCatalog").field("database", &self.database).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,100 @@
+//! Tokens in SQLite.
+
+use super::SqliteCatalog;
+use super::load::{login_columns, login_of};
+use crate::{CatalogError, Login, NewToken, StoredToken, TokenHash, TokenStore};
+use async_trait::async_trait;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+/// How many tokens one transaction writes: a sweep of many must not keep a login waiting.
+const TOKENS_PER_TRANSACTION: usize = 500;
+
+#[async_trait]
+impl TokenStore for SqliteCatalog {
+    async fn insert_token(&self, token: &NewToken) -> Result<Login, CatalogError> {
+        let failed = self.database.error("keeping a token");
+        let mut transaction = self.database.begin_write().await?;
+        let row = sqlx::query(concat!(
+            "SELECT ",
+            login_columns!(),
+            " WHERE users.id = $1 AND users.password_hash = $2 AND users.state = 'active' \
+              AND members.state = 'active'"
+        ))
+        .bind(token.user_id)
+        .bind(token.password_hash.as_phc())
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        let Some(row) = row else { return Err(CatalogError::Overtaken("the login".to_owned())) };
+        let login = login_of(&row).map_err(&failed)?;
+        sqlx::query(
+            "INSERT INTO tokens (hash, user_id, issued_at, last_used, revoked) VALUES ($1, $2, $3, $3, FALSE)",
+        )
+        .bind(token.hash.0.as_slice())
+        .bind(token.user_id)
+        .bind(i64::try_from(token.issued_at_ms).unwrap_or(i64::MAX))
+        .execute(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        self.database.commit(transaction).await?;
+        Ok(login)
+    }
+
+    async fn load_tokens(&self) -> Result<Vec<StoredToken>, CatalogError> {
+        let failed = self.database.error("reading the tokens");
+        let rows = sqlx::query(concat!(
+            "SELECT tokens.hash, tokens.issued_at, tokens.last_used, tokens.revoked, ",
+            login_columns!(),
+            " JOIN tokens ON tokens.user_id = users.id"
+        ))
+        .fetch_all(self.database.pool())
+        .await
+        .map_err(&failed)?;
+        rows.iter().map(token_of).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn write_last_use(&self, uses: &[(TokenHash, u64)]) -> Result<(), CatalogError> {
+        for uses in uses.chunks(TOKENS_PER_TRANSACTION) {
+            let mut transaction = self.database.begin_write().await?;
+            for (hash, last_use_ms) in uses {
+                sqlx::query("UPDATE tokens SET last_used = $2 WHERE hash = $1 AND last_used < $2")
+                    .bind(hash.0.as_slice())
+                    .bind(i64::try_from(*last_use_ms).unwrap_or(i64::MAX))
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(self.database.error("writing when a token was used"))?;
+            }
+            self.database.commit(transaction).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_tokens(&self, tokens: &[TokenHash]) -> Result<(), CatalogError> {
+        for tokens in tokens.chunks(TOKENS_PER_TRANSACTION) {
+            let mut transaction = self.database.begin_write().await?;
+            for hash in tokens {
+                sqlx::query("DELETE FROM tokens WHERE hash = $1")
+                    .bind(hash.0.as_slice())
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(self.database.error("forgetting a token"))?;
+            }
+            self.database.commit(transaction).await?;
+        }
+        Ok(())
+    }
+}
+
+fn token_of(row: &SqliteRow) -> Result<StoredToken, sqlx::Error> {
+    let hash: &[u8] = row.try_get("hash")?;
+    let hash = hash.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(StoredToken {
+        hash: TokenHash(hash),
+        issued_at_ms: u64::try_from(row.try_get::<i64, _>("issued_at")?).unwrap_or_default(),
+        last_use_ms: u64::try_from(row.try_get::<i64, _>("last_used")?).unwrap_or_default(),
+        revoked: row.try_get("revoked")?,
+        login: login_of(row)?,
+        active: row.try_get("active")?,
+    })
+}

@@ -1,0 +1,57 @@
+//! The catalog as rows, whichever store they come from: what a change is planned against, and what a
+//! snapshot is built from.
+
+use crate::{Member, PasswordHash, Segment, UserType};
+use ia_model::{MemberId, SegmentId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All rows but those of tokens.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    pub members: BTreeMap<MemberId, MemberRow>,
+    /// By lower-case name.
+    pub logins: BTreeMap<String, LoginRow>,
+    /// The highest id that a login ever had.
+    pub login_high_water: u32,
+    pub segments: BTreeMap<SegmentId, SegmentRow>,
+    /// By owner and viewer.
+    pub sharing: BTreeMap<(MemberId, MemberId), Exposure>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MemberRow {
+    pub member: Member,
+    /// The owners into whose segments it may write.
+    pub segment_access: BTreeSet<MemberId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LoginRow {
+    pub id: u32,
+    pub username: String,
+    pub password_hash: PasswordHash,
+    pub active: bool,
+    pub user_type: UserType,
+    pub read_only: bool,
+    pub member: MemberId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SegmentRow {
+    pub segment: Segment,
+    pub short_name: Option<String>,
+    /// Deleted ones stay as rows, so that their ids are not used again.
+    pub deleted: bool,
+}
+
+/// Which of an owner's segments a viewer sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Exposure {
+    All,
+    List(BTreeSet<SegmentId>),
+}
+
+/// The form of a login's name that makes it unique.
+pub(crate) fn login_key(username: &str) -> String {
+    username.to_lowercase()
+}

@@ -1,0 +1,76 @@
+use super::{HourDelta, HourRow, LINES_PER_HOUR, UsageStore, not_rising};
+use crate::{CatalogError, usage::Counters};
+use async_trait::async_trait;
+use ia_model::MemberId;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The reference implementation: gone with its process.
+#[derive(Debug, Default)]
+pub struct MemoryUsage {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    position: u64,
+    hours: BTreeMap<(MemberId, u64), HourRow>,
+}
+
+impl MemoryUsage {
+    /// Empty statistics at position 0.
+    pub fn new() -> MemoryUsage {
+        MemoryUsage::default()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl UsageStore for MemoryUsage {
+    async fn position(&self) -> Result<u64, CatalogError> {
+        Ok(self.inner().position)
+    }
+
+    async fn commit(&self, position: u64, deltas: &[HourDelta]) -> Result<(), CatalogError> {
+        let mut inner = self.inner();
+        if position <= inner.position {
+            return Err(not_rising(position, inner.position));
+        }
+        inner.position = position;
+        for delta in deltas {
+            let hour_start_ms = delta.hour_start_ms;
+            let row = inner.hours.entry((delta.member, hour_start_ms)).or_insert_with(|| HourRow {
+                hour_start_ms,
+                counters: Counters::default(),
+                error_lines: Vec::new(),
+                segment_lines: Vec::new(),
+            });
+            row.counters.add(&delta.counters);
+            append(&mut row.error_lines, &delta.error_lines);
+            append(&mut row.segment_lines, &delta.segment_lines);
+        }
+        Ok(())
+    }
+
+    async fn report(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError> {
+        let inner = self.inner();
+        let rows = inner.hours.iter().filter(|((owner, start), _)| *owner == member && hours.contains(start));
+        Ok(rows.map(|(_, row)| row.clone()).collect())
+    }
+
+    async fn purge_before(&self, hour_start_ms: u64) -> Result<u64, CatalogError> {
+        let mut inner = self.inner();
+        let before = inner.hours.len();
+        inner.hours.retain(|(_, start), _| *start >= hour_start_ms);
+        Ok((before - inner.hours.len()) as u64)
+    }
+}
+
+fn append(lines: &mut Vec<String>, new: &[String]) {
+    lines.extend_from_slice(new);
+    lines.drain(..lines.len().saturating_sub(LINES_PER_HOUR));
+}

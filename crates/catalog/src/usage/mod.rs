@@ -1,0 +1,152 @@
+//! The usage statistics: what was accepted and refused, by member and hour.
+//!
+//! They follow the log: counters and the position that they cover move in one transaction, so that after
+//! any crash every record is counted exactly once.
+
+mod memory;
+mod sqlite;
+
+pub use memory::MemoryUsage;
+pub use sqlite::SqliteUsage;
+
+use crate::CatalogError;
+use async_trait::async_trait;
+use ia_model::MemberId;
+use std::ops::Range;
+
+/// How many lines of each kind are kept for a member and hour: the newest.
+pub const LINES_PER_HOUR: usize = 200;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Users, counted once a request.
+    pub valid_users: u64,
+    /// Users whose id is not acceptable, or not known in strict mode.
+    pub invalid_users: u64,
+    /// User-segment pairs that were added, counted once a request.
+    pub valid_adds: u64,
+    /// User-segment pairs that were removed, counted once a request.
+    pub valid_removes: u64,
+    /// Pairs whose segment the member may not write.
+    pub unauth_segments: u64,
+    /// Pairs whose segment is switched off.
+    pub inactive_segments: u64,
+    /// Pairs whose segment does not exist.
+    pub invalid_segments: u64,
+    /// Pairs that failed for another reason.
+    pub other_errors: u64,
+}
+
+impl Counters {
+    /// Adds `other`; a counter stops at the end of its range.
+    pub fn add(&mut self, other: &Counters) {
+        let mut values = self.values();
+        for (value, more) in values.iter_mut().zip(other.values()) {
+            *value = value.saturating_add(more);
+        }
+        *self = Counters::from_values(values);
+    }
+
+    fn values(&self) -> [u64; 8] {
+        let Counters {
+            valid_users,
+            invalid_users,
+            valid_adds,
+            valid_removes,
+            unauth_segments,
+            inactive_segments,
+            invalid_segments,
+            other_errors,
+        } = *self;
+        [
+            valid_users,
+            invalid_users,
+            valid_adds,
+            valid_removes,
+            unauth_segments,
+            inactive_segments,
+            invalid_segments,
+            other_errors,
+        ]
+    }
+
+    fn from_values(values: [u64; 8]) -> Counters {
+        let [
+            valid_users,
+            invalid_users,
+            valid_adds,
+            valid_removes,
+            unauth_segments,
+            inactive_segments,
+            invalid_segments,
+            other_errors,
+        ] = values;
+        Counters {
+            valid_users,
+            invalid_users,
+            valid_adds,
+            valid_removes,
+            unauth_segments,
+            inactive_segments,
+            invalid_segments,
+            other_errors,
+        }
+    }
+}
+
+/// What some records add to a member's hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourDelta {
+    /// Whose.
+    pub member: MemberId,
+    /// The start of the hour in which the requests were accepted, milliseconds since 1970.
+    pub hour_start_ms: u64,
+    /// What is added to the counters.
+    pub counters: Counters,
+    /// New lines about what was refused, oldest first.
+    pub error_lines: Vec<String>,
+    /// New lines about what was accepted, oldest first.
+    pub segment_lines: Vec<String>,
+}
+
+/// A member's hour as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HourRow {
+    /// The start of the hour, milliseconds since 1970.
+    pub hour_start_ms: u64,
+    /// The sums.
+    pub counters: Counters,
+    /// The newest lines about what was refused, oldest first.
+    pub error_lines: Vec<String>,
+    /// The newest lines about what was accepted, oldest first.
+    pub segment_lines: Vec<String>,
+}
+
+/// Where the usage statistics are kept.
+#[async_trait]
+pub trait UsageStore: Send + Sync {
+    /// The position of the log up to which all records are counted; 0 at first.
+    async fn position(&self) -> Result<u64, CatalogError>;
+
+    /// Adds `deltas` and moves the position, both or neither; durable on return.
+    ///
+    /// Fails with `Conflict`, changing nothing, unless `position` is above the present one: the records
+    /// up to it are counted already.
+    async fn commit(&self, position: u64, deltas: &[HourDelta]) -> Result<(), CatalogError>;
+
+    /// The hours of a member that start in `hours` (milliseconds since 1970) and had traffic, oldest first.
+    async fn report(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError>;
+
+    /// Forgets all hours that start before `hour_start_ms`; says how many those were.
+    async fn purge_before(&self, hour_start_ms: u64) -> Result<u64, CatalogError>;
+}
+
+fn not_rising(position: u64, stored: u64) -> CatalogError {
+    CatalogError::conflict("position", format!("{position} is not above {stored}, which is counted already"))
+}
+
+/// The last lines of `lines`, as many as an hour keeps.
+fn newest(lines: &[String]) -> &[String] {
+    &lines[lines.len().saturating_sub(LINES_PER_HOUR)..]
+}

@@ -1,0 +1,218 @@
+use super::{Counters, HourDelta, HourRow, LINES_PER_HOUR, UsageStore, newest, not_rising};
+use crate::CatalogError;
+use crate::database::{Database, Step};
+use async_trait::async_trait;
+use ia_model::MemberId;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+const STEPS: &[Step] = &[("usage", include_str!("../../migrations/usage/0001_usage.sql"))];
+
+/// The usage statistics in a SQLite file of their own.
+#[derive(Debug, Clone)]
+pub struct SqliteUsage {
+    database: Database,
+}
+
+impl SqliteUsage {
+    /// Opens the file, creates it (mode 0600) if there is none, and brings its tables up to date.
+    ///
+    /// Fails with `Damaged` or `UnknownSchema`, naming the file, when it cannot be used. Its pages are
+    /// not all looked at (the file may be large): damage further in shows when it is read.
+    pub async fn open(path: &Path) -> Result<SqliteUsage, CatalogError> {
+        Ok(SqliteUsage { database: Database::open(path, STEPS).await? })
+    }
+
+    /// Closes the file. Other clones are closed with it.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+#[async_trait]
+impl UsageStore for SqliteUsage {
+    async fn position(&self) -> Result<u64, CatalogError> {
+        let position: i64 = sqlx::query_scalar("SELECT position FROM usage_position")
+            .fetch_one(self.database.pool())
+            .await
+            .map_err(self.database.error("reading the position of the statistics"))?;
+        Ok(unsigned(position))
+    }
+
+    async fn commit(&self, position: u64, deltas: &[HourDelta]) -> Result<(), CatalogError> {
+        let failed = self.database.error("adding to the statistics");
+        let mut transaction = self.database.begin_write().await?;
+        let stored: i64 = sqlx::query_scalar("SELECT position FROM usage_position")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        if position <= unsigned(stored) {
+            return Err(not_rising(position, unsigned(stored)));
+        }
+        sqlx::query("UPDATE usage_position SET position = $1")
+            .bind(signed(position, "position")?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        for delta in deltas {
+            let hour = Hour { member: delta.member, start_ms: signed(delta.hour_start_ms, "hour_start_ms")? };
+            hour.add(&mut transaction, delta).await.map_err(&failed)?;
+        }
+        self.database.commit(transaction).await
+    }
+
+    async fn report(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError> {
+        let failed = self.database.error("reading the statistics");
+        // Counters and lines must be of one moment.
+        let mut transaction = self.database.begin_read().await?;
+        let (from, to) = (clamped(hours.start), clamped(hours.end));
+        let rows = sqlx::query(
+            "SELECT hour_start, valid_users, invalid_users, valid_adds, valid_removes, unauth_segments, \
+                 inactive_segments, invalid_segments, other_errors \
+             FROM usage_hours WHERE member_id = $1 AND hour_start >= $2 AND hour_start < $3",
+        )
+        .bind(member.0)
+        .bind(from)
+        .bind(to)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        let mut report = BTreeMap::new();
+        for row in &rows {
+            let hour = hour_of(row).map_err(&failed)?;
+            report.insert(hour.hour_start_ms, hour);
+        }
+        let lines: Vec<(i64, String, String)> = sqlx::query_as(
+            "SELECT hour_start, kind, line FROM usage_lines \
+             WHERE member_id = $1 AND hour_start >= $2 AND hour_start < $3 ORDER BY hour_start, kind, number",
+        )
+        .bind(member.0)
+        .bind(from)
+        .bind(to)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(&failed)?;
+        for (hour_start, kind, line) in lines {
+            if let Some(hour) = report.get_mut(&unsigned(hour_start)) {
+                let lines = if kind == "error" { &mut hour.error_lines } else { &mut hour.segment_lines };
+                lines.push(line);
+            }
+        }
+        Ok(report.into_values().collect())
+    }
+
+    async fn purge_before(&self, hour_start_ms: u64) -> Result<u64, CatalogError> {
+        // The lines go with their hours.
+        let purged = sqlx::query("DELETE FROM usage_hours WHERE hour_start < $1")
+            .bind(clamped(hour_start_ms))
+            .execute(self.database.pool())
+            .await
+            .map_err(self.database.error("forgetting old statistics"))?;
+        Ok(purged.rows_affected())
+    }
+}
+
+/// A row to add to.
+#[derive(Clone, Copy)]
+struct Hour {
+    member: MemberId,
+    start_ms: i64,
+}
+
+impl Hour {
+    async fn add(self, connection: &mut SqliteConnection, delta: &HourDelta) -> Result<(), sqlx::Error> {
+        let (error_lines, segment_lines) = (newest(&delta.error_lines), newest(&delta.segment_lines));
+        let mut upsert = sqlx::query_as(
+            "INSERT INTO usage_hours (member_id, hour_start, error_lines, segment_lines, valid_users, \
+                 invalid_users, valid_adds, valid_removes, unauth_segments, inactive_segments, \
+                 invalid_segments, other_errors) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+             ON CONFLICT (member_id, hour_start) DO UPDATE SET \
+                 error_lines = usage_hours.error_lines + excluded.error_lines, \
+                 segment_lines = usage_hours.segment_lines + excluded.segment_lines, \
+                 valid_users = usage_hours.valid_users + excluded.valid_users, \
+                 invalid_users = usage_hours.invalid_users + excluded.invalid_users, \
+                 valid_adds = usage_hours.valid_adds + excluded.valid_adds, \
+                 valid_removes = usage_hours.valid_removes + excluded.valid_removes, \
+                 unauth_segments = usage_hours.unauth_segments + excluded.unauth_segments, \
+                 inactive_segments = usage_hours.inactive_segments + excluded.inactive_segments, \
+                 invalid_segments = usage_hours.invalid_segments + excluded.invalid_segments, \
+                 other_errors = usage_hours.other_errors + excluded.other_errors \
+             RETURNING error_lines, segment_lines",
+        )
+        .bind(self.member.0)
+        .bind(self.start_ms)
+        .bind(error_lines.len() as i64)
+        .bind(segment_lines.len() as i64);
+        for value in delta.counters.values() {
+            upsert = upsert.bind(clamped(value));
+        }
+        let (errors, segments): (i64, i64) = upsert.fetch_one(&mut *connection).await?;
+        self.append(connection, "error", errors, error_lines).await?;
+        self.append(connection, "segment", segments, segment_lines).await
+    }
+
+    /// Numbers `lines` so that the last one is `end - 1`, and drops those that are too old now.
+    async fn append(
+        self,
+        connection: &mut SqliteConnection,
+        kind: &str,
+        end: i64,
+        lines: &[String],
+    ) -> Result<(), sqlx::Error> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        for (number, line) in (end - lines.len() as i64..).zip(lines) {
+            sqlx::query(
+                "INSERT INTO usage_lines (member_id, hour_start, kind, number, line) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(self.member.0)
+            .bind(self.start_ms)
+            .bind(kind)
+            .bind(number)
+            .bind(line)
+            .execute(&mut *connection)
+            .await?;
+        }
+        sqlx::query(
+            "DELETE FROM usage_lines WHERE member_id = $1 AND hour_start = $2 AND kind = $3 AND number < $4",
+        )
+        .bind(self.member.0)
+        .bind(self.start_ms)
+        .bind(kind)
+        .bind(end - LINES_PER_HOUR as i64)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+fn hour_of(row: &SqliteRow) -> Result<HourRow, sqlx::Error> {
+    let mut values = [0; 8];
+    for (index, value) in values.iter_mut().enumerate() {
+        *value = unsigned(row.try_get(index + 1)?);
+    }
+    Ok(HourRow {
+        hour_start_ms: unsigned(row.try_get(0)?),
+        counters: Counters::from_values(values),
+        error_lines: Vec::new(),
+        segment_lines: Vec::new(),
+    })
+}
+
+fn unsigned(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or_default()
+}
+
+fn signed(value: u64, path: &str) -> Result<i64, CatalogError> {
+    i64::try_from(value).map_err(|_| CatalogError::invalid(path, "the value is over 2^63-1"))
+}
+
+/// For what may be cut to the range of the column: bounds of a range, and counters that never get there.
+fn clamped(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
