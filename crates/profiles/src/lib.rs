@@ -1,1 +1,138 @@
-//! Placeholder for profiles.
+//! Profiles: who is in which segment, in memory first, with a checkpoint on disk under it.
+//!
+//! The log is the truth; this crate is a view of it. One thread applies durable records in log order
+//! ([`Profiles::apply`]), any number of threads read, and a background thread writes checkpoints
+//! ([`Profiles::checkpoint`]), after which the log before the checkpointed position may go.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `membership` | what a profile says, and the rules by which a record changes it |
+//! | `codec` | the packed bytes of a profile, in memory and on disk (`docs/FORMAT.md`) |
+//! | `slab`, `shard` | the packed profiles of one shard: dense slots under a table of 4-byte handles |
+//! | `packed` | [`PackedProfiles`]: the shards together; apply and reads |
+//! | `checkpoint`, `warm_up` | the background work over the shards |
+//! | `store` | the only place that knows fjall |
+//! | `reference` | [`MemoryProfiles`]: the same behaviour, simple enough to be believed |
+//! | [`inspect`] | reading a checkpoint beside a running server |
+
+pub mod inspect;
+
+mod checkpoint;
+mod codec;
+mod error;
+mod membership;
+mod packed;
+mod reference;
+mod shard;
+mod slab;
+mod store;
+mod warm_up;
+
+pub use codec::BLOB_FORMAT_VERSION;
+pub use error::{ErrorKind, ProfilesError};
+pub use membership::{Applied, Membership};
+pub use packed::{PackedProfiles, ProfileOptions};
+pub use reference::MemoryProfiles;
+pub use store::STORE_FORMAT_VERSION;
+
+use ia_model::{Minute, Record, UserKey};
+use std::time::Duration;
+
+/// The profiles of all users.
+///
+/// `apply` has one caller at a time, which hands over records in log order. Everything else may be
+/// called from any thread at any time.
+pub trait Profiles: Send + Sync {
+    /// Applies one durable record. The minute of its acceptance is the "now" of every decision about
+    /// expiry, so a replay decides alike.
+    ///
+    /// Applying again what a checkpoint covers, wholly or partly, ends in the same state, provided that
+    /// everything after [`checkpointed_position`](Profiles::checkpointed_position) is applied in order.
+    /// Blocks on disk only for users that are not in memory.
+    ///
+    /// # Errors
+    ///
+    /// When a profile on disk cannot be read. Users of the record that came before it have then been
+    /// changed and the position has not moved; applying the record again is right.
+    fn apply(&self, position: u64, record: &Record) -> Result<Applied, ProfilesError>;
+
+    /// The memberships of a user that are live at `now`, segment ids ascending, from memory alone: a
+    /// short lock, no IO, fit for an async worker.
+    ///
+    /// `None`: the profile may be on disk; ask [`load`](Profiles::load). An unknown user gives an empty
+    /// list when everything is in memory.
+    fn get(&self, key: &UserKey, now: Minute) -> Option<Vec<Membership>>;
+
+    /// The same, read through to disk when needed: it may block, so it is not for an async worker.
+    ///
+    /// # Errors
+    ///
+    /// When the profile on disk cannot be read.
+    fn load(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError>;
+
+    /// The highest position that was applied; 0 before the first.
+    fn applied_position(&self) -> u64;
+
+    /// The position that the store covers: a start replays the log after it, and the log up to it may
+    /// go. 0 when there is no checkpoint yet, so positions begin at 1.
+    fn checkpointed_position(&self) -> u64;
+
+    /// Writes all changed profiles to disk, synced, together with the position that they cover. It
+    /// blocks for as long as the writing takes, and holds no lock that `apply` or `get` wait for longer
+    /// than some dozens of microseconds at a time.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written. What was to be written stays changed, and the next checkpoint
+    /// tries again.
+    fn checkpoint(&self) -> Result<CheckpointReport, ProfilesError>;
+
+    /// Bytes of changed profiles that no checkpoint has taken yet. They cannot leave memory, so a
+    /// checkpoint is due when they pass a share of the memory budget.
+    fn dirty_bytes(&self) -> u64;
+
+    /// The state for metrics. Takes each shard's lock for a moment.
+    fn stats(&self) -> ProfileStats;
+}
+
+/// What a checkpoint did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CheckpointReport {
+    /// The position that the store covers now.
+    pub position: u64,
+    /// Profiles that were written.
+    pub profiles_written: u64,
+    /// Profiles that were deleted from the store because nothing was left of them.
+    pub profiles_deleted: u64,
+    /// Keys and blobs that were written, in bytes.
+    pub bytes_written: u64,
+    /// Whether the store was rewritten so that no byte of an erased profile stays on disk.
+    pub rewritten: bool,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// The state of the profiles at one moment, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ProfileStats {
+    /// Profiles in memory.
+    pub resident_profiles: u64,
+    /// Memory that they take, in bytes: slots, tables and lists, unused room in them included.
+    pub resident_bytes: u64,
+    /// Profiles with changes that no checkpoint has taken.
+    pub dirty_profiles: u64,
+    /// Bytes of those.
+    pub dirty_bytes: u64,
+    /// Entries in the store, outdated ones included: an upper bound of its profiles.
+    pub stored_entries: u64,
+    /// Size of the store on disk, in bytes.
+    pub store_bytes: u64,
+    /// Profiles that left memory to keep within the budget.
+    pub evictions: u64,
+    /// Lookups that went to the store.
+    pub read_throughs: u64,
+    /// Whether the warm-up has ended, wherever it got to.
+    pub warm: bool,
+    /// Whether all profiles are in memory, so that an unknown user needs no look at the disk.
+    pub complete: bool,
+}

@@ -1,0 +1,149 @@
+//! Reading a checkpoint without the server: for `inspect`, beside a running server or a stopped one.
+//!
+//! fjall lets one process at a time open a database, and opening changes the folder (it removes files
+//! that are no longer referred to). So these functions open a *view*: a temporary folder with copies of
+//! the few small files that say which tables belong together, and symbolic links to the tables, which
+//! never change once written. The folder itself is only read. A running server may unlink a table in
+//! the meantime; then the view is made again.
+
+use crate::codec;
+use crate::store::{Checkpoint, Store};
+use crate::{ErrorKind, Membership, ProfilesError, STORE_FORMAT_VERSION};
+use ia_model::UserKey;
+use std::fs;
+use std::io;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A checkpoint of a running server lasts for seconds, and a view is made in milliseconds.
+const ATTEMPTS: usize = 5;
+const CACHE_BYTES: u64 = 4 << 20;
+const PROFILES_PER_SCAN: usize = 4096;
+
+/// What a checkpoint holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointSummary {
+    /// The position of the log that it covers.
+    pub position: u64,
+    /// Profiles in it.
+    pub profiles: u64,
+    /// Bytes of their blobs.
+    pub blob_bytes: u64,
+    /// Size of the store on disk, in bytes, outdated entries included.
+    pub store_bytes: u64,
+    /// The version of the store's layout.
+    pub format_version: u8,
+    /// Something was erased and the store is still to be rewritten; the next checkpoint does it.
+    pub rewrite_due: bool,
+}
+
+/// A user as a checkpoint holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredProfile {
+    /// The position of the log that the checkpoint covers; what came after it is not in here.
+    pub position: u64,
+    /// Its memberships, ids ascending, those included that have expired since. Empty for an unknown
+    /// user.
+    pub memberships: Vec<Membership>,
+}
+
+/// Sums up the checkpoint in `dir`; reads all of it. `None` before the first checkpoint.
+///
+/// # Errors
+///
+/// When there is no store in `dir`, or it cannot be read.
+pub fn checkpoint(dir: &Path) -> Result<Option<CheckpointSummary>, ProfilesError> {
+    with_view(dir, |store, checkpoint| {
+        let mut summary = CheckpointSummary {
+            position: checkpoint.position,
+            profiles: 0,
+            blob_bytes: 0,
+            store_bytes: store.disk_bytes(),
+            format_version: STORE_FORMAT_VERSION,
+            rewrite_due: checkpoint.rewrite_due,
+        };
+        let mut last_key = Vec::new();
+        loop {
+            let blobs = store.scan(&last_key, PROFILES_PER_SCAN)?;
+            let Some((key, _)) = blobs.last() else { return Ok(summary) };
+            last_key = key.to_vec();
+            summary.profiles += blobs.len() as u64;
+            summary.blob_bytes += blobs.iter().map(|(_, blob)| blob.len() as u64).sum::<u64>();
+        }
+    })
+}
+
+/// A user's profile as the checkpoint in `dir` holds it. `None` before the first checkpoint.
+///
+/// # Errors
+///
+/// When there is no store in `dir`, or it cannot be read.
+pub fn profile(dir: &Path, user: &UserKey) -> Result<Option<StoredProfile>, ProfilesError> {
+    with_view(dir, |store, checkpoint| {
+        let mut memberships = Vec::new();
+        if let Some(blob) = store.get(user.as_bytes())? {
+            codec::read_blob(&blob, user.domain(), &mut memberships)?;
+        }
+        Ok(StoredProfile { position: checkpoint.position, memberships })
+    })
+}
+
+fn with_view<T>(
+    dir: &Path,
+    read: impl Fn(&Store, Checkpoint) -> Result<T, ProfilesError>,
+) -> Result<Option<T>, ProfilesError> {
+    let mut attempt = 1;
+    loop {
+        let result = View::of(dir).and_then(|view| {
+            let store = Store::open_copy(view.0.path(), CACHE_BYTES)?;
+            store.checkpoint()?.map(|checkpoint| read(&store, checkpoint)).transpose()
+        });
+        match result {
+            // A file that is gone looks like a failed disk, or like a table too few.
+            Err(error) if attempt < ATTEMPTS && error.kind() != ErrorKind::Locked => attempt += 1,
+            result => return result,
+        }
+    }
+}
+
+/// A folder that looks like the store, and goes when it is dropped.
+struct View(TempDir);
+
+impl View {
+    fn of(dir: &Path) -> Result<View, ProfilesError> {
+        let failed = |source| ProfilesError::Io { doing: "read the folder of the profile store", source };
+        let view = TempDir::with_prefix("ia-inspect-")
+            .map_err(|source| ProfilesError::Io { doing: "make a temporary folder", source })?;
+        fill(dir, view.path()).map_err(failed)?;
+        Ok(View(view))
+    }
+}
+
+/// The journal is left out, because nothing ever passes through it.
+fn fill(dir: &Path, view: &Path) -> io::Result<()> {
+    fs::write(view.join("lock"), [])?;
+    fs::copy(dir.join("version"), view.join("version"))?;
+    fs::create_dir(view.join("keyspaces"))?;
+    for keyspace in fs::read_dir(dir.join("keyspaces"))? {
+        let keyspace = keyspace?;
+        let (from, to) = (keyspace.path(), view.join("keyspaces").join(keyspace.file_name()));
+        fs::create_dir_all(to.join("tables"))?;
+        // It names the version, so it comes before the versions: a newer one may come up meanwhile, but
+        // the one that it names was there.
+        fs::copy(from.join("current"), to.join("current"))?;
+        for entry in fs::read_dir(&from)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with('v') {
+                fs::copy(entry.path(), to.join(entry.file_name()))?;
+            }
+        }
+        for table in fs::read_dir(from.join("tables"))? {
+            let table = table?;
+            std::os::unix::fs::symlink(
+                fs::canonicalize(table.path())?,
+                to.join("tables").join(table.file_name()),
+            )?;
+        }
+    }
+    Ok(())
+}

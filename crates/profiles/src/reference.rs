@@ -1,0 +1,157 @@
+use crate::{Applied, CheckpointReport, Membership, ProfileStats, Profiles, ProfilesError};
+use ia_model::{Change, ErasedSegments, Expiry, Minute, Record, SegmentId, UserKey};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+/// The reference implementation: everything in memory, nothing on disk, as simple as can be.
+///
+/// It is what the others are tested against, so it shares no code with them. A checkpoint of it only
+/// notes the position.
+#[derive(Debug, Default)]
+pub struct MemoryProfiles(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    users: BTreeMap<UserKey, BTreeMap<SegmentId, Entry>>,
+    applied_position: u64,
+    checkpointed_position: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    value: u32,
+    added_at: Minute,
+    last_seen: Minute,
+    expires: Expiry,
+}
+
+impl MemoryProfiles {
+    /// Without a user.
+    pub fn new() -> MemoryProfiles {
+        MemoryProfiles::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nothing panics while it holds the profiles")
+    }
+}
+
+impl State {
+    fn add(&mut self, user: &UserKey, segment: SegmentId, new: Entry, applied: &mut Applied) {
+        let segments = self.users.entry(user.clone()).or_default();
+        match segments.get_mut(&segment) {
+            Some(entry) if entry.expires.is_live(new.last_seen) => {
+                *entry = Entry { added_at: entry.added_at, ..new };
+                applied.refreshed += 1;
+            }
+            _ => {
+                segments.insert(segment, new);
+                applied.added += 1;
+            }
+        }
+    }
+
+    fn remove(&mut self, user: &UserKey, segment: SegmentId, seen: Minute, applied: &mut Applied) {
+        let Some(segments) = self.users.get_mut(user) else { return };
+        if segments.remove(&segment).is_some_and(|entry| entry.expires.is_live(seen)) {
+            applied.removed += 1;
+        }
+    }
+
+    fn forget_empty(&mut self, user: &UserKey, seen: Minute) {
+        if let Some(segments) = self.users.get_mut(user) {
+            segments.retain(|_, entry| entry.expires.is_live(seen));
+            if segments.is_empty() {
+                self.users.remove(user);
+            }
+        }
+    }
+}
+
+impl Profiles for MemoryProfiles {
+    fn apply(&self, position: u64, record: &Record) -> Result<Applied, ProfilesError> {
+        let mut state = self.state();
+        let mut applied = Applied::default();
+        match record {
+            Record::Ingest(ingest) => {
+                let seen = Minute::containing(ingest.accepted_at_ms);
+                for (user, operations) in ingest.batch.iter() {
+                    for operation in operations {
+                        match operation.change {
+                            Change::Add { expires, value } if expires.is_live(seen) => {
+                                let new = Entry { value, added_at: seen, last_seen: seen, expires };
+                                state.add(user, operation.segment, new, &mut applied);
+                            }
+                            Change::Add { .. } | Change::Remove => {
+                                state.remove(user, operation.segment, seen, &mut applied);
+                            }
+                        }
+                    }
+                    state.forget_empty(user, seen);
+                }
+            }
+            Record::Erase(erase) => {
+                let seen = Minute::containing(erase.accepted_at_ms);
+                let segments = match &erase.segments {
+                    ErasedSegments::All => {
+                        state.users.get(&erase.user).into_iter().flatten().map(|(id, _)| *id).collect()
+                    }
+                    ErasedSegments::Only(segments) => segments.clone(),
+                };
+                for segment in segments {
+                    state.remove(&erase.user, segment, seen, &mut applied);
+                }
+                state.forget_empty(&erase.user, seen);
+            }
+        }
+        state.applied_position = state.applied_position.max(position);
+        Ok(applied)
+    }
+
+    fn get(&self, key: &UserKey, now: Minute) -> Option<Vec<Membership>> {
+        let state = self.state();
+        let entries = state.users.get(key).into_iter().flatten();
+        let live = entries.filter(|(_, entry)| entry.expires.is_live(now));
+        Some(
+            live.map(|(&segment, &Entry { value, added_at, last_seen, expires })| Membership {
+                segment,
+                value,
+                added_at,
+                last_seen,
+                expires,
+            })
+            .collect(),
+        )
+    }
+
+    fn load(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        Ok(self.get(key, now).unwrap_or_default())
+    }
+
+    fn applied_position(&self) -> u64 {
+        self.state().applied_position
+    }
+
+    fn checkpointed_position(&self) -> u64 {
+        self.state().checkpointed_position
+    }
+
+    fn checkpoint(&self) -> Result<CheckpointReport, ProfilesError> {
+        let mut state = self.state();
+        state.checkpointed_position = state.applied_position;
+        Ok(CheckpointReport { position: state.applied_position, ..CheckpointReport::default() })
+    }
+
+    fn dirty_bytes(&self) -> u64 {
+        0
+    }
+
+    fn stats(&self) -> ProfileStats {
+        ProfileStats {
+            resident_profiles: self.state().users.len() as u64,
+            warm: true,
+            complete: true,
+            ..ProfileStats::default()
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Dense storage for small byte records, addressed by 4-byte handles.
+//!
+//! An allocation for each user would cost a 16-byte pointer in the table and 8 to 16 bytes of the
+//! allocator's own. Here records of about one size lie side by side in chunks. When a record goes, the
+//! last one of its size moves into its place, so there are no holes, whatever the order of arrivals and
+//! departures; the caller is told which record moved.
+
+/// Records up to this many bytes lie in chunks; longer ones have an allocation each.
+const LARGEST_SLOT_BYTES: usize = 512;
+/// Slots up to this size are a multiple of [`FINE_STEP_BYTES`], larger ones of [`COARSE_STEP_BYTES`].
+const LARGEST_FINE_SLOT_BYTES: usize = 128;
+const FINE_STEP_BYTES: usize = 4;
+const COARSE_STEP_BYTES: usize = 16;
+const FINE_CLASSES: usize = LARGEST_FINE_SLOT_BYTES / FINE_STEP_BYTES;
+const SLOT_CLASSES: usize = FINE_CLASSES + (LARGEST_SLOT_BYTES - LARGEST_FINE_SLOT_BYTES) / COARSE_STEP_BYTES;
+/// The class of the records that have an allocation each.
+const SINGLE: usize = SLOT_CLASSES;
+
+/// Small, because each size in use has one chunk that is partly empty, in each shard.
+const CHUNK_BYTES: usize = 2048;
+/// What an allocation costs beyond its bytes: the pointer to it and the allocator's header.
+const ALLOCATION_COST_BYTES: usize = 32;
+
+const INDEX_BITS: u32 = 26;
+
+/// Where a record lies: its size class and its index in it. It is void once the record moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handle(u32);
+
+impl Handle {
+    fn new(class: usize, index: usize) -> Handle {
+        // 67 million records of one size in one shard; a shard of that size would hold gigabytes, and
+        // the number of shards is there to prevent it.
+        assert!(index < 1 << INDEX_BITS, "too many profiles of one size in a shard: use more shards");
+        Handle(((class as u32) << INDEX_BITS) | index as u32)
+    }
+
+    fn class(self) -> usize {
+        (self.0 >> INDEX_BITS) as usize
+    }
+
+    fn index(self) -> usize {
+        (self.0 & ((1 << INDEX_BITS) - 1)) as usize
+    }
+}
+
+/// The records of one shard.
+#[derive(Debug)]
+pub(crate) struct Slabs {
+    classes: [Class; SLOT_CLASSES],
+    singles: Vec<Box<[u8]>>,
+    allocated_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Class {
+    chunks: Vec<Box<[u8]>>,
+    records: usize,
+}
+
+impl Slabs {
+    pub(crate) fn new() -> Slabs {
+        Slabs { classes: std::array::from_fn(|_| Class::default()), singles: Vec::new(), allocated_bytes: 0 }
+    }
+
+    /// Memory that it takes, in bytes, with what the allocator adds.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        self.allocated_bytes
+    }
+
+    /// Stores a record. It comes back with zero bytes appended, up to the size of its slot.
+    pub(crate) fn insert(&mut self, record: &[u8]) -> Handle {
+        let class = class_of(record.len());
+        if class == SINGLE {
+            self.allocated_bytes += record.len() + ALLOCATION_COST_BYTES;
+            self.singles.push(record.into());
+            return Handle::new(SINGLE, self.singles.len() - 1);
+        }
+        let index = self.classes[class].records;
+        let handle = Handle::new(class, index);
+        if index == self.classes[class].chunks.len() * slots_per_chunk(class) {
+            let chunk = vec![0; slots_per_chunk(class) * slot_bytes(class)].into_boxed_slice();
+            self.allocated_bytes += chunk.len() + ALLOCATION_COST_BYTES;
+            self.classes[class].chunks.push(chunk);
+        }
+        self.classes[class].records += 1;
+        fill(self.get_mut(handle), record);
+        handle
+    }
+
+    /// Writes `record` in the place of the one at `handle`, if it has the size for it.
+    pub(crate) fn replace(&mut self, handle: Handle, record: &[u8]) -> bool {
+        let class = class_of(record.len());
+        if class != handle.class() {
+            return false;
+        }
+        if class == SINGLE {
+            let single = &mut self.singles[handle.index()];
+            self.allocated_bytes = self.allocated_bytes - single.len() + record.len();
+            *single = record.into();
+        } else {
+            fill(self.get_mut(handle), record);
+        }
+        true
+    }
+
+    pub(crate) fn get(&self, handle: Handle) -> &[u8] {
+        let (class, index) = (handle.class(), handle.index());
+        if class == SINGLE {
+            return &self.singles[index];
+        }
+        let (chunk, range) = place(class, index);
+        &self.classes[class].chunks[chunk][range]
+    }
+
+    pub(crate) fn get_mut(&mut self, handle: Handle) -> &mut [u8] {
+        let (class, index) = (handle.class(), handle.index());
+        if class == SINGLE {
+            return &mut self.singles[index];
+        }
+        let (chunk, range) = place(class, index);
+        &mut self.classes[class].chunks[chunk][range]
+    }
+
+    /// Takes a record out. When another one moved into its place (it has the handle of the removed one
+    /// now), that one's handle of before.
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<Handle> {
+        let (class, index) = (handle.class(), handle.index());
+        let last = if class == SINGLE {
+            let removed = self.singles.swap_remove(index);
+            self.allocated_bytes -= removed.len() + ALLOCATION_COST_BYTES;
+            self.singles.len()
+        } else {
+            self.remove_slot(class, index)
+        };
+        (index != last).then(|| Handle::new(class, last))
+    }
+
+    /// The index of the record that was last before the removal.
+    fn remove_slot(&mut self, class: usize, index: usize) -> usize {
+        let slots = &mut self.classes[class];
+        let last = slots.records - 1;
+        let (from_chunk, from) = place(class, last);
+        let (to_chunk, to) = place(class, index);
+        if from_chunk == to_chunk {
+            slots.chunks[to_chunk].copy_within(from, to.start);
+        } else {
+            let (head, tail) = slots.chunks.split_at_mut(from_chunk);
+            head[to_chunk][to].copy_from_slice(&tail[0][from]);
+        }
+        slots.records = last;
+        // One empty chunk stays, lest a record that comes and goes at a boundary allocates each time.
+        let needed = last.div_ceil(slots_per_chunk(class)) + 1;
+        while slots.chunks.len() > needed {
+            if let Some(chunk) = slots.chunks.pop() {
+                self.allocated_bytes -= chunk.len() + ALLOCATION_COST_BYTES;
+            }
+        }
+        last
+    }
+}
+
+fn class_of(record_bytes: usize) -> usize {
+    debug_assert!(record_bytes > 0, "a record is never empty");
+    if record_bytes <= LARGEST_FINE_SLOT_BYTES {
+        record_bytes.div_ceil(FINE_STEP_BYTES) - 1
+    } else if record_bytes <= LARGEST_SLOT_BYTES {
+        FINE_CLASSES + (record_bytes - LARGEST_FINE_SLOT_BYTES).div_ceil(COARSE_STEP_BYTES) - 1
+    } else {
+        SINGLE
+    }
+}
+
+fn slot_bytes(class: usize) -> usize {
+    if class < FINE_CLASSES {
+        (class + 1) * FINE_STEP_BYTES
+    } else {
+        LARGEST_FINE_SLOT_BYTES + (class - FINE_CLASSES + 1) * COARSE_STEP_BYTES
+    }
+}
+
+fn slots_per_chunk(class: usize) -> usize {
+    CHUNK_BYTES / slot_bytes(class)
+}
+
+fn place(class: usize, index: usize) -> (usize, std::ops::Range<usize>) {
+    let (slots, size) = (slots_per_chunk(class), slot_bytes(class));
+    let start = index % slots * size;
+    (index / slots, start..start + size)
+}
+
+fn fill(slot: &mut [u8], record: &[u8]) {
+    let (head, rest) = slot.split_at_mut(record.len());
+    head.copy_from_slice(record);
+    rest.fill(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_size_has_the_smallest_class_that_holds_it() {
+        for bytes in 1..=LARGEST_SLOT_BYTES {
+            let class = class_of(bytes);
+            assert!(slot_bytes(class) >= bytes, "{bytes}");
+            assert!(class == 0 || slot_bytes(class - 1) < bytes, "{bytes}");
+        }
+        assert_eq!(class_of(LARGEST_SLOT_BYTES), SLOT_CLASSES - 1);
+        assert_eq!(class_of(LARGEST_SLOT_BYTES + 1), SINGLE);
+    }
+
+    proptest! {
+        /// Against a plain list of records: what goes in comes out, moves are told, memory is given back.
+        #[test]
+        fn records_stay_whole_whatever_comes_and_goes(
+            steps in proptest::collection::vec((0u8..3, any::<prop::sample::Index>(), 1usize..700), 1..400)
+        ) {
+            let mut slabs = Slabs::new();
+            let mut model: Vec<(Handle, Vec<u8>)> = Vec::new();
+            for (number, (step, index, bytes)) in steps.into_iter().enumerate() {
+                let record: Vec<u8> = (0..bytes).map(|byte| (byte * 7 + number) as u8 | 1).collect();
+                match step {
+                    0 => model.push((slabs.insert(&record), record)),
+                    _ if model.is_empty() => {}
+                    1 => {
+                        let (removed, _) = model.swap_remove(index.index(model.len()));
+                        if let Some(moved) = slabs.remove(removed) {
+                            let entry = model.iter_mut().find(|(handle, _)| *handle == moved);
+                            entry.expect("the record that moved is known").0 = removed;
+                        }
+                    }
+                    _ => {
+                        let at = index.index(model.len());
+                        let entry = &mut model[at];
+                        if slabs.replace(entry.0, &record) {
+                            entry.1 = record;
+                        }
+                    }
+                }
+                for (handle, record) in &model {
+                    let (head, rest) = slabs.get(*handle).split_at(record.len());
+                    prop_assert_eq!(head, record.as_slice());
+                    prop_assert!(rest.iter().all(|&byte| byte == 0));
+                }
+            }
+            for class in &slabs.classes {
+                prop_assert!(class.chunks.len() <= class.records + 1);
+            }
+            while let Some((handle, _)) = model.pop() {
+                if let Some(moved) = slabs.remove(handle) {
+                    let entry = model.iter_mut().find(|(handle, _)| *handle == moved);
+                    entry.expect("the record that moved is known").0 = handle;
+                }
+            }
+            let spare = slabs.classes.iter().filter(|class| !class.chunks.is_empty()).count();
+            prop_assert!(slabs.allocated_bytes() <= spare * (CHUNK_BYTES + ALLOCATION_COST_BYTES));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The checkpoint store: blobs by user key in a fjall database. Nothing else in the crate knows fjall.
+//!
+//! What is relied on, of fjall 3.1 and lsm-tree 3.1:
+//!
+//! - *Ingestion* writes sorted entries straight into new table files and syncs them and their folder;
+//!   `finish` then syncs a new version file that names them and swaps it in by a rename. All entries of
+//!   one ingestion become visible, and durable, together or not at all. The position is one of these
+//!   entries, so it can never be ahead of its blobs.
+//! - Nothing passes through fjall's journal, which stays empty: it holds no copy of a profile.
+//! - *Major compaction* rewrites all tables into one sorted run, without deleted and outdated entries.
+//!   An old table file is unlinked once no version and no iterator refers to it; versions go in
+//!   `maintenance`. Both are behind `#[doc(hidden)]`, so the erase tests, which search the folder for
+//!   bytes, are what stands between a change in fjall and a broken promise.
+
+use crate::ProfilesError;
+use fjall::config::{
+    BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy, PinningPolicy,
+};
+use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, Slice};
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+/// The version of the store's layout: its keyspace and its checkpoint entry.
+pub const STORE_FORMAT_VERSION: u8 = 1;
+
+const KEYSPACE: &str = "profiles";
+/// The key of the checkpoint entry. A user key begins with its domain's number, which is never 0.
+const CHECKPOINT_KEY: &[u8] = &[0];
+const CHECKPOINT_BYTES: usize = 10;
+const REWRITE_DUE: u8 = 1;
+
+/// One user in 1,000 that is not in a table is looked for in it nevertheless.
+const BLOOM_FALSE_POSITIVES: f32 = 0.001;
+/// The size that fjall gives table files in a major compaction.
+const TABLE_BYTES: u64 = 64_000_000;
+
+/// What the checkpoint entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Checkpoint {
+    /// All records up to this position are in the blobs, and perhaps some after it.
+    pub(crate) position: u64,
+    /// Something was erased and the store has perhaps not been rewritten since.
+    pub(crate) rewrite_due: bool,
+}
+
+pub(crate) struct Store {
+    profiles: Keyspace,
+    db: Database,
+    /// Held for reading while an iterator is open. An iterator pins table files and outdated entries, so
+    /// a rewrite waits until there is none.
+    iterators: RwLock<()>,
+}
+
+impl Store {
+    /// Opens the store for writing, or makes a new one.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
+        // One worker: with two, fjall keeps the first one free of compaction for flushes, which never
+        // happen here.
+        let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads(1);
+        Store::from(builder.open(), dir)
+    }
+
+    /// Opens a copy of a store that belongs to this process alone, and starts no thread over it.
+    pub(crate) fn open_copy(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
+        let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads_unchecked(0);
+        Store::from(builder.open(), dir)
+    }
+
+    fn from(opened: fjall::Result<Database>, dir: &Path) -> Result<Store, ProfilesError> {
+        let db = opened.map_err(|error| match error {
+            fjall::Error::Locked => ProfilesError::Locked { dir: dir.to_owned() },
+            error => failed("opening it")(error),
+        })?;
+        let profiles = db.keyspace(KEYSPACE, keyspace_options).map_err(failed("opening it"))?;
+        Ok(Store { profiles, db, iterators: RwLock::new(()) })
+    }
+
+    /// The checkpoint entry; `None` in a new store.
+    pub(crate) fn checkpoint(&self) -> Result<Option<Checkpoint>, ProfilesError> {
+        let entry = self.profiles.get(CHECKPOINT_KEY).map_err(failed("reading its position"))?;
+        entry.map(|bytes| Checkpoint::decode(&bytes)).transpose()
+    }
+
+    /// The blob of a user.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Slice>, ProfilesError> {
+        self.profiles.get(key).map_err(failed("reading a profile"))
+    }
+
+    /// Up to `limit` keys with their blobs, in key order, after `after`. An iterator lives no longer
+    /// than this call, lest it hold up a rewrite.
+    pub(crate) fn scan(&self, after: &[u8], limit: usize) -> Result<Vec<(Slice, Slice)>, ProfilesError> {
+        let _open = self.iterators.read().unwrap_or_else(PoisonError::into_inner);
+        let after = if after.is_empty() { CHECKPOINT_KEY } else { after };
+        let range = self.profiles.range::<&[u8], _>((Bound::Excluded(after), Bound::Unbounded));
+        let entries = range.take(limit).map(fjall::Guard::into_inner);
+        entries.collect::<fjall::Result<_>>().map_err(failed("reading the profiles"))
+    }
+
+    /// Writes blobs (`None` deletes one), which ascend by key without repeats, and the checkpoint entry:
+    /// all or nothing, and on stable storage when it returns.
+    pub(crate) fn write<'a>(
+        &self,
+        checkpoint: Checkpoint,
+        blobs: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), ProfilesError> {
+        let failed = failed("writing a checkpoint");
+        let mut ingestion = self.profiles.start_ingestion().map_err(&failed)?;
+        ingestion.write(CHECKPOINT_KEY, checkpoint.encode()).map_err(&failed)?;
+        for (key, blob) in blobs {
+            match blob {
+                Some(blob) => ingestion.write(key, blob),
+                None => ingestion.write_tombstone(key),
+            }
+            .map_err(&failed)?;
+        }
+        ingestion.finish().map_err(&failed)
+    }
+
+    /// Rewrites the store without what is deleted or outdated, and unlinks the old files. Costs reading
+    /// and writing all of it.
+    pub(crate) fn rewrite(&self) -> Result<(), ProfilesError> {
+        let failed = failed("rewriting it after an erase");
+        let _none_open = self.iterators.write().unwrap_or_else(PoisonError::into_inner);
+        let tree = &self.profiles.tree;
+        // With no iterator open, what is older than the newest entry has no reader.
+        tree.major_compact(TABLE_BYTES, self.db.visible_seqno())
+            .map_err(fjall::Error::from)
+            .map_err(&failed)?;
+        let last_level = tree.tree_config().level_count - 1;
+        if (0..last_level).any(|level| tree.level_table_count(level.into()).is_some_and(|tables| tables > 0))
+        {
+            return Err(ProfilesError::DamagedStore { part: "levels: a rewrite left tables behind" });
+        }
+        self.forget_old_versions()
+    }
+
+    /// Lets go of outdated versions, which keep replaced table files on disk. An ingestion makes a
+    /// version, and fjall itself clears up only when it flushes or compacts.
+    pub(crate) fn clear_up(&self) -> Result<(), ProfilesError> {
+        match self.iterators.try_write() {
+            Ok(_none_open) => self.forget_old_versions(),
+            // The next checkpoint does it.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The caller holds `iterators`: an iterator that is being opened looks for its version.
+    fn forget_old_versions(&self) -> Result<(), ProfilesError> {
+        let mut versions = self.profiles.tree.get_version_history_lock();
+        let result = versions.maintenance(self.profiles.path(), self.db.visible_seqno());
+        result.map_err(fjall::Error::from).map_err(failed("removing outdated files"))
+    }
+
+    /// Entries, outdated ones included.
+    pub(crate) fn entries(&self) -> u64 {
+        self.profiles.approximate_len() as u64
+    }
+
+    /// Its size on disk, in bytes.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.profiles.disk_space()
+    }
+}
+
+impl Checkpoint {
+    fn encode(self) -> [u8; CHECKPOINT_BYTES] {
+        let mut bytes = [0; CHECKPOINT_BYTES];
+        bytes[0] = STORE_FORMAT_VERSION;
+        bytes[1..9].copy_from_slice(&self.position.to_be_bytes());
+        bytes[9] = if self.rewrite_due { REWRITE_DUE } else { 0 };
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Checkpoint, ProfilesError> {
+        let damaged = ProfilesError::DamagedStore { part: "checkpoint entry" };
+        match bytes.first() {
+            Some(&STORE_FORMAT_VERSION) => {}
+            Some(&found) => {
+                let known = STORE_FORMAT_VERSION;
+                return Err(ProfilesError::UnknownVersion { what: "the profile store", found, known });
+            }
+            None => return Err(damaged),
+        }
+        let Ok(bytes) = <&[u8; CHECKPOINT_BYTES]>::try_from(bytes) else { return Err(damaged) };
+        let [_, position @ .., flags] = *bytes;
+        let rewrite_due = match flags {
+            0 => false,
+            REWRITE_DUE => true,
+            _ => return Err(damaged),
+        };
+        Ok(Checkpoint { position: u64::from_be_bytes(position), rewrite_due })
+    }
+}
+
+fn keyspace_options() -> KeyspaceCreateOptions {
+    let bloom = BloomConstructionPolicy::FalsePositiveRate(BLOOM_FALSE_POSITIVES);
+    // Most lookups are for users that exist nowhere. With the filters pinned in memory (about 2 bytes a
+    // stored profile) such a lookup touches no block at all.
+    KeyspaceCreateOptions::default()
+        .expect_point_read_hits(false)
+        .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(bloom)))
+        .filter_block_pinning_policy(PinningPolicy::all(true))
+        .filter_block_partitioning_policy(PartitioningPolicy::all(false))
+}
+
+fn failed(doing: &'static str) -> impl Fn(fjall::Error) -> ProfilesError {
+    move |source| ProfilesError::Store { doing, source: Box::new(source) }
+}

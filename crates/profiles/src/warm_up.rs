@@ -1,0 +1,71 @@
+//! Loading the profiles into memory after a start, beside everything else.
+
+use crate::packed::{PackedProfiles, lock};
+use crate::shard::Hashed;
+use crate::{ProfilesError, codec};
+use ia_model::UserKey;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How many profiles one iterator over the store reads; a rewrite after an erase waits for it.
+const PROFILES_PER_SCAN: usize = 4096;
+
+impl PackedProfiles {
+    /// Loads profiles from the store until all are in memory, the budget is full, or `stop` is set. It
+    /// blocks for as long as that takes; run it once, on a thread of its own, after `open`.
+    ///
+    /// When all are in memory, an unknown user needs no look at the disk from then on, until profiles
+    /// have to leave for others.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read. What was loaded so far stays, and everything goes on, from disk
+    /// where needed.
+    pub fn warm_up(&self, stop: &AtomicBool) -> Result<(), ProfilesError> {
+        // From here on tombstones stay in memory when a checkpoint has deleted their blobs. So a user
+        // that is absent below was never removed since its shard was asked, unless the shard says so.
+        self.warming.store(true, Ordering::SeqCst);
+        let departures: Vec<u64> = self.shards.iter().map(|shard| lock(shard).departures()).collect();
+        let mut left_out = vec![false; self.shards.len()];
+        let result = self.load_all(&departures, &mut left_out, stop);
+        self.warming.store(false, Ordering::SeqCst);
+        let ended = matches!(result, Ok(true));
+        for ((shard, before), left_out) in self.shards.iter().zip(departures).zip(left_out) {
+            let mut shard = lock(shard);
+            let all_loaded = ended && !left_out && shard.departures() == before;
+            shard.end_warm_up(all_loaded);
+        }
+        self.warm.store(true, Ordering::Relaxed);
+        result.map(|_| ())
+    }
+
+    /// Whether it came to the end of the store. `left_out` tells the shards that have not all of theirs.
+    fn load_all(
+        &self,
+        departures: &[u64],
+        left_out: &mut [bool],
+        stop: &AtomicBool,
+    ) -> Result<bool, ProfilesError> {
+        let mut last_key = Vec::new();
+        let mut entries = Vec::new();
+        while !stop.load(Ordering::Relaxed) && left_out.contains(&false) {
+            let blobs = self.store.scan(&last_key, PROFILES_PER_SCAN)?;
+            let Some((key, _)) = blobs.last() else { return Ok(true) };
+            last_key = key.to_vec();
+            for (key, blob) in &blobs {
+                let user = UserKey::from_bytes(key)
+                    .map_err(|_| ProfilesError::DamagedStore { part: "user keys" })?;
+                codec::read_blob(blob, user.domain(), &mut entries)?;
+                let hashed = Hashed { key, hash: self.hasher.hash(key) };
+                let index = self.shard_index(hashed.hash);
+                let mut shard = lock(&self.shards[index]);
+                // What left memory since may have been written since, and this blob be the older one.
+                if shard.is_full() || shard.departures() != departures[index] {
+                    left_out[index] = true;
+                } else if !shard.contains(hashed) {
+                    shard.put_warmed(hashed, &blob[1..]);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
