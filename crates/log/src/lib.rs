@@ -1,1 +1,37 @@
-//! Placeholder for log.
+//! The durable log: bytes in, a position out once the bytes are on stable storage, bytes back in order.
+//!
+//! The format on disk is described byte by byte in `docs/FORMAT.md`, section "The log". The rules that
+//! the rest of the product leans on:
+//!
+//! * A completion says `Ok` only after the flush that covers its record.
+//! * A failed flush is never retried: what the kernel dropped cannot be told from what it kept. The log
+//!   latches, appends fail, reads go on.
+//! * A full disk is cut back, durably, to the last good frame before anybody hears of it, so a refused
+//!   record cannot come back after a crash.
+//! * Damage to a record that may have been answered with OK is never cut off in silence: opening fails
+//!   and names the file and the byte.
+
+mod disk;
+mod disk_log;
+mod entries;
+mod error;
+mod format;
+mod inspect;
+mod memory;
+mod recovery;
+mod scan;
+mod segment;
+mod shared;
+mod types;
+mod writer;
+
+#[doc(hidden)]
+pub mod faults;
+
+pub use disk::{Access, Disk, DiskFile, RealDisk};
+pub use disk_log::DiskLog;
+pub use error::{AppendError, Fault, LogError};
+pub use format::FORMAT_VERSION;
+pub use inspect::{Found, Inspector};
+pub use memory::MemoryLog;
+pub use types::{Completion, Entries, Entry, Log, LogOptions, LogState, LogStats, Observer, Recovery};

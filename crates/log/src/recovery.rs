@@ -1,0 +1,326 @@
+//! Opening: reads every frame, cuts an unfinished write, refuses damage.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::format::{
+    self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, HeaderFault, Kind, MARK_BYTES, Name,
+};
+use crate::scan::{Scanner, Step, read_file_header};
+use crate::segment::{Active, Failure};
+use crate::shared::{INDEX_SPACING_BYTES, Segment};
+use crate::{Access, Disk, DiskFile, Fault, LogError, LogOptions, Recovery};
+
+/// A log that is ready for its thread.
+pub(crate) struct Opened {
+    pub(crate) active: Active,
+    pub(crate) segments: VecDeque<Segment>,
+    pub(crate) recovery: Recovery,
+    /// There was no room to reserve.
+    pub(crate) disk_is_full: bool,
+}
+
+/// The caller holds the directory's lock.
+pub(crate) fn open(disk: &dyn Disk, dir: &Path, options: &LogOptions) -> Result<Opened, LogError> {
+    let mut recovery = Recovery::default();
+    let listed = list_segments(disk, dir)?;
+    for path in &listed.unfinished {
+        tracing::warn!(file = %path.display(), "removing what an interrupted rotation of the log left");
+        disk.remove(path).map_err(LogError::io("remove", path))?;
+        recovery.leftover_files += 1;
+    }
+    let mut run = Run { disk, dir, options, recovery, segments: VecDeque::new(), disk_is_full: false };
+    let active = run.recover(&listed.segments)?;
+    let mut recovery = run.recovery;
+    recovery.files = run.segments.len();
+    recovery.first_position = run.segments[0].first_position;
+    disk.sync_dir(dir).map_err(LogError::io("flush", dir))?;
+    Ok(Opened { active, segments: run.segments, recovery, disk_is_full: run.disk_is_full })
+}
+
+/// What a directory holds.
+pub(crate) struct Listed {
+    /// First positions with paths, in order.
+    pub(crate) segments: Vec<(u64, PathBuf)>,
+    pub(crate) unfinished: Vec<PathBuf>,
+}
+
+/// Sorts out the names in the log's directory.
+pub(crate) fn list_segments(disk: &dyn Disk, dir: &Path) -> Result<Listed, LogError> {
+    let mut listed = Listed { segments: Vec::new(), unfinished: Vec::new() };
+    for name in disk.list(dir).map_err(LogError::io("list", dir))? {
+        let path = dir.join(&name);
+        match format::parse_name(&name.to_string_lossy()) {
+            Name::Segment(first_position) => listed.segments.push((first_position, path)),
+            Name::Unfinished => listed.unfinished.push(path),
+            Name::Misnamed => return Err(LogError::ForeignFile { path }),
+            Name::Foreign => tracing::warn!(file = %path.display(), "not a file of the log; left alone"),
+        }
+    }
+    listed.segments.sort();
+    Ok(listed)
+}
+
+struct Run<'a> {
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    options: &'a LogOptions,
+    recovery: Recovery,
+    segments: VecDeque<Segment>,
+    disk_is_full: bool,
+}
+
+/// A file as far as its frames are sound.
+struct Walked {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    header: FileHeader,
+    scanner: Scanner,
+    /// What the walk met at its end.
+    stop: Step,
+    /// Where the first frame of the last write begins.
+    last_batch_offset: u64,
+}
+
+impl Walked {
+    fn corrupt(&self, offset: u64, fault: Fault) -> LogError {
+        LogError::Corrupt { file: self.path.clone(), offset, fault }
+    }
+
+    /// The error for a file that ends here and must not.
+    fn corrupt_at_stop(&self) -> LogError {
+        let fault = match self.stop {
+            Step::Bad(fault) => fault,
+            Step::Record(_) | Step::Mark(_) | Step::Unwritten => Fault::Missing,
+        };
+        self.corrupt(self.scanner.offset(), fault)
+    }
+
+    fn io(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> LogError {
+        LogError::io(action, &self.path)
+    }
+
+    fn into_active(self, capacity: u64) -> Result<Active, LogError> {
+        let allocated = self.file.size().map_err(self.io("examine"))?;
+        Ok(Active {
+            seed: self.header.seed(),
+            tail: self.scanner.offset(),
+            previous: self.scanner.previous(),
+            allocated,
+            capacity,
+            path: self.path,
+            file: self.file,
+        })
+    }
+}
+
+impl Run<'_> {
+    fn recover(&mut self, listed: &[(u64, PathBuf)]) -> Result<Active, LogError> {
+        let Some(((last_first, last_path), older)) = listed.split_last() else {
+            return self.create(1);
+        };
+        let mut unsealed = None;
+        for (index, (first, path)) in older.iter().enumerate() {
+            if let Some(walked) = unsealed.take() {
+                return Err(Walked::corrupt_at_stop(&walked));
+            }
+            let next_first = listed[index + 1].0;
+            unsealed = self.recover_older(*first, path, next_first)?;
+        }
+        let active = self.recover_last(*last_first, last_path)?;
+        if let Some(walked) = unsealed {
+            if !active.is_empty() {
+                return Err(walked.corrupt_at_stop());
+            }
+            // The crash came between the birth of the last file and the end of this one.
+            let mut sealed = walked.into_active(0)?;
+            sealed.seal(*last_first)?;
+            let index = self.segments.len() - 2;
+            self.segments[index].bytes = sealed.allocated;
+        }
+        Ok(active)
+    }
+
+    fn create(&mut self, first_position: u64) -> Result<Active, LogError> {
+        let active = Active::create(self.disk, self.dir, first_position, self.options.segment_bytes)
+            .map_err(Failure::into_error)?;
+        self.segments.push_back(Segment {
+            first_position,
+            path: active.path.clone(),
+            bytes: active.allocated,
+            index: Vec::new(),
+        });
+        self.recovery.next_position = first_position;
+        Ok(active)
+    }
+
+    /// Checks a file that has a successor. Returns it if only its seal is missing.
+    fn recover_older(
+        &mut self,
+        first_position: u64,
+        path: &Path,
+        next_first: u64,
+    ) -> Result<Option<Walked>, LogError> {
+        let file = self.open(path)?;
+        let header = read_file_header(&*file).map_err(LogError::io("read", path))?;
+        let header = check_header(path, first_position, header)?;
+        let walked = self.walk(path, file, header, next_first)?;
+        let end = walked.scanner.position();
+        match walked.stop {
+            Step::Mark(Kind::Sealed) if end == next_first => Ok(None),
+            Step::Mark(Kind::Sealed) => Err(LogError::MissingFile { file: path.to_owned(), expected: end }),
+            _ if end == next_first => Ok(Some(walked)),
+            _ => Err(walked.corrupt_at_stop()),
+        }
+    }
+
+    fn recover_last(&mut self, first_position: u64, path: &Path) -> Result<Active, LogError> {
+        let file = self.open(path)?;
+        let header = read_file_header(&*file).map_err(LogError::io("read", path))?;
+        if header == Err(HeaderFault::Invalid) && !has_content(&file, path)? {
+            tracing::warn!(file = %path.display(), "making the log's newest file anew: it holds no header and no record");
+            self.recovery.leftover_files += 1;
+            return self.create(first_position);
+        }
+        let header = check_header(path, first_position, header)?;
+        let mut walked = self.walk(path, file, header, u64::MAX)?;
+        let (tail, next_position) = (walked.scanner.offset(), walked.scanner.position());
+        if walked.stop == Step::Mark(Kind::Sealed) {
+            return Err(LogError::MissingFile { file: path.to_owned(), expected: next_position });
+        }
+        if walked.scanner.find_proof_of_flush().map_err(walked.io("read"))?.is_some() {
+            return Err(walked.corrupt_at_stop());
+        }
+        self.cut_torn_tail(&mut walked)?;
+        self.make_durable(&walked, tail)?;
+
+        let capacity = self.options.segment_bytes.max(tail + MARK_BYTES);
+        let mut active = walked.into_active(capacity)?;
+        match active.allocate() {
+            Ok(()) => {}
+            Err(Failure::Full(error)) => {
+                tracing::warn!(error = error.chain(), "the log's disk is full");
+                self.disk_is_full = true;
+            }
+            Err(Failure::Fatal(error)) => return Err(error),
+        }
+        if !active.is_empty() && !self.disk_is_full {
+            active.mark(next_position).map_err(Failure::into_error)?;
+        }
+        self.recovery.next_position = next_position;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.bytes = active.allocated;
+        }
+        Ok(active)
+    }
+
+    /// Removes what an unfinished write left, so that a later, shorter write does not end before it.
+    fn cut_torn_tail(&mut self, walked: &mut Walked) -> Result<(), LogError> {
+        let tail = walked.scanner.offset();
+        let sound_end = match walked.stop {
+            Step::Mark(_) => tail + MARK_BYTES,
+            _ => tail,
+        };
+        let end = walked.scanner.end_of_content().map_err(walked.io("read"))?;
+        if end <= sound_end {
+            return Ok(());
+        }
+        self.recovery.torn_bytes = end - sound_end;
+        tracing::warn!(
+            file = %walked.path.display(),
+            offset = sound_end,
+            bytes = end - sound_end,
+            next_position = walked.scanner.position(),
+            "cutting an unfinished write off the end of the log"
+        );
+        walked.file.set_size(tail).map_err(walked.io("cut"))
+    }
+
+    /// Makes sure that what was read is on stable storage, and not only in memory.
+    fn make_durable(&mut self, walked: &Walked, tail: u64) -> Result<(), LogError> {
+        let unproven = tail - walked.last_batch_offset;
+        if !matches!(walked.stop, Step::Mark(_)) && unproven > 0 {
+            // After a failed flush the kernel takes its pages for clean, and a flush would do nothing.
+            // Written again, they are not clean.
+            let mut bytes = vec![0; unproven as usize];
+            let mut filled = 0;
+            while filled < bytes.len() {
+                let offset = walked.last_batch_offset + filled as u64;
+                match walked.file.read_at(&mut bytes[filled..], offset).map_err(walked.io("read"))? {
+                    0 => return Err(walked.corrupt(offset, Fault::Missing)),
+                    read => filled += read,
+                }
+            }
+            walked.file.write_at(&bytes, walked.last_batch_offset).map_err(walked.io("write to"))?;
+            self.recovery.rewritten_bytes = unproven;
+        }
+        walked.file.flush().map_err(walked.io("flush"))
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<dyn DiskFile>, LogError> {
+        Ok(self.disk.open(path, Access::ReadWrite).map_err(LogError::io("open", path))?.into())
+    }
+
+    /// Goes over the sound frames of a file up to the position before which it must end.
+    fn walk(
+        &mut self,
+        path: &Path,
+        file: Arc<dyn DiskFile>,
+        header: FileHeader,
+        end_position: u64,
+    ) -> Result<Walked, LogError> {
+        let mut scanner = Scanner::new(file.clone(), &header).map_err(LogError::io("read", path))?;
+        let mut index = Vec::new();
+        let mut last_indexed_offset = 0;
+        let mut last_batch_offset = FILE_HEADER_BYTES;
+        let stop = loop {
+            let (offset, position) = (scanner.offset(), scanner.position());
+            let step = scanner.step().map_err(LogError::io("read", path))?;
+            let Step::Record(frame) = step else { break step };
+            if position >= end_position {
+                let fault = Fault::Position { found: position, expected: end_position };
+                return Err(LogError::Corrupt { file: path.to_owned(), offset, fault });
+            }
+            if frame.index_in_batch == 0 {
+                last_batch_offset = offset;
+            }
+            if offset - last_indexed_offset >= INDEX_SPACING_BYTES {
+                index.push((position, offset));
+                last_indexed_offset = offset;
+            }
+            self.recovery.records += 1;
+            self.recovery.payload_bytes += frame.frame_bytes() - FRAME_HEADER_BYTES as u64;
+        };
+        let bytes = file.size().map_err(LogError::io("examine", path))?;
+        let first_position = header.first_position;
+        self.segments.push_back(Segment { first_position, path: path.to_owned(), bytes, index });
+        Ok(Walked { path: path.to_owned(), file, header, scanner, stop, last_batch_offset })
+    }
+}
+
+/// Turns what stands at the beginning of a file into its header or the reason to refuse it.
+pub(crate) fn check_header(
+    path: &Path,
+    first_position: u64,
+    header: Result<FileHeader, HeaderFault>,
+) -> Result<FileHeader, LogError> {
+    let fault = match header {
+        Ok(header) if header.first_position == first_position => return Ok(header),
+        Ok(header) => Fault::FirstPosition(header.first_position),
+        Err(HeaderFault::Invalid) => Fault::Header,
+        Err(HeaderFault::UnknownVersion(version)) => {
+            return Err(LogError::UnknownVersion { file: path.to_owned(), version });
+        }
+    };
+    Err(LogError::Corrupt { file: path.to_owned(), offset: 0, fault })
+}
+
+/// Whether anything was written behind the place of the file header.
+fn has_content(file: &Arc<dyn DiskFile>, path: &Path) -> Result<bool, LogError> {
+    // The scanner only looks for bytes that are not zero here; the header does not matter.
+    let nobody = FileHeader { first_position: 1, salt: 0 };
+    let mut scanner = Scanner::new(file.clone(), &nobody).map_err(LogError::io("read", path))?;
+    let end = scanner.end_of_content().map_err(LogError::io("read", path))?;
+    Ok(end > FILE_HEADER_BYTES)
+}

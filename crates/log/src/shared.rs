@@ -1,0 +1,233 @@
+//! What appenders, readers and the log's thread share.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::format::{FORMAT_MAX_PAYLOAD_BYTES, FRAME_HEADER_BYTES};
+use crate::{AppendError, Completion, LogError, LogOptions, LogState, LogStats};
+
+/// How far apart the known places of a file are; a reader walks over at most so much that it does not
+/// want.
+pub(crate) const INDEX_SPACING_BYTES: u64 = 64 << 10;
+
+/// A record that waits.
+pub(crate) struct Pending {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) done: Completion,
+}
+
+impl Pending {
+    pub(crate) fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + self.payload.len()
+    }
+}
+
+/// A file of the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment {
+    pub(crate) first_position: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    /// Positions with the offsets of their frames, some [`INDEX_SPACING_BYTES`] apart.
+    pub(crate) index: Vec<(u64, u64)>,
+}
+
+/// The state behind the lock. The lock is never held over a call to the disk or to a completion.
+pub(crate) struct Inner {
+    queue: VecDeque<Pending>,
+    /// Of the queue and of the batch that is being written.
+    queued_bytes: usize,
+    queued_records: usize,
+    closed: bool,
+    state: LogState,
+    pub(crate) next_position: u64,
+    pub(crate) segments: VecDeque<Segment>,
+}
+
+/// What the log's thread has to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Records wait; the first takes so many bytes with its frame.
+    Records(usize),
+    /// The disk was full a while ago.
+    Probe,
+    /// Nothing more will come.
+    Stop,
+}
+
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    wake: Condvar,
+    max_queue_bytes: usize,
+    max_payload_bytes: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        options: &LogOptions,
+        next_position: u64,
+        segments: VecDeque<Segment>,
+    ) -> Result<Shared, LogError> {
+        if options.max_payload_bytes > FORMAT_MAX_PAYLOAD_BYTES {
+            return Err(LogError::InvalidOptions("max_payload_bytes is more than the format can hold"));
+        }
+        if options.max_payload_bytes.saturating_add(FRAME_HEADER_BYTES) > options.max_queue_bytes {
+            // Such a payload would be told to try again for ever.
+            return Err(LogError::InvalidOptions("max_payload_bytes does not fit max_queue_bytes"));
+        }
+        let inner = Inner {
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            queued_records: 0,
+            closed: false,
+            state: LogState::Writable,
+            next_position,
+            segments,
+        };
+        Ok(Shared {
+            inner: Mutex::new(inner),
+            wake: Condvar::new(),
+            max_queue_bytes: options.max_queue_bytes,
+            max_payload_bytes: options.max_payload_bytes,
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // No code that can panic runs under the lock with the state half changed.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn append(&self, payload: Vec<u8>, done: Completion) -> Result<(), AppendError> {
+        if payload.len() > self.max_payload_bytes {
+            return Err(AppendError::TooLarge { bytes: payload.len(), max_bytes: self.max_payload_bytes });
+        }
+        let pending = Pending { payload, done };
+        let frame_bytes = pending.frame_bytes();
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(AppendError::Closed);
+        }
+        if let LogState::Latched { reason } = &inner.state {
+            return Err(AppendError::Latched { reason: reason.clone() });
+        }
+        if inner.queued_bytes + frame_bytes > self.max_queue_bytes {
+            return Err(AppendError::QueueFull);
+        }
+        inner.queued_bytes += frame_bytes;
+        inner.queued_records += 1;
+        inner.queue.push_back(pending);
+        let first = inner.queue.len() == 1;
+        drop(inner);
+        if first {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Waits for something to do.
+    pub(crate) fn wait(&self, full_probe_interval: Duration) -> Work {
+        let mut inner = self.lock();
+        loop {
+            if let Some(first) = inner.queue.front() {
+                return Work::Records(first.frame_bytes());
+            }
+            if inner.closed {
+                return Work::Stop;
+            }
+            if inner.state == LogState::Full {
+                let (guard, timeout) = self
+                    .wake
+                    .wait_timeout(inner, full_probe_interval)
+                    .unwrap_or_else(PoisonError::into_inner);
+                inner = guard;
+                if timeout.timed_out() && inner.queue.is_empty() && !inner.closed {
+                    return Work::Probe;
+                }
+            } else {
+                inner = self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Takes the first record and those behind it that fit the bytes with it.
+    pub(crate) fn take_batch(&self, max_bytes: usize) -> Vec<Pending> {
+        let mut inner = self.lock();
+        let mut bytes = 0;
+        let fitting = inner.queue.iter().take_while(|pending| {
+            bytes += pending.frame_bytes();
+            bytes <= max_bytes
+        });
+        let count = fitting.count().max(1).min(inner.queue.len());
+        inner.queue.drain(..count).collect()
+    }
+
+    /// Gives back the room of a batch that was told its fate.
+    pub(crate) fn release(&self, records: usize, bytes: usize) {
+        let mut inner = self.lock();
+        inner.queued_records -= records;
+        inner.queued_bytes -= bytes;
+    }
+
+    /// Makes a durable batch visible.
+    pub(crate) fn publish(&self, next_position: u64, bytes: u64, index: &[(u64, u64)]) {
+        let mut inner = self.lock();
+        inner.next_position = next_position;
+        if let Some(segment) = inner.segments.back_mut() {
+            segment.bytes = bytes;
+            segment.index.extend_from_slice(index);
+        }
+    }
+
+    /// Adds a new file behind one that is now `sealed_bytes` long.
+    pub(crate) fn rotated(&self, sealed_bytes: u64, segment: Segment) {
+        let mut inner = self.lock();
+        if let Some(sealed) = inner.segments.back_mut() {
+            sealed.bytes = sealed_bytes;
+        }
+        inner.segments.push_back(segment);
+    }
+
+    /// Sets the state and returns the one before. A latch is for ever.
+    pub(crate) fn set_state(&self, state: LogState) -> LogState {
+        let mut inner = self.lock();
+        match inner.state {
+            LogState::Latched { .. } => inner.state.clone(),
+            _ => std::mem::replace(&mut inner.state, state),
+        }
+    }
+
+    /// Latches, and hands out all that waits.
+    pub(crate) fn latch(&self, reason: &Arc<str>) -> Vec<Pending> {
+        self.set_state(LogState::Latched { reason: reason.clone() });
+        self.lock().queue.drain(..).collect()
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_all();
+    }
+
+    pub(crate) fn state(&self) -> LogState {
+        self.lock().state.clone()
+    }
+
+    pub(crate) fn stats(&self) -> LogStats {
+        let inner = self.lock();
+        LogStats {
+            queued_records: inner.queued_records,
+            queued_bytes: inner.queued_bytes,
+            files: inner.segments.len(),
+            bytes_on_disk: inner.segments.iter().map(|segment| segment.bytes).sum(),
+            first_position: inner.first_position(),
+            next_position: inner.next_position,
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn first_position(&self) -> u64 {
+        self.segments.front().map_or(self.next_position, |segment| segment.first_position)
+    }
+}

@@ -1,0 +1,4 @@
+//! The log from outside.
+
+mod conformance;
+mod support;
