@@ -58,6 +58,8 @@ impl FileHeader {
         // Before the checksum: a later version may place or compute it otherwise.
         match u32_at(bytes, 8) {
             FORMAT_VERSION => {}
+            // There is no such version: the header was never written to its end.
+            0 => return Err(HeaderFault::Invalid),
             version => return Err(HeaderFault::UnknownVersion(version)),
         }
         if u32_at(bytes, 12) != header_checksum(bytes) {

@@ -204,7 +204,7 @@ impl Window {
     }
 
     fn fill(&mut self, offset: u64, length: usize) -> io::Result<()> {
-        let left = usize::try_from(self.file_bytes - offset).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.file_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         self.start = offset;
         self.buffer.clear();
         self.buffer.resize(length.max(CHUNK_BYTES).min(left), 0);
@@ -216,7 +216,7 @@ impl Window {
 
     fn verify(&mut self, seed: u32, offset: u64, header: &FrameHeader) -> io::Result<Result<(), Fault>> {
         let frame_bytes = header.frame_bytes();
-        if frame_bytes > self.file_bytes - offset {
+        if frame_bytes > self.file_bytes.saturating_sub(offset) {
             return Ok(Err(Fault::Overrun));
         }
         let frame = self.bytes(offset, frame_bytes as usize)?;

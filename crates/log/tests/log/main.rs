@@ -1,4 +1,10 @@
 //! The log from outside.
 
 mod conformance;
+mod durability;
+mod fixture;
+mod inspect;
+mod power_cut;
+mod recovery;
+mod simulated;
 mod support;

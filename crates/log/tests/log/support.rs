@@ -63,6 +63,14 @@ pub(crate) trait LogExt: Log {
         entries.into_iter().map(|entry| entry.payload).collect()
     }
 
+    fn wait_for_latch(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !matches!(self.state(), LogState::Latched { .. }) {
+            assert!(Instant::now() < deadline, "waited in vain for a latch");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     fn wait_for_state(&self, state: &LogState) {
         let deadline = Instant::now() + PATIENCE;
         while self.state() != *state {

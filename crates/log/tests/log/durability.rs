@@ -1,0 +1,333 @@
+//! What is promised when: before and after the flush, with a full disk and with a broken one.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use ia_log::faults::{Call, Errno};
+use ia_log::{AppendError, DiskLog, Log, LogError, LogOptions, LogState, Observer};
+
+use crate::support::{Answer, Bed, LogExt, PATIENCE, files};
+
+fn is_latched(result: &Result<u64, AppendError>) -> bool {
+    matches!(result, Err(AppendError::Latched { .. }))
+}
+
+/// Writes the payloads in one batch, behind a record of its own.
+fn put_as_one_batch(bed: &Bed, log: &DiskLog, payloads: &[&[u8]]) -> Vec<Answer> {
+    bed.disk.hold(Call::Flush);
+    let first = log.submit("keeps the log busy");
+    bed.disk.wait_until_held();
+    let answers = payloads.iter().map(|payload| log.submit(*payload)).collect();
+    bed.disk.release();
+    assert!(first.wait().is_ok());
+    answers
+}
+
+#[test]
+fn nothing_is_answered_or_readable_before_the_flush() {
+    let bed = Bed::new();
+    let log = bed.open();
+    log.put("one").unwrap();
+    bed.disk.hold(Call::Flush);
+    let two = log.submit("two");
+    bed.disk.wait_until_held();
+    assert_eq!(two.now(), None);
+    assert_eq!(log.next_position(), 2);
+    assert_eq!(log.payloads(), [b"one"]);
+    assert!(matches!(log.read_from(3).err(), Some(LogError::BeyondEnd { .. })));
+    bed.disk.release();
+    assert_eq!(two.wait(), Ok(2));
+    assert_eq!(log.payloads(), [b"one", b"two"]);
+}
+
+#[test]
+fn what_waits_shares_a_flush() {
+    #[derive(Default)]
+    struct Counts(AtomicUsize, AtomicUsize);
+    impl Observer for Counts {
+        fn flushed(&self, records: usize, bytes: usize, _: Duration, _: Duration) {
+            self.0.fetch_add(records, SeqCst);
+            self.1.fetch_add(bytes, SeqCst);
+        }
+    }
+    let bed = Bed { options: LogOptions { segment_bytes: 1 << 20, ..crate::support::small() }, ..Bed::new() };
+    let counts = Arc::new(Counts::default());
+    let (log, _) =
+        DiskLog::open(bed.path(), bed.options.clone(), bed.disk.as_disk(), counts.clone()).unwrap();
+    let (flushes, writes) = (bed.disk.calls(Call::Flush), bed.disk.calls(Call::Write));
+    bed.disk.hold(Call::Flush);
+    let first = log.submit("x");
+    bed.disk.wait_until_held();
+    let rest: Vec<Answer> = (0..500).map(|_| log.submit("x")).collect();
+    bed.disk.release();
+    assert_eq!(first.wait(), Ok(1));
+    for (index, answer) in rest.iter().enumerate() {
+        assert_eq!(answer.wait(), Ok(index as u64 + 2));
+    }
+    assert_eq!(bed.disk.calls(Call::Flush) - flushes, 2);
+    assert_eq!(bed.disk.calls(Call::Write) - writes, 4, "the frames and a mark, twice");
+    assert_eq!(counts.0.load(SeqCst), 501);
+    assert_eq!(counts.1.load(SeqCst), 501 * 25);
+}
+
+#[test]
+fn a_failed_flush_latches_and_is_not_tried_again() {
+    let bed = Bed::new();
+    let log = bed.open();
+    log.put("durable").unwrap();
+    bed.disk.hold(Call::Flush);
+    bed.disk.fail_next(Call::Flush, Errno::IO);
+    let failing = log.submit("failing");
+    bed.disk.wait_until_held();
+    let waiting = log.submit("waiting");
+    let flushes = bed.disk.calls(Call::Flush);
+    bed.disk.release();
+    assert!(is_latched(&failing.wait()));
+    assert!(is_latched(&waiting.wait()));
+
+    let refused = log.append(b"later".to_vec(), Box::new(|_| unreachable!("it was refused")));
+    assert!(matches!(refused, Err(AppendError::Latched { .. })));
+    let LogState::Latched { reason } = log.state() else { panic!("{:?}", log.state()) };
+    assert!(reason.contains("flush") && reason.contains("os error 5"), "{reason}");
+    assert_eq!(log.payloads(), [b"durable"], "reads go on, up to what was durable");
+    log.close();
+    assert_eq!(bed.disk.calls(Call::Flush), flushes, "the disk was healed, and is not asked again");
+
+    drop(log);
+    let log = bed.open();
+    assert_eq!(log.payloads(), [b"durable"]);
+    assert_eq!(log.put("after"), Ok(2));
+}
+
+#[test]
+fn after_a_latch_that_could_not_cut_a_refused_record_may_return_but_only_durable() {
+    let bed = Bed::new();
+    let log = bed.open();
+    bed.disk.fail_next(Call::Flush, Errno::IO);
+    bed.disk.fail_next(Call::SetSize, Errno::IO);
+    assert!(is_latched(&log.put("unknown")));
+    assert_eq!(log.payloads(), [] as [&[u8]; 0]);
+    drop(log);
+
+    // The kernel would take the pages for clean now, so a flush alone would not reach the disk.
+    let writes = bed.disk.calls(Call::Write);
+    let (log, recovery) = bed.try_open().unwrap();
+    assert_eq!(recovery.rewritten_bytes, 24 + 7);
+    assert!(bed.disk.calls(Call::Write) > writes);
+    assert_eq!(log.payloads(), [b"unknown"]);
+}
+
+#[test]
+fn every_other_failure_of_the_disk_latches() {
+    // What fails, and how many of its calls before that succeed. The file is full after one record.
+    let cases = [
+        (Call::Write, 0, "small"),
+        (Call::Write, 1, "small"),
+        (Call::Create, 0, "large"),
+        (Call::Allocate, 0, "large"),
+        (Call::Write, 0, "large"),
+        (Call::Flush, 0, "large"),
+        (Call::Rename, 0, "large"),
+        (Call::SyncDir, 0, "large"),
+        (Call::Write, 1, "large"),
+        (Call::SetSize, 0, "large"),
+        (Call::Flush, 1, "large"),
+    ];
+    for (call, before, size) in cases {
+        let case = format!("{call:?} {before} {size}");
+        let bed = Bed::new();
+        let log = bed.open();
+        log.put(vec![1; 3000]).unwrap();
+        bed.disk.fail_nth(call, before + 1, Errno::IO);
+        let result = log.put(vec![2; if size == "small" { 10 } else { 3000 }]);
+        // The mark behind a small record is written when the record is durable already.
+        let mark = (call, before, size) == (Call::Write, 1, "small");
+        assert_eq!(is_latched(&result), !mark, "{case}: {result:?}");
+        log.wait_for_latch();
+        let durable = 1 + usize::from(mark);
+        assert_eq!(log.payloads().len(), durable, "{case}");
+        let killed = bed.after_a_kill();
+        drop(log);
+        for bed in [killed, bed] {
+            let log = bed.try_open().unwrap_or_else(|error| panic!("{case}: {error}")).0;
+            assert_eq!(log.payloads().len(), durable, "{case}");
+            assert_eq!(log.put("on"), Ok(durable as u64 + 1), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_then_carries_on() {
+    for (call, errno) in
+        [(Call::Write, Errno::NOSPC), (Call::Write, Errno::DQUOT), (Call::Allocate, Errno::NOSPC)]
+    {
+        let mut bed = Bed::new();
+        bed.options.full_probe_interval = Duration::from_secs(3600);
+        let log = bed.open();
+        log.put(vec![1; 3000]).unwrap();
+        bed.disk.fail_always(call, errno);
+        // The second needs a new file.
+        for size in [10, 3000] {
+            if call == Call::Allocate && size == 10 {
+                continue;
+            }
+            assert_eq!(log.put(vec![2; size]), Err(AppendError::DiskFull), "{call:?}");
+            assert_eq!(log.state(), LogState::Full);
+            assert_eq!(log.payloads(), [[1; 3000]]);
+        }
+        assert!(files(&bed.path()).iter().all(|file| file.extension().unwrap() == "log"));
+        bed.disk.heal();
+        assert_eq!(log.put(vec![3; 3000]), Ok(2));
+        assert_eq!(log.state(), LogState::Writable);
+        drop(log);
+        assert_eq!(bed.open().payloads(), [[1; 3000], [3; 3000]]);
+    }
+}
+
+#[test]
+fn a_full_disk_heals_without_traffic() {
+    for (call, size) in [(Call::Write, 10), (Call::Allocate, 3000)] {
+        let bed = Bed::new();
+        let log = bed.open();
+        log.put(vec![1; 3000]).unwrap();
+        bed.disk.fail_always(Call::Allocate, Errno::NOSPC);
+        bed.disk.fail_always(call, Errno::NOSPC);
+        assert_eq!(log.put(vec![2; size]), Err(AppendError::DiskFull));
+        let tried = bed.disk.calls(Call::Allocate);
+        while bed.disk.calls(Call::Allocate) < tried + 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(log.state(), LogState::Full);
+        bed.disk.heal();
+        log.wait_for_state(&LogState::Writable);
+        assert_eq!(log.put("again"), Ok(2));
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_is_no_reason_not_to_read() {
+    let bed = Bed::new();
+    bed.open().put("kept").unwrap();
+    // A file shorter than it should be needs room at the start.
+    let file = &files(&bed.path())[0];
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(100).unwrap();
+    bed.disk.fail_always(Call::Allocate, Errno::NOSPC);
+    let log = bed.open();
+    assert_eq!(log.state(), LogState::Full);
+    assert_eq!(log.payloads(), [b"kept"]);
+    assert_eq!(log.put("x"), Err(AppendError::DiskFull));
+    bed.disk.heal();
+    assert_eq!(log.put("y"), Ok(2));
+}
+
+#[test]
+fn a_refused_batch_is_gone_for_good_before_anybody_hears_of_it() {
+    // 3 frames of 124 bytes; whatever part of them reaches the disk.
+    for torn in (0..=372).step_by(4) {
+        let bed = Bed::new();
+        let log = bed.open();
+        bed.disk.tear_failing_writes_after(torn);
+        // After the record that keeps the log busy and its mark.
+        bed.disk.fail_nth(Call::Write, 3, Errno::NOSPC);
+        let refused = put_as_one_batch(&bed, &log, &[&[b'a'; 100], &[b'b'; 100], &[b'c'; 100]]);
+        for answer in refused {
+            assert_eq!(answer.wait(), Err(AppendError::DiskFull));
+        }
+        let killed = bed.after_a_kill();
+        let (log_after_kill, recovery) = killed.try_open().unwrap();
+        assert_eq!(log_after_kill.payloads(), [b"keeps the log busy"], "torn after {torn}");
+        assert_eq!(recovery.torn_bytes, 0, "the log itself had cleaned up");
+
+        // A record of the same size in the place of the first: the others would fit behind it.
+        bed.disk.heal();
+        assert_eq!(log.put([b'd'; 100]), Ok(2));
+        let killed = bed.after_a_kill();
+        let expected = [b"keeps the log busy".to_vec(), vec![b'd'; 100]];
+        assert_eq!(killed.open().payloads(), expected, "torn after {torn}");
+    }
+}
+
+#[test]
+fn a_full_disk_that_cannot_be_cut_latches() {
+    for call in [Call::SetSize, Call::Flush] {
+        let bed = Bed::new();
+        let log = bed.open();
+        log.put("durable").unwrap();
+        bed.disk.fail_next(Call::Write, Errno::NOSPC);
+        bed.disk.fail_next(call, Errno::IO);
+        assert!(is_latched(&log.put("refused")), "{call:?}");
+        assert_eq!(log.payloads(), [b"durable"]);
+    }
+}
+
+#[test]
+fn a_flush_that_finds_the_disk_full_latches() {
+    // The kernel may have dropped the pages, so this is no different from any other failed flush.
+    let bed = Bed::new();
+    let log = bed.open();
+    bed.disk.fail_next(Call::Flush, Errno::NOSPC);
+    assert!(is_latched(&log.put("x")));
+}
+
+#[test]
+fn closing_flushes_what_waits() {
+    let bed = Bed::new();
+    let log = bed.open();
+    bed.disk.hold(Call::Flush);
+    let answers: Vec<Answer> = (0..50).map(|n| log.submit(vec![n; 200])).collect();
+    bed.disk.wait_until_held();
+    bed.disk.release();
+    log.close();
+    assert!(answers.iter().all(|answer| answer.now().is_some_and(|result| result.is_ok())));
+    assert_eq!(log.append(Vec::new(), Box::new(|_| unreachable!("closed"))), Err(AppendError::Closed));
+    assert_eq!(log.payloads().len(), 50, "reads go on");
+    log.close();
+    drop(log);
+    assert_eq!(bed.open().payloads().len(), 50);
+}
+
+#[test]
+fn the_last_owner_may_be_a_completion() {
+    let bed = Bed::new();
+    let log = Arc::new(bed.open());
+    let (sender, receiver) = channel();
+    let (owner, (go, gone)) = (log.clone(), channel());
+    let done = Box::new(move |result| {
+        gone.recv_timeout(PATIENCE).unwrap();
+        drop(owner);
+        sender.send(result).unwrap();
+    });
+    log.append(b"x".to_vec(), done).unwrap();
+    drop(log);
+    go.send(()).unwrap();
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap(), Ok(1));
+}
+
+#[test]
+fn a_log_has_one_writer() {
+    let bed = Bed::new();
+    let log = bed.open();
+    assert!(matches!(bed.try_open(), Err(LogError::Locked { dir }) if dir == bed.path()));
+    drop(log);
+    bed.open();
+}
+
+#[test]
+fn others_cannot_look_in() {
+    let bed = Bed::new();
+    let _log = bed.open();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&bed.path()), 0o700);
+    assert_eq!(mode(&files(&bed.path())[0]), 0o600);
+}
+
+#[test]
+fn options_that_cannot_work_are_refused() {
+    let mut bed = Bed::new();
+    bed.options.max_queue_bytes = bed.options.max_payload_bytes;
+    assert!(matches!(bed.try_open(), Err(LogError::InvalidOptions(_))));
+}
