@@ -77,13 +77,9 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn apply(&self, file: &CatalogFile) -> Result<ApplyReport, CatalogError> {
-        let stored = {
-            let inner = self.inner();
-            let hash_of =
-                |(key, row): (&String, &crate::state::LoginRow)| (key.clone(), row.password_hash.clone());
-            inner.state.logins.iter().map(hash_of).collect()
-        };
-        let passwords = SettledPasswords::settle(file, &stored)?;
+        let logins = self.inner().state.logins.clone();
+        let stored = logins.into_iter().map(|(key, row)| (key, row.password_hash)).collect();
+        let passwords = SettledPasswords::settle(file.passwords(), &stored)?;
 
         let inner = &mut *self.inner();
         if !passwords.still_holds(&inner.state) {

@@ -95,8 +95,8 @@ pub struct Tokens {
     store: Arc<dyn TokenStore>,
     instance: Box<str>,
     shards: [RwLock<HashMap<TokenHash, Entry>>; SHARDS],
-    /// Held while the table and the store are brought in line, so that a reload cannot drop a token that
-    /// was issued after it read the store.
+    /// Held from writing a token to the store until it is in the table, and for a reload: else a reload
+    /// could drop a token that was issued after it read the store.
     in_line: tokio::sync::Mutex<()>,
 }
 
@@ -213,7 +213,8 @@ impl Tokens {
     /// Writes down when tokens were last used, and forgets the expired ones. To be called every some
     /// seconds and when the server stops. On an error nothing is lost: the next call tries again.
     pub async fn flush_last_use(&self, now_ms: u64) -> Result<TokenSweep, CatalogError> {
-        let _in_line = self.in_line.lock().await;
+        // A reload may come between any two steps: it brings back, at worst, what the next call writes or
+        // forgets again. So logins need not wait for this.
         let mut uses = Vec::new();
         let mut expired = Vec::new();
         for index in 0..SHARDS {

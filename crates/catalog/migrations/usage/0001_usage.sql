@@ -25,12 +25,15 @@ CREATE TABLE usage_hours (
 );
 CREATE INDEX usage_hours_by_age ON usage_hours (hour_start);
 
+-- The lines that one commit brought: `lines` is a JSON array of `count` strings, the first of them is line
+-- `number` of its hour and kind. One row for many lines, because a commit touches every busy member.
 CREATE TABLE usage_lines (
     member_id  BIGINT NOT NULL,
     hour_start BIGINT NOT NULL,
     kind       TEXT   NOT NULL CHECK (kind IN ('error', 'segment')),
     number     BIGINT NOT NULL,
-    line       TEXT   NOT NULL,
+    count      BIGINT NOT NULL,
+    lines      TEXT   NOT NULL,
     PRIMARY KEY (member_id, hour_start, kind, number),
     FOREIGN KEY (member_id, hour_start) REFERENCES usage_hours (member_id, hour_start) ON DELETE CASCADE
 );

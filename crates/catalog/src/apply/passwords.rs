@@ -1,5 +1,5 @@
-use crate::file::CatalogFile;
-use crate::state::{State, login_key};
+use crate::file::Secret;
+use crate::state::State;
 use crate::{CatalogError, PasswordHash};
 use std::collections::BTreeMap;
 
@@ -15,24 +15,22 @@ pub(crate) struct SettledPasswords {
 }
 
 impl SettledPasswords {
-    /// `stored` maps a login's key to its hash. Slow: one or two password hashes for each password of
-    /// the file.
+    /// `wanted` is the passwords of the file by the login's key, `stored` the hashes of all logins. Slow:
+    /// one or two password hashes for each of `wanted`.
     pub(crate) fn settle(
-        file: &CatalogFile,
+        wanted: Vec<(String, Secret)>,
         stored: &BTreeMap<String, PasswordHash>,
     ) -> Result<SettledPasswords, CatalogError> {
-        let mut by_login = BTreeMap::new();
-        for user in &file.users {
-            let Some(password) = &user.password else { continue };
-            let key = login_key(&user.username);
+        let settle_one = |(key, password): (String, Secret)| {
             let before = stored.get(&key).cloned();
             let after = match &before {
                 // Applied again, a file must find the password as it wants it.
                 Some(hash) if hash.verify(password.expose()) => hash.clone(),
                 _ => PasswordHash::new(password.expose())?,
             };
-            by_login.insert(key, (before, after));
-        }
+            Ok((key, (before, after)))
+        };
+        let by_login = wanted.into_iter().map(settle_one).collect::<Result<_, CatalogError>>()?;
         Ok(SettledPasswords { by_login })
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     /// Logins whose tokens die.
     pub revoked: Vec<u32>,
     pub segments: Vec<SegmentRow>,
+    /// Those of `segments` that have another code now.
+    pub recoded: Vec<SegmentId>,
     pub sharing: Vec<((MemberId, MemberId), Exposure)>,
     pub report: ApplyReport,
 }
@@ -179,6 +181,9 @@ impl Planner<'_> {
         entry.short_name.write_to(&mut row.short_name);
         entry.expire_minutes.write_to(&mut row.segment.expire_minutes);
         set_state(entry.state, &mut row.segment.active);
+        if before.is_some_and(|before| before.segment.code != row.segment.code) {
+            self.plan.recoded.push(id);
+        }
         if self.plan.report.segments.count(before, &row) {
             self.plan.segments.push(row);
         }
@@ -230,6 +235,9 @@ impl Planner<'_> {
 
 /// No two segments of a member may end up with the same code.
 fn check_codes(state: &State, file: &CatalogFile, changed: &[SegmentRow]) -> Result<(), CatalogError> {
+    if changed.is_empty() {
+        return Ok(());
+    }
     let changed_ids: BTreeSet<SegmentId> = changed.iter().map(|row| row.segment.id).collect();
     let kept = state.segments.values().filter(|row| !row.deleted && !changed_ids.contains(&row.segment.id));
     let mut taken: HashMap<(MemberId, String), SegmentId> =

@@ -6,6 +6,7 @@ mod field;
 pub(crate) use field::{Change, Secret};
 
 use crate::UserType;
+use crate::state::login_key;
 use serde::Deserialize;
 use std::fmt;
 
@@ -13,16 +14,16 @@ use std::fmt;
 ///
 /// What it says about objects that it does not hold (an owner that must exist, a code that must be free)
 /// is checked when it is applied.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogFile {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::objects")]
     pub(crate) members: Vec<MemberEntry>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::objects")]
     pub(crate) users: Vec<UserEntry>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::objects")]
     pub(crate) segments: Vec<SegmentEntry>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::objects")]
     pub(crate) sharing: Vec<SharingEntry>,
 }
 
@@ -41,13 +42,19 @@ impl CatalogFile {
     /// Reads and checks a file.
     pub fn parse(bytes: &[u8]) -> Result<CatalogFile, CatalogFileError> {
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        let file: CatalogFile = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let path = error.path().to_string();
-            CatalogFileError::unreadable(path, error.inner())
-        })?;
+        let mut track = serde_path_to_error::Track::new();
+        let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+        let file: CatalogFile = field::object(tracked)
+            .map_err(|error| CatalogFileError::unreadable(track.path().to_string(), &error))?;
         deserializer.end().map_err(|error| CatalogFileError::unreadable(".".to_owned(), &error))?;
         file.check()?;
         Ok(file)
+    }
+
+    /// The passwords that it names, by the key of their login.
+    pub(crate) fn passwords(&self) -> Vec<(String, Secret)> {
+        let named = |user: &UserEntry| Some((login_key(&user.username), user.password.clone()?));
+        self.users.iter().filter_map(named).collect()
     }
 }
 
@@ -88,7 +95,7 @@ pub(crate) enum StateEntry {
     Inactive,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberEntry {
     pub id: u32,
@@ -100,11 +107,11 @@ pub(crate) struct MemberEntry {
     #[serde(default)]
     pub external_member_uid: Change<u32>,
     pub segment_access: Option<Vec<u32>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::object")]
     pub limits: LimitsEntry,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LimitsEntry {
     pub posts_per_second: Change<u32>,
@@ -115,7 +122,7 @@ pub(crate) struct LimitsEntry {
     pub payload_bytes: Change<u32>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UserEntry {
     pub username: String,
@@ -126,7 +133,7 @@ pub(crate) struct UserEntry {
     pub state: Option<StateEntry>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SegmentEntry {
     pub id: u32,
@@ -147,7 +154,7 @@ pub(crate) enum ExposureEntry {
     List,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SharingEntry {
     pub data_member_id: u32,

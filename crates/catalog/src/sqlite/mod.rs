@@ -54,10 +54,10 @@ impl SqliteCatalog {
     }
 
     /// `None` when a password was changed by someone else between hashing and writing.
-    async fn try_apply(&self, file: &Arc<CatalogFile>) -> Result<Option<ApplyReport>, CatalogError> {
+    async fn try_apply(&self, file: &CatalogFile) -> Result<Option<ApplyReport>, CatalogError> {
         let stored = load::password_hashes(&self.database).await?;
-        let hashing = Arc::clone(file);
-        let passwords = tokio::task::spawn_blocking(move || SettledPasswords::settle(&hashing, &stored))
+        let wanted = file.passwords();
+        let passwords = tokio::task::spawn_blocking(move || SettledPasswords::settle(wanted, &stored))
             .await
             .map_err(CatalogError::secret)??;
 
@@ -95,9 +95,8 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn apply(&self, file: &CatalogFile) -> Result<ApplyReport, CatalogError> {
-        let file = Arc::new(file.clone());
         for _ in 0..MAX_APPLY_ATTEMPTS {
-            if let Some(report) = self.try_apply(&file).await? {
+            if let Some(report) = self.try_apply(file).await? {
                 return Ok(report);
             }
         }

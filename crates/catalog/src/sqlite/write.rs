@@ -29,9 +29,9 @@ pub(super) async fn plan(
             .await?;
     }
     // Two segments may swap their codes: all are given up before any is taken.
-    for row in &plan.segments {
+    for id in &plan.recoded {
         sqlx::query("UPDATE segments SET code_lower = NULL WHERE id = $1")
-            .bind(row.segment.id.0)
+            .bind(id.0)
             .execute(&mut *connection)
             .await?;
     }

@@ -1,5 +1,5 @@
-use super::{HourDelta, HourRow, LINES_PER_HOUR, UsageStore, not_rising};
-use crate::{CatalogError, usage::Counters};
+use super::{Counters, HourDelta, HourRow, UsageStore, append, not_rising};
+use crate::CatalogError;
 use async_trait::async_trait;
 use ia_model::MemberId;
 use std::collections::BTreeMap;
@@ -62,15 +62,18 @@ impl UsageStore for MemoryUsage {
         Ok(rows.map(|(_, row)| row.clone()).collect())
     }
 
+    async fn totals(&self, member: MemberId, hours: Range<u64>) -> Result<Counters, CatalogError> {
+        let mut totals = Counters::default();
+        for row in self.report(member, hours).await? {
+            totals.add(&row.counters);
+        }
+        Ok(totals)
+    }
+
     async fn purge_before(&self, hour_start_ms: u64) -> Result<u64, CatalogError> {
         let mut inner = self.inner();
         let before = inner.hours.len();
         inner.hours.retain(|(_, start), _| *start >= hour_start_ms);
         Ok((before - inner.hours.len()) as u64)
     }
-}
-
-fn append(lines: &mut Vec<String>, new: &[String]) {
-    lines.extend_from_slice(new);
-    lines.drain(..lines.len().saturating_sub(LINES_PER_HOUR));
 }

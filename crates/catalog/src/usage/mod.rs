@@ -138,6 +138,9 @@ pub trait UsageStore: Send + Sync {
     /// The hours of a member that start in `hours` (milliseconds since 1970) and had traffic, oldest first.
     async fn report(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError>;
 
+    /// The sums over the hours that [`UsageStore::report`] would give, without reading their lines.
+    async fn totals(&self, member: MemberId, hours: Range<u64>) -> Result<Counters, CatalogError>;
+
     /// Forgets all hours that start before `hour_start_ms`; says how many those were.
     async fn purge_before(&self, hour_start_ms: u64) -> Result<u64, CatalogError>;
 }
@@ -149,4 +152,10 @@ fn not_rising(position: u64, stored: u64) -> CatalogError {
 /// The last lines of `lines`, as many as an hour keeps.
 fn newest(lines: &[String]) -> &[String] {
     &lines[lines.len().saturating_sub(LINES_PER_HOUR)..]
+}
+
+/// Adds the lines of one commit and drops what is too old then.
+fn append(lines: &mut Vec<String>, new: &[String]) {
+    lines.extend_from_slice(new);
+    lines.drain(..lines.len().saturating_sub(LINES_PER_HOUR));
 }

@@ -1,4 +1,4 @@
-use super::{Counters, HourDelta, HourRow, LINES_PER_HOUR, UsageStore, newest, not_rising};
+use super::{Counters, HourDelta, HourRow, LINES_PER_HOUR, UsageStore, append, newest, not_rising};
 use crate::CatalogError;
 use crate::database::{Database, Step};
 use async_trait::async_trait;
@@ -10,6 +10,11 @@ use std::ops::Range;
 use std::path::Path;
 
 const STEPS: &[Step] = &[("usage", include_str!("../../migrations/usage/0001_usage.sql"))];
+
+/// A member's hours, as [`hour_of`] reads them.
+const HOURS: &str = "SELECT hour_start, valid_users, invalid_users, valid_adds, valid_removes, \
+         unauth_segments, inactive_segments, invalid_segments, other_errors \
+     FROM usage_hours WHERE member_id = $1 AND hour_start >= $2 AND hour_start < $3";
 
 /// The usage statistics in a SQLite file of their own.
 #[derive(Debug, Clone)]
@@ -69,24 +74,20 @@ impl UsageStore for SqliteUsage {
         // Counters and lines must be of one moment.
         let mut transaction = self.database.begin_read().await?;
         let (from, to) = (clamped(hours.start), clamped(hours.end));
-        let rows = sqlx::query(
-            "SELECT hour_start, valid_users, invalid_users, valid_adds, valid_removes, unauth_segments, \
-                 inactive_segments, invalid_segments, other_errors \
-             FROM usage_hours WHERE member_id = $1 AND hour_start >= $2 AND hour_start < $3",
-        )
-        .bind(member.0)
-        .bind(from)
-        .bind(to)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(&failed)?;
+        let rows = sqlx::query(HOURS)
+            .bind(member.0)
+            .bind(from)
+            .bind(to)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(&failed)?;
         let mut report = BTreeMap::new();
         for row in &rows {
             let hour = hour_of(row).map_err(&failed)?;
             report.insert(hour.hour_start_ms, hour);
         }
         let lines: Vec<(i64, String, String)> = sqlx::query_as(
-            "SELECT hour_start, kind, line FROM usage_lines \
+            "SELECT hour_start, kind, lines FROM usage_lines \
              WHERE member_id = $1 AND hour_start >= $2 AND hour_start < $3 ORDER BY hour_start, kind, number",
         )
         .bind(member.0)
@@ -95,13 +96,31 @@ impl UsageStore for SqliteUsage {
         .fetch_all(&mut *transaction)
         .await
         .map_err(&failed)?;
-        for (hour_start, kind, line) in lines {
+        for (hour_start, kind, json) in lines {
+            let new: Vec<String> =
+                serde_json::from_str(&json).map_err(|error| failed(sqlx::Error::Decode(error.into())))?;
             if let Some(hour) = report.get_mut(&unsigned(hour_start)) {
-                let lines = if kind == "error" { &mut hour.error_lines } else { &mut hour.segment_lines };
-                lines.push(line);
+                append(if kind == "error" { &mut hour.error_lines } else { &mut hour.segment_lines }, &new);
             }
         }
         Ok(report.into_values().collect())
+    }
+
+    async fn totals(&self, member: MemberId, hours: Range<u64>) -> Result<Counters, CatalogError> {
+        let failed = self.database.error("adding up the statistics");
+        // One statement sees one moment. It reads rows, not their sums, so that none can overflow.
+        let rows = sqlx::query(HOURS)
+            .bind(member.0)
+            .bind(clamped(hours.start))
+            .bind(clamped(hours.end))
+            .fetch_all(self.database.pool())
+            .await
+            .map_err(&failed)?;
+        let mut totals = Counters::default();
+        for row in &rows {
+            totals.add(&hour_of(row).map_err(&failed)?.counters);
+        }
+        Ok(totals)
     }
 
     async fn purge_before(&self, hour_start_ms: u64) -> Result<u64, CatalogError> {
@@ -155,7 +174,7 @@ impl Hour {
         self.append(connection, "segment", segments, segment_lines).await
     }
 
-    /// Numbers `lines` so that the last one is `end - 1`, and drops those that are too old now.
+    /// Numbers `lines` so that the last one is `end - 1`, and drops the rows whose lines are all too old now.
     async fn append(
         self,
         connection: &mut SqliteConnection,
@@ -166,20 +185,22 @@ impl Hour {
         if lines.is_empty() {
             return Ok(());
         }
-        for (number, line) in (end - lines.len() as i64..).zip(lines) {
-            sqlx::query(
-                "INSERT INTO usage_lines (member_id, hour_start, kind, number, line) VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(self.member.0)
-            .bind(self.start_ms)
-            .bind(kind)
-            .bind(number)
-            .bind(line)
-            .execute(&mut *connection)
-            .await?;
-        }
+        let count = lines.len() as i64;
+        let json = serde_json::to_string(lines).map_err(|error| sqlx::Error::Encode(error.into()))?;
         sqlx::query(
-            "DELETE FROM usage_lines WHERE member_id = $1 AND hour_start = $2 AND kind = $3 AND number < $4",
+            "INSERT INTO usage_lines (member_id, hour_start, kind, number, count, lines) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(self.member.0)
+        .bind(self.start_ms)
+        .bind(kind)
+        .bind(end - count)
+        .bind(count)
+        .bind(json)
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query(
+            "DELETE FROM usage_lines WHERE member_id = $1 AND hour_start = $2 AND kind = $3 AND number + count <= $4",
         )
         .bind(self.member.0)
         .bind(self.start_ms)

@@ -1,0 +1,11 @@
+//! The catalog and the usage statistics from outside.
+
+mod apply;
+mod conformance;
+mod files;
+mod properties;
+mod rig;
+mod secrets;
+mod sqlite;
+mod tokens;
+mod usage;
