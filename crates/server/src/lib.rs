@@ -1,1 +1,20 @@
-//! x
+//! Instant Audience: a data provider POSTs "put this user into these segments", and when the answer is OK
+//! the membership is durable and targetable.
+//!
+//! `docs/ARCHITECTURE.md` walks one POST and one read through this code.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+
+mod auth;
+mod background;
+mod data_dir;
+mod http;
+mod ingest;
+mod limits;
+mod metrics;
+mod rate;
+mod reading;
+mod tls;
+mod usage;

@@ -1,0 +1,286 @@
+//! The composition root: the only place, with `cli`, that names concrete engines.
+
+use crate::auth::{Authenticator, LoginLimits};
+use crate::background::{self, CheckpointRules, Checkpointer, WarmUp};
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::http::serve::{ConnectionLimits, serve};
+use crate::ingest::commit::{Committer, replay};
+use crate::ingest::resolve::ExpirationRules;
+use crate::limits::{Limits, RequestLimits};
+use crate::metrics::Metrics;
+use crate::usage::UsageFollower;
+use crate::{http, tls};
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use ia_catalog::usage::SqliteUsage;
+use ia_catalog::{Catalog, CatalogError, Snapshot, SqliteCatalog, Tokens};
+use ia_log::{Disk, DiskLog, Log, LogOptions};
+use ia_model::Clock;
+use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+/// What requests share: every part of the product, behind its trait.
+pub struct App {
+    pub(crate) instance: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) limits: Limits,
+    pub(crate) expiration: ExpirationRules,
+    pub(crate) body_timeout: Duration,
+    /// Bounds the memory and the threads that large bodies take.
+    pub(crate) large_requests: Semaphore,
+    pub(crate) committer: Committer,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) profiles: Arc<dyn Profiles>,
+    pub(crate) usage: Arc<UsageFollower>,
+    pub(crate) keep_usage_days: u32,
+    pub(crate) metrics: Metrics,
+    catalog: Arc<dyn Catalog>,
+    stopping: AtomicBool,
+    request_ids: RequestIds,
+}
+
+impl App {
+    /// Why this server should get no requests at present; `None` when it should.
+    pub(crate) fn not_ready(&self) -> Option<String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Some("stopping".to_owned());
+        }
+        self.committer.fault()
+    }
+
+    /// A new request id.
+    pub(crate) fn next_request_id(&self) -> String {
+        self.request_ids.next()
+    }
+
+    /// Takes over what another process, or a request, has changed in the catalog.
+    pub(crate) async fn follow_catalog(&self) -> Result<(), CatalogError> {
+        if self.catalog.generation().await? != self.snapshot.load().generation() {
+            // Tokens first: one that was taken back must not outlive the news of it.
+            self.tokens.reload().await?;
+            let snapshot = self.catalog.snapshot().await?;
+            tracing::info!(
+                generation = snapshot.generation(),
+                segments = snapshot.segments().len(),
+                "the catalog changed"
+            );
+            self.snapshot.store(Arc::new(snapshot));
+        }
+        Ok(())
+    }
+}
+
+/// Unique over restarts and instances: a random start, then a count.
+struct RequestIds {
+    prefix: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> anyhow::Result<RequestIds> {
+        Ok(RequestIds { prefix: getrandom::u64()?, count: AtomicU64::new(0) })
+    }
+
+    fn next(&self) -> String {
+        format!("{:016x}-{:x}", self.prefix, self.count.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The two listeners, bound already.
+pub struct Listeners {
+    /// For the API.
+    pub api: TcpListener,
+    /// For health and metrics.
+    pub ops: TcpListener,
+}
+
+impl Listeners {
+    /// Binds both addresses of the configuration; port 0 takes a free one.
+    pub async fn bind(config: &Config) -> anyhow::Result<Listeners> {
+        let bind = async |address: SocketAddr| {
+            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+        };
+        Ok(Listeners { api: bind(config.server.listen).await?, ops: bind(config.server.ops_listen).await? })
+    }
+}
+
+/// What the server stands on: the real machine, or what a test puts in its place.
+pub struct Machine {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// The disk under the log.
+    pub log_disk: Arc<dyn Disk>,
+}
+
+/// The parts of the app that need a stop of their own.
+struct Engines {
+    app: Arc<App>,
+    log: Arc<DiskLog>,
+    applier: std::thread::JoinHandle<()>,
+    checkpointer: Checkpointer,
+    warm_up: WarmUp,
+}
+
+/// Runs the server until `shutdown` is done; then answers what was taken, writes a checkpoint and returns.
+///
+/// `ready` is told when requests are served. The ops listener answers from the start.
+pub async fn run(
+    config: Config,
+    listeners: Listeners,
+    machine: Machine,
+    ready: oneshot::Sender<()>,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let tls = config.tls_files().map(|(cert, key)| tls::acceptor(cert, key)).transpose()?;
+    let (stop_api, api_stopping) = watch::channel(false);
+    let (stop_ops, ops_stopping) = watch::channel(false);
+    let connections = ConnectionLimits {
+        max_connections: config.http.max_connections,
+        header_timeout: Duration::from_secs(config.http.header_timeout_seconds),
+        idle_timeout: Duration::from_secs(config.http.idle_timeout_seconds),
+    };
+    let started = Arc::new(OnceLock::new());
+    let ops =
+        tokio::spawn(serve(listeners.ops, None, http::ops(Arc::clone(&started)), connections, ops_stopping));
+
+    let data_dir = DataDir::create(&config.server.data_dir)?;
+    let _lock = data_dir.lock()?;
+    let Engines { app, log, applier, checkpointer, warm_up } = open(&config, &data_dir, machine).await?;
+    let _ = started.set(Arc::clone(&app));
+    let keeper = tokio::spawn(background::keep_current(Arc::clone(&app), api_stopping.clone()));
+    let api = serve(listeners.api, tls, http::api(Arc::clone(&app)), connections, api_stopping);
+    let mut api = tokio::spawn(api);
+    // Nobody may be waiting for the news.
+    let _ = ready.send(());
+
+    tokio::select! {
+        () = shutdown => tracing::info!("stopping"),
+        ended = &mut api => anyhow::bail!("the API listener ended by itself: {ended:?}"),
+    }
+    app.stopping.store(true, Ordering::Relaxed);
+    stop_api.send_replace(true);
+    api.await?;
+    keeper.await?;
+    let app_to_close = Arc::clone(&app);
+    tokio::task::spawn_blocking(move || {
+        checkpointer.stop();
+        warm_up.stop();
+        log.close();
+        app_to_close.committer.stop();
+        applier.join().map_err(|_| anyhow::anyhow!("the applier thread panicked"))
+    })
+    .await??;
+    app.usage.flush().await.context("cannot write the usage statistics")?;
+    app.tokens.flush_last_use(app.clock.now_ms()).await.context("cannot write the last use of tokens")?;
+    let app_to_checkpoint = Arc::clone(&app);
+    tokio::task::spawn_blocking(move || background::checkpoint(&app_to_checkpoint)).await?;
+    stop_ops.send_replace(true);
+    ops.await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens everything that is kept, replays the log's tail and starts the threads.
+async fn open(config: &Config, data_dir: &DataDir, machine: Machine) -> anyhow::Result<Engines> {
+    let Machine { clock, log_disk } = machine;
+    let metrics = Metrics::default();
+    let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::clone(&clock))
+        .await
+        .context("cannot open the catalog")?;
+    let catalog = Arc::new(catalog);
+    let tokens = Tokens::load(Arc::clone(&catalog) as _, &config.server.instance).await?;
+    let tokens = Arc::new(tokens);
+    let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
+    let usage_store =
+        SqliteUsage::open(&data_dir.usage()).await.context("cannot open the usage statistics")?;
+    let usage = Arc::new(UsageFollower::open(Arc::new(usage_store)).await?);
+
+    let log_options = LogOptions {
+        segment_bytes: config.log.segment_bytes.0,
+        max_queue_bytes: config.log.max_backlog_bytes.as_usize(),
+        ..LogOptions::default()
+    };
+    let profile_options =
+        ProfileOptions { memory_budget_bytes: config.profiles.memory_budget.0, ..ProfileOptions::default() };
+    let (log_dir, profiles_dir) = (data_dir.log(), data_dir.profiles());
+    let observer = Arc::new(metrics.log_observer());
+    let follower = Arc::clone(&usage);
+    let (log, profiles) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+        let started = Instant::now();
+        let (log, _) =
+            DiskLog::open(log_dir, log_options, log_disk, observer).context("cannot open the log")?;
+        let profiles =
+            PackedProfiles::open(&profiles_dir, profile_options).context("cannot open the profiles")?;
+        let records = replay(&log, &profiles, &follower).context("cannot replay the log")?;
+        tracing::info!(records, millis = started.elapsed().as_millis(), "the log is replayed");
+        Ok((Arc::new(log), Arc::new(profiles)))
+    })
+    .await??;
+
+    let (committer, applier) = Committer::start(
+        Arc::clone(&log) as _,
+        Arc::clone(&profiles) as _,
+        Arc::clone(&usage),
+        config.log.max_backlog_bytes.as_usize(),
+    )?;
+    let login_limits = LoginLimits {
+        successes_per_user: config.limits.logins_per_five_minutes,
+        failures_per_user: config.limits.failed_logins_per_user_per_five_minutes,
+        failures_per_address: config.limits.failed_logins_per_address_per_five_minutes,
+    };
+    let authenticator =
+        Authenticator::new(Arc::clone(&catalog) as _, Arc::clone(&tokens), Arc::clone(&clock), login_limits);
+    let app = Arc::new(App {
+        instance: config.server.instance.clone(),
+        clock,
+        tokens,
+        snapshot: ArcSwap::from_pointee(snapshot),
+        authenticator,
+        limits: Limits::new(request_limits(config)),
+        expiration: ExpirationRules {
+            default_minutes: config.memberships.default_expiration,
+            max_minutes: Some(config.memberships.max_expiration).filter(|&minutes| minutes > 0),
+        },
+        body_timeout: Duration::from_secs(config.http.body_timeout_seconds),
+        large_requests: Semaphore::new(config.http.max_large_requests.min(Semaphore::MAX_PERMITS)),
+        committer,
+        log: Arc::clone(&log) as _,
+        profiles: Arc::clone(&profiles) as _,
+        usage,
+        keep_usage_days: config.usage.keep_days,
+        metrics,
+        catalog,
+        stopping: AtomicBool::new(false),
+        request_ids: RequestIds::new()?,
+    });
+    let rules = CheckpointRules {
+        interval: Duration::from_secs(config.profiles.checkpoint_interval_seconds),
+        log_bytes: config.profiles.checkpoint_log_bytes.0,
+        memory_budget_bytes: config.profiles.memory_budget.0,
+    };
+    let checkpointer = Checkpointer::start(Arc::clone(&app), rules)?;
+    let warm_up = WarmUp::start(profiles)?;
+    Ok(Engines { app, log, applier, checkpointer, warm_up })
+}
+
+fn request_limits(config: &Config) -> RequestLimits {
+    let limits = &config.limits;
+    RequestLimits {
+        posts_per_second: limits.posts_per_second,
+        gets_per_second: limits.gets_per_second,
+        users_per_request: limits.users_per_request,
+        users_per_second: limits.users_per_second,
+        segments_per_user: limits.segments_per_user,
+        payload_bytes: limits.payload_bytes,
+    }
+}

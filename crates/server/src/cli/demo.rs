@@ -1,0 +1,62 @@
+//! `instant-audience demo`
+
+use super::apply::apply;
+use super::{ServerArgs, serve, start_logging};
+use crate::data_dir::DataDir;
+use anyhow::{Context, ensure};
+use ia_catalog::CatalogFile;
+
+const CATALOG: &str = include_str!("../../demo/catalog.json");
+
+/// The login in [`CATALOG`]. It is public knowledge, which is why a demo listens on loopback alone.
+const USERNAME: &str = "demo";
+const PASSWORD: &str = "Instant-Audience-1";
+
+pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
+    let config = args.load()?;
+    for address in [config.server.listen, config.server.ops_listen] {
+        ensure!(
+            address.ip().is_loopback(),
+            "a demo has a login that everybody knows, so it listens on loopback only, not on {address}; \
+             use 'serve' with a catalog of your own"
+        );
+    }
+    start_logging(config.server.log_format, &config.server.log_level)?;
+    let catalog = CatalogFile::parse(CATALOG.as_bytes())?;
+    let data_dir = DataDir::create(&config.server.data_dir)?;
+    apply(&catalog, &data_dir).context("cannot load the sample catalog")?;
+    let scheme = if config.tls_files().is_some() { "https" } else { "http" };
+    serve::serve(config, |api| greeting(&format!("{scheme}://{api}")))
+}
+
+fn greeting(api: &str) -> String {
+    format!(
+        r#"
+Member 958 may write into its own segments 10001, 10002, 12 and 23784, and into those of members 1661
+(code "abcd") and 1262 (code "zywx"). Its login is {USERNAME} / {PASSWORD}. Try:
+
+TOKEN=$(curl -s {api}/auth -d '{{"auth": {{"username": "{USERNAME}", "password": "{PASSWORD}"}}}}' | grep -o 'hbapi:[^"]*')
+
+curl -s -H "Authorization: $TOKEN" {api}/rt-segment -d '{{"rt_segment": [{{"user_id": "12345678900987654321", "seg_block": [{{"seg_id": 10001, "value": 1, "expiration": 1440}}, {{"seg_id": 10002, "value": 1, "expiration": 1440}}]}}]}}'
+
+curl -s -H "Authorization: $TOKEN" '{api}/user-segment?user_id=12345678900987654321'
+
+curl -s -H "Authorization: $TOKEN" '{api}/rt-segment-processed?agg=true'
+
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_catalog_is_valid_and_has_the_login_that_is_printed() {
+        CatalogFile::parse(CATALOG.as_bytes()).unwrap();
+        let catalog: serde_json::Value = serde_json::from_str(CATALOG).unwrap();
+        assert_eq!(catalog["users"][0]["username"], USERNAME);
+        assert_eq!(catalog["users"][0]["password"], PASSWORD);
+        assert_eq!(catalog["users"][0]["member_id"], 958);
+    }
+}

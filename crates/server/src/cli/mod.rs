@@ -1,0 +1,100 @@
+//! The command line.
+
+mod apply;
+mod check_config;
+mod demo;
+mod inspect;
+mod serve;
+
+use crate::config::{Config, LogFormat, Overrides};
+use clap::{Args, Parser, Subcommand};
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Durable, instantly targetable audience segments.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(ServerArgs),
+    /// Run the server on a sample catalog, with a login to try it.
+    Demo(ServerArgs),
+    /// Load a catalog file (members, logins, segments); also while a server runs.
+    Apply(apply::ApplyArgs),
+    /// Look into a data directory without changing it; also while a server runs.
+    #[command(subcommand)]
+    Inspect(inspect::Inspect),
+    /// Read the configuration, and print what results.
+    CheckConfig(ServerArgs),
+}
+
+/// What the commands that run a server share.
+#[derive(Debug, Clone, Args)]
+struct ServerArgs {
+    /// A TOML file with settings.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder for everything that is kept.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the API listens.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where health and metrics listen.
+    #[arg(long, value_name = "ADDR")]
+    ops_listen: Option<SocketAddr>,
+}
+
+impl ServerArgs {
+    fn load(self) -> anyhow::Result<Config> {
+        let ServerArgs { config: file, data_dir, listen, ops_listen } = self;
+        Config::load(&Overrides { file, data_dir, listen, ops_listen })
+    }
+}
+
+/// Runs a command. A failure is told on standard error, with its causes.
+pub fn run(cli: Cli) -> ExitCode {
+    // Everything that is written is for this user alone.
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+    let outcome = match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Apply(args) => apply::run(args),
+        Command::Inspect(what) => inspect::run(what),
+        Command::CheckConfig(args) => check_config::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "instant-audience: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Sends the log lines of this process to standard error.
+fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| anyhow::anyhow!("server.log_level is not a valid filter: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! `instant-audience serve`
+
+use super::{ServerArgs, start_logging};
+use crate::app::{self, Listeners, Machine};
+use crate::config::Config;
+use anyhow::Context;
+use ia_log::RealDisk;
+use ia_model::SystemClock;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
+    let config = args.load()?;
+    start_logging(config.server.log_format, &config.server.log_level)?;
+    serve(config, |_| String::new())
+}
+
+/// Runs a server until SIGTERM or SIGINT. `greeting` makes what is printed after the "ready" line from
+/// the address of the API.
+pub(super) fn serve(config: Config, greeting: impl FnOnce(SocketAddr) -> String) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    let result = runtime.block_on(async {
+        // Set up before the ready line: a signal that follows it at once must not kill the process.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let listeners = Listeners::bind(&config).await?;
+        let api = listeners.api.local_addr()?;
+        let ops = listeners.ops.local_addr()?;
+        let scheme = if config.tls_files().is_some() { "https" } else { "http" };
+        let machine = Machine { clock: Arc::new(SystemClock), log_disk: Arc::new(RealDisk) };
+        let (ready, is_ready) = oneshot::channel();
+        let announce = async move {
+            if is_ready.await.is_ok() {
+                let mut out = std::io::stdout().lock();
+                // A server whose output nobody reads serves all the same.
+                let _ = writeln!(out, "ready api={scheme}://{api} ops=http://{ops}");
+                let _ = write!(out, "{}", greeting(api)).and_then(|()| out.flush());
+            }
+        };
+        let (result, ()) = tokio::join!(app::run(config, listeners, machine, ready, shutdown), announce);
+        result
+    });
+    // Nothing that is left has work to finish.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,67 @@
+//! `POST /auth`
+
+use super::body::{self, BodyLimits};
+use super::caller::TOKEN_COOKIE;
+use super::envelope::{DbgInfo, RequestInfo, json};
+use super::error::ApiError;
+use super::serve::Peer;
+use crate::app::App;
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A login is small.
+const MAX_LOGIN_BYTES: u32 = 64 << 10;
+
+#[derive(Deserialize)]
+struct LoginRequest {
+    auth: Credentials,
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    response: Answer<'a>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    status: &'static str,
+    token: &'a str,
+    dbg_info: DbgInfo<'a>,
+}
+
+pub(super) async fn post(
+    State(app): State<Arc<App>>,
+    Extension(info): Extension<RequestInfo>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let limits = BodyLimits::new(MAX_LOGIN_BYTES, app.body_timeout);
+    let body = body::read(&headers, body, limits).await?.decode()?;
+    // The parser's message is not repeated: it can quote what was sent, a password for one.
+    let LoginRequest { auth } = serde_json::from_slice(&body).map_err(|_| {
+        ApiError::syntax(
+            "The request body must be {\"auth\": {\"username\": \"...\", \"password\": \"...\"}}",
+        )
+    })?;
+    let token = app.authenticator.login(&auth.username, auth.password, peer.address.ip()).await?;
+    let answer = Answer { status: "OK", token: &token, dbg_info: info.dbg_info(&app, "token") };
+    let mut response = json(&Envelope { response: answer });
+    let secure = if peer.tls { "; Secure" } else { "" };
+    let cookie = format!("{TOKEN_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict{secure}");
+    let cookie = HeaderValue::from_str(&cookie).expect("a token is plain ASCII");
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

@@ -1,0 +1,105 @@
+//! Who is calling: the token of a request and the login behind it.
+
+use super::error::ApiError;
+use crate::app::App;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use ia_catalog::{Login, UserType};
+use ia_model::MemberId;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// The cookie that carries a token.
+pub(crate) const TOKEN_COOKIE: &str = "ia_token";
+
+/// The login behind a good token. Extracting it refuses requests without one.
+pub(crate) struct Caller(pub(crate) Login);
+
+impl Caller {
+    /// Whether it sees the memberships of every member.
+    pub(crate) fn sees_all(&self) -> bool {
+        matches!(self.0.user_type, UserType::Bidder | UserType::Admin)
+    }
+
+    /// The member that the caller asks about: its own where it names none. Another's is for admins.
+    pub(crate) fn member(&self, asked: Option<MemberId>) -> Result<MemberId, ApiError> {
+        match asked {
+            None => Ok(self.0.member),
+            Some(member) if member == self.0.member || self.0.user_type == UserType::Admin => Ok(member),
+            Some(_) => Err(ApiError::forbidden("This member is not yours")),
+        }
+    }
+
+    /// Refuses logins that may change nothing.
+    pub(crate) fn may_change(&self) -> Result<(), ApiError> {
+        if self.0.read_only { Err(ApiError::forbidden("This login may only read")) } else { Ok(()) }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, ApiError> {
+        let token = token(&parts.headers, parts.uri.query())
+            .ok_or_else(|| ApiError::unauthenticated("A token is required; log in at /auth"))?;
+        Ok(Caller(app.tokens.check(&token, app.clock.now_ms())?))
+    }
+}
+
+/// The token of a request: from the `Authorization` header, bare or after `Bearer`; else from the query;
+/// else from the cookie.
+fn token<'r>(headers: &'r HeaderMap, query: Option<&'r str>) -> Option<Cow<'r, str>> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        // One that is no text is no token, and says so by being unknown.
+        let value = value.to_str().unwrap_or("?").trim();
+        let token = match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+            _ => value,
+        };
+        if !token.is_empty() {
+            return Some(token.into());
+        }
+    }
+    let in_query = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .find_map(|(name, value)| (name == "access_token" && !value.is_empty()).then_some(value));
+    in_query.or_else(|| {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs =
+            cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.find_map(|(name, value)| (name == TOKEN_COOKIE && !value.is_empty()).then_some(value.into()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token_of(headers: &[(&'static str, &'static str)], query: &str) -> Option<String> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        token(&map, Some(query)).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn a_token_is_found_in_four_places_in_their_order() {
+        let header = ("authorization", "hbapi:1:h:x");
+        let cookie = ("cookie", "a=b; ia_token=hbapi:1:c:x; c=d");
+        let query = "verbose=true&access_token=hbapi%3A1:q:x";
+        assert_eq!(token_of(&[header, cookie], query).unwrap(), "hbapi:1:h:x");
+        assert_eq!(
+            token_of(&[("authorization", "bearer  hbapi:1:b:x"), cookie], query).unwrap(),
+            "hbapi:1:b:x"
+        );
+        assert_eq!(token_of(&[cookie], query).unwrap(), "hbapi:1:q:x");
+        assert_eq!(token_of(&[cookie], "").unwrap(), "hbapi:1:c:x");
+        assert_eq!(token_of(&[("authorization", "  ")], "access_token="), None);
+        assert_eq!(
+            token_of(&[("authorization", "Basic abc")], query).unwrap(),
+            "Basic abc",
+            "no falling through"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! What every answer has in common: the request id, `dbg_info`, the shape of failures, a metric, a log line.
+
+use super::error::ApiError;
+use crate::app::App;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The header that carries the request id, in both directions.
+pub(crate) const REQUEST_ID: &str = "x-request-id";
+
+/// The longest request id that is taken from a caller.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+/// What is known of a request before it is looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestInfo {
+    /// The caller's id when it sent a sane one, else a new one.
+    pub(crate) id: Arc<str>,
+    started: Instant,
+}
+
+/// `dbg_info`
+#[derive(Debug, Serialize)]
+pub(crate) struct DbgInfo<'a> {
+    version: &'static str,
+    instance: &'a str,
+    request_id: &'a str,
+    /// Milliseconds since the request was read.
+    time: f64,
+    output_term: &'a str,
+    warnings: [(); 0],
+}
+
+impl RequestInfo {
+    /// The `dbg_info` of an answer whose payload is called `output_term`.
+    pub(crate) fn dbg_info<'a>(&'a self, app: &'a App, output_term: &'a str) -> DbgInfo<'a> {
+        let time = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        DbgInfo {
+            version: env!("CARGO_PKG_VERSION"),
+            instance: &app.instance,
+            request_id: &self.id,
+            time,
+            output_term,
+            warnings: [],
+        }
+    }
+}
+
+/// Wraps every route: gives the request its id and turns failures into bodies.
+pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let id = sane_request_id(request.headers()).unwrap_or_else(|| app.next_request_id());
+    let info = RequestInfo { id: id.into(), started: Instant::now() };
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+    request.extensions_mut().insert(info.clone());
+
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        response = failure(&app, &info, route, &error);
+    }
+    let id = HeaderValue::from_str(&info.id).expect("a request id is plain ASCII");
+    response.headers_mut().insert(REQUEST_ID, id);
+    app.metrics.answered(route, metric_method(&method), response.status().as_u16(), info.started.elapsed());
+    tracing::debug!(request_id = %info.id, %method, route, status = response.status().as_u16(), "answered");
+    response
+}
+
+fn failure(app: &App, info: &RequestInfo, route: &str, error: &ApiError) -> Response {
+    #[derive(Serialize)]
+    struct Envelope<'a> {
+        response: Failure<'a>,
+    }
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        status: &'static str,
+        error_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error_code: Option<&'static str>,
+        error: &'a str,
+        dbg_info: DbgInfo<'a>,
+    }
+
+    let status = error.status;
+    tracing::info!(request_id = %info.id, route, status = status.as_u16(), error_id = error.error_id, error = %error.message, "refused");
+    let term = route.trim_start_matches('/').replace('-', "_");
+    let body = Envelope {
+        response: Failure {
+            status: "ERROR",
+            error_id: error.error_id,
+            error_code: (status.as_u16() == 429).then_some("RATE_EXCEEDED"),
+            error: &error.message,
+            dbg_info: info.dbg_info(app, if route == "unknown" { "" } else { &term }),
+        },
+    };
+    let mut response = (status, json(&body)).into_response();
+    let headers = response.headers_mut();
+    if let Some(seconds) = error.retry_after_seconds {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// A JSON body of that content.
+pub(crate) fn json(content: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(content).expect("answers hold nothing that JSON cannot say");
+    json_bytes(body)
+}
+
+/// A body that is JSON already.
+pub(crate) fn json_bytes(body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
+
+/// Short, and made of what cannot hurt a log line or a header.
+fn sane_request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    ((1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
+}
+
+/// A method that is made up by the caller must not make a new time series.
+fn metric_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}

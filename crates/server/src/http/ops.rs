@@ -1,0 +1,34 @@
+//! The ops listener: is the process alive, can it take writes, what does it measure.
+
+use crate::app::App;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use std::sync::{Arc, OnceLock};
+
+/// Empty until the server is open.
+pub(super) type Started = Arc<OnceLock<Arc<App>>>;
+
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn readyz(State(started): State<Started>) -> Response {
+    let fault = match started.get() {
+        None => Some("starting".to_owned()),
+        Some(app) => app.not_ready(),
+    };
+    match fault {
+        None => "ready\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+pub(super) async fn metrics(State(started): State<Started>) -> Response {
+    let Some(app) = started.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response();
+    };
+    let text = app.metrics.encode(app);
+    let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    ([(header::CONTENT_TYPE, content_type)], text).into_response()
+}

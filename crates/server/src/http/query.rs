@@ -1,0 +1,49 @@
+//! The query of a request, read leniently: what is not known is ignored, the last of two equal names counts.
+
+use super::error::ApiError;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use ia_model::MemberId;
+use std::collections::HashMap;
+use std::convert::Infallible;
+
+/// Its names and values, decoded.
+pub(crate) struct Query(HashMap<String, String>);
+
+impl Query {
+    /// The value of that name; an empty one counts as absent.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The value of that name, where an empty one is a mistake.
+    pub(crate) fn get_even_empty(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A switch: absent is off.
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("false" | "0") => Ok(false),
+            Some("true" | "1") => Ok(true),
+            Some(_) => Err(ApiError::syntax(format!("'{name}' must be true or false"))),
+        }
+    }
+
+    /// `member_id`
+    pub(crate) fn member_id(&self) -> Result<Option<MemberId>, ApiError> {
+        let parse = |text: &str| text.parse().ok().filter(|&id| id > 0).map(MemberId);
+        self.get("member_id")
+            .map(|text| parse(text).ok_or_else(|| ApiError::syntax("'member_id' must be a positive integer")))
+            .transpose()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query, Infallible> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Query(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}

@@ -1,0 +1,144 @@
+//! The way of a `POST /rt-segment`: body, structure, resolution, commit.
+
+pub(crate) mod body;
+pub(crate) mod commit;
+pub(crate) mod decode;
+pub(crate) mod resolve;
+pub(crate) mod structure;
+pub(crate) mod warning;
+
+use body::{Body, BodyError};
+use ia_catalog::Snapshot;
+use ia_model::record::Ingest;
+use ia_model::{MemberId, record};
+use resolve::{Context, ExpirationRules, Resolved};
+use serde::Serialize;
+use std::borrow::Cow;
+use structure::{Checked, StructureLimits};
+use warning::{Entity, Warning};
+
+/// How many warnings an answer lists. A body of the shipped size cannot need more but by malice, and
+/// each repeats a part of the request.
+const MAX_WARNINGS: usize = 10_000;
+
+/// What a request is checked and resolved with.
+pub(crate) struct Request<'c> {
+    /// The catalog of this moment.
+    pub snapshot: &'c Snapshot,
+    /// Whose token the request came with.
+    pub member: MemberId,
+    /// The time of acceptance, milliseconds since 1970.
+    pub now_ms: u64,
+    /// The request's id.
+    pub request_id: &'c str,
+    /// How much of the request is read.
+    pub limits: StructureLimits,
+    /// How long memberships live.
+    pub expiration: ExpirationRules,
+    /// Whether the caller wants to hear about what is dropped in resolution.
+    pub verbose: bool,
+}
+
+/// A request that is ready to be committed, and then answered.
+pub(crate) struct Prepared {
+    /// What to commit; `None` where nothing is left to apply or to count.
+    pub ingest: Option<Box<Ingest>>,
+    /// The body of the answer, to be sent once the commit is done.
+    pub answer: Vec<u8>,
+    /// Users that passed the structural check.
+    pub users: usize,
+    /// Counts for the metrics.
+    pub dropped: Dropped,
+}
+
+/// How much of a request was not accepted, by cause.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Dropped {
+    /// Blocks and users that failed the structural check.
+    pub malformed: usize,
+    /// Users whose id is not acceptable.
+    pub invalid_users: u32,
+    /// Pairs whose segment the member may not write.
+    pub unauthorized: u32,
+    /// Pairs whose segment is switched off.
+    pub inactive: u32,
+    /// Pairs whose segment does not exist.
+    pub invalid_segments: u32,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    response: Answer<'a>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    status: &'static str,
+    message: Message,
+    warnings: &'a [Warning<'a>],
+}
+
+#[derive(Serialize)]
+struct Message {
+    users_in_request: usize,
+    segments_in_request: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users_accepted: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments_accepted: Option<usize>,
+}
+
+/// Checks and resolves a decoded body. CPU only: a large body is best prepared off the async workers.
+pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, BodyError> {
+    let body = Body::parse(bytes)?;
+    let mut checked = structure::check(&body, request.limits);
+    let mut warnings = std::mem::take(&mut checked.warnings);
+    let malformed = warnings.len();
+    let context = Context {
+        snapshot: request.snapshot,
+        member: request.member,
+        now_ms: request.now_ms,
+        expiration: request.expiration,
+    };
+    let resolved = resolve::resolve(&checked, context);
+    let usage = &resolved.usage;
+    let dropped = Dropped {
+        malformed,
+        invalid_users: usage.invalid_users.count,
+        unauthorized: usage.unauthorized.count,
+        inactive: usage.inactive.count,
+        invalid_segments: usage.invalid.count,
+    };
+    let is_empty = resolved.is_empty();
+    let Resolved { batch, usage, dropped: dropped_blocks } = resolved;
+    if request.verbose {
+        warnings.extend(dropped_blocks);
+    }
+    let answer = answer(&checked, &batch, warnings, request.verbose);
+    let ingest = (!is_empty).then(|| {
+        Box::new(record::Ingest {
+            accepted_at_ms: request.now_ms,
+            member: request.member,
+            request_id: request.request_id.to_owned(),
+            batch,
+            usage,
+        })
+    });
+    Ok(Prepared { ingest, answer, users: checked.users.len(), dropped })
+}
+
+fn answer(checked: &Checked, batch: &ia_model::Batch, mut warnings: Vec<Warning>, verbose: bool) -> Vec<u8> {
+    if let Some(surplus) = warnings.len().checked_sub(MAX_WARNINGS).filter(|&surplus| surplus > 0) {
+        warnings.truncate(MAX_WARNINGS);
+        let message = Cow::Owned(format!("{surplus} more warnings are left out."));
+        warnings.push(Warning { message, entity: Entity::Nothing });
+    }
+    let message = Message {
+        users_in_request: checked.users.len(),
+        segments_in_request: checked.segments,
+        users_accepted: verbose.then(|| batch.users()),
+        segments_accepted: verbose.then(|| batch.operations().len()),
+    };
+    let answer = Answer { status: "OK", message, warnings: &warnings };
+    serde_json::to_vec(&Envelope { response: answer }).expect("an answer holds nothing that JSON cannot say")
+}

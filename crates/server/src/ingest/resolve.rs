@@ -1,0 +1,284 @@
+//! Resolution: from names on the wire to facts, against the catalog of that moment.
+//!
+//! What fails here is counted for the usage report and dropped; it never fails the request.
+
+use super::structure::{Checked, CheckedBlock, Expiration, SegmentName};
+use super::warning::{Entity, Warning};
+use ia_catalog::{Segment, Snapshot};
+use ia_model::record::{SAMPLES_PER_RECORD, SegmentRef, Usage};
+use ia_model::{Batch, Change, Domain, Expiry, MemberId, Minute, Operation, SegmentId, UserKey};
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+/// The operator's rules for how long a membership lives, in minutes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExpirationRules {
+    /// Where neither the block, the segment nor the member says anything; 0 is for ever.
+    pub default_minutes: u32,
+    /// Caps every expiry, "for ever" included.
+    pub max_minutes: Option<u32>,
+}
+
+/// Who asks, when, and under which rules.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'c> {
+    /// The catalog of this moment.
+    pub snapshot: &'c Snapshot,
+    /// Whose token the request came with.
+    pub member: MemberId,
+    /// The time of acceptance, milliseconds since 1970.
+    pub now_ms: u64,
+    /// How long memberships live.
+    pub expiration: ExpirationRules,
+}
+
+/// The facts of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved<'r> {
+    /// Each valid user with its operations.
+    pub batch: Batch,
+    /// What was refused.
+    pub usage: Usage,
+    /// A warning for each thing that was dropped, for callers that ask.
+    pub dropped: Vec<Warning<'r>>,
+}
+
+impl Resolved<'_> {
+    /// Whether there is nothing to log: neither an operation nor a count.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batch.users() == 0 && self.usage.invalid_users.count == 0
+    }
+}
+
+/// Resolves a checked request.
+pub(crate) fn resolve<'r>(checked: &'r Checked<'r>, context: Context<'_>) -> Resolved<'r> {
+    let mut resolver = Resolver::new(checked.users.len(), checked.segments, context);
+    for user in &checked.users {
+        match resolver.user_key(user.domain, &user.user_id) {
+            Ok(key) => resolver.add_user(key, &user.blocks),
+            Err(reason) => {
+                resolver.refuse_user(user.domain, &user.user_id);
+                for block in &user.blocks {
+                    resolver.drop_block(reason, block);
+                }
+            }
+        }
+    }
+    resolver.finish()
+}
+
+/// Why a pair is dropped. The three kinds that the usage report tells apart.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Refusal {
+    Unauthorized,
+    Inactive,
+    Invalid,
+}
+
+impl Refusal {
+    fn message(self) -> &'static str {
+        match self {
+            Refusal::Unauthorized => "This member may not write to the segment.",
+            Refusal::Inactive => "The segment is inactive.",
+            Refusal::Invalid => "The segment does not exist.",
+        }
+    }
+}
+
+struct Resolver<'r, 'c> {
+    context: Context<'c>,
+    base: Minute,
+    /// Each user, in the order of its first block, with its run of operations.
+    users: Vec<(UserKey, Range<usize>)>,
+    operations: Vec<Operation>,
+    /// Where a user stands in `users`.
+    places: HashMap<UserKey, usize>,
+    /// Further runs of users that the request names more than once.
+    repeats: Vec<(usize, Range<usize>)>,
+    usage: Usage,
+    sampled: HashSet<SegmentId>,
+    refused_pairs: HashSet<(usize, SegmentName<'r>)>,
+    refused_users: HashSet<(Option<&'r str>, &'r str)>,
+    dropped: Vec<Warning<'r>>,
+}
+
+impl<'r, 'c> Resolver<'r, 'c> {
+    fn new(users: usize, operations: usize, context: Context<'c>) -> Self {
+        Resolver {
+            context,
+            // Rounded up: a membership is never shorter than was asked for.
+            base: Minute::not_before(context.now_ms),
+            users: Vec::with_capacity(users),
+            operations: Vec::with_capacity(operations),
+            places: HashMap::with_capacity(users),
+            repeats: Vec::new(),
+            usage: Usage::default(),
+            sampled: HashSet::new(),
+            refused_pairs: HashSet::new(),
+            refused_users: HashSet::new(),
+            dropped: Vec::new(),
+        }
+    }
+
+    fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
+        let domain = match domain {
+            None if self
+                .context
+                .snapshot
+                .member(self.context.member)
+                .is_some_and(|m| m.use_external_uids) =>
+            {
+                return Err("External user ids are not available.");
+            }
+            None => Domain::Platform,
+            Some(name) => Domain::from_name(name).ok_or("The domain is not supported.")?,
+        };
+        UserKey::parse(domain, id).map_err(|_| "The user_id is not well formed for its domain.")
+    }
+
+    fn refuse_user(&mut self, domain: Option<&'r str>, id: &'r str) {
+        if self.refused_users.insert((domain, id)) {
+            self.usage.invalid_users.add(|| id.chars().take(MAX_SAMPLE_CHARS).collect());
+        }
+    }
+
+    fn drop_block(&mut self, message: &'static str, block: &CheckedBlock<'r>) {
+        self.dropped.push(Warning::new(message, Entity::DroppedBlock(block.source)));
+    }
+
+    fn add_user(&mut self, key: UserKey, blocks: &'r [CheckedBlock<'r>]) {
+        let place = *self.places.entry(key.clone()).or_insert(self.users.len());
+        let start = self.operations.len();
+        for block in blocks {
+            match self.segment(block.segment) {
+                Ok(segment) => {
+                    let change = self.change(block, segment);
+                    self.sample(segment);
+                    set(&mut self.operations, start, Operation { segment: segment.id, change });
+                }
+                Err(refusal) => {
+                    if self.refused_pairs.insert((place, block.segment)) {
+                        self.count(refusal, block.segment);
+                    }
+                    self.drop_block(refusal.message(), block);
+                }
+            }
+        }
+        let run = start..self.operations.len();
+        if place == self.users.len() {
+            self.users.push((key, run));
+        } else {
+            self.repeats.push((place, run));
+        }
+    }
+
+    fn segment(&self, name: SegmentName<'_>) -> Result<&'c Segment, Refusal> {
+        let Context { snapshot, member, .. } = self.context;
+        let segment = match name {
+            SegmentName::Id(id) => snapshot.segment(id).ok_or(Refusal::Invalid)?,
+            SegmentName::Code(owner, code) => {
+                // Asked first, so that a stranger cannot tell which codes another member has.
+                if !snapshot.may_write(member, owner) {
+                    return Err(Refusal::Unauthorized);
+                }
+                snapshot.segment_by_code(owner, code).ok_or(Refusal::Invalid)?
+            }
+        };
+        if !snapshot.may_write(member, segment.member) {
+            return Err(Refusal::Unauthorized);
+        }
+        if segment.active { Ok(segment) } else { Err(Refusal::Inactive) }
+    }
+
+    fn change(&self, block: &CheckedBlock<'_>, segment: &Segment) -> Change {
+        let rules = self.context.expiration;
+        let minutes = match block.expiration {
+            Expiration::Remove => return Change::Remove,
+            Expiration::Never => 0,
+            Expiration::AfterMinutes(minutes) => minutes,
+            Expiration::Default => segment
+                .expire_minutes
+                .or_else(|| self.context.snapshot.member(self.context.member)?.default_expiration)
+                .unwrap_or(rules.default_minutes),
+        };
+        let minutes = match rules.max_minutes {
+            Some(max) if minutes == 0 || minutes > max => max,
+            _ => minutes,
+        };
+        let expires = match minutes {
+            0 => Expiry::Never,
+            minutes => Expiry::At(Minute(self.base.0.saturating_add(minutes))),
+        };
+        Change::Add { expires, value: block.value }
+    }
+
+    fn sample(&mut self, segment: &Segment) {
+        if self.sampled.len() < SAMPLES_PER_RECORD && self.sampled.insert(segment.id) {
+            self.usage.valid_segments.push(shown(segment));
+        }
+    }
+
+    fn count(&mut self, refusal: Refusal, name: SegmentName<'_>) {
+        let snapshot = self.context.snapshot;
+        let as_sent = || match name {
+            SegmentName::Id(id) => SegmentRef { id: id.0, code: String::new(), owner: 0 },
+            SegmentName::Code(owner, code) => {
+                SegmentRef { id: 0, code: code.chars().take(MAX_SAMPLE_CHARS).collect(), owner: owner.0 }
+            }
+        };
+        match refusal {
+            // Nothing of a foreign segment is shown but what the caller sent.
+            Refusal::Unauthorized => self.usage.unauthorized.add(as_sent),
+            Refusal::Invalid => self.usage.invalid.add(as_sent),
+            Refusal::Inactive => self.usage.inactive.add(|| {
+                let segment = match name {
+                    SegmentName::Id(id) => snapshot.segment(id),
+                    SegmentName::Code(owner, code) => snapshot.segment_by_code(owner, code),
+                };
+                segment.map_or_else(as_sent, shown)
+            }),
+        }
+    }
+
+    fn finish(mut self) -> Resolved<'r> {
+        let mut batch = Batch::with_capacity(self.users.len(), self.operations.len());
+        if self.repeats.is_empty() {
+            for (key, run) in self.users {
+                batch.push(key, self.operations[run].iter().copied());
+            }
+        } else {
+            // A user's later runs win over its earlier ones.
+            self.repeats.sort_by_key(|(place, _)| *place);
+            let mut repeats = self.repeats.into_iter().peekable();
+            for (place, (key, run)) in self.users.into_iter().enumerate() {
+                let mut merged = self.operations[run].to_vec();
+                while let Some((_, run)) = repeats.next_if(|(repeated, _)| *repeated == place) {
+                    for &operation in &self.operations[run] {
+                        set(&mut merged, 0, operation);
+                    }
+                }
+                batch.push(key, merged);
+            }
+        }
+        Resolved { batch, usage: self.usage, dropped: self.dropped }
+    }
+}
+
+/// How much of a caller's text a report repeats; an id or code in use is far shorter.
+const MAX_SAMPLE_CHARS: usize = 64;
+
+/// Puts `operation` among those from `start` on; a later one replaces an earlier one for the same segment.
+fn set(operations: &mut Vec<Operation>, start: usize, operation: Operation) {
+    match operations[start..].iter_mut().find(|earlier| earlier.segment == operation.segment) {
+        Some(earlier) => *earlier = operation,
+        None => operations.push(operation),
+    }
+}
+
+fn shown(segment: &Segment) -> SegmentRef {
+    SegmentRef {
+        id: segment.id.0,
+        code: segment.code.as_deref().unwrap_or_default().to_owned(),
+        owner: segment.member.0,
+    }
+}

@@ -1,0 +1,141 @@
+//! The limits of the service: the server's, a member's own before them, and who is over.
+
+use crate::rate::{Exceeded, RateLimiter};
+use ia_catalog::Snapshot;
+use ia_model::MemberId;
+
+const SECOND_MS: u64 = 1000;
+
+/// The limits that hold for one member; 0 lifts one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestLimits {
+    /// `POST /rt-segment` a second.
+    pub posts_per_second: u32,
+    /// Reads a second, on each route that reads.
+    pub gets_per_second: u32,
+    /// Users of a request that are read.
+    pub users_per_request: u32,
+    /// Users a second over all requests.
+    pub users_per_second: u32,
+    /// Blocks of a user that are read.
+    pub segments_per_user: u32,
+    /// Bytes of a decoded body.
+    pub payload_bytes: u32,
+}
+
+/// The routes whose reads are limited, each on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ReadRoute {
+    /// `/rt-segment-processed`
+    Processed,
+    /// `/user-segment`
+    UserSegment,
+}
+
+impl ReadRoute {
+    fn name(self) -> &'static str {
+        match self {
+            ReadRoute::Processed => "rt-segment-processed",
+            ReadRoute::UserSegment => "user-segment",
+        }
+    }
+}
+
+/// A member is over one of its rates.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "Rate limit exceeded. You have exceeded your request limit of {limit} {what} per 1 seconds to {route}, \
+     please wait and try again or contact your administrator for higher limits"
+)]
+pub(crate) struct OverRate {
+    limit: u32,
+    what: &'static str,
+    route: &'static str,
+    /// When there is room again.
+    pub exceeded: Exceeded,
+}
+
+/// Knows the limits and counts against them.
+pub(crate) struct Limits {
+    shipped: RequestLimits,
+    posts: RateLimiter<MemberId>,
+    users: RateLimiter<MemberId>,
+    reads: RateLimiter<(ReadRoute, MemberId)>,
+}
+
+impl Limits {
+    /// Limits that hold for every member that has none of its own.
+    pub(crate) fn new(shipped: RequestLimits) -> Limits {
+        Limits {
+            shipped,
+            posts: RateLimiter::per_ms(SECOND_MS),
+            users: RateLimiter::per_ms(SECOND_MS),
+            reads: RateLimiter::per_ms(SECOND_MS),
+        }
+    }
+
+    /// The limits of `member`.
+    pub(crate) fn of(&self, snapshot: &Snapshot, member: MemberId) -> RequestLimits {
+        let shipped = self.shipped;
+        let Some(own) = snapshot.member(member).map(|member| member.limits) else { return shipped };
+        RequestLimits {
+            posts_per_second: own.posts_per_second.unwrap_or(shipped.posts_per_second),
+            gets_per_second: own.gets_per_second.unwrap_or(shipped.gets_per_second),
+            users_per_request: own.users_per_request.unwrap_or(shipped.users_per_request),
+            users_per_second: own.users_per_second.unwrap_or(shipped.users_per_second),
+            segments_per_user: own.segments_per_user.unwrap_or(shipped.segments_per_user),
+            payload_bytes: own.payload_bytes.unwrap_or(shipped.payload_bytes),
+        }
+    }
+
+    /// Counts a `POST /rt-segment`.
+    pub(crate) fn take_post(
+        &self,
+        member: MemberId,
+        limits: &RequestLimits,
+        now_ms: u64,
+    ) -> Result<(), OverRate> {
+        let limit = limits.posts_per_second;
+        self.posts.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what: "writes",
+            route: "rt-segment",
+            exceeded,
+        })
+    }
+
+    /// Counts the users of a request.
+    pub(crate) fn take_users(
+        &self,
+        member: MemberId,
+        users: usize,
+        limits: &RequestLimits,
+        now_ms: u64,
+    ) -> Result<(), OverRate> {
+        let limit = limits.users_per_second;
+        let users = u32::try_from(users).unwrap_or(u32::MAX);
+        self.users.take(member, users, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what: "users",
+            route: "rt-segment",
+            exceeded,
+        })
+    }
+
+    /// Counts a read.
+    pub(crate) fn take_read(
+        &self,
+        route: ReadRoute,
+        member: MemberId,
+        snapshot: &Snapshot,
+        now_ms: u64,
+    ) -> Result<(), OverRate> {
+        let limit = self.of(snapshot, member).gets_per_second;
+        self.reads.take((route, member), 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what: "reads",
+            route: route.name(),
+            exceeded,
+        })
+    }
+}
