@@ -82,9 +82,6 @@ impl Catalog for MemoryCatalog {
         let passwords = SettledPasswords::settle(file.passwords(), &stored)?;
 
         let inner = &mut *self.inner();
-        if !passwords.still_holds(&inner.state) {
-            return Err(CatalogError::Overtaken("a password".to_owned()));
-        }
         let plan = plan(&inner.state, file, &passwords)?;
         if !plan.report.is_change() {
             return Ok(plan.report);

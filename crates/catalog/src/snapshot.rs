@@ -192,3 +192,24 @@ impl fmt::Debug for Snapshot {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lookups come here only when hashes agree, which no test can arrange from outside.
+    #[test]
+    fn a_code_is_its_owners_whatever_the_hash() {
+        let segment = |code: Option<&str>| Segment {
+            id: SegmentId(1),
+            member: MemberId(7),
+            code: code.map(Box::from),
+            active: true,
+            expire_minutes: None,
+        };
+        assert!(has_code(&segment(Some("News")), MemberId(7), "nEWS"));
+        assert!(!has_code(&segment(Some("News")), MemberId(8), "News"));
+        assert!(!has_code(&segment(Some("News")), MemberId(7), "Newt"));
+        assert!(!has_code(&segment(None), MemberId(7), ""));
+    }
+}

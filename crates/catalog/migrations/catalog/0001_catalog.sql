@@ -90,3 +90,4 @@ CREATE TABLE shared_segments (
     FOREIGN KEY (data_member_id, buyer_member_id)
         REFERENCES sharing (data_member_id, buyer_member_id) ON DELETE CASCADE
 );
+CREATE INDEX shared_segments_by_segment ON shared_segments (segment_id);

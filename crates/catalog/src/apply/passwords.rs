@@ -1,17 +1,14 @@
 use crate::file::Secret;
-use crate::state::State;
 use crate::{CatalogError, PasswordHash};
 use std::collections::BTreeMap;
 
 /// The password hashes that a file leads to.
 ///
-/// Hashing takes 20 ms each, too long to hold a write transaction open. So it is done before, against
-/// the hashes stored then; inside the transaction [`SettledPasswords::still_holds`] tells whether they
-/// are still the same.
+/// Hashing takes 20 ms each, too long to hold a write transaction open, so it is done before one. Should
+/// another process set a password in between, the file's still wins, as if it had come wholly after.
 #[derive(Debug, Default)]
 pub(crate) struct SettledPasswords {
-    /// By the login's key: what was stored, and what is to be.
-    by_login: BTreeMap<String, (Option<PasswordHash>, PasswordHash)>,
+    by_login: BTreeMap<String, PasswordHash>,
 }
 
 impl SettledPasswords {
@@ -22,27 +19,19 @@ impl SettledPasswords {
         stored: &BTreeMap<String, PasswordHash>,
     ) -> Result<SettledPasswords, CatalogError> {
         let settle_one = |(key, password): (String, Secret)| {
-            let before = stored.get(&key).cloned();
-            let after = match &before {
+            let hash = match stored.get(&key) {
                 // Applied again, a file must find the password as it wants it.
                 Some(hash) if hash.verify(password.expose()) => hash.clone(),
                 _ => PasswordHash::new(password.expose())?,
             };
-            Ok((key, (before, after)))
+            Ok((key, hash))
         };
         let by_login = wanted.into_iter().map(settle_one).collect::<Result<_, CatalogError>>()?;
         Ok(SettledPasswords { by_login })
     }
 
-    /// Whether `state` still has the hashes that the passwords were compared with.
-    pub(crate) fn still_holds(&self, state: &State) -> bool {
-        self.by_login
-            .iter()
-            .all(|(key, (before, _))| state.logins.get(key).map(|row| &row.password_hash) == before.as_ref())
-    }
-
     /// The hash that the login of that key gets; `None` when the file names no password.
     pub(super) fn for_login(&self, key: &str) -> Option<&PasswordHash> {
-        self.by_login.get(key).map(|(_, after)| after)
+        self.by_login.get(key)
     }
 }

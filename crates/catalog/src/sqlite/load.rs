@@ -66,9 +66,9 @@ pub(super) async fn generation(connection: &mut SqliteConnection) -> Result<u64,
     u64::try_from(value).map_err(malformed)
 }
 
-/// All that a change is planned against, with its generation.
-pub(super) async fn state(connection: &mut SqliteConnection) -> Result<(u64, State), sqlx::Error> {
-    let (generation, mut state) = shown(connection).await?;
+/// All that a change is planned against.
+pub(super) async fn state(connection: &mut SqliteConnection) -> Result<State, sqlx::Error> {
+    let (_, mut state) = shown(connection).await?;
     state.logins = logins(connection).await?;
     state.login_high_water = sqlx::query_scalar("SELECT id FROM id_high_water WHERE kind = 'login'")
         .fetch_one(&mut *connection)
@@ -78,7 +78,7 @@ pub(super) async fn state(connection: &mut SqliteConnection) -> Result<(u64, Sta
         let row = segment_of(&row, true)?;
         state.segments.insert(row.segment.id, row);
     }
-    Ok((generation, state))
+    Ok(state)
 }
 
 /// What a snapshot shows, with its generation: the state without logins and deleted segments.

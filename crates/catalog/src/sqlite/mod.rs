@@ -16,9 +16,6 @@ use std::sync::Arc;
 
 const STEPS: &[Step] = &[("catalog", include_str!("../../migrations/catalog/0001_catalog.sql"))];
 
-/// How often `apply` starts anew when other processes keep changing the passwords that it changes.
-const MAX_APPLY_ATTEMPTS: usize = 4;
-
 /// The catalog in a SQLite file. Several processes may have it open at once.
 ///
 /// Every change is on stable storage when its call returns.
@@ -52,30 +49,6 @@ impl SqliteCatalog {
     pub async fn close(&self) {
         self.database.close().await;
     }
-
-    /// `None` when a password was changed by someone else between hashing and writing.
-    async fn try_apply(&self, file: &CatalogFile) -> Result<Option<ApplyReport>, CatalogError> {
-        let stored = load::password_hashes(&self.database).await?;
-        let wanted = file.passwords();
-        let passwords = tokio::task::spawn_blocking(move || SettledPasswords::settle(wanted, &stored))
-            .await
-            .map_err(CatalogError::secret)??;
-
-        let mut transaction = self.database.begin_write().await?;
-        let (_, state) =
-            load::state(&mut transaction).await.map_err(self.database.error("reading the catalog"))?;
-        if !passwords.still_holds(&state) {
-            return Ok(None);
-        }
-        let plan = plan(&state, file, &passwords)?;
-        if plan.report.is_change() {
-            write::plan(&mut transaction, &plan, self.clock.now_ms())
-                .await
-                .map_err(self.database.error("writing the catalog"))?;
-            self.database.commit(transaction).await?;
-        }
-        Ok(Some(plan.report))
-    }
 }
 
 #[async_trait]
@@ -95,12 +68,23 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn apply(&self, file: &CatalogFile) -> Result<ApplyReport, CatalogError> {
-        for _ in 0..MAX_APPLY_ATTEMPTS {
-            if let Some(report) = self.try_apply(file).await? {
-                return Ok(report);
-            }
+        let stored = load::password_hashes(&self.database).await?;
+        let wanted = file.passwords();
+        let passwords = tokio::task::spawn_blocking(move || SettledPasswords::settle(wanted, &stored))
+            .await
+            .map_err(CatalogError::secret)??;
+
+        let mut transaction = self.database.begin_write().await?;
+        let state =
+            load::state(&mut transaction).await.map_err(self.database.error("reading the catalog"))?;
+        let plan = plan(&state, file, &passwords)?;
+        if plan.report.is_change() {
+            write::plan(&mut transaction, &plan, self.clock.now_ms())
+                .await
+                .map_err(self.database.error("writing the catalog"))?;
+            self.database.commit(transaction).await?;
         }
-        Err(CatalogError::Overtaken("a password".to_owned()))
+        Ok(plan.report)
     }
 
     async fn delete_segment(&self, id: SegmentId) -> Result<(), CatalogError> {

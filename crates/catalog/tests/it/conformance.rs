@@ -29,6 +29,7 @@ over_both!(
     codes_can_be_swapped,
     a_deleted_segment_is_gone_and_its_id_with_it,
     a_code_is_free_after_its_segment,
+    a_deleted_segment_leaves_the_lists,
     what_does_not_fit_changes_nothing,
     logins_are_found_in_any_case,
     logins_get_new_ids,
@@ -206,6 +207,18 @@ async fn a_deleted_segment_is_gone_and_its_id_with_it(rig: Rig) {
         let error = rig.store.delete_segment(SegmentId(id)).await.unwrap_err();
         assert_eq!(error.to_string(), format!("segment {id} does not exist"));
     }
+}
+
+async fn a_deleted_segment_leaves_the_lists(rig: Rig) {
+    apply(&*rig.store, SMALL).await;
+    let list = |ids: &str| {
+        format!(
+            r#"{{"sharing": [{{"data_member_id": 1, "buyer_member_id": 2, "segment_exposure": "list", "segments": {ids}}}]}}"#
+        )
+    };
+    apply(&*rig.store, &list("[11, 12]")).await;
+    rig.store.delete_segment(SegmentId(11)).await.unwrap();
+    assert!(!apply(&*rig.store, &list("[12]")).await.is_change(), "only 12 was left");
 }
 
 async fn a_code_is_free_after_its_segment(rig: Rig) {

@@ -9,6 +9,7 @@ use ia_catalog::{
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
 
 const SWITCH_OFF: &str = r#"{"users": [{"username": "ann", "member_id": 1, "state": "inactive"}]}"#;
 const SWITCH_ON: &str = r#"{"users": [{"username": "ann", "member_id": 1, "state": "active"}]}"#;
@@ -202,29 +203,59 @@ async fn a_token_stands_for_its_login_as_it_was_when_it_was_kept() {
     assert_eq!(tokens.check(&token, NOON_MS).unwrap().user_type, UserType::Member);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn issued_tokens_are_never_lost_to_a_reload() {
-    let (rig, tokens) = table(rig::sqlite().await).await;
-    let tokens = Arc::new(tokens);
-    let login = ann(&*rig.store).await;
-    let done = Arc::new(AtomicBool::new(false));
-    let reloading = {
-        let (tokens, done) = (Arc::clone(&tokens), Arc::clone(&done));
-        tokio::spawn(async move {
-            let mut reloads = 0;
-            while !done.load(Ordering::Relaxed) || reloads == 0 {
-                tokens.reload().await.unwrap();
-                reloads += 1;
-            }
-        })
-    };
-    for _ in 0..100 {
-        let token = tokens.issue(&login, NOON_MS).await.unwrap();
-        assert!(tokens.check(&token, NOON_MS).is_ok());
+/// A store that, once it has read its tokens, gives them only when told to.
+struct Slow {
+    inner: Arc<dyn TokenStore>,
+    has_read: Notify,
+    may_answer: Notify,
+}
+
+#[async_trait]
+impl TokenStore for Slow {
+    async fn insert_token(&self, token: &NewToken) -> Result<Login, CatalogError> {
+        self.inner.insert_token(token).await
     }
-    done.store(true, Ordering::Relaxed);
-    reloading.await.unwrap();
-    assert_eq!(tokens.known(), 100);
+    async fn load_tokens(&self) -> Result<Vec<StoredToken>, CatalogError> {
+        let read = self.inner.load_tokens().await;
+        self.has_read.notify_one();
+        self.may_answer.notified().await;
+        read
+    }
+    async fn write_last_use(&self, uses: &[(TokenHash, u64)]) -> Result<(), CatalogError> {
+        self.inner.write_last_use(uses).await
+    }
+    async fn delete_tokens(&self, tokens: &[TokenHash]) -> Result<(), CatalogError> {
+        self.inner.delete_tokens(tokens).await
+    }
+}
+
+#[tokio::test]
+async fn a_reload_that_read_too_early_drops_no_token() {
+    let (rig, _) = table(rig::memory().await).await;
+    let login = ann(&*rig.store).await;
+    let (has_read, may_answer) = (Notify::new(), Notify::new());
+    may_answer.notify_one();
+    let slow = Arc::new(Slow { inner: rig.store.clone(), has_read, may_answer });
+    let tokens = Arc::new(Tokens::load(slow.clone(), "test").await.unwrap());
+    slow.has_read.notified().await;
+
+    let reloading = tokio::spawn({
+        let tokens = Arc::clone(&tokens);
+        async move { tokens.reload().await }
+    });
+    slow.has_read.notified().await;
+    let issuing = tokio::spawn({
+        let tokens = Arc::clone(&tokens);
+        async move { tokens.issue(&login, NOON_MS).await }
+    });
+    // On one thread each turn runs the other task as far as it gets: to the end, were nothing in its way.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    slow.may_answer.notify_one();
+    reloading.await.unwrap().unwrap();
+    let token = issuing.await.unwrap().unwrap();
+    assert!(tokens.check(&token, NOON_MS).is_ok());
 }
 
 /// A store whose disk is full while `full` is set.
