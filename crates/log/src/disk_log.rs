@@ -40,6 +40,7 @@ impl DiskLog {
         disk: Arc<dyn Disk>,
         observer: Arc<dyn Observer>,
     ) -> Result<(DiskLog, Recovery), LogError> {
+        options.check()?;
         let dir = dir.into();
         disk.create_dir(&dir).map_err(LogError::io("create the directory", &dir))?;
         let lock: Arc<dyn Send + Sync> = match disk.lock_dir(&dir) {
@@ -52,7 +53,7 @@ impl DiskLog {
         let Opened { active, segments, recovery, disk_is_full } = recovery::open(&*disk, &dir, &options)?;
         let last_indexed_offset =
             segments.back().and_then(|segment| segment.index.last()).map_or(0, |&(_, offset)| offset);
-        let shared = Arc::new(Shared::new(&options, recovery.next_position, segments)?);
+        let shared = Arc::new(Shared::new(&options, recovery.next_position, segments));
         if disk_is_full {
             shared.set_state(LogState::Full);
         }

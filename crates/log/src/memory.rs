@@ -40,7 +40,8 @@ type Segments = Mutex<VecDeque<MemorySegment>>;
 impl MemoryLog {
     /// An empty log. [`LogError::InvalidOptions`] and a thread that cannot be started are its errors.
     pub fn new(options: LogOptions) -> Result<MemoryLog, LogError> {
-        let shared = Arc::new(Shared::new(&options, 1, VecDeque::new())?);
+        options.check()?;
+        let shared = Arc::new(Shared::new(&options, 1, VecDeque::new()));
         let segments = Arc::new(Mutex::new(VecDeque::from([MemorySegment::new(1)])));
         let work = {
             let (shared, segments) = (shared.clone(), segments.clone());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::format::{FORMAT_MAX_PAYLOAD_BYTES, FRAME_HEADER_BYTES};
-use crate::{AppendError, Completion, LogError, LogOptions, LogState, LogStats};
+use crate::format::FRAME_HEADER_BYTES;
+use crate::{AppendError, Completion, LogOptions, LogState, LogStats};
 
 /// How far apart the known places of a file are; a reader walks over at most so much that it does not
 /// want.
@@ -65,18 +65,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        options: &LogOptions,
-        next_position: u64,
-        segments: VecDeque<Segment>,
-    ) -> Result<Shared, LogError> {
-        if options.max_payload_bytes > FORMAT_MAX_PAYLOAD_BYTES {
-            return Err(LogError::InvalidOptions("max_payload_bytes is more than the format can hold"));
-        }
-        if options.max_payload_bytes.saturating_add(FRAME_HEADER_BYTES) > options.max_queue_bytes {
-            // Such a payload would be told to try again for ever.
-            return Err(LogError::InvalidOptions("max_payload_bytes does not fit max_queue_bytes"));
-        }
+    pub(crate) fn new(options: &LogOptions, next_position: u64, segments: VecDeque<Segment>) -> Shared {
         let inner = Inner {
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -86,12 +75,12 @@ impl Shared {
             next_position,
             segments,
         };
-        Ok(Shared {
+        Shared {
             inner: Mutex::new(inner),
             wake: Condvar::new(),
             max_queue_bytes: options.max_queue_bytes,
             max_payload_bytes: options.max_payload_bytes,
-        })
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::format::{FILE_HEADER_BYTES, FORMAT_MAX_PAYLOAD_BYTES, FRAME_HEADER_BYTES, MARK_BYTES};
 use crate::{AppendError, LogError};
 
 /// Told the position of the record once it is durable, or why it will never be.
@@ -80,6 +81,22 @@ impl Default for LogOptions {
             max_payload_bytes: 32 << 20,
             full_probe_interval: Duration::from_secs(1),
         }
+    }
+}
+
+impl LogOptions {
+    pub(crate) fn check(&self) -> Result<(), LogError> {
+        if self.segment_bytes < FILE_HEADER_BYTES + MARK_BYTES {
+            return Err(LogError::InvalidOptions("segment_bytes has no room for a file's header and a mark"));
+        }
+        if self.max_payload_bytes > FORMAT_MAX_PAYLOAD_BYTES {
+            return Err(LogError::InvalidOptions("max_payload_bytes is more than the format can hold"));
+        }
+        if self.max_payload_bytes.saturating_add(FRAME_HEADER_BYTES) > self.max_queue_bytes {
+            // Such a payload would be told to try again for ever.
+            return Err(LogError::InvalidOptions("max_payload_bytes does not fit max_queue_bytes"));
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ia_log::faults::{Call, Errno};
 use ia_log::{AppendError, DiskLog, Log, LogError, LogOptions, LogState, Observer};
 
-use crate::support::{Answer, Bed, LogExt, PATIENCE, files};
+use crate::support::{Answer, Bed, LogExt, PATIENCE, files, small};
 
 fn is_latched(result: &Result<u64, AppendError>) -> bool {
     matches!(result, Err(AppendError::Latched { .. }))
@@ -54,7 +54,7 @@ fn what_waits_shares_a_flush() {
             self.1.fetch_add(bytes, SeqCst);
         }
     }
-    let bed = Bed { options: LogOptions { segment_bytes: 1 << 20, ..crate::support::small() }, ..Bed::new() };
+    let bed = Bed { options: LogOptions { segment_bytes: 1 << 20, ..small() }, ..Bed::new() };
     let counts = Arc::new(Counts::default());
     let (log, _) =
         DiskLog::open(bed.path(), bed.options.clone(), bed.disk.as_disk(), counts.clone()).unwrap();
@@ -227,7 +227,7 @@ fn a_disk_that_is_full_at_the_start_is_no_reason_not_to_read() {
 #[test]
 fn a_refused_batch_is_gone_for_good_before_anybody_hears_of_it() {
     // 3 frames of 124 bytes; whatever part of them reaches the disk.
-    for torn in (0..=372).step_by(4) {
+    for torn in (0..=372).step_by(31) {
         let bed = Bed::new();
         let log = bed.open();
         bed.disk.tear_failing_writes_after(torn);
@@ -327,7 +327,14 @@ fn others_cannot_look_in() {
 
 #[test]
 fn options_that_cannot_work_are_refused() {
-    let mut bed = Bed::new();
-    bed.options.max_queue_bytes = bed.options.max_payload_bytes;
-    assert!(matches!(bed.try_open(), Err(LogError::InvalidOptions(_))));
+    let bad = [
+        LogOptions { max_queue_bytes: small().max_payload_bytes + 23, ..small() },
+        LogOptions { max_payload_bytes: usize::MAX, max_queue_bytes: usize::MAX, ..small() },
+        LogOptions { segment_bytes: 55, ..small() },
+    ];
+    for options in bad {
+        let bed = Bed { options, ..Bed::new() };
+        assert!(matches!(bed.try_open(), Err(LogError::InvalidOptions(_))));
+        assert!(!bed.path().exists());
+    }
 }
