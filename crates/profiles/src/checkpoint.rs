@@ -82,15 +82,30 @@ impl Entry {
     }
 }
 
+/// How far a checkpoint has come. Tests look in, apply records and take copies of the store at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    PositionRead,
+    Collected,
+    Written,
+    Clean,
+    Rewritten,
+}
+
 impl PackedProfiles {
-    pub(crate) fn run_checkpoint(&self) -> Result<CheckpointReport, ProfilesError> {
+    pub(crate) fn run_checkpoint(
+        &self,
+        mut reached: impl FnMut(Stage),
+    ) -> Result<CheckpointReport, ProfilesError> {
         let started = Instant::now();
         let mut rewrite_noted = lock(&self.checkpointing);
         // First the position, then what is dirty, so that the blobs are never behind the position.
         let position = self.applied_position();
+        reached(Stage::PositionRead);
         let rewrite_due = self.rewrite_due.swap(false, Ordering::SeqCst);
         let mut collected = self.collect();
         collected.sort();
+        reached(Stage::Collected);
         let checkpoint = Checkpoint { position, rewrite_due };
         let is_news = position != self.checkpointed_position() || rewrite_due != *rewrite_noted;
         if is_news || !collected.entries.is_empty() {
@@ -101,9 +116,12 @@ impl PackedProfiles {
             }
             *rewrite_noted = rewrite_due;
         }
+        reached(Stage::Written);
         self.finish(&collected);
         self.checkpointed_position.store(position, Ordering::SeqCst);
+        reached(Stage::Clean);
         self.rewrite(rewrite_due)?;
+        reached(Stage::Rewritten);
         let profiles_written = collected.iter().filter(|(_, blob)| blob.is_some()).count() as u64;
         Ok(CheckpointReport {
             position,
@@ -158,3 +176,6 @@ impl PackedProfiles {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;

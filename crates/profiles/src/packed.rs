@@ -141,7 +141,11 @@ impl PackedProfiles {
     }
 
     /// Reads through to disk and keeps what was found, unless it may be outdated.
-    fn load_stored(&self, key: &UserKey, departures: u64) -> Result<Vec<Membership>, ProfilesError> {
+    pub(crate) fn load_stored(
+        &self,
+        key: &UserKey,
+        departures: u64,
+    ) -> Result<Vec<Membership>, ProfilesError> {
         let hashed = self.hasher.user(key);
         self.read_throughs.fetch_add(1, Ordering::Relaxed);
         let mut entries = Vec::new();
@@ -220,7 +224,7 @@ impl Profiles for PackedProfiles {
     }
 
     fn checkpoint(&self) -> Result<CheckpointReport, ProfilesError> {
-        self.run_checkpoint()
+        self.run_checkpoint(|_| {})
     }
 
     fn dirty_bytes(&self) -> u64 {

@@ -117,6 +117,14 @@ impl Store {
         ingestion.finish().map_err(&failed)
     }
 
+    /// Writes these bytes as the checkpoint entry, which no release did.
+    #[cfg(test)]
+    pub(crate) fn write_checkpoint_entry(&self, bytes: &[u8]) {
+        let mut ingestion = self.profiles.start_ingestion().unwrap();
+        ingestion.write(CHECKPOINT_KEY, bytes).unwrap();
+        ingestion.finish().unwrap();
+    }
+
     /// Rewrites the store without what is deleted or outdated, and unlinks the old files. Costs reading
     /// and writing all of it.
     pub(crate) fn rewrite(&self) -> Result<(), ProfilesError> {

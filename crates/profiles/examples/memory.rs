@@ -1,0 +1,98 @@
+//! Measures what profiles cost: memory for each membership, and how fast records are applied.
+//!
+//! `cargo run --release -p ia-profiles --example memory [users] [segments of each] [mixed]`
+
+use ia_model::{Batch, Change, Expiry, Ingest, MemberId, Minute, Operation, Record, SegmentId, UserKey};
+use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+const USERS_PER_RECORD: u64 = 1000;
+const SEGMENT_IDS: u64 = 100_000;
+const START_MS: u64 = 1_790_000_000_000;
+
+/// The next number of a xorshift sequence: the same in every run.
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+/// Memory of the process that is in RAM, in bytes, of which files do not count.
+fn private_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").expect("Linux has /proc/self/statm");
+    let pages: Vec<u64> = statm.split_whitespace().map(|number| number.parse().unwrap_or(0)).collect();
+    (pages[1] - pages[2]) * 4096
+}
+
+fn record(first_user: u64, segments: u64, is_mixed: bool, accepted_at_ms: u64, random: &mut u64) -> Record {
+    let expires = Expiry::At(Minute(Minute::containing(accepted_at_ms).0 + 1440));
+    let mut batch = Batch::with_capacity(1000, 10_000);
+    for user in first_user..first_user + USERS_PER_RECORD {
+        // Ids of the platform are spread over the whole range.
+        let key = UserKey::platform((user + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).expect("never 0");
+        let mut ids: Vec<u64> = (0..segments).map(|_| next(random) % SEGMENT_IDS + 1).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        batch.push(
+            key,
+            ids.into_iter().map(|id| {
+                let never = is_mixed && next(random) & 1 == 0;
+                let expires = if never { Expiry::Never } else { expires };
+                Operation { segment: SegmentId(id as u32), change: Change::Add { expires, value: 1 } }
+            }),
+        );
+    }
+    let usage = Default::default();
+    let request_id = String::new();
+    Record::Ingest(Box::new(Ingest { accepted_at_ms, member: MemberId(1), request_id, batch, usage }))
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default| arguments.next().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (users, segments): (u64, u64) = (number(1_000_000), number(10));
+    let is_mixed = arguments.next().is_some_and(|word| word == "mixed");
+    let mut out = std::io::stdout().lock();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = ProfileOptions { memory_budget_bytes: 8 << 30, ..ProfileOptions::default() };
+    let profiles = PackedProfiles::open(&dir.path().join("profiles"), options).expect("a new store");
+    let mut position = 0;
+    let before = private_bytes();
+    for round in ["new", "again"] {
+        let (mut memberships, mut spent) = (0, Duration::ZERO);
+        for first in (0..users).step_by(USERS_PER_RECORD as usize) {
+            // The same segments in both rounds.
+            let mut seed = (first + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let at = START_MS + if round == "again" { 3_600_000 } else { 0 };
+            let record = record(first, segments, is_mixed, at, &mut seed);
+            position += 1;
+            let start = Instant::now();
+            let applied = profiles.apply(position, &record).expect("memory suffices");
+            spent += start.elapsed();
+            memberships += applied.added + applied.refreshed;
+        }
+        let rate = memberships as f64 / spent.as_secs_f64() / 1e6;
+        writeln!(out, "{round}: {memberships} memberships, {rate:.2} M/s").expect("standard output");
+        let stats = profiles.stats();
+        let counted = (stats.resident_bytes) as f64 / memberships as f64;
+        writeln!(out, "  counted {counted:.2} bytes a membership (dirty lists included)")
+            .expect("standard output");
+        let report = profiles.checkpoint().expect("the store can be written");
+        writeln!(out, "  checkpoint: {report:?}").expect("standard output");
+        let clean = profiles.stats().resident_bytes as f64 / memberships as f64;
+        let process = (private_bytes() - before) as f64 / memberships as f64;
+        writeln!(out, "  clean: counted {clean:.2}, process {process:.2} bytes a membership")
+            .expect("standard output");
+    }
+    let key = UserKey::platform(0x9e37_79b9_7f4a_7c15).expect("never 0");
+    let now = Minute::containing(START_MS);
+    let start = Instant::now();
+    let reads = 1_000_000;
+    for _ in 0..reads {
+        assert!(profiles.get(&key, now).is_some());
+    }
+    writeln!(out, "get: {} ns", start.elapsed().as_nanos() / reads).expect("standard output");
+}

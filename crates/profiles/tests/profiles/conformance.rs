@@ -1,0 +1,160 @@
+//! The rules, run over every implementation.
+
+use crate::records::*;
+use ia_model::{ErasedSegments, Expiry, Minute, SegmentId};
+use ia_profiles::{Applied, MemoryProfiles, PackedProfiles, Profiles};
+use std::sync::atomic::AtomicBool;
+
+/// Runs a test over every implementation and every state that a profile can be in between two records.
+fn over_all(test: impl Fn(&dyn Profiles, &dyn Fn())) {
+    test(&MemoryProfiles::new(), &|| {});
+    for options in [SMALL, NO_ROOM] {
+        let dir = tempfile::tempdir().unwrap();
+        let profiles = open(dir.path(), options);
+        test(&profiles, &|| {});
+        let dir = tempfile::tempdir().unwrap();
+        let profiles = open(dir.path(), options);
+        test(&profiles, &|| checkpoint_and_warm_up(&profiles));
+    }
+}
+
+fn checkpoint_and_warm_up(profiles: &PackedProfiles) {
+    profiles.checkpoint().unwrap();
+    profiles.warm_up(&AtomicBool::new(false)).unwrap();
+}
+
+fn applied(added: u64, refreshed: u64, removed: u64) -> Applied {
+    Applied { added, refreshed, removed }
+}
+
+#[test]
+fn an_add_is_seen_until_it_expires() {
+    over_all(|profiles, between| {
+        let record = ingest(100, [(user(1), vec![add(7, 3, until(110)), add(2, 0, Expiry::Never)])]);
+        assert_eq!(profiles.apply(1, &record).unwrap(), applied(2, 0, 0));
+        between();
+        let both = [membership(2, 0, 100, 100, Expiry::Never), membership(7, 3, 100, 100, until(110))];
+        assert_eq!(profiles.load(&user(1), Minute(109)).unwrap(), both);
+        assert_eq!(profiles.load(&user(1), Minute(110)).unwrap(), both[..1]);
+        assert!(profiles.load(&user(2), Minute(100)).unwrap().is_empty());
+        if let Some(in_memory) = profiles.get(&user(1), Minute(109)) {
+            assert_eq!(in_memory, both);
+        }
+        assert_eq!(profiles.applied_position(), 1);
+    });
+}
+
+#[test]
+fn adding_again_keeps_when_it_began() {
+    over_all(|profiles, between| {
+        profiles.apply(1, &ingest(100, [(user(1), vec![add(7, 1, until(110))])])).unwrap();
+        between();
+        let again = ingest(109, [(user(1), vec![add(7, 2, until(120))])]);
+        assert_eq!(profiles.apply(2, &again).unwrap(), applied(0, 1, 0));
+        between();
+        let live = profiles.load(&user(1), Minute(110)).unwrap();
+        assert_eq!(live, [membership(7, 2, 100, 109, until(120))]);
+        // At 120 it has expired, so this begins a new one.
+        let anew = ingest(120, [(user(1), vec![add(7, 2, Expiry::Never)])]);
+        assert_eq!(profiles.apply(3, &anew).unwrap(), applied(1, 0, 0));
+        between();
+        let live = profiles.load(&user(1), Minute(120)).unwrap();
+        assert_eq!(live, [membership(7, 2, 120, 120, Expiry::Never)]);
+    });
+}
+
+#[test]
+fn removing_counts_what_was_there() {
+    over_all(|profiles, between| {
+        let adds = vec![add(7, 1, until(110)), add(8, 1, Expiry::Never)];
+        profiles.apply(1, &ingest(100, [(user(1), adds)])).unwrap();
+        between();
+        let removes =
+            ingest(110, [(user(1), vec![remove(8), remove(7), remove(9)]), (user(2), vec![remove(7)])]);
+        assert_eq!(profiles.apply(2, &removes).unwrap(), applied(0, 0, 1));
+        between();
+        assert!(profiles.load(&user(1), Minute(100)).unwrap().is_empty());
+        profiles.apply(3, &ingest(111, [(user(1), vec![add(8, 5, Expiry::Never)])])).unwrap();
+        between();
+        let live = profiles.load(&user(1), Minute(111)).unwrap();
+        assert_eq!(live, [membership(8, 5, 111, 111, Expiry::Never)]);
+    });
+}
+
+#[test]
+fn an_add_that_is_over_when_it_comes_ends_the_membership() {
+    over_all(|profiles, between| {
+        profiles.apply(1, &ingest(100, [(user(1), vec![add(7, 1, Expiry::Never)])])).unwrap();
+        between();
+        let late = ingest(105, [(user(1), vec![add(7, 1, until(105)), add(8, 1, until(50))])]);
+        assert_eq!(profiles.apply(2, &late).unwrap(), applied(0, 0, 1));
+        between();
+        assert!(profiles.load(&user(1), Minute(100)).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn an_erase_takes_all_or_some() {
+    over_all(|profiles, between| {
+        let segments = || vec![add(1, 1, Expiry::Never), add(2, 1, Expiry::Never), add(3, 1, until(101))];
+        profiles.apply(1, &ingest(100, [(user(1), segments()), (user(2), segments())])).unwrap();
+        between();
+        let some = ErasedSegments::Only(vec![SegmentId(2), SegmentId(3), SegmentId(9)]);
+        assert_eq!(profiles.apply(2, &erase(101, user(1), some)).unwrap(), applied(0, 0, 1));
+        assert_eq!(profiles.apply(3, &erase(101, user(2), ErasedSegments::All)).unwrap(), applied(0, 0, 2));
+        let nobody = erase(101, user(3), ErasedSegments::All);
+        assert_eq!(profiles.apply(4, &nobody).unwrap(), applied(0, 0, 0));
+        between();
+        let left = profiles.load(&user(1), Minute(100)).unwrap();
+        assert_eq!(left, [membership(1, 1, 100, 100, Expiry::Never)]);
+        assert!(profiles.load(&user(2), Minute(100)).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn the_later_of_two_operations_wins() {
+    over_all(|profiles, between| {
+        let both = vec![add(5, 1, Expiry::Never), add(4, 1, Expiry::Never), add(5, 2, until(200)), remove(4)];
+        assert_eq!(profiles.apply(1, &ingest(100, [(user(1), both)])).unwrap(), applied(2, 1, 1));
+        between();
+        let live = profiles.load(&user(1), Minute(100)).unwrap();
+        assert_eq!(live, [membership(5, 2, 100, 100, until(200))]);
+    });
+}
+
+#[test]
+fn a_user_without_operations_changes_nothing() {
+    over_all(|profiles, between| {
+        profiles.apply(1, &ingest(100, [(user(1), vec![])])).unwrap();
+        between();
+        assert!(profiles.load(&user(1), Minute(100)).unwrap().is_empty());
+        assert_eq!(profiles.applied_position(), 1);
+        assert_eq!(profiles.stats().resident_profiles, 0);
+    });
+}
+
+#[test]
+fn a_large_profile_is_whole() {
+    over_all(|profiles, between| {
+        let segments = || (1..=5_000).map(|n| n * 800_000);
+        let adds = segments().map(|segment| add(segment, segment, Expiry::Never)).collect();
+        assert_eq!(profiles.apply(1, &ingest(100, [(user(1), adds)])).unwrap(), applied(5_000, 0, 0));
+        between();
+        let live = profiles.load(&user(1), Minute(100)).unwrap();
+        assert!(live.iter().map(|entry| entry.segment.0).eq(segments()));
+        assert!(live.iter().all(|entry| entry.value == entry.segment.0));
+    });
+}
+
+#[test]
+fn a_checkpoint_covers_what_was_applied() {
+    over_all(|profiles, _| {
+        assert_eq!((profiles.applied_position(), profiles.checkpointed_position()), (0, 0));
+        profiles.apply(7, &ingest(100, [(user(1), vec![add(1, 1, Expiry::Never)])])).unwrap();
+        assert_eq!((profiles.applied_position(), profiles.checkpointed_position()), (7, 0));
+        assert_eq!(profiles.checkpoint().unwrap().position, 7);
+        assert_eq!((profiles.applied_position(), profiles.checkpointed_position()), (7, 7));
+        assert_eq!(profiles.dirty_bytes(), 0);
+        assert_eq!(profiles.stats().dirty_profiles, 0);
+    });
+}

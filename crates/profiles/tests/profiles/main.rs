@@ -1,0 +1,9 @@
+//! What the profiles promise, through their public interface.
+
+mod conformance;
+mod erase;
+mod inspect;
+mod model;
+mod races;
+mod records;
+mod store;

@@ -1,0 +1,75 @@
+//! Records in a line, and what one looks for afterwards.
+
+use ia_model::record::Usage;
+use ia_model::{
+    Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, MemberId, Minute, Operation, Record,
+    SegmentId, UserKey,
+};
+use ia_profiles::{Membership, PackedProfiles, ProfileOptions};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub(crate) const SMALL: ProfileOptions =
+    ProfileOptions { memory_budget_bytes: 1 << 20, shards: 4, store_cache_bytes: 1 << 20 };
+
+/// Nothing that is clean stays in memory for long.
+pub(crate) const NO_ROOM: ProfileOptions = ProfileOptions { memory_budget_bytes: 0, ..SMALL };
+
+pub(crate) fn open(dir: &Path, options: ProfileOptions) -> PackedProfiles {
+    PackedProfiles::open(&dir.join("profiles"), options).unwrap()
+}
+
+/// Ends the loops of other threads when it goes, also when it goes with a panic.
+pub(crate) struct EndsWithMe<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for EndsWithMe<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn user(id: u64) -> UserKey {
+    UserKey::platform(id).unwrap()
+}
+
+/// A user with an id that is not to be found on a disk by chance. Neighbours share no first digits,
+/// because the store leaves those out.
+pub(crate) fn device(number: u32) -> UserKey {
+    let id = u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    UserKey::parse(Domain::Idfa, &format!("{id:032x}")).unwrap()
+}
+
+pub(crate) fn add(segment: u32, value: u32, expires: Expiry) -> Operation {
+    Operation { segment: SegmentId(segment), change: Change::Add { expires, value } }
+}
+
+pub(crate) fn remove(segment: u32) -> Operation {
+    Operation { segment: SegmentId(segment), change: Change::Remove }
+}
+
+pub(crate) fn until(minute: u32) -> Expiry {
+    Expiry::At(Minute(minute))
+}
+
+pub(crate) fn ingest(minute: u32, users: impl IntoIterator<Item = (UserKey, Vec<Operation>)>) -> Record {
+    let mut batch = Batch::default();
+    for (user, operations) in users {
+        batch.push(user, operations);
+    }
+    Record::Ingest(Box::new(Ingest {
+        accepted_at_ms: Minute(minute).unix_ms() + 59_999,
+        member: MemberId(958),
+        request_id: String::new(),
+        batch,
+        usage: Usage::default(),
+    }))
+}
+
+pub(crate) fn erase(minute: u32, user: UserKey, segments: ErasedSegments) -> Record {
+    Record::Erase(Erase { accepted_at_ms: Minute(minute).unix_ms(), user, segments })
+}
+
+pub(crate) fn membership(segment: u32, value: u32, added: u32, seen: u32, expires: Expiry) -> Membership {
+    let (added_at, last_seen) = (Minute(added), Minute(seen));
+    Membership { segment: SegmentId(segment), value, added_at, last_seen, expires }
+}
