@@ -175,7 +175,7 @@ impl Checkpoint {
     fn encode(self) -> [u8; CHECKPOINT_BYTES] {
         let mut bytes = [0; CHECKPOINT_BYTES];
         bytes[0] = STORE_FORMAT_VERSION;
-        bytes[1..9].copy_from_slice(&self.position.to_be_bytes());
+        bytes[1..9].copy_from_slice(&self.position.to_le_bytes());
         bytes[9] = if self.rewrite_due { REWRITE_DUE } else { 0 };
         bytes
     }
@@ -197,7 +197,7 @@ impl Checkpoint {
             REWRITE_DUE => true,
             _ => return Err(damaged),
         };
-        Ok(Checkpoint { position: u64::from_be_bytes(position), rewrite_due })
+        Ok(Checkpoint { position: u64::from_le_bytes(position), rewrite_due })
     }
 }
 

@@ -69,3 +69,44 @@ impl PackedProfiles {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Checkpoint;
+    use crate::{Membership, ProfileOptions, Profiles};
+    use ia_model::{Expiry, Minute, SegmentId};
+
+    /// A blob may be outdated in a shard that something has left since the warm-up began.
+    #[test]
+    fn a_shard_that_something_has_left_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let profiles = PackedProfiles::open(dir.path(), ProfileOptions::default()).unwrap();
+        let now = Minute(100);
+        let entry = Membership {
+            segment: SegmentId(1),
+            value: 1,
+            added_at: now,
+            last_seen: now,
+            expires: Expiry::Never,
+        };
+        let mut blob = vec![codec::BLOB_FORMAT_VERSION];
+        codec::pack(&[entry], &mut blob);
+        let users: Vec<UserKey> = (1..=100).map(|id| UserKey::platform(id).unwrap()).collect();
+        let blobs = users.iter().map(|user| (user.as_bytes(), Some(blob.as_slice())));
+        profiles.store.write(Checkpoint { position: 1, rewrite_due: false }, blobs).unwrap();
+        let left = profiles.shard_index(profiles.hasher.user(&users[0]).hash);
+        let mut departures = vec![0; profiles.shards.len()];
+        departures[left] = 1;
+        let mut left_out = vec![false; profiles.shards.len()];
+        profiles.load_all(&departures, &mut left_out, &AtomicBool::new(false)).unwrap();
+        for user in &users {
+            let hashed = profiles.hasher.user(user);
+            let is_left_out = profiles.shard_index(hashed.hash) == left;
+            assert_eq!(profiles.shard(hashed.hash).contains(hashed), !is_left_out);
+        }
+        assert_eq!(left_out.iter().position(|&is_left_out| is_left_out), Some(left));
+        assert_eq!(left_out.iter().filter(|&&is_left_out| is_left_out).count(), 1);
+        assert!(profiles.stats().resident_profiles < 100);
+    }
+}
