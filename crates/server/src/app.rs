@@ -207,7 +207,8 @@ async fn open(config: &Config, data_dir: &DataDir, machine: Machine) -> anyhow::
 
     let log_options = LogOptions {
         segment_bytes: config.log.segment_bytes.0,
-        max_queue_bytes: config.log.max_backlog_bytes.as_usize(),
+        // The committer's bound is the one that holds; the log's own must only not be smaller.
+        max_queue_bytes: config.log.max_backlog_bytes.as_usize().max(LogOptions::default().max_queue_bytes),
         ..LogOptions::default()
     };
     let profile_options =

@@ -115,6 +115,10 @@ impl Authenticator {
         self.successes
             .take(login.login.user_id, 1, self.limits.successes_per_user, now_ms)
             .map_err(LoginError::TooMany)?;
-        Ok(self.tokens.issue(&login, now_ms).await?)
+        match self.tokens.issue(&login, now_ms).await {
+            // Its password was changed, or it was switched off, between the check and now.
+            Err(CatalogError::Overtaken(_)) => Err(CredentialError::NoMatch.into()),
+            issued => Ok(issued?),
+        }
     }
 }

@@ -54,7 +54,7 @@ struct Durable {
     position: u64,
     record: Record,
     answer: oneshot::Sender<Result<Committed, CommitError>>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Committer {
@@ -90,8 +90,7 @@ impl Committer {
             Box::new(move |written| match written {
                 Ok(position) => {
                     // Fails only when the applier thread is gone; the answer is dropped with it.
-                    let _ =
-                        to_applier.send(Job::Apply(Durable { position, record, answer, _permit: permit }));
+                    let _ = to_applier.send(Job::Apply(Durable { position, record, answer, permit }));
                 }
                 Err(error) => {
                     let _ = answer.send(Err(error.into()));
@@ -131,7 +130,7 @@ fn apply_in_order(
     usage: &UsageFollower,
     broken: &AtomicBool,
 ) {
-    while let Ok(Job::Apply(Durable { position, record, answer, _permit })) = from_log.recv() {
+    while let Ok(Job::Apply(Durable { position, record, answer, permit })) = from_log.recv() {
         let result = if broken.load(Ordering::Acquire) {
             Err(CommitError::Broken)
         } else {
@@ -145,7 +144,8 @@ fn apply_in_order(
                 CommitError::Broken
             })
         };
-        // The caller may have gone away.
+        // Given back first: who has an answer may count on the room. The caller may have gone away.
+        drop(permit);
         let _ = answer.send(result);
     }
 }

@@ -77,15 +77,13 @@ pub(crate) async fn report(
     range: Range,
     aggregate: bool,
 ) -> Result<Report, CatalogError> {
-    let rows = store.report(member, range.first_hour_ms..range.last_hour_ms + 1).await?;
-    if !aggregate {
-        return Ok(Report::Hourly(rows.into_iter().map(|row| hourly(member, row)).collect()));
+    let hours = range.first_hour_ms..range.last_hour_ms + 1;
+    if aggregate {
+        let sum = store.totals(member, hours).await?;
+        return Ok(Report::Sum(entry(member, range.last_hour_ms, &sum, None, None)));
     }
-    let mut sum = Counters::default();
-    for row in &rows {
-        sum.add(&row.counters);
-    }
-    Ok(Report::Sum(entry(member, range.last_hour_ms, &sum, None, None)))
+    let rows = store.report(member, hours).await?;
+    Ok(Report::Hourly(rows.into_iter().map(|row| hourly(member, row)).collect()))
 }
 
 fn hourly(member: MemberId, row: HourRow) -> Entry {

@@ -1,0 +1,187 @@
+//! Input that makes no sense: a clear answer, nothing applied, and the server goes on.
+
+use ia_testkit::{Answer, Kit};
+use serde_json::json;
+
+fn outcome(status: u16, id: &str) -> (u16, Option<String>) {
+    (status, Some(id.to_owned()))
+}
+
+/// Every rule that failures keep.
+fn assert_failure(answer: &Answer, status: u16, id: &str) {
+    assert_eq!(answer.outcome(), outcome(status, id));
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert!(answer.header("x-request-id").is_some());
+    let response = answer.response();
+    assert_eq!(response["status"], "ERROR");
+    assert!(response["error"].as_str().unwrap().len() > 10, "one clear sentence");
+    let info = response["dbg_info"].as_object().unwrap();
+    for key in ["version", "instance", "request_id", "time", "output_term", "warnings"] {
+        assert!(info.contains_key(key), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_request_is_refused() {
+    let kit = Kit::start().await;
+    let provider = kit.login("provider").await;
+    let nested = format!("{{\"rt_segment\": {}", "[".repeat(100_000));
+    let nested_unknown = format!("{{\"x\": {}", "{\"a\":".repeat(100_000));
+    let bodies: [&[u8]; 10] = [
+        b"",
+        b"   ",
+        b"{",
+        b"[]",
+        b"5",
+        b"{}",
+        b"{\"rt_segment\": {}}",
+        b"{\"rt_segment\": [\"\xff\xfe\"]}",
+        nested.as_bytes(),
+        nested_unknown.as_bytes(),
+    ];
+    for body in bodies {
+        let answer = provider.post_bytes("/rt-segment", &[], body.to_vec()).await;
+        assert_failure(&answer, 400, "SYNTAX");
+    }
+    let answer = provider.post_bytes("/rt-segment", &[("content-encoding", "br")], "{}").await;
+    assert_failure(&answer, 400, "SYNTAX");
+    let answer = provider.post_bytes("/rt-segment", &[("content-encoding", "gzip")], "{}").await;
+    assert_failure(&answer, 400, "SYNTAX");
+    provider.add("1", None, json!([{"seg_id": 12}])).await;
+}
+
+#[tokio::test]
+async fn size_is_counted_decoded_to_the_byte() {
+    use std::io::Write;
+    let kit = Kit::start().await;
+    let provider = kit.login("provider").await;
+    let of_size = |bytes: usize| {
+        let request = json!({"rt_segment": [{"user_id": "1", "seg_block": [{"seg_id": 12}]}]}).to_string();
+        format!("{request}{}", " ".repeat(bytes - request.len()))
+    };
+    let gzip = |text: String| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let packed = [("content-encoding", "gzip")];
+    provider.post_bytes("/rt-segment", &[], of_size(1 << 20)).await.ok();
+    provider.post_bytes("/rt-segment", &packed, gzip(of_size(1 << 20))).await.ok();
+    let over = (1 << 20) + 1;
+    assert_failure(&provider.post_bytes("/rt-segment", &[], of_size(over)).await, 413, "SYNTAX");
+    assert_failure(&provider.post_bytes("/rt-segment", &packed, gzip(of_size(over))).await, 413, "SYNTAX");
+    assert_failure(&provider.post_bytes("/rt-segment", &[], of_size(4 << 20)).await, 413, "SYNTAX");
+    let bomb = gzip(of_size(200 << 20));
+    assert!(bomb.len() < 1 << 20);
+    assert_failure(&provider.post_bytes("/rt-segment", &packed, bomb).await, 413, "SYNTAX");
+}
+
+#[tokio::test]
+async fn limits_on_users_and_blocks_cut_the_rest_off_with_warnings() {
+    let kit = Kit::start().await;
+    let provider = kit.login("provider").await;
+    let users: Vec<_> = (1..=1001).map(|id| json!({"user_id": id, "seg_block": [{"seg_id": 12}]})).collect();
+    let answer = provider.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
+    assert_eq!(answer["message"], json!({"users_in_request": 1000, "segments_in_request": 1000}));
+    assert_eq!(answer["warnings"].as_array().unwrap().len(), 1);
+    assert_eq!(provider.segments_of("1000").await, [12]);
+    assert_eq!(provider.segments_of("1001").await, [0; 0]);
+    let mut blocks = vec![json!({"seg_id": 12, "value": 1}); 100];
+    blocks.push(json!({"seg_id": 12, "value": 2}));
+    let answer = provider.add("2000", None, json!(blocks)).await;
+    assert_eq!(
+        answer["warnings"],
+        json!([{"message": "Too many segments for user_id: 2000.", "entity": {"seg_id": 12, "value": 2}}])
+    );
+    let read = provider.get("/user-segment?user_id=2000").await.ok();
+    assert_eq!(read["user_segment"]["segments"][0]["value"], 1, "the 101st block was not applied");
+}
+
+#[tokio::test]
+async fn a_flood_of_warnings_is_cut() {
+    let kit = Kit::start().await;
+    let provider = kit.login("provider").await;
+    let body = format!("{{\"rt_segment\": [{}5]}}", "5,".repeat(200_000));
+    let answer = provider.post_bytes("/rt-segment", &[], body).await.ok();
+    let warnings = answer["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 10_001);
+    assert_eq!(warnings[10_000]["message"], "190002 more warnings are left out.");
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_404() {
+    let kit = Kit::start().await;
+    let provider = kit.login("provider").await;
+    for (method, path) in [
+        ("GET", "/"),
+        ("GET", "/rt-segment"),
+        ("PUT", "/rt-segment"),
+        ("DELETE", "/auth"),
+        ("POST", "/nothing"),
+        ("POST", "/rt-segment-processed"),
+        ("PATCH", "/user-segment"),
+        ("OPTIONS", "/rt-segment"),
+        ("GET", "/rt-segment/"),
+        ("GET", "/..%2f..%2fetc/passwd"),
+        ("BREW", "/auth"),
+    ] {
+        let answer = provider.send(method.parse().unwrap(), path, &[], bytes::Bytes::new()).await;
+        assert_failure(&answer, 404, "SYNTAX");
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_is_taken_when_it_is_sane() {
+    let kit = Kit::start().await;
+    let provider = kit.login("provider").await;
+    let id_for = async |sent: &str| {
+        let headers = [("x-request-id", sent)];
+        let answer =
+            provider.send(hyper::Method::GET, "/user-segment?user_id=1", &headers, bytes::Bytes::new()).await;
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        assert_eq!(answer.response()["dbg_info"]["request_id"], id.as_str());
+        id
+    };
+    assert_eq!(id_for("order-66_a.b:c").await, "order-66_a.b:c");
+    let long = "x".repeat(129);
+    for insane in ["", "a b", "a\"b", "a;b", long.as_str()] {
+        assert_ne!(id_for(insane).await, insane);
+    }
+}
+
+#[tokio::test]
+async fn queries_that_make_no_sense_are_refused() {
+    let kit = Kit::start().await;
+    let provider = kit.login("provider").await;
+    for path in [
+        "/user-segment",
+        "/user-segment?user_id=",
+        "/user-segment?user_id=abc",
+        "/user-segment?user_id=0",
+        "/user-segment?user_id=1&domain=idfa",
+        "/user-segment?user_id=1&domain=nothing",
+        "/user-segment?user_id=1&format=xml",
+        "/user-segment?user_id=1&member_id=x",
+        "/rt-segment-processed?start=x",
+        "/rt-segment-processed?end=2026-13-01",
+        "/rt-segment-processed?start=",
+        "/rt-segment-processed?start=2026-01-02&end=2026-01-01",
+        "/rt-segment-processed?agg=perhaps",
+        "/rt-segment-processed?member_id=0",
+    ] {
+        assert_failure(&provider.get(path).await, 400, "SYNTAX");
+    }
+    let users: Vec<_> = (1..=1001).map(|id| json!({"user_id": id})).collect();
+    for body in [
+        json!({}),
+        json!({"users": 5}),
+        json!({"users": [{}]}),
+        json!({"users": [{"user_id": "x"}]}),
+        json!({"users": users}),
+    ] {
+        assert_failure(&provider.post("/user-segment", &body).await, 400, "SYNTAX");
+    }
+    // The body of a GET is nobody's business.
+    let answer = provider.send(hyper::Method::GET, "/user-segment?user_id=1", &[], "{".into()).await;
+    answer.ok();
+}

@@ -1,0 +1,151 @@
+//! Deadlines and caps on connections, HTTP/2, TLS.
+
+use ia_testkit::Kit;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What the server sends until it closes the connection.
+async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut bytes = Vec::new();
+    // A reset is a way to close, too.
+    let _ = stream.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[tokio::test]
+async fn headers_that_do_not_come_end_the_connection() {
+    let kit = Kit::builder().config(|config| config.http.header_timeout_seconds = 1).start().await;
+    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
+    stream.write_all(b"POST /rt-segment HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed() {
+    let kit = Kit::builder().config(|config| config.http.idle_timeout_seconds = 1).start().await;
+    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_told_so() {
+    let kit = Kit::builder().config(|config| config.http.body_timeout_seconds = 1).start().await;
+    let token = kit.login("provider").await.token.unwrap();
+    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
+    let head = format!(
+        "POST /rt-segment HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: 100\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("did not arrive within 1 seconds"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_half_sent_changes_nothing() {
+    let kit = Kit::start().await;
+    let provider = kit.login("provider").await;
+    let body = json!({"rt_segment": [{"user_id": "7", "seg_block": [{"seg_id": 12}]}]}).to_string();
+    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
+    let token = provider.token.clone().unwrap();
+    let head = format!(
+        "POST /rt-segment HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: {}\r\n\r\n",
+        body.len() + 1
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    rest(&mut stream).await;
+    assert_eq!(provider.segments_of("7").await, [0; 0]);
+}
+
+#[tokio::test]
+async fn headers_have_a_bound() {
+    let kit = Kit::start().await;
+    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
+    let mut request = b"GET / HTTP/1.1\r\nHost: x\r\n".to_vec();
+    for n in 0..40 {
+        request.extend(format!("X-{n}: {}\r\n", "a".repeat(25_000)).bytes());
+    }
+    // The server may close before all is written.
+    let _ = stream.write_all(&request).await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_over_the_cap_wait_for_a_place() {
+    let kit = Kit::builder().config(|config| config.http.max_connections = 1).start().await;
+    let first = TcpStream::connect(kit.api()).await.unwrap();
+    let client = kit.anonymous();
+    let second = tokio::spawn(async move { client.get("/user-segment?user_id=1").await });
+    for _ in 0..50 {
+        // Time enough for an answer that should not come.
+        kit.ops("/healthz").await;
+    }
+    assert!(!second.is_finished(), "there was no place for it");
+    drop(first);
+    assert_eq!(second.await.unwrap().status, 401);
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_with_prior_knowledge() {
+    let kit = Kit::start().await;
+    let provider = kit.login("provider").await;
+    let stream = TcpStream::connect(kit.api()).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let body = json!({"rt_segment": [{"user_id": "7", "seg_block": [{"seg_id": 12}]}]}).to_string();
+    let request = hyper::Request::post(format!("http://{}/rt-segment", kit.api()))
+        .header("authorization", provider.token.as_deref().unwrap())
+        .body(http_body_util::Full::new(bytes::Bytes::from(body)))
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.version()), (200, hyper::Version::HTTP_2));
+    assert_eq!(provider.segments_of("7").await, [12]);
+}
+
+#[tokio::test]
+async fn tls_is_spoken_and_makes_the_cookie_secure() {
+    let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let files = tempfile::TempDir::new().unwrap();
+    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    std::fs::write(&cert, certificate.cert.pem()).unwrap();
+    std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+    let kit = Kit::builder()
+        .config(|config| {
+            config.tls.cert.clone_from(&cert);
+            config.tls.key.clone_from(&key);
+        })
+        .start()
+        .await;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(certificate.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(kit.api()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let body = json!({"auth": {"username": "provider", "password": ia_testkit::PASSWORD}}).to_string();
+    let request = format!(
+        "POST /auth HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let answer = rest(&mut stream).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("; Secure"), "{head}");
+    assert_eq!(serde_json::from_str::<Value>(body).unwrap()["response"]["status"], "OK");
+
+    let mut plain = TcpStream::connect(kit.api()).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(!rest(&mut plain).await.contains("HTTP/1.1 200"), "no plain text on this listener");
+}

@@ -1,0 +1,15 @@
+//! The product's tests: a real server, spoken to over HTTP.
+
+mod auth;
+mod bad_days;
+mod bad_input;
+mod catalog;
+mod cli;
+mod connections;
+mod crash;
+mod examples;
+mod ingest;
+mod limits;
+mod ops;
+mod reading;
+mod usage;

@@ -1,0 +1,65 @@
+//! The real binary as a process of its own: what durability is tested with.
+
+use crate::client::Client;
+use crate::kit::PASSWORD;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// A running `instant-audience`. Dropping it kills it.
+pub struct ServerProcess {
+    child: Child,
+    /// Where the API is.
+    pub api: SocketAddr,
+    /// Where health and metrics are.
+    pub ops: SocketAddr,
+}
+
+impl ServerProcess {
+    /// Starts `serve` on free ports and waits for its "ready" line.
+    pub async fn serve(binary: &Path, data_dir: &Path, environment: &[(&str, &str)]) -> ServerProcess {
+        let mut child = Command::new(binary)
+            .args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
+        let line =
+            lines.next_line().await.expect("its output is text").expect("it prints a line before it ends");
+        let address = |name: &str| {
+            let after = line.split_once(name).unwrap_or_else(|| panic!("no {name} in {line:?}")).1;
+            after.split(' ').next().expect("a first word").parse().expect("an address")
+        };
+        ServerProcess { api: address("api=http://"), ops: address("ops=http://"), child }
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// SIGKILL, at once.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it was running");
+    }
+
+    /// Waits for its end.
+    pub async fn wait(mut self) -> ExitStatus {
+        self.child.wait().await.expect("it is our child")
+    }
+
+    /// A caller with a new token.
+    pub async fn login(&self, username: &str) -> Client {
+        let anonymous = Client { address: self.api, token: None };
+        let credentials = json!({"auth": {"username": username, "password": PASSWORD}});
+        let answer = anonymous.post("/auth", &credentials).await.ok();
+        Client { token: Some(answer["token"].as_str().expect("a token").to_owned()), ..anonymous }
+    }
+}
