@@ -1,0 +1,48 @@
+//! Workloads against the real server: the release binary, in its own process, over loopback HTTP.
+//!
+//! The bench speaks the wire contract alone and links nothing of the server. It starts the server itself,
+//! on free ports and a data folder of its own, and ends only the process that it started, also when it
+//! fails or is interrupted. Build the server first:
+//!
+//! ```text
+//! cargo build --release -p instant-audience
+//! cargo run --release -p ia-bench -- rates
+//! cargo run --release -p ia-bench -- crash
+//! ```
+//!
+//! - `rates` measures throughput, latency and the server's CPU time and memory for bulk and small writes,
+//!   single reads and bulk reads. Any answer that is not OK fails the run.
+//! - `crash` kills the server with SIGKILL while it loads, starts it again, and reads back every membership
+//!   that was acknowledged. One that is missing fails the run. `crash --users 20000` takes seconds.
+//!
+//! A SIGKILL is a crash of the process, not of the machine: what the server had handed to the kernel
+//! survives it, flushed or not. That an answered write survives a power cut is for other tests to show.
+//!
+//! The clients are a closed loop: each connection sends its next request when it has the answer to the
+//! last. On a small machine they take a good part of the processors, so every row also says how many
+//! cores the server and the clients used. Variables `INSTANT_AUDIENCE__…` of the environment reach the
+//! server; the rates and sizes that it limits are lifted in any case.
+
+mod calls;
+mod cli;
+mod client;
+mod crash;
+mod disk;
+mod drive;
+mod error;
+mod journal;
+mod load;
+mod population;
+mod procfs;
+mod progress;
+mod rates;
+mod server;
+mod verify;
+mod workload;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run(&cli::Cli::parse())
+}

@@ -1,0 +1,59 @@
+//! What the kernel says about a process.
+
+use crate::error::Error;
+
+/// Processor time and memory of a process, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Usage {
+    /// Seconds of processor time since its start, of all its threads, in user and kernel mode.
+    pub cpu_seconds: f64,
+    /// Bytes of memory that are resident.
+    pub resident_bytes: u64,
+}
+
+/// Reads `/proc/PID/stat` and `/proc/PID/status`.
+pub(crate) fn usage(pid: u32) -> Result<Usage, Error> {
+    let read = |name: &str| {
+        let path = format!("/proc/{pid}/{name}");
+        std::fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))
+    };
+    let ticks_per_second = rustix::param::clock_ticks_per_second();
+    parse(&read("stat")?, &read("status")?, ticks_per_second)
+        .ok_or_else(|| Error::Broken(format!("/proc/{pid} does not hold what proc(5) says")))
+}
+
+fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
+    // The name, in parentheses, may hold anything; fields are counted from behind it.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    let ticks = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let (user, system) = (ticks(14)?, ticks(15)?);
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = resident.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(Usage { cpu_seconds: (user + system) as f64 / ticks_per_second as f64, resident_bytes: kib << 10 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
+        let stat = "42 (a) b (c)) S 1 2 3 0 -1 4194304 102 0 0 0 250 130 7 8 20 0 1 0 311610";
+        let status = "Name:\ta\nVmHWM:\t  999 kB\nVmRSS:\t    2048 kB\n";
+        let usage = parse(stat, status, 100).unwrap();
+        assert_eq!(usage, Usage { cpu_seconds: 3.8, resident_bytes: 2 << 20 });
+    }
+
+    #[test]
+    fn this_process_uses_something() {
+        let usage = usage(std::process::id()).unwrap();
+        assert!(usage.resident_bytes > 1 << 16, "{usage:?}");
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_an_error() {
+        assert!(parse("", "", 100).is_none());
+        // Ids end far below this.
+        assert!(usage(u32::MAX).is_err());
+    }
+}
