@@ -2,14 +2,19 @@
 //!
 //! `cargo run --release -p ia-profiles --example memory [users] [segments of each] [mixed]`
 
-use ia_model::{Batch, Change, Expiry, Ingest, MemberId, Minute, Operation, Record, SegmentId, UserKey};
+use ia_model::{
+    Batch, Change, Erase, ErasedSegments, Expiry, Ingest, MemberId, Minute, Operation, Record, SegmentId,
+    UserKey,
+};
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
 use std::fs;
 use std::io::Write;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 const USERS_PER_RECORD: u64 = 1000;
 const SEGMENT_IDS: u64 = 100_000;
+const READS: u32 = 1_000_000;
 const START_MS: u64 = 1_790_000_000_000;
 
 /// The next number of a xorshift sequence: the same in every run.
@@ -27,17 +32,20 @@ fn private_bytes() -> u64 {
     (pages[1] - pages[2]) * 4096
 }
 
+/// Ids of the platform are spread over the whole range.
+fn key(user: u64) -> UserKey {
+    UserKey::platform((user + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).expect("never 0")
+}
+
 fn record(first_user: u64, segments: u64, is_mixed: bool, accepted_at_ms: u64, random: &mut u64) -> Record {
     let expires = Expiry::At(Minute(Minute::containing(accepted_at_ms).0 + 1440));
     let mut batch = Batch::with_capacity(1000, 10_000);
     for user in first_user..first_user + USERS_PER_RECORD {
-        // Ids of the platform are spread over the whole range.
-        let key = UserKey::platform((user + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).expect("never 0");
         let mut ids: Vec<u64> = (0..segments).map(|_| next(random) % SEGMENT_IDS + 1).collect();
         ids.sort_unstable();
         ids.dedup();
         batch.push(
-            key,
+            key(user),
             ids.into_iter().map(|id| {
                 let never = is_mixed && next(random) & 1 == 0;
                 let expires = if never { Expiry::Never } else { expires };
@@ -87,12 +95,37 @@ fn main() {
         writeln!(out, "  clean: counted {clean:.2}, process {process:.2} bytes a membership")
             .expect("standard output");
     }
-    let key = UserKey::platform(0x9e37_79b9_7f4a_7c15).expect("never 0");
-    let now = Minute::containing(START_MS);
+    let mut say = |what: &str, spent: Duration, count: u32| {
+        writeln!(out, "{what}: {:?} each, {spent:?} in all", spent / count).expect("standard output");
+    };
+    let (known, now) = (key(0), Minute::containing(START_MS));
     let start = Instant::now();
-    let reads = 1_000_000;
-    for _ in 0..reads {
-        assert!(profiles.get(&key, now).is_some());
+    for _ in 0..READS {
+        assert!(profiles.get(&known, now).is_some());
     }
-    writeln!(out, "get: {} ns", start.elapsed().as_nanos() / reads).expect("standard output");
+    say("get", start.elapsed(), READS);
+    let erase = Erase { accepted_at_ms: START_MS, user: key(1), segments: ErasedSegments::All };
+    profiles.apply(position + 1, &Record::Erase(erase)).expect("memory suffices");
+    say("checkpoint after an erase", profiles.checkpoint().expect("the store can be written").duration, 1);
+    drop(profiles);
+
+    let start = Instant::now();
+    let profiles =
+        PackedProfiles::open(&dir.path().join("profiles"), options).expect("the store from before");
+    say("open", start.elapsed(), 1);
+    let start = Instant::now();
+    for user in 0..READS {
+        let unknown = key(users + u64::from(user));
+        assert!(profiles.load(&unknown, now).expect("the store can be read").is_empty());
+    }
+    say("load of an unknown user, memory cold", start.elapsed(), READS);
+    let start = Instant::now();
+    for user in 2..2 + READS / 10 {
+        profiles.load(&key(u64::from(user) * 9973 % users), now).expect("the store can be read");
+    }
+    say("load of a known user, memory cold", start.elapsed(), READS / 10);
+    let start = Instant::now();
+    profiles.warm_up(&AtomicBool::new(false)).expect("the store can be read");
+    say("warm-up", start.elapsed(), 1);
+    assert!(profiles.stats().complete);
 }

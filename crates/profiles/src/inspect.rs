@@ -16,7 +16,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// A checkpoint of a running server lasts for seconds, and a view is made in milliseconds.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 8;
 const CACHE_BYTES: u64 = 4 << 20;
 const PROFILES_PER_SCAN: usize = 4096;
 
@@ -95,7 +95,7 @@ fn with_view<T>(
     let mut attempt = 1;
     loop {
         let result = View::of(dir).and_then(|view| {
-            let store = Store::open_copy(view.0.path(), CACHE_BYTES)?;
+            let store = Store::open_still(view.0.path(), CACHE_BYTES)?;
             store.checkpoint()?.map(|checkpoint| read(&store, checkpoint)).transpose()
         });
         match result {

@@ -60,7 +60,10 @@ impl PackedProfiles {
     /// When the store is open elsewhere (this is tried for a third of a second), damaged, or of a newer
     /// version.
     pub fn open(dir: &Path, options: ProfileOptions) -> Result<PackedProfiles, ProfilesError> {
-        let store = Store::open(dir, options.store_cache_bytes)?;
+        PackedProfiles::over(Store::open(dir, options.store_cache_bytes)?, options)
+    }
+
+    pub(crate) fn over(store: Store, options: ProfileOptions) -> Result<PackedProfiles, ProfilesError> {
         let checkpoint = store.checkpoint()?;
         let is_new = checkpoint.is_none();
         let checkpoint = checkpoint.unwrap_or_default();

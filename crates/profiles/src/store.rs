@@ -61,8 +61,9 @@ impl Store {
         Store::from(builder.open(), dir)
     }
 
-    /// Opens a copy of a store that belongs to this process alone, and starts no thread over it.
-    pub(crate) fn open_copy(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
+    /// Opens a store that will not be written to for long (a view of another, or a test's), and starts
+    /// no thread that compacts it.
+    pub(crate) fn open_still(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
         let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads_unchecked(0);
         Store::from(builder.open(), dir)
     }

@@ -1,6 +1,7 @@
 //! What only shows in the middle of a checkpoint: changes that come in, and a kill at each of its stages.
 
 use super::Stage;
+use crate::store::Store;
 use crate::{MemoryProfiles, PackedProfiles, ProfileOptions, Profiles, ProfilesError};
 use ia_model::record::Usage;
 use ia_model::{
@@ -51,6 +52,11 @@ fn erase(user: UserKey) -> Record {
 fn segments(profiles: &PackedProfiles, id: u64) -> Vec<u32> {
     let live = profiles.load(&user(id), NOW).unwrap();
     live.iter().map(|membership| membership.segment.0).collect()
+}
+
+/// Without a thread that changes files while they are copied.
+fn open_still(dir: &Path) -> PackedProfiles {
+    PackedProfiles::over(Store::open_still(dir, OPTIONS.store_cache_bytes).unwrap(), OPTIONS).unwrap()
 }
 
 /// What a kill at this moment would leave: fjall syncs all that counts, and the files of a store that is
@@ -158,7 +164,7 @@ fn an_erase_during_a_checkpoint_is_gone_from_disk_after_the_next() {
 fn a_rewrite_that_a_kill_cut_off_is_done_by_the_next_checkpoint() {
     for stage in [Stage::Written, Stage::Clean] {
         let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
+        let profiles = open_still(dir.path());
         let key = UserKey::parse(Domain::Md5Udid, "d41d8cd98f00b204e9800998ecf8427e").unwrap();
         let change = Change::Add { expires: Expiry::Never, value: 1 };
         let operation = Operation { segment: SegmentId(1), change };
@@ -298,7 +304,7 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let copies = tempfile::tempdir().unwrap();
-        let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
+        let profiles = open_still(dir.path());
         let reference = MemoryProfiles::new();
         let mut minute = NOW.0;
         let log: Vec<Record> = steps
