@@ -88,6 +88,10 @@ impl Walked {
         LogError::Corrupt { file: self.path.clone(), offset, fault }
     }
 
+    fn is_sealed(&self) -> bool {
+        self.stop == Step::Mark(Kind::Sealed)
+    }
+
     /// The error for a file that ends here and must not.
     fn corrupt_at_stop(&self) -> LogError {
         let fault = match self.stop {
@@ -120,24 +124,25 @@ impl Run<'_> {
         let Some(((last_first, last_path), older)) = listed.split_last() else {
             return self.create(1);
         };
-        let mut unsealed = None;
+        let mut predecessor: Option<Walked> = None;
         for (index, (first, path)) in older.iter().enumerate() {
-            if let Some(walked) = unsealed.take() {
-                return Err(Walked::corrupt_at_stop(&walked));
+            if let Some(unsealed) = predecessor.filter(|walked| !walked.is_sealed()) {
+                return Err(unsealed.corrupt_at_stop());
             }
             let next_first = listed[index + 1].0;
-            unsealed = self.recover_older(*first, path, next_first)?;
+            predecessor = Some(self.recover_older(*first, path, next_first)?);
         }
         let active = self.recover_last(*last_first, last_path)?;
-        if let Some(walked) = unsealed {
-            if !active.is_empty() {
-                return Err(walked.corrupt_at_stop());
-            }
-            // The crash came between the birth of the last file and the end of this one.
-            let mut sealed = walked.into_active(0)?;
+        let Some(predecessor) = predecessor else { return Ok(active) };
+        if active.is_empty() {
+            // The crash may have come between the birth of the last file and the durable end of this
+            // one. A seal that can be read may still be in memory only.
+            let mut sealed = predecessor.into_active(0)?;
             sealed.seal(*last_first)?;
             let index = self.segments.len() - 2;
             self.segments[index].bytes = sealed.allocated;
+        } else if !predecessor.is_sealed() {
+            return Err(predecessor.corrupt_at_stop());
         }
         Ok(active)
     }
@@ -155,23 +160,24 @@ impl Run<'_> {
         Ok(active)
     }
 
-    /// Checks a file that has a successor. Returns it if only its seal is missing.
+    /// Checks a file that has a successor; its seal may be missing.
     fn recover_older(
         &mut self,
         first_position: u64,
         path: &Path,
         next_first: u64,
-    ) -> Result<Option<Walked>, LogError> {
+    ) -> Result<Walked, LogError> {
         let file = self.open(path)?;
         let header = read_file_header(&*file).map_err(LogError::io("read", path))?;
         let header = check_header(path, first_position, header)?;
         let walked = self.walk(path, file, header, next_first)?;
         let end = walked.scanner.position();
-        match walked.stop {
-            Step::Mark(Kind::Sealed) if end == next_first => Ok(None),
-            Step::Mark(Kind::Sealed) => Err(LogError::MissingFile { file: path.to_owned(), expected: end }),
-            _ if end == next_first => Ok(Some(walked)),
-            _ => Err(walked.corrupt_at_stop()),
+        if end == next_first {
+            Ok(walked)
+        } else if walked.is_sealed() {
+            Err(LogError::MissingFile { file: path.to_owned(), expected: end })
+        } else {
+            Err(walked.corrupt_at_stop())
         }
     }
 
@@ -186,7 +192,7 @@ impl Run<'_> {
         let header = check_header(path, first_position, header)?;
         let mut walked = self.walk(path, file, header, u64::MAX)?;
         let (tail, next_position) = (walked.scanner.offset(), walked.scanner.position());
-        if walked.stop == Step::Mark(Kind::Sealed) {
+        if walked.is_sealed() {
             return Err(LogError::MissingFile { file: path.to_owned(), expected: next_position });
         }
         if walked.scanner.find_proof_of_flush().map_err(walked.io("read"))?.is_some() {

@@ -146,6 +146,8 @@ fn the_last_record_may_be_cut_at_every_byte() {
             let written = bytes[third..].iter().rposition(|&byte| byte != 0).map_or(0, |at| at + 1);
             assert_eq!(torn as usize, written, "cut at {end}");
             assert_eq!(payloads(opened), ["first", "second"], "cut at {end}");
+            let rest = &bed.read(0)[third + FRAME_HEADER..];
+            assert!(rest.iter().all(|&byte| byte == 0), "nothing is left behind the mark");
             // What was cut is gone, and the place can be used.
             let log = bed.open();
             assert_eq!(log.put("new"), Ok(3));

@@ -102,6 +102,11 @@ impl SimulatedDisk {
         self.lock().calls_left = Some(calls);
     }
 
+    /// It was the process that ended, not the power: what it wrote is there, and still not flushed.
+    pub(crate) fn resume(&self) {
+        self.lock().calls_left = None;
+    }
+
     /// The power comes back; what was not flushed is there in part.
     pub(crate) fn restart(&self, dice: &mut Dice) {
         let mut state = self.lock();
