@@ -58,6 +58,10 @@ struct RatesArgs {
     /// Connections of the workloads with small calls; those with large ones use up to 8.
     #[arg(long, default_value = "64", value_parser = clap::value_parser!(u16).range(1..=8192))]
     connections: u16,
+    /// Memory for the prepared bodies of a workload, in MiB. Once all are sent they are sent again, and
+    /// refresh memberships in place of beginning them.
+    #[arg(long, default_value = "1024", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pool_mib: u64,
     /// Run only these workloads: bulk10, bulk1, small, read, read-unknown, readmany.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
@@ -167,7 +171,12 @@ impl RatesArgs {
         if !self.only.is_empty() {
             workloads.retain(|workload| self.only.iter().any(|name| name == workload.name));
         }
-        Ok(rates::Plan { duration: self.seconds, users: self.users, workloads })
+        Ok(rates::Plan {
+            duration: self.seconds,
+            users: self.users,
+            pool_bytes: self.pool_mib << 20,
+            workloads,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel says about a process.
+//! What the kernel says about a process, and about the machine.
 
 use crate::error::Error;
 
@@ -22,6 +22,23 @@ pub(crate) fn usage(pid: u32) -> Result<Usage, Error> {
         .ok_or_else(|| Error::Broken(format!("/proc/{pid} does not hold what proc(5) says")))
 }
 
+/// Seconds of processor time that the whole machine has spent since its start on anything but waiting, and
+/// that a hypervisor has kept from it.
+pub(crate) fn machine_cpu_seconds() -> Result<f64, Error> {
+    let text = std::fs::read_to_string("/proc/stat").map_err(Error::io("read /proc/stat"))?;
+    busy_ticks(&text)
+        .map(|ticks| ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+        .ok_or_else(|| Error::Broken("/proc/stat does not hold what proc(5) says".to_owned()))
+}
+
+fn busy_ticks(stat: &str) -> Option<u64> {
+    let ticks = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> = ticks.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in the first two already.
+    let busy = [0, 1, 2, 5, 6, 7].map(|field| ticks.get(field).copied());
+    busy.into_iter().sum()
+}
+
 fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
     // The name, in parentheses, may hold anything; fields are counted from behind it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
@@ -42,6 +59,14 @@ mod tests {
         let status = "Name:\ta\nVmHWM:\t  999 kB\nVmRSS:\t    2048 kB\n";
         let usage = parse(stat, status, 100).unwrap();
         assert_eq!(usage, Usage { cpu_seconds: 3.8, resident_bytes: 2 << 20 });
+    }
+
+    #[test]
+    fn waiting_and_guests_are_not_busy() {
+        let stat = "cpu  1 20 300 4000 50000 600000 7000000 80000000 900000000 1\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!(busy_ticks(stat), Some(1 + 20 + 300 + 600_000 + 7_000_000 + 80_000_000));
+        assert_eq!(busy_ticks("cpu0 1 2 3"), None);
+        assert!(machine_cpu_seconds().unwrap() > 0.0);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub duration: Duration,
     /// How many users are drawn from.
     pub users: u64,
+    /// How much memory the prepared bodies of a workload may take.
+    pub pool_bytes: u64,
     /// The workloads, in order.
     pub workloads: Vec<Workload>,
 }
@@ -53,7 +55,7 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
             is_filled = true;
         }
         progress.show(&format!("{}: preparing", workload.name));
-        let pool = workload.prepare(plan.users);
+        let pool = workload.prepare(plan.users, plan.pool_bytes);
         rows.push(measure(&target, workload, &pool, plan.duration, &progress).await?);
     }
     // A run is no good when the server cannot end it in order.
@@ -120,6 +122,7 @@ fn check_count(
 struct Moment {
     server: procfs::Usage,
     client: procfs::Usage,
+    machine_cpu_seconds: f64,
     added: u64,
     refreshed: u64,
 }
@@ -130,6 +133,7 @@ impl Moment {
         Ok(Moment {
             server: procfs::usage(target.pid)?,
             client: procfs::usage(std::process::id())?,
+            machine_cpu_seconds: procfs::machine_cpu_seconds()?,
             added: metrics.get("memberships_added_total")?,
             refreshed: metrics.get("memberships_refreshed_total")?,
         })
@@ -164,6 +168,7 @@ impl Row {
         let items = measured.answered * items_per_call;
         let server_cpu = after.server.cpu_seconds - before.server.cpu_seconds;
         let client_cpu = after.client.cpu_seconds - before.client.cpu_seconds;
+        let machine_cpu = after.machine_cpu_seconds - before.machine_cpu_seconds;
         let added = after.added - before.added;
         let written = after.memberships() - before.memberships();
         Row {
@@ -181,6 +186,8 @@ impl Row {
             server_cpu_seconds_per_million: (items > 0).then(|| server_cpu * 1e6 / items as f64),
             server_cores: server_cpu / seconds,
             client_cores: client_cpu / seconds,
+            // Clock ticks are coarse: what is left can come out below nothing.
+            other_cores: ((machine_cpu - server_cpu - client_cpu) / seconds).max(0.0),
             server_resident_bytes: after.server.resident_bytes,
         }
     }

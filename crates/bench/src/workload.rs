@@ -8,10 +8,6 @@ use hyper::{Method, Uri};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Prepared bodies of one workload take about this much memory: so many that neither the processor's
-/// caches nor the server meet the same one soon again.
-const POOL_BYTES: u64 = 256 << 20;
-
 /// Beyond this many, more calls would only cost time to prepare.
 const MAX_POOL_CALLS: u64 = 200_000;
 
@@ -99,25 +95,31 @@ impl Workload {
         if self.reads() { "users read" } else { "memberships" }
     }
 
-    /// Prepares its calls. Users are drawn uniformly from `users`, the same ones in every run.
-    pub(crate) fn prepare(&self, users: u64) -> Pool {
+    /// Prepares its calls, about `pool_bytes` of bodies. Users are drawn uniformly from `users`, the same ones
+    /// in every run. When the pool is used up it starts over, and what it writes is no longer new.
+    pub(crate) fn prepare(&self, users: u64, pool_bytes: u64) -> Pool {
         let stream =
             self.name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         let mut random = Random::new(stream);
         match self.kind {
             Kind::Write { users: per_call, segments } => {
-                writes(&mut random, Population::new(WRITTEN, users), per_call.min(users), segments)
+                let per_call = per_call.min(users);
+                let calls = pool_calls(pool_bytes, per_call * (46 + 44 * u64::from(segments)));
+                writes(&mut random, Population::new(WRITTEN, users), per_call, segments, calls)
             }
             Kind::Read { half_unknown } => reads(&mut random, users, half_unknown),
             Kind::ReadMany { users: per_call } => {
-                read_many(&mut random, Population::new(KNOWN, users), per_call.min(users))
+                let per_call = per_call.min(users);
+                // A few are enough: what a server does for them depends on the profiles alone.
+                let calls = pool_calls(pool_bytes / 16, per_call * 34);
+                read_many(&mut random, Population::new(KNOWN, users), per_call, calls)
             }
         }
     }
 }
 
-fn writes(random: &mut Random, population: Population, users: u64, segments: u32) -> Pool {
-    let calls = (0..pool_calls(users * (40 + 47 * u64::from(segments)))).map(|number| {
+fn writes(random: &mut Random, population: Population, users: u64, segments: u32, calls: u64) -> Pool {
+    let calls = (0..calls).map(|number| {
         let drawn = draw(random, population.users, users);
         let bodies = drawn.into_iter().map(|user| {
             // A user that is drawn again gets other segments, not a refresh of the same.
@@ -144,8 +146,8 @@ fn reads(random: &mut Random, users: u64, half_unknown: bool) -> Pool {
     Pool { calls: calls.collect(), items_per_call: 1 }
 }
 
-fn read_many(random: &mut Random, population: Population, users: u64) -> Pool {
-    let calls = (0..pool_calls(users * 35) / 8).map(|_| {
+fn read_many(random: &mut Random, population: Population, users: u64, calls: u64) -> Pool {
+    let calls = (0..calls).map(|_| {
         let ids = draw(random, population.users, users).into_iter().map(|user| population.id(user));
         Prepared { call: post("/user-segment", calls::ask(ids)), mark: r#""segments":[{"# }
     });
@@ -153,8 +155,8 @@ fn read_many(random: &mut Random, population: Population, users: u64) -> Pool {
 }
 
 /// How many calls make a pool, from the bytes of one body.
-fn pool_calls(body_bytes: u64) -> u64 {
-    (POOL_BYTES / body_bytes).clamp(16, MAX_POOL_CALLS)
+fn pool_calls(pool_bytes: u64, body_bytes: u64) -> u64 {
+    (pool_bytes / body_bytes).clamp(16, MAX_POOL_CALLS)
 }
 
 /// Different users: a server may count a user that is twice in a body once.
@@ -187,9 +189,9 @@ mod tests {
     #[test]
     fn a_write_holds_what_it_is_counted_for() {
         for (name, users, segments) in [("bulk1", 1000, 1), ("small", 1, 2)] {
-            let pool = workload(name).prepare(5000);
+            let pool = workload(name).prepare(5000, 64 << 20);
             assert_eq!(pool.items_per_call, users * segments);
-            assert!(pool.calls.len() > 1000);
+            assert!(pool.calls.len() > 500);
             let body: Value = serde_json::from_slice(&pool.calls[7].call.body).unwrap();
             let sent = body["rt_segment"].as_array().unwrap();
             let ids: HashSet<&str> = sent.iter().map(|user| user["user_id"].as_str().unwrap()).collect();
@@ -199,10 +201,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_takes_the_memory_it_may() {
+        for name in ["bulk10", "bulk1"] {
+            let pool = workload(name).prepare(1_000_000, 16 << 20);
+            let bytes: usize = pool.calls.iter().map(|prepared| prepared.call.body.len()).sum();
+            assert!((14 << 20..18 << 20).contains(&bytes), "{name}: {bytes}");
+        }
+    }
+
+    #[test]
     fn a_few_users_are_enough() {
-        let pool = workload("bulk1").prepare(3);
+        let pool = workload("bulk1").prepare(3, 1 << 20);
         assert_eq!(pool.items_per_call, 3);
-        assert_eq!(workload("readmany").prepare(3).items_per_call, 3);
+        assert_eq!(workload("readmany").prepare(3, 1 << 20).items_per_call, 3);
     }
 
     #[test]
@@ -212,7 +223,7 @@ mod tests {
             (0..100).map(|user| population.id(user).to_string()).collect()
         };
         for (name, expected) in [("read", 1.0), ("read-unknown", 0.5)] {
-            let pool = workload(name).prepare(100);
+            let pool = workload(name).prepare(100, 1 << 20);
             let asked = |prepared: &Prepared| {
                 let is_known =
                     known.contains(prepared.call.uri.query().unwrap().trim_start_matches("user_id="));

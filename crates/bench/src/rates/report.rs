@@ -38,6 +38,9 @@ pub(super) struct Row {
     /// Processor seconds a second.
     pub server_cores: f64,
     pub client_cores: f64,
+    /// What the rest of the machine took, the kernel's own work and a hypervisor's other guests included:
+    /// where it is much, the figures of the row say little.
+    pub other_cores: f64,
     pub server_resident_bytes: u64,
 }
 
@@ -75,12 +78,26 @@ impl fmt::Display for Report {
         writeln!(f)?;
         writeln!(
             f,
-            "{:<13}{:>5} {:>10} {:>12} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6} {:>8} {:>7} {:>7} {:>8}",
-            "", "", "", "", "p50", "p99", "p99.9", "max", "", "new", "CPU s", "server", "client", "RSS"
+            "{:<13}{:>5} {:>10} {:>12} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6} {:>8} {:>7} {:>7} {:>7} {:>8}",
+            "",
+            "",
+            "",
+            "",
+            "p50",
+            "p99",
+            "p99.9",
+            "max",
+            "",
+            "new",
+            "CPU s",
+            "server",
+            "client",
+            "other",
+            "RSS"
         )?;
         writeln!(
             f,
-            "{:<13}{:>5} {:>10} {:>12} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6} {:>8} {:>7} {:>7} {:>8}",
+            "{:<13}{:>5} {:>10} {:>12} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6} {:>8} {:>7} {:>7} {:>7} {:>8}",
             "workload",
             "conn",
             "requests/s",
@@ -92,6 +109,7 @@ impl fmt::Display for Report {
             "errors",
             "%",
             "/M items",
+            "cores",
             "cores",
             "cores",
             "MiB"
@@ -114,7 +132,7 @@ impl fmt::Display for Row {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
         write!(
             f,
-            "{:<13}{:>5} {:>10.0} {:>12.0} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6} {:>8} {:>7.2} {:>7.2} {:>8}",
+            "{:<13}{:>5} {:>10.0} {:>12.0} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6} {:>8} {:>7.2} {:>7.2} {:>7.2} {:>8}",
             self.workload,
             self.connections,
             self.requests_per_second,
@@ -128,6 +146,7 @@ impl fmt::Display for Row {
             or_dash(self.server_cpu_seconds_per_million.map(|seconds| format!("{seconds:.3}"))),
             self.server_cores,
             self.client_cores,
+            self.other_cores,
             self.server_resident_bytes >> 20,
         )
     }
@@ -153,6 +172,7 @@ mod tests {
             server_cpu_seconds_per_million: Some(0.3456),
             server_cores: 1.2,
             client_cores: 0.4,
+            other_cores: 0.1,
             server_resident_bytes: 300 << 20,
         };
         Report { server: "/x/instant-audience".into(), users: 1000, data_in_memory: false, rows: vec![row] }
