@@ -26,8 +26,8 @@ pub enum Record {
 /// An accepted request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingest {
-    /// When the request was accepted, milliseconds since 1970. Never falls from one record to the next
-    /// while a process runs.
+    /// When the request was accepted, milliseconds since 1970. It can fall from one record to the next:
+    /// requests overtake each other, and clocks are set.
     pub accepted_at_ms: u64,
     /// Whose token it came with.
     pub member: MemberId,

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 /// How often the catalog is asked whether another process changed it: seen "within a second".
 const CATALOG_POLL: Duration = Duration::from_millis(200);
 
-/// How often usage statistics are written: reports are at most 5 seconds behind.
+/// How often usage statistics are written. Reports add what is not written yet, so this bounds only how
+/// much log a start reads again.
 const USAGE_FLUSH: Duration = Duration::from_secs(1);
 
 /// How often the last use of tokens is written down, and old statistics are dropped.

@@ -32,6 +32,6 @@ pub(super) async fn get(
     app.limits.take_read(ReadRoute::Processed, caller.0.member, &app.snapshot.load(), now_ms)?;
     let member = caller.member(query.member_id()?)?;
     let range = Range::parse(query.get_even_empty("start"), query.get_even_empty("end"), now_ms)?;
-    let report = usage::report(app.usage.store(), member, range, query.flag("agg")?).await?;
+    let report = usage::report(&app.usage, member, range, query.flag("agg")?).await?;
     Ok(json(&Envelope { response: Answer { status: "OK", report } }))
 }

@@ -1,18 +1,21 @@
 use super::lines;
 use ia_catalog::CatalogError;
-use ia_catalog::usage::{Counters, HourDelta, LINES_PER_HOUR, UsageStore};
+use ia_catalog::usage::{Counters, HourDelta, HourRow, LINES_PER_HOUR, UsageStore};
 use ia_model::record::Ingest;
 use ia_model::{Change, MemberId, Record, time};
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 /// Adds up records in memory and writes the sums, with the log position that they cover, in one
 /// transaction: whatever crashes, each record counts once.
 pub(crate) struct UsageFollower {
     store: Arc<dyn UsageStore>,
     pending: Mutex<Pending>,
-    /// Serialises flushes, so that positions reach the store in order.
-    flushing: tokio::sync::Mutex<()>,
+    /// Held for writing while what is pending moves into the store, so that positions reach it in order;
+    /// held for reading while a report adds the two up, so that nothing is counted twice or missed.
+    moving: RwLock<()>,
 }
 
 #[derive(Default)]
@@ -21,27 +24,32 @@ struct Pending {
     observed: u64,
     /// The position that the store covers.
     stored: u64,
-    hours: BTreeMap<(MemberId, u64), Hour>,
+    hours: Hours,
+    /// A write that failed, with the position that it was to cover. It may have happened all the same:
+    /// a failed commit says nothing about the disk.
+    in_doubt: Option<(u64, Hours)>,
 }
+
+type Hours = BTreeMap<(MemberId, u64), Hour>;
 
 #[derive(Default)]
 struct Hour {
     counters: Counters,
-    error_lines: VecDeque<String>,
-    segment_lines: VecDeque<String>,
+    error_lines: Vec<String>,
+    segment_lines: Vec<String>,
 }
 
 impl UsageFollower {
     /// A follower that goes on where `store` stands.
     pub(crate) async fn open(store: Arc<dyn UsageStore>) -> Result<UsageFollower, CatalogError> {
         let position = store.position().await?;
-        let pending = Pending { observed: position, stored: position, hours: BTreeMap::new() };
-        Ok(UsageFollower { store, pending: Mutex::new(pending), flushing: tokio::sync::Mutex::new(()) })
+        let pending = Pending { observed: position, stored: position, ..Pending::default() };
+        Ok(UsageFollower { store, pending: Mutex::new(pending), moving: RwLock::new(()) })
     }
 
     /// Counts one record. Called in log order, each position once.
     pub(crate) fn observe(&self, position: u64, record: &Record) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending();
         debug_assert!(position > pending.observed, "records come in log order");
         pending.observed = position;
         if let Record::Ingest(ingest) = record {
@@ -52,14 +60,15 @@ impl UsageFollower {
 
     /// The position up to which everything is counted in the store: the log before it may go.
     pub(crate) fn covered_position(&self) -> u64 {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).stored
+        self.pending().stored
     }
 
     /// Writes what is pending. On failure it stays pending and the next flush takes it along.
     pub(crate) async fn flush(&self) -> Result<(), CatalogError> {
-        let _one_at_a_time = self.flushing.lock().await;
+        let _nobody_reads = self.moving.write().await;
+        self.settle().await?;
         let (position, hours) = {
-            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pending = self.pending();
             if pending.observed == pending.stored {
                 return Ok(());
             }
@@ -68,18 +77,48 @@ impl UsageFollower {
         let deltas: Vec<HourDelta> =
             hours.iter().map(|(&(member, start), hour)| hour.delta(member, start)).collect();
         let written = self.store.commit(position, &deltas).await;
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending();
         match written {
             Ok(()) => pending.stored = position,
-            Err(_) => {
-                for (key, mut earlier) in hours {
-                    let later = pending.hours.remove(&key).unwrap_or_default();
-                    earlier.append(later);
-                    pending.hours.insert(key, earlier);
-                }
-            }
+            Err(_) => pending.in_doubt = Some((position, hours)),
         }
         written
+    }
+
+    /// Finds out whether a write that failed has happened: counted once, either way. The caller holds
+    /// `moving` for writing.
+    async fn settle(&self) -> Result<(), CatalogError> {
+        if self.pending().in_doubt.is_none() {
+            return Ok(());
+        }
+        let stored = self.store.position().await?;
+        let mut pending = self.pending();
+        let Some((position, hours)) = pending.in_doubt.take() else { return Ok(()) };
+        if stored >= position {
+            pending.stored = position;
+        } else {
+            for (key, mut earlier) in hours {
+                earlier.append(pending.hours.remove(&key).unwrap_or_default());
+                pending.hours.insert(key, earlier);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing moves and nothing is in doubt.
+    async fn read(&self) -> Result<RwLockReadGuard<'_, ()>, CatalogError> {
+        let guard = self.moving.read().await;
+        if self.pending().in_doubt.is_none() {
+            return Ok(guard);
+        }
+        drop(guard);
+        let guard = self.moving.write().await;
+        self.settle().await?;
+        Ok(guard.downgrade())
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets the hours that started before `unix_ms`.
@@ -87,10 +126,49 @@ impl UsageFollower {
         self.store.purge_before(unix_ms).await.map(drop)
     }
 
-    /// The store that reports read from.
-    pub(crate) fn store(&self) -> &dyn UsageStore {
-        self.store.as_ref()
+    /// The hours of a member that start in `hours` and had traffic, oldest first. Every record observed
+    /// before this call is in them, so every answered POST is.
+    pub(crate) async fn hours(
+        &self,
+        member: MemberId,
+        hours: Range<u64>,
+    ) -> Result<Vec<HourRow>, CatalogError> {
+        let _nothing_moves = self.read().await?;
+        let mut rows = self.store.report(member, hours.clone()).await?;
+        let pending = self.pending();
+        for (&(_, start), hour) in pending.hours.range((member, hours.start)..(member, hours.end)) {
+            let delta = hour.delta(member, start);
+            let index = rows.partition_point(|row| row.hour_start_ms < start);
+            match rows.get_mut(index).filter(|row| row.hour_start_ms == start) {
+                Some(row) => {
+                    row.counters.add(&delta.counters);
+                    append_lines(&mut row.error_lines, delta.error_lines);
+                    append_lines(&mut row.segment_lines, delta.segment_lines);
+                }
+                None => {
+                    let HourDelta { hour_start_ms, counters, error_lines, segment_lines, .. } = delta;
+                    rows.insert(index, HourRow { hour_start_ms, counters, error_lines, segment_lines });
+                }
+            }
+        }
+        Ok(rows)
     }
+
+    /// The sum of [`UsageFollower::hours`], without reading their lines.
+    pub(crate) async fn totals(&self, member: MemberId, hours: Range<u64>) -> Result<Counters, CatalogError> {
+        let _nothing_moves = self.read().await?;
+        let mut sum = self.store.totals(member, hours.clone()).await?;
+        let pending = self.pending();
+        for hour in pending.hours.range((member, hours.start)..(member, hours.end)).map(|(_, hour)| hour) {
+            sum.add(&hour.counters);
+        }
+        Ok(sum)
+    }
+}
+
+fn append_lines(lines: &mut Vec<String>, more: Vec<String>) {
+    lines.extend(more);
+    lines.drain(..lines.len().saturating_sub(LINES_PER_HOUR));
 }
 
 impl Hour {
@@ -108,19 +186,15 @@ impl Hour {
                 invalid_segments: u64::from(ingest.usage.invalid.count),
                 other_errors: u64::from(ingest.usage.other.count),
             },
-            error_lines: lines::error_lines(ingest).into(),
-            segment_lines: lines::segment_lines(ingest).into(),
+            error_lines: lines::error_lines(ingest),
+            segment_lines: lines::segment_lines(ingest),
         });
     }
 
     fn append(&mut self, later: Hour) {
         self.counters.add(&later.counters);
-        for (lines, more) in
-            [(&mut self.error_lines, later.error_lines), (&mut self.segment_lines, later.segment_lines)]
-        {
-            lines.extend(more);
-            lines.drain(..lines.len().saturating_sub(LINES_PER_HOUR));
-        }
+        append_lines(&mut self.error_lines, later.error_lines);
+        append_lines(&mut self.segment_lines, later.segment_lines);
     }
 
     fn delta(&self, member: MemberId, hour_start_ms: u64) -> HourDelta {
@@ -128,8 +202,84 @@ impl Hour {
             member,
             hour_start_ms,
             counters: self.counters,
-            error_lines: self.error_lines.iter().cloned().collect(),
-            segment_lines: self.segment_lines.iter().cloned().collect(),
+            error_lines: self.error_lines.clone(),
+            segment_lines: self.segment_lines.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ia_catalog::usage::MemoryUsage;
+    use ia_model::{Batch, UserKey};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A store whose commits can fail before or after they have happened.
+    #[derive(Default)]
+    struct Unreliable {
+        store: MemoryUsage,
+        fails_before: AtomicBool,
+        fails_after: AtomicBool,
+    }
+
+    #[async_trait::async_trait]
+    impl UsageStore for Unreliable {
+        async fn position(&self) -> Result<u64, CatalogError> {
+            self.store.position().await
+        }
+        async fn commit(&self, position: u64, deltas: &[HourDelta]) -> Result<(), CatalogError> {
+            let failure = || Err(CatalogError::NotFound("the disk".to_owned()));
+            if self.fails_before.swap(false, Ordering::Relaxed) {
+                return failure();
+            }
+            self.store.commit(position, deltas).await?;
+            if self.fails_after.swap(false, Ordering::Relaxed) { failure() } else { Ok(()) }
+        }
+        async fn report(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError> {
+            self.store.report(member, hours).await
+        }
+        async fn totals(&self, member: MemberId, hours: Range<u64>) -> Result<Counters, CatalogError> {
+            self.store.totals(member, hours).await
+        }
+        async fn purge_before(&self, hour_start_ms: u64) -> Result<u64, CatalogError> {
+            self.store.purge_before(hour_start_ms).await
+        }
+    }
+
+    fn record() -> Record {
+        let mut batch = Batch::default();
+        batch.push(UserKey::platform(1).unwrap(), []);
+        Record::Ingest(Box::new(Ingest {
+            accepted_at_ms: 0,
+            member: MemberId(1),
+            request_id: String::new(),
+            batch,
+            usage: ia_model::record::Usage::default(),
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_failed_write_counts_once_whether_it_happened_or_not() {
+        let store = Arc::new(Unreliable::default());
+        let usage = UsageFollower::open(Arc::clone(&store) as _).await.unwrap();
+        let mut position = 0;
+        for switch in [&store.fails_before, &store.fails_after] {
+            for settles_by_reading in [true, false] {
+                position += 1;
+                usage.observe(position, &record());
+                switch.store(true, Ordering::Relaxed);
+                assert!(usage.flush().await.is_err());
+                position += 1;
+                usage.observe(position, &record());
+                if settles_by_reading {
+                    assert_eq!(usage.totals(MemberId(1), 0..1).await.unwrap().valid_users, position);
+                }
+                usage.flush().await.unwrap();
+                assert_eq!(usage.covered_position(), position);
+                assert_eq!(store.totals(MemberId(1), 0..1).await.unwrap().valid_users, position);
+                assert_eq!(usage.hours(MemberId(1), 0..1).await.unwrap()[0].counters.valid_users, position);
+            }
         }
     }
 }

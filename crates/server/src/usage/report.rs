@@ -1,7 +1,8 @@
 //! The report of `GET /rt-segment-processed`.
 
+use super::UsageFollower;
 use ia_catalog::CatalogError;
-use ia_catalog::usage::{Counters, HourRow, UsageStore};
+use ia_catalog::usage::{Counters, HourRow};
 use ia_model::{MemberId, time};
 use serde::Serialize;
 
@@ -72,17 +73,17 @@ pub(crate) struct Entry {
 
 /// Reads the report of `member`: an entry an hour, or with `aggregate` their sum.
 pub(crate) async fn report(
-    store: &dyn UsageStore,
+    usage: &UsageFollower,
     member: MemberId,
     range: Range,
     aggregate: bool,
 ) -> Result<Report, CatalogError> {
     let hours = range.first_hour_ms..range.last_hour_ms + 1;
     if aggregate {
-        let sum = store.totals(member, hours).await?;
+        let sum = usage.totals(member, hours).await?;
         return Ok(Report::Sum(entry(member, range.last_hour_ms, &sum, None, None)));
     }
-    let rows = store.report(member, hours).await?;
+    let rows = usage.hours(member, hours).await?;
     Ok(Report::Hourly(rows.into_iter().map(|row| hourly(member, row)).collect()))
 }
 
