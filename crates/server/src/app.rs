@@ -156,6 +156,7 @@ pub async fn run(
     let data_dir = DataDir::create(&config.server.data_dir)?;
     let _lock = data_dir.lock()?;
     let Engines { app, log, applier, checkpointer, warm_up } = open(&config, &data_dir, machine).await?;
+    data_dir.sync()?;
     let _ = started.set(Arc::clone(&app));
     let keeper = tokio::spawn(background::keep_current(Arc::clone(&app), api_stopping.clone()));
     let api = serve(listeners.api, tls, http::api(Arc::clone(&app)), connections, api_stopping);

@@ -18,12 +18,21 @@ pub(crate) struct DataDirLock(
 impl DataDir {
     /// The directory at `path`, made where it is missing, for this user alone.
     pub(crate) fn create(path: &Path) -> anyhow::Result<DataDir> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .with_context(|| format!("cannot make the data directory {}", path.display()))?;
+        let fault = || format!("cannot make the data directory {}", path.display());
+        let absolute = std::path::absolute(path).with_context(fault)?;
+        let missing: Vec<&Path> = absolute.ancestors().take_while(|path| !path.exists()).collect();
+        DirBuilder::new().recursive(true).mode(0o700).create(&absolute).with_context(fault)?;
+        // A new name must survive a power cut, or all that is under it does not.
+        for parent in missing.iter().filter_map(|new| new.parent()) {
+            File::open(parent).and_then(|parent| parent.sync_all()).with_context(fault)?;
+        }
         Ok(DataDir(path.to_owned()))
+    }
+
+    /// Makes the names in the directory durable.
+    pub(crate) fn sync(&self) -> anyhow::Result<()> {
+        let synced = File::open(&self.0).and_then(|dir| dir.sync_all());
+        synced.with_context(|| format!("cannot sync the data directory {}", self.0.display()))
     }
 
     /// The directory at `path`, which must exist.
