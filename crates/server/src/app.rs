@@ -2,6 +2,7 @@
 
 use crate::auth::{Authenticator, LoginLimits};
 use crate::background::{self, CheckpointRules, Checkpointer, WarmUp};
+use crate::budget::ByteBudget;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::http::serve::{ConnectionLimits, serve};
@@ -36,7 +37,9 @@ pub struct App {
     pub(crate) limits: Limits,
     pub(crate) expiration: ExpirationRules,
     pub(crate) body_timeout: Duration,
-    /// Bounds the memory and the threads that large bodies take.
+    /// Bounds the memory of bodies, however slowly they come in.
+    pub(crate) body_budget: Arc<ByteBudget>,
+    /// Bounds the memory and the threads that reading large bodies takes.
     pub(crate) large_requests: Semaphore,
     pub(crate) committer: Committer,
     pub(crate) log: Arc<dyn Log>,
@@ -254,6 +257,7 @@ async fn open(config: &Config, data_dir: &DataDir, machine: Machine) -> anyhow::
             max_minutes: Some(config.memberships.max_expiration).filter(|&minutes| minutes > 0),
         },
         body_timeout: Duration::from_secs(config.http.body_timeout_seconds),
+        body_budget: ByteBudget::new(config.http.max_body_memory.as_usize()),
         large_requests: Semaphore::new(config.http.max_large_requests.min(Semaphore::MAX_PERMITS)),
         committer,
         log: Arc::clone(&log) as _,

@@ -9,6 +9,7 @@ pub mod config;
 
 mod auth;
 mod background;
+mod budget;
 mod data_dir;
 mod http;
 mod ingest;

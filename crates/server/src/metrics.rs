@@ -44,6 +44,7 @@ struct Gauges {
     ready: Gauge,
     log_writable: Gauge,
     backlog_bytes: Gauge,
+    body_bytes: Gauge,
     queued_records: Gauge,
     log_files: Gauge,
     log_bytes: Gauge,
@@ -138,6 +139,7 @@ impl Metrics {
             ("ready", "1 while the server takes writes", &g.ready),
             ("log_writable", "1 while the log can make records durable", &g.log_writable),
             ("backlog_bytes", "Bytes of records that wait to become durable and visible", &g.backlog_bytes),
+            ("body_bytes", "Memory of request bodies that are being received or read", &g.body_bytes),
             ("log_queued_records", "Records that wait for the log", &g.queued_records),
             ("log_files", "Segment files of the log", &g.log_files),
             ("log_size_bytes", "Size of the log on disk", &g.log_bytes),
@@ -222,6 +224,7 @@ impl Gauges {
         set(&self.ready, app.not_ready().is_none().into());
         set(&self.log_writable, (app.log.state() == LogState::Writable).into());
         set(&self.backlog_bytes, app.committer.backlog_bytes() as u64);
+        set(&self.body_bytes, app.body_budget.held_bytes() as u64);
         set(&self.queued_records, log.queued_records as u64);
         set(&self.log_files, log.files as u64);
         set(&self.log_bytes, log.bytes_on_disk);

@@ -66,6 +66,7 @@ pub struct Http {
     pub body_timeout_seconds: u64,
     pub idle_timeout_seconds: u64,
     pub max_large_requests: usize,
+    pub max_body_memory: ByteSize,
 }
 
 /// `[limits]`; `default.toml` says what each key means.
@@ -207,6 +208,7 @@ impl Config {
             ("http.idle_timeout_seconds", self.http.idle_timeout_seconds),
             ("http.max_connections", self.http.max_connections as u64),
             ("http.max_large_requests", self.http.max_large_requests as u64),
+            ("http.max_body_memory", self.http.max_body_memory.0),
             ("profiles.checkpoint_interval_seconds", self.profiles.checkpoint_interval_seconds),
             ("profiles.checkpoint_log_bytes", self.profiles.checkpoint_log_bytes.0),
             ("log.max_backlog_bytes", self.log.max_backlog_bytes.0),

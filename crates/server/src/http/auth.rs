@@ -47,7 +47,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let limits = BodyLimits::new(MAX_LOGIN_BYTES, app.body_timeout);
+    let limits = BodyLimits::new(MAX_LOGIN_BYTES, &app);
     let body = body::read(&headers, body, limits).await?.decode()?;
     // The parser's message is not repeated: it can quote what was sent, a password for one.
     let LoginRequest { auth } = serde_json::from_slice(&body).map_err(|_| {

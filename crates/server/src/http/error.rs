@@ -80,6 +80,11 @@ impl ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "SYSTEM", "The server failed to answer this request")
     }
 
+    /// No memory for another body: 503.
+    pub(crate) fn too_many_bodies() -> ApiError {
+        ApiError::unavailable("Too many requests are being received; nothing of this one was applied", 1)
+    }
+
     fn unavailable(message: &'static str, retry_after_seconds: u64) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "SYSTEM", message).retry_after(retry_after_seconds)
     }

@@ -105,23 +105,21 @@ enum UserId {
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,
-    caller: Caller,
+    caller: Result<Caller, ApiError>,
     query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take_read(&app, &caller)?;
-    let format = Format::of(&query)?;
-    if format == Format::Codes {
-        return Err(ApiError::syntax("'format=codes' is for one user; use GET"));
-    }
-    let payload_bytes = app.limits.of(&app.snapshot.load(), caller.0.member).payload_bytes;
-    let body =
-        body::read(&headers, body, BodyLimits::new(payload_bytes, app.body_timeout)).await?.decode()?;
+    let (asked, format, payload_bytes) = match admit_post(&app, caller, &query) {
+        Ok(admitted) => admitted,
+        Err(error) => return Err(body::refuse(body, app.body_timeout, error).await),
+    };
+    let body = body::read(&headers, body, BodyLimits::new(payload_bytes, &app)).await?.decode()?;
+    // What serde says is not repeated: it can quote a user id, and this goes into the server's log.
     let Users { users } = serde_json::from_slice(&body).map_err(|error| {
-        ApiError::syntax(format!(
-            "The request body must be {{\"users\": [{{\"user_id\", \"domain\"}}, ...]}}: {error}"
-        ))
+        let (line, column) = (error.line(), error.column());
+        let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
+        ApiError::syntax(format!("The request body must be {form}; it is not at line {line} column {column}"))
     })?;
     if users.len() > MAX_USERS {
         return Err(ApiError::syntax(format!("At most {MAX_USERS} users can be asked for at once")));
@@ -137,7 +135,7 @@ pub(super) async fn post(
         })
     });
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
-    let found = reading::read(&app, asked(&caller, &query)?, keys).await?;
+    let found = reading::read(&app, asked, keys).await?;
     Ok(match format {
         Format::OpenRtb => {
             let snapshot = app.snapshot.load();
@@ -145,6 +143,22 @@ pub(super) async fn post(
         }
         _ => answer(&app, &info, "user_segments", Many { user_segments: found }),
     })
+}
+
+/// All that is decided before the body of a POST is read, and its bound.
+fn admit_post(
+    app: &App,
+    caller: Result<Caller, ApiError>,
+    query: &Query,
+) -> Result<(Asked, Format, u32), ApiError> {
+    let caller = caller?;
+    take_read(app, &caller)?;
+    let format = Format::of(query)?;
+    if format == Format::Codes {
+        return Err(ApiError::syntax("'format=codes' is for one user; use GET"));
+    }
+    let payload_bytes = app.limits.of(&app.snapshot.load(), caller.0.member).payload_bytes;
+    Ok((asked(&caller, query)?, format, payload_bytes))
 }
 
 /// Bidders ask for every bid, and admins are the operator: only members are counted.

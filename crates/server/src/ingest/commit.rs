@@ -1,10 +1,11 @@
 //! Commit: into the log, onto stable storage, into the profiles, and only then an answer.
 
+use crate::budget::{ByteBudget, Share};
 use crate::usage::UsageFollower;
 use ia_log::{AppendError, Log, LogState};
 use ia_model::Record;
 use ia_profiles::{Applied, Profiles, ProfilesError};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -39,7 +40,7 @@ pub(crate) struct Committed {
 pub(crate) struct Committer {
     log: Arc<dyn Log>,
     to_applier: mpsc::Sender<Job>,
-    backlog: Arc<Backlog>,
+    backlog: Arc<ByteBudget>,
     broken: Arc<AtomicBool>,
 }
 
@@ -54,7 +55,7 @@ struct Durable {
     position: u64,
     record: Record,
     answer: oneshot::Sender<Result<Committed, CommitError>>,
-    permit: Permit,
+    share: Share,
 }
 
 impl Committer {
@@ -71,7 +72,7 @@ impl Committer {
         let applier = std::thread::Builder::new()
             .name("applier".to_owned())
             .spawn(move || apply_in_order(&from_log, profiles.as_ref(), &usage, &latch))?;
-        let backlog = Arc::new(Backlog { bytes: AtomicUsize::new(0), max_bytes: max_backlog_bytes });
+        let backlog = ByteBudget::new(max_backlog_bytes);
         Ok((Committer { log, to_applier, backlog, broken }, applier))
     }
 
@@ -82,7 +83,10 @@ impl Committer {
             return Err(CommitError::Broken);
         }
         let payload = record.encode();
-        let permit = Backlog::admit(&self.backlog, payload.len()).ok_or(CommitError::Backlog)?;
+        let mut share = self.backlog.share();
+        if !share.grow(payload.len()) {
+            return Err(CommitError::Backlog);
+        }
         let (answer, answered) = oneshot::channel();
         let to_applier = self.to_applier.clone();
         self.log.append(
@@ -90,7 +94,7 @@ impl Committer {
             Box::new(move |written| match written {
                 Ok(position) => {
                     // Fails only when the applier thread is gone; the answer is dropped with it.
-                    let _ = to_applier.send(Job::Apply(Durable { position, record, answer, permit }));
+                    let _ = to_applier.send(Job::Apply(Durable { position, record, answer, share }));
                 }
                 Err(error) => {
                     let _ = answer.send(Err(error.into()));
@@ -108,7 +112,7 @@ impl Committer {
 
     /// Bytes that wait to become durable and visible.
     pub(crate) fn backlog_bytes(&self) -> usize {
-        self.backlog.bytes.load(Ordering::Relaxed)
+        self.backlog.held_bytes()
     }
 
     /// Why writes fail at present; `None` while they succeed.
@@ -130,7 +134,7 @@ fn apply_in_order(
     usage: &UsageFollower,
     broken: &AtomicBool,
 ) {
-    while let Ok(Job::Apply(Durable { position, record, answer, permit })) = from_log.recv() {
+    while let Ok(Job::Apply(Durable { position, record, answer, share })) = from_log.recv() {
         let result = if broken.load(Ordering::Acquire) {
             Err(CommitError::Broken)
         } else {
@@ -145,7 +149,7 @@ fn apply_in_order(
             })
         };
         // Given back first: who has an answer may count on the room. The caller may have gone away.
-        drop(permit);
+        drop(share);
         let _ = answer.send(result);
     }
 }
@@ -160,33 +164,6 @@ fn apply(
     let applied = profiles.apply(position, record)?;
     usage.observe(position, record);
     Ok(Committed { position, applied })
-}
-
-/// Bytes between acceptance and application, with a bound.
-struct Backlog {
-    bytes: AtomicUsize,
-    max_bytes: usize,
-}
-
-/// A share of the backlog, given back when dropped.
-struct Permit {
-    backlog: Arc<Backlog>,
-    bytes: usize,
-}
-
-impl Backlog {
-    /// `None` when the bound is reached. A record larger than the bound passes when it is alone.
-    fn admit(this: &Arc<Backlog>, bytes: usize) -> Option<Permit> {
-        let before = this.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let permit = Permit { backlog: Arc::clone(this), bytes };
-        (before == 0 || before + bytes <= this.max_bytes).then_some(permit)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.backlog.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 /// Why a data directory cannot be served.

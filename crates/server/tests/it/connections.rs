@@ -149,3 +149,53 @@ async fn tls_is_spoken_and_makes_the_cookie_secure() {
     plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert!(!rest(&mut plain).await.contains("HTTP/1.1 200"), "no plain text on this listener");
 }
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_sends_its_whole_body_first() {
+    let kit = Kit::start().await;
+    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
+    let body = vec![b' '; 900_000];
+    for _ in 0..2 {
+        // Twice on one connection: it is kept.
+        let head = format!("POST /rt-segment HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 401");
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"}}}") {
+            rest.push(stream.read_u8().await.unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_come_slowly_do_not_take_all_memory() {
+    let kit = Kit::builder()
+        .config(|config| config.http.max_body_memory = serde_json::from_value(json!("1MiB")).unwrap())
+        .start()
+        .await;
+    let provider = kit.login("provider").await;
+    let request = json!({"rt_segment": [{"user_id": "7", "seg_block": [{"seg_id": 12}]}]}).to_string();
+    let body = format!("{request}{}", " ".repeat(900_000 - request.len()));
+    let mut slow = TcpStream::connect(kit.api()).await.unwrap();
+    let token = provider.token.clone().unwrap();
+    let head = format!(
+        "POST /rt-segment HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nContent-Length: 900000\r\n\r\n"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    slow.write_all(&body.as_bytes()[..800_000]).await.unwrap();
+    ia_testkit::eventually("the slow body to be held", async || {
+        (kit.metric("instant_audience_body_bytes").await >= 800_000.0).then_some(())
+    })
+    .await;
+    let refused = provider.post_bytes("/rt-segment", &[], body.clone()).await;
+    assert_eq!(refused.outcome(), (503, Some("SYSTEM".to_owned())));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    slow.write_all(&body.as_bytes()[800_000..]).await.unwrap();
+    let mut start = [0; 12];
+    slow.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    provider.post_bytes("/rt-segment", &[], body).await.ok();
+}

@@ -1,0 +1,77 @@
+//! A bound in bytes over things that come and go: what waits for the log, what bodies are held.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// So many bytes and no more, shared by all who take a [`Share`].
+#[derive(Debug)]
+pub(crate) struct ByteBudget {
+    held_bytes: AtomicUsize,
+    max_bytes: usize,
+}
+
+/// A part of a [`ByteBudget`], given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    budget: Arc<ByteBudget>,
+    bytes: usize,
+}
+
+impl ByteBudget {
+    /// A budget of that many bytes.
+    pub(crate) fn new(max_bytes: usize) -> Arc<ByteBudget> {
+        Arc::new(ByteBudget { held_bytes: AtomicUsize::new(0), max_bytes })
+    }
+
+    /// A share of nothing yet.
+    pub(crate) fn share(self: &Arc<ByteBudget>) -> Share {
+        Share { budget: Arc::clone(self), bytes: 0 }
+    }
+
+    /// What is taken at present.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Share {
+    /// Takes `bytes` more, or nothing when they do not fit. Who is alone gets all that it asks for: it
+    /// could never go on otherwise.
+    #[must_use]
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
+        let before = self.budget.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before == self.bytes || before + bytes <= self.budget.max_bytes;
+        if fits {
+            self.bytes += bytes;
+        } else {
+            self.budget.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_keep_within_the_budget_and_give_back() {
+        let budget = ByteBudget::new(100);
+        let (mut a, mut b) = (budget.share(), budget.share());
+        assert!(a.grow(60));
+        assert!(!b.grow(50));
+        assert!(b.grow(40));
+        assert!(!a.grow(1));
+        drop(b);
+        assert!(a.grow(500), "alone");
+        assert_eq!(budget.held_bytes(), 560);
+        drop(a);
+        assert_eq!(budget.held_bytes(), 0);
+    }
+}
