@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// A whole request.
 #[derive(Debug)]
@@ -215,26 +216,47 @@ enum BlockKey {
     Unknown,
 }
 
-struct AnyBlock;
+/// An object of the wire, read field by field.
+trait FromMap<'de>: Sized {
+    const EXPECTED: &'static str;
 
-impl<'de> Visitor<'de> for AnyBlock {
-    type Value = Element<Block<'de>>;
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error>;
+}
+
+struct AnyElement<T>(PhantomData<T>);
+
+impl<'de, T: FromMap<'de>> Visitor<'de> for AnyElement<T> {
+    type Value = Element<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a segment block")
+        f.write_str(T::EXPECTED)
     }
 
     visit_all_scalars!(Element::Other);
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+    fn visit_unit<E>(self) -> Result<Element<T>, E> {
         Ok(Element::Other(Value::Null))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Element<T>, A::Error> {
         Value::deserialize(SeqAccessDeserializer::new(seq)).map(Element::Other)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Element<T>, A::Error> {
+        T::from_map(map).map(Element::Object)
+    }
+}
+
+impl<'de, T: FromMap<'de>> Deserialize<'de> for Element<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyElement(PhantomData))
+    }
+}
+
+impl<'de> FromMap<'de> for Block<'de> {
+    const EXPECTED: &'static str = "a segment block";
+
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut block = Block::default();
         while let Some(key) = map.next_key()? {
             let field: Field = map.next_value()?;
@@ -247,13 +269,7 @@ impl<'de> Visitor<'de> for AnyBlock {
                 BlockKey::Unknown => {}
             }
         }
-        Ok(Element::Object(block))
-    }
-}
-
-impl<'de> Deserialize<'de> for Element<Block<'de>> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyBlock)
+        Ok(block)
     }
 }
 
@@ -297,26 +313,10 @@ enum UserField {
     Unknown,
 }
 
-struct AnyUser;
+impl<'de> FromMap<'de> for User<'de> {
+    const EXPECTED: &'static str = "a user";
 
-impl<'de> Visitor<'de> for AnyUser {
-    type Value = Element<User<'de>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a user")
-    }
-
-    visit_all_scalars!(Element::Other);
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Element::Other(Value::Null))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        Value::deserialize(SeqAccessDeserializer::new(seq)).map(Element::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
         let mut user = User::default();
         while let Some(key) = map.next_key()? {
             match key {
@@ -327,13 +327,7 @@ impl<'de> Visitor<'de> for AnyUser {
                 UserField::Unknown => drop(map.next_value::<Field>()?),
             }
         }
-        Ok(Element::Object(user))
-    }
-}
-
-impl<'de> Deserialize<'de> for Element<User<'de>> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyUser)
+        Ok(user)
     }
 }
 
