@@ -38,7 +38,7 @@ async fn every_kind_of_outcome_is_counted_once_a_request() {
         json!({
             "member_id": 958, "processed_hour": "2026-01-31 13:00:00",
             "num_valid_users": 2, "num_invalid_users": 1, "num_valid_adds": 1, "num_valid_removes": 1,
-            "num_unauth_segments": 1, "num_inactive_segments": 2, "num_invalid_segments": 2, "num_other_errors": 0,
+            "num_unauth_segments": 1, "num_inactive_segments": 1, "num_invalid_segments": 2, "num_other_errors": 0,
             "match_rate": 66.67, "error_log_lines": null, "segment_log_lines": null,
         })
     );
