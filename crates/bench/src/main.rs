@@ -2,7 +2,8 @@
 //!
 //! The bench speaks the wire contract alone and links nothing of the server. It starts the server itself,
 //! on free ports and a data folder of its own, and ends only the process that it started, also when it
-//! fails or is interrupted. Build the server first:
+//! fails or is interrupted (only a SIGKILL of the bench itself leaves the server running). Build the server
+//! first:
 //!
 //! ```text
 //! cargo build --release -p instant-audience
@@ -20,7 +21,7 @@
 //!
 //! The clients are a closed loop: each connection sends its next request when it has the answer to the
 //! last. On a small machine they take a good part of the processors, so every row also says how many
-//! cores the server and the clients used. Variables `INSTANT_AUDIENCE__…` of the environment reach the
+//! cores the server, the clients and the rest of the machine used. Variables `INSTANT_AUDIENCE__…` of the environment reach the
 //! server; the rates and sizes that it limits are lifted in any case.
 
 mod calls;
