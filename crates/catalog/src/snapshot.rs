@@ -94,6 +94,11 @@ impl Snapshot {
         self.members.get(&id)
     }
 
+    /// All members, in no order.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
     /// Whether `writer` may add users to the segments of `owner`: they are its own, or the owner gave
     /// access.
     pub fn may_write(&self, writer: MemberId, owner: MemberId) -> bool {
