@@ -1,12 +1,14 @@
 //! The composition root: the only place, with `cli`, that names concrete engines.
 
+use crate::alarm::Alarm;
 use crate::auth::{Authenticator, LoginLimits};
 use crate::background::{self, CheckpointRules, Checkpointer, WarmUp};
 use crate::budget::ByteBudget;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::http::serve::{ConnectionLimits, serve};
-use crate::ingest::commit::{Committer, replay};
+use crate::ingest::commit::{Committer, Views};
+use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
 use crate::limits::{Limits, RequestLimits};
 use crate::metrics::Metrics;
@@ -26,6 +28,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinHandle;
 
 /// What requests share: every part of the product, behind its trait.
 pub struct App {
@@ -40,13 +43,14 @@ pub struct App {
     /// Bounds the memory of bodies, however slowly they come in.
     pub(crate) body_budget: Arc<ByteBudget>,
     /// Bounds the memory and the threads that reading large bodies takes.
-    pub(crate) large_requests: Semaphore,
+    pub(crate) large_requests: Arc<Semaphore>,
     pub(crate) committer: Committer,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) profiles: Arc<dyn Profiles>,
     pub(crate) usage: Arc<UsageFollower>,
     pub(crate) keep_usage_days: u32,
     pub(crate) metrics: Metrics,
+    pub(crate) alarm: Alarm,
     catalog: Arc<dyn Catalog>,
     stopping: AtomicBool,
     request_ids: RequestIds,
@@ -69,9 +73,10 @@ impl App {
     /// Takes over what another process, or a request, has changed in the catalog.
     pub(crate) async fn follow_catalog(&self) -> Result<(), CatalogError> {
         if self.catalog.generation().await? != self.snapshot.load().generation() {
-            // Tokens first: one that was taken back must not outlive the news of it.
-            self.tokens.reload().await?;
+            // The snapshot first, since it carries the generation: what changes after it was read, a token
+            // that is taken back for one, shows as a new generation the next time.
             let snapshot = self.catalog.snapshot().await?;
+            self.tokens.reload().await?;
             tracing::info!(
                 generation = snapshot.generation(),
                 segments = snapshot.segments().len(),
@@ -158,53 +163,81 @@ pub async fn run(
 
     let data_dir = DataDir::create(&config.server.data_dir)?;
     let _lock = data_dir.lock()?;
-    let Engines { app, log, applier, checkpointer, warm_up } = open(&config, &data_dir, machine).await?;
+    let mut shutdown = std::pin::pin!(shutdown);
+    let stop_replay = Arc::new(AtomicBool::new(false));
+    let engines = tokio::select! {
+        engines = open(&config, &data_dir, machine, Arc::clone(&stop_replay)) => engines?,
+        () = &mut shutdown => {
+            stop_replay.store(true, Ordering::Relaxed);
+            tracing::info!("stopped while starting");
+            return Ok(());
+        }
+    };
     data_dir.sync()?;
+    let app = Arc::clone(&engines.app);
     let _ = started.set(Arc::clone(&app));
-    let keeper = tokio::spawn(background::keep_current(Arc::clone(&app), api_stopping.clone()));
+    let keepers = background::keep_current(&app, &api_stopping);
     let api = serve(listeners.api, tls, http::api(Arc::clone(&app)), connections, api_stopping);
     let mut api = tokio::spawn(api);
     // Nobody may be waiting for the news.
     let _ = ready.send(());
 
     tokio::select! {
-        () = shutdown => tracing::info!("stopping"),
+        () = &mut shutdown => tracing::info!("stopping"),
         ended = &mut api => anyhow::bail!("the API listener ended by itself: {ended:?}"),
     }
     app.stopping.store(true, Ordering::Relaxed);
     stop_api.send_replace(true);
     api.await?;
-    keeper.await?;
-    let app_to_close = Arc::clone(&app);
-    tokio::task::spawn_blocking(move || {
-        checkpointer.stop();
-        warm_up.stop();
-        log.close();
-        app_to_close.committer.stop();
-        applier.join().map_err(|_| anyhow::anyhow!("the applier thread panicked"))
-    })
-    .await??;
-    app.usage.flush().await.context("cannot write the usage statistics")?;
-    app.tokens.flush_last_use(app.clock.now_ms()).await.context("cannot write the last use of tokens")?;
-    let app_to_checkpoint = Arc::clone(&app);
-    tokio::task::spawn_blocking(move || background::checkpoint(&app_to_checkpoint)).await?;
+    let result = close(engines, keepers).await;
     stop_ops.send_replace(true);
     ops.await?;
     tracing::info!("stopped");
-    Ok(())
+    result
+}
+
+/// Ends the threads and writes down what is in memory. One thing that fails does not keep the others from
+/// being done; the first failure is returned.
+async fn close(engines: Engines, keepers: Vec<JoinHandle<()>>) -> anyhow::Result<()> {
+    let Engines { app, log, applier, checkpointer, warm_up } = engines;
+    let mut results = Vec::new();
+    for keeper in keepers {
+        results.push(keeper.await.context("a background task panicked"));
+    }
+    let committer_of = Arc::clone(&app);
+    let threads = tokio::task::spawn_blocking(move || {
+        checkpointer.stop();
+        warm_up.stop();
+        log.close();
+        committer_of.committer.stop();
+        applier.join().map_err(|_| anyhow::anyhow!("the applier thread panicked"))
+    });
+    results.push(threads.await.context("cannot end the threads").flatten());
+    results.push(app.usage.flush().await.context("cannot write the usage statistics"));
+    let flushed = app.tokens.flush_last_use(app.clock.now_ms()).await;
+    results.push(flushed.map(drop).context("cannot write the last use of tokens"));
+    let checkpoint = tokio::task::spawn_blocking(move || background::checkpoint(&app));
+    results.push(checkpoint.await.context("cannot write the last checkpoint").flatten());
+    results.into_iter().collect()
 }
 
 /// Opens everything that is kept, replays the log's tail and starts the threads.
-async fn open(config: &Config, data_dir: &DataDir, machine: Machine) -> anyhow::Result<Engines> {
+async fn open(
+    config: &Config,
+    data_dir: &DataDir,
+    machine: Machine,
+    stop_replay: Arc<AtomicBool>,
+) -> anyhow::Result<Engines> {
     let Machine { clock, log_disk } = machine;
     let metrics = Metrics::default();
     let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::clone(&clock))
         .await
         .context("cannot open the catalog")?;
     let catalog = Arc::new(catalog);
+    // In this order, as in `follow_catalog`.
+    let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
     let tokens = Tokens::load(Arc::clone(&catalog) as _, &config.server.instance).await?;
     let tokens = Arc::new(tokens);
-    let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
     let usage_store =
         SqliteUsage::open(&data_dir.usage()).await.context("cannot open the usage statistics")?;
     let usage = Arc::new(UsageFollower::open(Arc::new(usage_store)).await?);
@@ -226,18 +259,21 @@ async fn open(config: &Config, data_dir: &DataDir, machine: Machine) -> anyhow::
             DiskLog::open(log_dir, log_options, log_disk, observer).context("cannot open the log")?;
         let profiles =
             PackedProfiles::open(&profiles_dir, profile_options).context("cannot open the profiles")?;
-        let records = replay(&log, &profiles, &follower).context("cannot replay the log")?;
+        let records = replay(&log, &profiles, &follower, &stop_replay).context("cannot replay the log")?;
         tracing::info!(records, millis = started.elapsed().as_millis(), "the log is replayed");
         Ok((Arc::new(log), Arc::new(profiles)))
     })
     .await??;
 
-    let (committer, applier) = Committer::start(
-        Arc::clone(&log) as _,
-        Arc::clone(&profiles) as _,
-        Arc::clone(&usage),
-        config.log.max_backlog_bytes.as_usize(),
-    )?;
+    let alarm = Alarm::default();
+    let views = Views {
+        profiles: Arc::clone(&profiles) as _,
+        usage: Arc::clone(&usage),
+        metrics: metrics.applied_observer(),
+    };
+    let max_backlog_bytes = config.log.max_backlog_bytes.as_usize();
+    let (committer, applier) =
+        Committer::start(Arc::clone(&log) as _, views, max_backlog_bytes, alarm.clone())?;
     let login_limits = LoginLimits {
         successes_per_user: config.limits.logins_per_five_minutes,
         failures_per_user: config.limits.failed_logins_per_user_per_five_minutes,
@@ -258,13 +294,14 @@ async fn open(config: &Config, data_dir: &DataDir, machine: Machine) -> anyhow::
         },
         body_timeout: Duration::from_secs(config.http.body_timeout_seconds),
         body_budget: ByteBudget::new(config.http.max_body_memory.as_usize()),
-        large_requests: Semaphore::new(config.http.max_large_requests.min(Semaphore::MAX_PERMITS)),
+        large_requests: Arc::new(Semaphore::new(config.http.max_large_requests.min(Semaphore::MAX_PERMITS))),
         committer,
         log: Arc::clone(&log) as _,
         profiles: Arc::clone(&profiles) as _,
         usage,
         keep_usage_days: config.usage.keep_days,
         metrics,
+        alarm,
         catalog,
         stopping: AtomicBool::new(false),
         request_ids: RequestIds::new()?,
@@ -275,7 +312,7 @@ async fn open(config: &Config, data_dir: &DataDir, machine: Machine) -> anyhow::
         memory_budget_bytes: config.profiles.memory_budget.0,
     };
     let checkpointer = Checkpointer::start(Arc::clone(&app), rules)?;
-    let warm_up = WarmUp::start(profiles)?;
+    let warm_up = WarmUp::start(profiles, &app.alarm)?;
     Ok(Engines { app, log, applier, checkpointer, warm_up })
 }
 

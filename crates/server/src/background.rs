@@ -1,6 +1,8 @@
 //! What runs beside the requests: checkpoints, the warm-up, and the tasks that keep views current.
 
+use crate::alarm::Alarm;
 use crate::app::App;
+use ia_catalog::CatalogError;
 use ia_model::time;
 use ia_profiles::{PackedProfiles, Profiles};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +23,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
 /// How often it is checked whether a checkpoint is due.
 const CHECKPOINT_POLL: Duration = Duration::from_millis(250);
+
+/// How long to wait after a checkpoint that failed.
+const CHECKPOINT_RETRY: Duration = Duration::from_secs(5);
 
 /// Which share of the memory budget may be dirty before a checkpoint starts: dirty profiles cannot leave.
 const DIRTY_SHARE: u64 = 4;
@@ -47,11 +52,16 @@ impl Checkpointer {
     pub(crate) fn start(app: Arc<App>, rules: CheckpointRules) -> std::io::Result<Checkpointer> {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
+            let _watch = app.alarm.watch("checkpoint thread");
             let mut last = (Instant::now(), app.metrics.log_bytes_written());
-            while stopped.recv_timeout(CHECKPOINT_POLL) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let mut wait = CHECKPOINT_POLL;
+            while stopped.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
+                wait = CHECKPOINT_POLL;
                 if is_due(&app, rules, last) {
                     last = (Instant::now(), app.metrics.log_bytes_written());
-                    checkpoint(&app);
+                    if checkpoint(&app).is_err() {
+                        wait = CHECKPOINT_RETRY;
+                    }
                 }
             }
         })?;
@@ -77,8 +87,9 @@ fn is_due(app: &App, rules: CheckpointRules, (last, log_bytes_then): (Instant, u
 
 /// Writes a checkpoint and gives up the log that no view needs any more.
 ///
-/// A failure is logged, and the next checkpoint tries again: the log keeps everything until then.
-pub(crate) fn checkpoint(app: &App) {
+/// A failure is logged and counted, and the next checkpoint tries again: the log keeps everything until
+/// then.
+pub(crate) fn checkpoint(app: &App) -> anyhow::Result<()> {
     match app.profiles.checkpoint() {
         Ok(report) => {
             app.metrics.checkpointed(report.duration);
@@ -96,13 +107,15 @@ pub(crate) fn checkpoint(app: &App) {
                 error = &error as &dyn std::error::Error,
                 "the checkpoint failed; it will be tried again"
             );
-            return;
+            app.metrics.checkpoint_failed();
+            return Err(error.into());
         }
     }
     let covered = app.profiles.checkpointed_position().min(app.usage.covered_position());
     if let Err(error) = app.log.trim_before(covered + 1) {
         tracing::warn!(error = &error as &dyn std::error::Error, "old log files could not be removed");
     }
+    Ok(())
 }
 
 /// The thread that loads profiles into memory after a start.
@@ -112,11 +125,13 @@ pub(crate) struct WarmUp {
 }
 
 impl WarmUp {
-    /// Starts it.
-    pub(crate) fn start(profiles: Arc<PackedProfiles>) -> std::io::Result<WarmUp> {
+    /// Starts it. A panic raises `alarm`.
+    pub(crate) fn start(profiles: Arc<PackedProfiles>, alarm: &Alarm) -> std::io::Result<WarmUp> {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&stop);
+        let watch = alarm.watch("warm-up thread");
         let thread = std::thread::Builder::new().name("warm-up".to_owned()).spawn(move || {
+            let _watch = watch;
             let started = Instant::now();
             match profiles.warm_up(&flag) {
                 Ok(()) => {
@@ -143,28 +158,53 @@ impl WarmUp {
     }
 }
 
-/// Keeps the catalog, the statistics and the tokens current until `shutdown` turns true.
-pub(crate) async fn keep_current(app: Arc<App>, mut shutdown: watch::Receiver<bool>) {
-    let mut catalog = tokio::time::interval(CATALOG_POLL);
-    let mut usage = tokio::time::interval(USAGE_FLUSH);
-    let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-    for interval in [&mut catalog, &mut usage, &mut housekeeping] {
+/// Starts the tasks that keep the catalog, the statistics and the tokens current until `shutdown` turns
+/// true. Each is its own: one that waits for a busy database holds up no other.
+pub(crate) fn keep_current(
+    app: &Arc<App>,
+    shutdown: &watch::Receiver<bool>,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    vec![
+        every(
+            CATALOG_POLL,
+            "follow the catalog",
+            app,
+            shutdown,
+            |app| async move { app.follow_catalog().await },
+        ),
+        every(USAGE_FLUSH, "write the usage statistics", app, shutdown, |app| async move {
+            app.usage.flush().await
+        }),
+        every(HOUSEKEEPING, "do the housekeeping", app, shutdown, house_keeping),
+    ]
+}
+
+fn every<F>(
+    period: Duration,
+    what: &'static str,
+    app: &Arc<App>,
+    shutdown: &watch::Receiver<bool>,
+    task: impl Fn(Arc<App>) -> F + Send + 'static,
+) -> tokio::task::JoinHandle<()>
+where
+    F: Future<Output = Result<(), CatalogError>> + Send,
+{
+    let (app, mut shutdown) = (Arc::clone(app), shutdown.clone());
+    tokio::spawn(async move {
+        let _watch = app.alarm.watch(what);
+        let mut interval = tokio::time::interval(period);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    }
-    loop {
-        let (what, result) = tokio::select! {
-            _ = catalog.tick() => ("follow the catalog", app.follow_catalog().await),
-            _ = usage.tick() => ("write the usage statistics", app.usage.flush().await),
-            _ = housekeeping.tick() => ("do the housekeeping", house_keeping(&app).await),
-            () = stopping(&mut shutdown) => return,
-        };
-        if let Err(error) = result {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "could not {what}; it will be tried again"
-            );
+        loop {
+            tokio::select! {
+                _ = interval.tick() => {}
+                () = stopping(&mut shutdown) => return,
+            }
+            if let Err(error) = task(Arc::clone(&app)).await {
+                let cause = &error as &dyn std::error::Error;
+                tracing::warn!(error = cause, "could not {what}; it will be tried again");
+            }
         }
-    }
+    })
 }
 
 async fn stopping(shutdown: &mut watch::Receiver<bool>) {
@@ -172,7 +212,7 @@ async fn stopping(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|&stopping| stopping).await;
 }
 
-async fn house_keeping(app: &App) -> Result<(), ia_catalog::CatalogError> {
+async fn house_keeping(app: Arc<App>) -> Result<(), CatalogError> {
     let now_ms = app.clock.now_ms();
     app.tokens.flush_last_use(now_ms).await?;
     app.usage.purge_before(time::days_before(now_ms, app.keep_usage_days)).await

@@ -7,6 +7,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 
+mod alarm;
 mod auth;
 mod background;
 mod budget;

@@ -2,8 +2,8 @@
 
 use crate::app::App;
 use crate::ingest::Dropped;
-use crate::ingest::commit::Committed;
 use ia_log::{LogState, Observer};
+use ia_profiles::Applied;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,13 +20,29 @@ pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<Labels<3>, Counter>,
     request_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
-    memberships_added: Counter,
-    memberships_refreshed: Counter,
-    memberships_removed: Counter,
+    applied: AppliedMetrics,
     refused: Family<Labels<1>, Counter>,
     log: LogMetrics,
     checkpoint_seconds: Histogram,
+    checkpoint_failures: Counter,
     gauges: Gauges,
+}
+
+/// What the applier thread reports. Cloned into it.
+#[derive(Clone, Default)]
+pub(crate) struct AppliedMetrics {
+    added: Counter,
+    refreshed: Counter,
+    removed: Counter,
+}
+
+impl AppliedMetrics {
+    /// A record became visible.
+    pub(crate) fn applied(&self, applied: &Applied) {
+        self.added.inc_by(applied.added);
+        self.refreshed.inc_by(applied.refreshed);
+        self.removed.inc_by(applied.removed);
+    }
 }
 
 /// What the log's writer thread reports. Cloned into the log.
@@ -73,9 +89,7 @@ impl Default for Metrics {
         let metrics = Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(seconds),
-            memberships_added: Counter::default(),
-            memberships_refreshed: Counter::default(),
-            memberships_removed: Counter::default(),
+            applied: AppliedMetrics::default(),
             refused: Family::default(),
             log: LogMetrics {
                 append_seconds: seconds(),
@@ -84,6 +98,7 @@ impl Default for Metrics {
                 bytes: Counter::default(),
             },
             checkpoint_seconds: seconds(),
+            checkpoint_failures: Counter::default(),
             gauges: Gauges::default(),
             registry: Registry::default(),
         };
@@ -101,13 +116,13 @@ impl Metrics {
             Unit::Seconds,
             self.request_seconds.clone(),
         );
-        registry.register("memberships_added", "Memberships that began", self.memberships_added.clone());
+        registry.register("memberships_added", "Memberships that began", self.applied.added.clone());
         registry.register(
             "memberships_refreshed",
             "Live memberships that were added again",
-            self.memberships_refreshed.clone(),
+            self.applied.refreshed.clone(),
         );
-        registry.register("memberships_removed", "Memberships removed", self.memberships_removed.clone());
+        registry.register("memberships_removed", "Memberships removed", self.applied.removed.clone());
         registry.register(
             "refusals",
             "Parts of accepted requests that were not applied, by cause",
@@ -134,6 +149,7 @@ impl Metrics {
             Unit::Seconds,
             self.checkpoint_seconds.clone(),
         );
+        registry.register("checkpoint_failures", "Checkpoints that failed", self.checkpoint_failures.clone());
         let g = &self.gauges;
         for (name, help, gauge) in [
             ("ready", "1 while the server takes writes", &g.ready),
@@ -162,6 +178,11 @@ impl Metrics {
         );
     }
 
+    /// The part for the applier thread.
+    pub(crate) fn applied_observer(&self) -> AppliedMetrics {
+        self.applied.clone()
+    }
+
     /// The part for the log's writer thread.
     pub(crate) fn log_observer(&self) -> LogMetrics {
         self.log.clone()
@@ -180,13 +201,6 @@ impl Metrics {
         self.request_seconds.get_or_create(&[("route", route.to_owned())]).observe(took.as_secs_f64());
     }
 
-    /// A record became durable and visible.
-    pub(crate) fn committed(&self, committed: &Committed) {
-        self.memberships_added.inc_by(committed.applied.added);
-        self.memberships_refreshed.inc_by(committed.applied.refreshed);
-        self.memberships_removed.inc_by(committed.applied.removed);
-    }
-
     /// Parts of a request were not accepted.
     pub(crate) fn dropped(&self, dropped: &Dropped) {
         for (cause, count) in [
@@ -200,6 +214,11 @@ impl Metrics {
                 self.refused.get_or_create(&[("cause", cause.to_owned())]).inc_by(count);
             }
         }
+    }
+
+    /// A checkpoint failed.
+    pub(crate) fn checkpoint_failed(&self) {
+        self.checkpoint_failures.inc();
     }
 
     /// A checkpoint is done.

@@ -14,6 +14,8 @@ pub(crate) struct Asked {
     pub viewer: Option<MemberId>,
     /// Only segments of this owner.
     pub owner: Option<MemberId>,
+    /// Whether an id without a domain is one of the asking member's own.
+    pub own_ids: bool,
 }
 
 /// What a user is in.
@@ -55,32 +57,46 @@ struct OpenRtbSegment {
     value: String,
 }
 
-/// Reads users, in the order they were asked for.
-///
-/// What is in memory is read at once; only users that may be on disk go through the blocking pool.
-pub(crate) async fn read(
-    app: &Arc<App>,
-    asked: Asked,
-    users: Vec<UserKey>,
-) -> Result<Vec<UserSegments>, ProfilesError> {
+/// Reads a user: what is in memory at once, what may be on disk through the blocking pool.
+pub(crate) async fn read(app: &Arc<App>, asked: Asked, user: UserKey) -> Result<UserSegments, ProfilesError> {
     let now = Minute::containing(app.clock.now_ms());
-    let snapshot = app.snapshot.load_full();
-    let mut found: Vec<Option<Vec<Membership>>> =
-        users.iter().map(|user| app.profiles.get(user, now)).collect();
-    let missing: Vec<usize> = (0..users.len()).filter(|&index| found[index].is_none()).collect();
-    if !missing.is_empty() {
-        let profiles = Arc::clone(&app.profiles);
-        let keys: Vec<UserKey> = missing.iter().map(|&index| users[index].clone()).collect();
-        let task = tokio::task::spawn_blocking(move || {
-            keys.iter().map(|key| profiles.load(key, now)).collect::<Result<Vec<_>, _>>()
-        });
-        let loaded = task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-        for (index, memberships) in missing.into_iter().zip(loaded) {
-            found[index] = Some(memberships);
-        }
+    if let Some(memberships) = app.profiles.get(&user, now) {
+        return Ok(show(&user, &memberships, asked, &app.snapshot.load(), now));
     }
-    let shown = users.iter().zip(found);
-    Ok(shown.map(|(user, found)| show(user, &found.unwrap_or_default(), asked, &snapshot, now)).collect())
+    let app = Arc::clone(app);
+    let task = tokio::task::spawn_blocking(move || {
+        let memberships = app.profiles.load(&user, now)?;
+        Ok(show(&user, &memberships, asked, &app.snapshot.load(), now))
+    });
+    task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Reads users, in the order they were asked for. It may block: not for an async worker.
+pub(crate) fn read_many(app: &App, asked: Asked, users: &[UserKey]) -> Result<Vec<UserSegments>, ReadError> {
+    let now = Minute::containing(app.clock.now_ms());
+    let snapshot = app.snapshot.load();
+    let mut memberships = 0;
+    let read = |user| {
+        let user_segments = show(user, &app.profiles.load(user, now)?, asked, &snapshot, now);
+        memberships += user_segments.segments.len();
+        if memberships > MAX_MEMBERSHIPS { Err(ReadError::TooMuch) } else { Ok(user_segments) }
+    };
+    users.iter().map(read).collect()
+}
+
+/// The most memberships of one answer: some 30 MB. A user may be in any number of segments, and may be
+/// asked for any number of times.
+const MAX_MEMBERSHIPS: usize = 200_000;
+
+/// Why users cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The answer would be too large.
+    #[error("These users are in more than {MAX_MEMBERSHIPS} segments together; ask for fewer at once")]
+    TooMuch,
+    /// A profile on disk cannot be read.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
 }
 
 fn show(

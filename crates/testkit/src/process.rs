@@ -21,12 +21,22 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Starts `serve` on free ports and waits for its "ready" line.
     pub async fn serve(binary: &Path, data_dir: &Path, environment: &[(&str, &str)]) -> ServerProcess {
+        ServerProcess::serve_with_log(binary, data_dir, environment, Stdio::null()).await
+    }
+
+    /// [`ServerProcess::serve`] with its log lines going to `log`.
+    pub async fn serve_with_log(
+        binary: &Path,
+        data_dir: &Path,
+        environment: &[(&str, &str)],
+        log: Stdio,
+    ) -> ServerProcess {
         let mut child = Command::new(binary)
             .args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .expect("the binary runs");

@@ -2,15 +2,22 @@
 
 use super::apply::apply;
 use super::{ServerArgs, serve, start_logging};
+use crate::config::Config;
 use crate::data_dir::DataDir;
 use anyhow::{Context, ensure};
-use ia_catalog::CatalogFile;
+use ia_catalog::{Catalog, CatalogFile, SqliteCatalog, check_credentials};
+use ia_model::{MemberId, SystemClock};
+use std::sync::Arc;
 
 const CATALOG: &str = include_str!("../../demo/catalog.json");
 
 /// The login in [`CATALOG`]. It is public knowledge, which is why a demo listens on loopback alone.
 const USERNAME: &str = "demo";
 const PASSWORD: &str = "Instant-Audience-1";
+
+/// By which the demo's catalog is told from others.
+const DEMO_MEMBER: MemberId = MemberId(958);
+const DEMO_MEMBER_NAME: &str = "Demo Data Provider";
 
 pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     let config = args.load()?;
@@ -24,9 +31,56 @@ pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     start_logging(config.server.log_format, &config.server.log_level)?;
     let catalog = CatalogFile::parse(CATALOG.as_bytes())?;
     let data_dir = DataDir::create(&config.server.data_dir)?;
-    apply(&catalog, &data_dir).context("cannot load the sample catalog")?;
+    {
+        // Never beside a running server: the login would be good there at once.
+        let _lock = data_dir.lock()?;
+        ensure!(
+            is_empty_or_demo(&data_dir)?,
+            "{} holds a catalog that is not the demo's; give the demo a folder of its own with --data-dir",
+            config.server.data_dir.display()
+        );
+        apply(&catalog, &data_dir).context("cannot load the sample catalog")?;
+    }
     let scheme = if config.tls_files().is_some() { "https" } else { "http" };
     serve::serve(config, |api| greeting(&format!("{scheme}://{api}")))
+}
+
+/// Whether the catalog may be given a login that everybody knows.
+fn is_empty_or_demo(data_dir: &DataDir) -> anyhow::Result<bool> {
+    with_catalog(data_dir, async |catalog| {
+        let snapshot = catalog.snapshot().await?;
+        let demo = snapshot.member(DEMO_MEMBER).is_some_and(|member| &*member.name == DEMO_MEMBER_NAME);
+        Ok(demo || snapshot.members().next().is_none())
+    })
+}
+
+/// Fails when the demo's login is in the catalog and the server would listen to more than this machine.
+pub(super) fn refuse_to_publish(config: &Config) -> anyhow::Result<()> {
+    let data_dir = DataDir::create(&config.server.data_dir)?;
+    if config.server.listen.ip().is_loopback() || !data_dir.catalog().exists() {
+        return Ok(());
+    }
+    let found = with_catalog(&data_dir, async |catalog| Ok(catalog.login_by_name(USERNAME).await?))?;
+    ensure!(
+        check_credentials(found, PASSWORD).is_err(),
+        "{} holds the demo's login, which everybody knows: listen on loopback, switch the login off, or \
+         give it another password",
+        config.server.data_dir.display()
+    );
+    Ok(())
+}
+
+fn with_catalog<T>(
+    data_dir: &DataDir,
+    look: impl AsyncFnOnce(&SqliteCatalog) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::new(SystemClock)).await?;
+        let found = look(&catalog).await;
+        catalog.close().await;
+        found
+    })
 }
 
 fn greeting(api: &str) -> String {
@@ -57,6 +111,8 @@ mod tests {
         let catalog: serde_json::Value = serde_json::from_str(CATALOG).unwrap();
         assert_eq!(catalog["users"][0]["username"], USERNAME);
         assert_eq!(catalog["users"][0]["password"], PASSWORD);
-        assert_eq!(catalog["users"][0]["member_id"], 958);
+        assert_eq!(catalog["users"][0]["member_id"], DEMO_MEMBER.0);
+        assert_eq!(catalog["members"][0]["id"], DEMO_MEMBER.0);
+        assert_eq!(catalog["members"][0]["name"], DEMO_MEMBER_NAME);
     }
 }

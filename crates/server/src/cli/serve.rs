@@ -1,6 +1,6 @@
 //! `instant-audience serve`
 
-use super::{ServerArgs, start_logging};
+use super::{ServerArgs, demo, start_logging};
 use crate::app::{self, Listeners, Machine};
 use crate::config::Config;
 use anyhow::Context;
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     let config = args.load()?;
     start_logging(config.server.log_format, &config.server.log_level)?;
+    demo::refuse_to_publish(&config)?;
     serve(config, |_| String::new())
 }
 

@@ -7,6 +7,7 @@ use bytes::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
 
 /// The shipped settings: the base layer, and their documentation.
 pub const DEFAULTS: &str = include_str!("default.toml");
@@ -177,7 +178,6 @@ impl Config {
             config::Environment::with_prefix("INSTANT_AUDIENCE")
                 .prefix_separator("__")
                 .separator("__")
-                .try_parsing(true)
                 .source(environment),
         );
         let mut config: Config = layers
@@ -216,6 +216,10 @@ impl Config {
             ensure!(value > 0, "{key} must be at least 1");
         }
         ensure!(self.log.segment_bytes.0 >= 1 << 20, "log.segment_bytes must be at least 1MiB");
+        ensure!(self.profiles.memory_budget.0 >= 1 << 20, "profiles.memory_budget must be at least 1MiB");
+        if let Err(error) = EnvFilter::try_new(&self.server.log_level) {
+            anyhow::bail!("server.log_level is not a valid filter: {error}");
+        }
         ensure!(
             self.tls.cert.as_os_str().is_empty() == self.tls.key.as_os_str().is_empty(),
             "tls.cert and tls.key go together"
@@ -247,7 +251,9 @@ mod tests {
             "[limits]\nposts_per_second = 5\ngets_per_second = 6\n[profiles]\nmemory_budget = \"1MiB\"",
             &[
                 ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "7"),
-                ("INSTANT_AUDIENCE__SERVER__INSTANCE", "42"),
+                ("INSTANT_AUDIENCE__SERVER__INSTANCE", "007"),
+                ("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "2MiB"),
+                ("INSTANT_AUDIENCE__LOG__MAX_BACKLOG_BYTES", "4096"),
             ],
         )
         .unwrap();
@@ -255,7 +261,8 @@ mod tests {
         assert_eq!(config.limits.gets_per_second, 6);
         assert_eq!(config.limits.users_per_request, 1000);
         assert_eq!(config.profiles.memory_budget.0, 1 << 20);
-        assert_eq!(config.server.instance, "42");
+        assert_eq!(config.server.instance, "007", "text stays as it is");
+        assert_eq!((config.log.segment_bytes.0, config.log.max_backlog_bytes.0), (2 << 20, 4096));
     }
 
     #[test]
@@ -279,6 +286,8 @@ mod tests {
             ("[tls]\ncert = \"x.pem\"", "tls.cert"),
             ("[log]\nsegment_bytes = 10", "log.segment_bytes"),
             ("[profiles]\nmemory_budget = \"4 parsecs\"", "4 parsecs"),
+            ("[profiles]\nmemory_budget = 0", "profiles.memory_budget"),
+            ("[server]\nlog_level = \"a=b=c\"", "server.log_level"),
             ("[memberships]\nunknown_users = \"reject\"", "reject"),
             ("[limits]\nposts_per_second = -1", "-1"),
         ] {

@@ -1,6 +1,6 @@
 //! `POST /auth`
 
-use super::body::{self, BodyLimits};
+use super::body;
 use super::caller::TOKEN_COOKIE;
 use super::envelope::{DbgInfo, RequestInfo, json};
 use super::error::ApiError;
@@ -11,22 +11,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// A login is small.
 const MAX_LOGIN_BYTES: u32 = 64 << 10;
-
-#[derive(Deserialize)]
-struct LoginRequest {
-    auth: Credentials,
-}
-
-#[derive(Deserialize)]
-struct Credentials {
-    username: String,
-    password: String,
-}
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -47,15 +37,15 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let limits = BodyLimits::new(MAX_LOGIN_BYTES, &app);
-    let body = body::read(&headers, body, limits).await?.decode()?;
-    // The parser's message is not repeated: it can quote what was sent, a password for one.
-    let LoginRequest { auth } = serde_json::from_slice(&body).map_err(|_| {
-        ApiError::syntax(
-            "The request body must be {\"auth\": {\"username\": \"...\", \"password\": \"...\"}}",
-        )
-    })?;
-    let token = app.authenticator.login(&auth.username, auth.password, peer.address.ip()).await?;
+    let (body, _share) = body::read(&app, &headers, body, MAX_LOGIN_BYTES).await?.decode()?;
+    let form = "{\"auth\": {\"username\": \"...\", \"password\": \"...\"}}";
+    let request: Value = body::parse(&body, form)?;
+    let field = |name| {
+        let text = request["auth"][name].as_str();
+        text.ok_or_else(|| ApiError::syntax(format!("The request body must be {form}")))
+    };
+    let (username, password) = (field("username")?, field("password")?);
+    let token = app.authenticator.login(username, password.to_owned(), peer.address.ip()).await?;
     let answer = Answer { status: "OK", token: &token, dbg_info: info.dbg_info(&app, "token") };
     let mut response = json(&Envelope { response: answer });
     let secure = if peer.tls { "; Secure" } else { "" };

@@ -1,125 +1,171 @@
-//! Takes a request's body in: bounded in size and in time.
+//! Takes a request's body in: bounded in size, in time, and in the memory of all bodies together.
 
 use super::error::ApiError;
 use crate::app::App;
-use crate::budget::{ByteBudget, Share};
-use crate::ingest::decode::{Encoding, RawBody};
-use axum::body::Body;
+use crate::budget::Share;
+use crate::ingest::decode::{DecodeError, Encoding, RawBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use std::sync::Arc;
+use bytes::BytesMut;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Frame, SizeHint};
+use serde::de::DeserializeOwned;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// The bound where an operator has lifted the limit: a body is held in memory.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// How much of an oversized body is read and dropped, so that a client that sends all before it listens
-/// gets to read the answer.
-const MAX_DRAINED_BYTES: usize = 8 << 20;
+/// Bodies larger than this are worked on by the blocking pool, a bounded number at once: an async worker
+/// that parses a megabyte answers nobody else meanwhile.
+const LARGE_BODY_BYTES: usize = 64 << 10;
 
-/// A body, and its share of the memory for bodies: to be kept as long as the body is.
+/// Answers larger than this count against the memory for bodies until they are written.
+const LARGE_ANSWER_BYTES: usize = 64 << 10;
+
+/// How much of a body that nobody read is read and dropped before the answer, and for how long. A client
+/// that sends all before it listens would see a broken connection otherwise, and lose the answer.
+const MAX_DRAINED_BYTES: usize = 8 << 20;
+const MAX_DRAIN: Duration = Duration::from_secs(5);
+
+/// A body as it was sent, and its share of the memory for bodies.
 pub(crate) struct HeldBody {
-    /// The body as it was sent.
-    pub(crate) raw: RawBody,
-    _share: Share,
+    raw: RawBody,
+    share: Share,
 }
 
 impl HeldBody {
-    /// The decoded body.
-    pub(crate) fn decode(self) -> Result<Bytes, ApiError> {
-        Ok(self.raw.decode()?)
+    /// Whether working on it takes long enough to need a thread of its own.
+    pub(crate) fn is_large(&self) -> bool {
+        self.raw.bytes.len() > LARGE_BODY_BYTES || self.raw.encoding == Encoding::Gzip
     }
-}
 
-/// The limits on a body.
-#[derive(Debug, Clone)]
-pub(crate) struct BodyLimits {
-    /// Bytes, as sent and decoded.
-    pub(crate) max_bytes: usize,
-    /// From the first byte to the last.
-    pub(crate) timeout: Duration,
-    /// The memory for all bodies together.
-    pub(crate) budget: Arc<ByteBudget>,
-}
-
-impl BodyLimits {
-    /// A `payload_bytes` of 0 lifts the limit, up to what memory is given for.
-    pub(crate) fn new(payload_bytes: u32, app: &App) -> BodyLimits {
-        let max_bytes = match payload_bytes {
-            0 => MAX_BODY_BYTES,
-            bytes => usize::try_from(bytes).unwrap_or(MAX_BODY_BYTES).min(MAX_BODY_BYTES),
-        };
-        BodyLimits { max_bytes, timeout: app.body_timeout, budget: Arc::clone(&app.body_budget) }
-    }
-}
-
-/// Reads a body to its end, as it was sent.
-pub(crate) async fn read(
-    headers: &HeaderMap,
-    mut body: Body,
-    limits: BodyLimits,
-) -> Result<HeldBody, ApiError> {
-    let reading = async {
-        let mut share = limits.budget.share();
-        let collected = match encoding(headers) {
-            Ok(encoding) => collect(headers, &mut body, limits.max_bytes, &mut share)
-                .await
-                .map(|bytes| RawBody { bytes, encoding, max_bytes: limits.max_bytes }),
-            Err(error) => Err(error),
-        };
-        match collected {
-            Ok(raw) => Ok(HeldBody { raw, _share: share }),
-            Err(error) => {
-                drop(share);
-                drain(body).await;
-                Err(error)
-            }
+    /// The decoded body, with the share to be kept as long as it is.
+    pub(crate) fn decode(self) -> Result<(Bytes, Share), ApiError> {
+        let HeldBody { raw, mut share } = self;
+        let packed = raw.encoding != Encoding::Identity;
+        let bytes = raw.decode()?;
+        if packed && !share.grow(bytes.len()) {
+            return Err(ApiError::too_many_bodies());
         }
-    };
-    tokio::time::timeout(limits.timeout, reading).await.unwrap_or_else(|_| {
-        let seconds = limits.timeout.as_secs();
-        Err(ApiError::syntax(format!("The request body did not arrive within {seconds} seconds")))
-    })
+        Ok((bytes, share))
+    }
 }
 
-/// Reads the body of a request that is refused whatever it says. A client that sends all before it
-/// listens would see a broken connection otherwise, and one that keeps it open would lose it.
-pub(crate) async fn refuse(body: Body, timeout: Duration, error: ApiError) -> ApiError {
-    // One that takes too long is cut off.
-    let _ = tokio::time::timeout(timeout, drain(body)).await;
-    error
+/// Reads a body to its end, as it was sent. A `payload_bytes` of 0 lifts the limit, up to what memory is
+/// given for.
+pub(crate) async fn read(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    payload_bytes: u32,
+) -> Result<HeldBody, ApiError> {
+    let max_bytes = match payload_bytes {
+        0 => MAX_BODY_BYTES,
+        bytes => usize::try_from(bytes).unwrap_or(MAX_BODY_BYTES).min(MAX_BODY_BYTES),
+    };
+    let encoding = encoding(headers)?;
+    let max_sent_bytes = match encoding {
+        Encoding::Identity => max_bytes,
+        // What cannot be packed grows a little.
+        Encoding::Gzip => max_bytes + max_bytes / 1000 + 1024,
+    };
+    let mut share = app.body_budget.share();
+    let collecting = collect(headers, body, max_sent_bytes, &mut share);
+    let collected = tokio::time::timeout(app.body_timeout, collecting).await.unwrap_or_else(|_| {
+        let seconds = app.body_timeout.as_secs();
+        Err(CollectError::Other(format!("The request body did not arrive within {seconds} seconds")))
+    });
+    match collected {
+        Ok(bytes) => Ok(HeldBody { raw: RawBody { bytes, encoding, max_bytes }, share }),
+        Err(CollectError::TooLarge) => Err(DecodeError::TooLarge { max_bytes }.into()),
+        Err(CollectError::NoMemory) => Err(ApiError::too_many_bodies()),
+        Err(CollectError::Other(message)) => Err(ApiError::syntax(message)),
+    }
+}
+
+/// Reads a decoded body whose content is small: nesting is bounded everywhere, the last of two equal keys
+/// counts. `form` says what is expected; the content itself is not repeated in the error, since it may be
+/// a password or a user id.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], form: &str) -> Result<T, ApiError> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        ApiError::syntax(format!("The request body is not valid JSON at line {line} column {column}"))
+    })?;
+    T::deserialize(value).map_err(|_| ApiError::syntax(format!("The request body must be {form}")))
+}
+
+/// Runs `work` at once, or on the blocking pool where it takes long.
+pub(crate) async fn work_on<T: Send + 'static>(
+    app: &App,
+    is_long: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if !is_long {
+        return work();
+    }
+    let permit =
+        Arc::clone(&app.large_requests).acquire_owned().await.expect("the semaphore is never closed");
+    let task = tokio::task::spawn_blocking(move || {
+        // Moved in: the work goes on when the client has gone away.
+        let _permit = permit;
+        work()
+    });
+    task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// A JSON body of an answer. A large one keeps a share of the memory for bodies until it is written.
+pub(crate) fn answer(bytes: Vec<u8>, mut share: Share) -> Result<Body, ApiError> {
+    if bytes.len() <= LARGE_ANSWER_BYTES {
+        return Ok(Body::from(bytes));
+    }
+    if !share.grow(bytes.len()) {
+        return Err(ApiError::too_many_bodies());
+    }
+    Ok(Body::new(Full::new(Bytes::from(bytes)).map_frame(move |frame| {
+        let _held_until_written = &share;
+        frame
+    })))
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().trim_ascii()) {
-        None | Some(b"" | b"identity") => Ok(Encoding::Identity),
-        Some(b"gzip" | b"x-gzip") => Ok(Encoding::Gzip),
-        Some(_) => Err(ApiError::syntax("Only 'gzip' is understood as a Content-Encoding")),
+    let value = headers.get(header::CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes().trim_ascii());
+    match value.to_ascii_lowercase().as_slice() {
+        b"" | b"identity" => Ok(Encoding::Identity),
+        b"gzip" | b"x-gzip" => Ok(Encoding::Gzip),
+        _ => Err(ApiError::syntax("Only 'gzip' is understood as a Content-Encoding")),
     }
+}
+
+enum CollectError {
+    TooLarge,
+    NoMemory,
+    Other(String),
 }
 
 async fn collect(
     headers: &HeaderMap,
-    body: &mut Body,
+    mut body: Body,
     max_bytes: usize,
     share: &mut Share,
-) -> Result<Bytes, ApiError> {
+) -> Result<Bytes, CollectError> {
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > max_bytes) {
-        return Err(ApiError::too_large(max_bytes));
+        return Err(CollectError::TooLarge);
     }
     let mut first = Bytes::new();
     let mut buffer = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::syntax("The request body ended before it was complete"))?;
-        let Ok(data) = frame.into_data() else { continue };
+        let broken = |_| CollectError::Other("The request body ended before it was complete".to_owned());
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         if first.len() + buffer.len() + data.len() > max_bytes {
-            return Err(ApiError::too_large(max_bytes));
+            return Err(CollectError::TooLarge);
         }
         if !share.grow(data.len()) {
-            return Err(ApiError::too_many_bodies());
+            return Err(CollectError::NoMemory);
         }
         if first.is_empty() && buffer.is_empty() {
             // Most bodies come in one piece and need no copy.
@@ -132,13 +178,52 @@ async fn collect(
     Ok(if buffer.is_empty() { first } else { buffer.freeze() })
 }
 
-/// Reads and drops what is left of a body, up to a bound.
-async fn drain(mut body: Body) {
-    let mut drained = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        drained += frame.data_ref().map_or(0, Bytes::len);
-        if drained > MAX_DRAINED_BYTES {
-            return;
-        }
+/// What a handler leaves of a body can be read after it.
+pub(super) struct Leftover(Arc<Mutex<Body>>);
+
+impl Leftover {
+    /// A body for the handler, and a hold on what it leaves.
+    pub(super) fn of(body: Body) -> (Body, Leftover) {
+        let body = Arc::new(Mutex::new(body));
+        (Body::new(SharedBody(Arc::clone(&body))), Leftover(body))
+    }
+
+    /// Reads and drops the rest, within bounds.
+    pub(super) async fn drain(self) {
+        let mut body = SharedBody(self.0);
+        let draining = async {
+            let mut drained = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                drained += frame.data_ref().map_or(0, Bytes::len);
+                if drained > MAX_DRAINED_BYTES {
+                    return;
+                }
+            }
+        };
+        // Who takes longer is cut off.
+        let _ = tokio::time::timeout(MAX_DRAIN, draining).await;
+    }
+}
+
+struct SharedBody(Arc<Mutex<Body>>);
+
+impl HttpBody for SharedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Pin::new(&mut *body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
     }
 }

@@ -1,7 +1,9 @@
 //! What every answer has in common: the request id, `dbg_info`, the shape of failures, a metric, a log line.
 
+use super::body::Leftover;
 use super::error::ApiError;
 use crate::app::App;
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
@@ -32,13 +34,13 @@ pub(crate) struct DbgInfo<'a> {
     request_id: &'a str,
     /// Milliseconds since the request was read.
     time: f64,
-    output_term: &'a str,
+    output_term: &'static str,
     warnings: [(); 0],
 }
 
 impl RequestInfo {
     /// The `dbg_info` of an answer whose payload is called `output_term`.
-    pub(crate) fn dbg_info<'a>(&'a self, app: &'a App, output_term: &'a str) -> DbgInfo<'a> {
+    pub(crate) fn dbg_info<'a>(&'a self, app: &'a App, output_term: &'static str) -> DbgInfo<'a> {
         let time = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         DbgInfo {
             version: env!("CARGO_PKG_VERSION"),
@@ -59,10 +61,20 @@ pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, 
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     request.extensions_mut().insert(info.clone());
+    let (request, leftover) = if request.body().is_end_stream() {
+        (request, None)
+    } else {
+        let (head, body) = request.into_parts();
+        let (body, leftover) = Leftover::of(body);
+        (Request::from_parts(head, body), Some(leftover))
+    };
 
     let mut response = next.run(request).await;
+    if let Some(leftover) = leftover {
+        leftover.drain().await;
+    }
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        response = failure(&app, &info, route, &error);
+        response = failure(&app, &info, &method, route, &error);
     }
     let id = HeaderValue::from_str(&info.id).expect("a request id is plain ASCII");
     response.headers_mut().insert(REQUEST_ID, id);
@@ -71,7 +83,7 @@ pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, 
     response
 }
 
-fn failure(app: &App, info: &RequestInfo, route: &str, error: &ApiError) -> Response {
+fn failure(app: &App, info: &RequestInfo, method: &Method, route: &str, error: &ApiError) -> Response {
     #[derive(Serialize)]
     struct Envelope<'a> {
         response: Failure<'a>,
@@ -88,14 +100,13 @@ fn failure(app: &App, info: &RequestInfo, route: &str, error: &ApiError) -> Resp
 
     let status = error.status;
     tracing::info!(request_id = %info.id, route, status = status.as_u16(), error_id = error.error_id, error = %error.message, "refused");
-    let term = route.trim_start_matches('/').replace('-', "_");
     let body = Envelope {
         response: Failure {
             status: "ERROR",
             error_id: error.error_id,
             error_code: (status.as_u16() == 429).then_some("RATE_EXCEEDED"),
             error: &error.message,
-            dbg_info: info.dbg_info(app, if route == "unknown" { "" } else { &term }),
+            dbg_info: info.dbg_info(app, output_term(method, route)),
         },
     };
     let mut response = (status, json(&body)).into_response();
@@ -106,6 +117,18 @@ fn failure(app: &App, info: &RequestInfo, route: &str, error: &ApiError) -> Resp
     response
 }
 
+/// What the payload of a success would be called.
+fn output_term(method: &Method, route: &str) -> &'static str {
+    match (route, method) {
+        ("/auth", _) => "token",
+        ("/rt-segment", _) => "message",
+        ("/rt-segment-processed", _) => "report",
+        ("/user-segment", &Method::POST) => "user_segments",
+        ("/user-segment", _) => "user_segment",
+        _ => "",
+    }
+}
+
 /// A JSON body of that content.
 pub(crate) fn json(content: &impl Serialize) -> Response {
     let body = serde_json::to_vec(content).expect("answers hold nothing that JSON cannot say");
@@ -113,8 +136,8 @@ pub(crate) fn json(content: &impl Serialize) -> Response {
 }
 
 /// A body that is JSON already.
-pub(crate) fn json_bytes(body: Vec<u8>) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+pub(crate) fn json_bytes(body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.into()).into_response()
 }
 
 /// Short, and made of what cannot hurt a log line or a header.

@@ -6,6 +6,7 @@ use crate::ingest::commit::CommitError;
 use crate::ingest::decode::DecodeError;
 use crate::limits::OverRate;
 use crate::rate::Exceeded;
+use crate::reading::ReadError;
 use crate::usage::RangeError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -164,6 +165,15 @@ impl From<OverRate> for ApiError {
     }
 }
 
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> ApiError {
+        match error {
+            ReadError::TooMuch => ApiError::syntax(error.to_string()),
+            ReadError::Profiles(error) => error.into(),
+        }
+    }
+}
+
 impl From<RangeError> for ApiError {
     fn from(error: RangeError) -> ApiError {
         ApiError::syntax(error.to_string())
@@ -185,9 +195,7 @@ impl From<CommitError> for ApiError {
                 "The server has no room for writes; nothing of this request was applied",
                 10,
             ),
-            CommitError::Stopping | CommitError::Log(AppendError::Closed) => {
-                ApiError::unavailable("The server is stopping", 5)
-            }
+            CommitError::Log(AppendError::Closed) => ApiError::unavailable("The server is stopping", 5),
             // The cause was logged when it happened.
             CommitError::Broken | CommitError::Log(_) => {
                 ApiError::unavailable("The server cannot make writes durable at present", 30)

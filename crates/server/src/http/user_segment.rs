@@ -1,8 +1,8 @@
 //! `GET` and `POST /user-segment`: what segments a user is in.
 
-use super::body::{self, BodyLimits};
+use super::body;
 use super::caller::Caller;
-use super::envelope::{DbgInfo, RequestInfo, json};
+use super::envelope::{DbgInfo, RequestInfo, json, json_bytes};
 use super::error::ApiError;
 use super::query::Query;
 use crate::app::App;
@@ -53,6 +53,12 @@ struct Answer<'a, T> {
     dbg_info: DbgInfo<'a>,
 }
 
+impl<'a, T> Answer<'a, T> {
+    fn new(payload: T, dbg_info: DbgInfo<'a>) -> Answer<'a, T> {
+        Answer { status: "OK", payload, dbg_info }
+    }
+}
+
 #[derive(Serialize)]
 struct One {
     user_segment: UserSegments,
@@ -71,12 +77,15 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     take_read(&app, &caller)?;
     let format = Format::of(&query)?;
+    let asked = asked(&app, &caller, &query)?;
     let id = query.get("user_id").ok_or_else(|| ApiError::syntax("'user_id' is required"))?;
-    let user = user_key(query.get("domain"), id)?;
-    let found = reading::read(&app, asked(&caller, &query)?, vec![user]).await?;
-    let found = found.into_iter().next().expect("one user was asked for");
+    let user = user_key(asked, query.get("domain"), id)?;
+    let found = reading::read(&app, asked, user).await?;
     Ok(match format {
-        Format::Plain => answer(&app, &info, "user_segment", One { user_segment: found }),
+        Format::Plain => {
+            let payload = One { user_segment: found };
+            json(&Envelope { response: Answer::new(payload, info.dbg_info(&app, "user_segment")) })
+        }
         Format::OpenRtb => json(&found.to_openrtb(&app.snapshot.load())),
         Format::Codes => codes(&found),
     })
@@ -105,22 +114,42 @@ enum UserId {
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,
-    caller: Result<Caller, ApiError>,
+    caller: Caller,
     query: Query,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (asked, format, payload_bytes) = match admit_post(&app, caller, &query) {
-        Ok(admitted) => admitted,
-        Err(error) => return Err(body::refuse(body, app.body_timeout, error).await),
-    };
-    let body = body::read(&headers, body, BodyLimits::new(payload_bytes, &app)).await?.decode()?;
-    // What serde says is not repeated: it can quote a user id, and this goes into the server's log.
-    let Users { users } = serde_json::from_slice(&body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
-        ApiError::syntax(format!("The request body must be {form}; it is not at line {line} column {column}"))
-    })?;
+    take_read(&app, &caller)?;
+    let format = Format::of(&query)?;
+    if format == Format::Codes {
+        return Err(ApiError::syntax("'format=codes' is for one user; use GET"));
+    }
+    let asked = asked(&app, &caller, &query)?;
+    let payload_bytes = app.limits.of(&app.snapshot.load(), caller.0.member).payload_bytes;
+    let body = body::read(&app, &headers, body, payload_bytes).await?;
+    let worker = Arc::clone(&app);
+    // A thousand profiles take milliseconds, and may have to come from disk.
+    let answer = body::work_on(&app, true, move || {
+        let (bytes, share) = body.decode()?;
+        let found = reading::read_many(&worker, asked, &user_keys(asked, &bytes)?)?;
+        let answer = if format == Format::OpenRtb {
+            let snapshot = worker.snapshot.load();
+            serde_json::to_vec(&found.iter().map(|user| user.to_openrtb(&snapshot)).collect::<Vec<_>>())
+        } else {
+            let payload = Many { user_segments: found };
+            let answer = Answer::new(payload, info.dbg_info(&worker, "user_segments"));
+            serde_json::to_vec(&Envelope { response: answer })
+        };
+        body::answer(answer.expect("answers hold nothing that JSON cannot say"), share)
+    })
+    .await?;
+    Ok(json_bytes(answer))
+}
+
+/// The users of a POST, in their order.
+fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
+    let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
+    let Users { users } = body::parse(body, form)?;
     if users.len() > MAX_USERS {
         return Err(ApiError::syntax(format!("At most {MAX_USERS} users can be asked for at once")));
     }
@@ -129,36 +158,13 @@ pub(super) async fn post(
             UserId::Number(id) => &id.to_string(),
             UserId::Text(id) => id,
         };
-        user_key(user.domain.as_deref(), id).map_err(|mut error| {
+        let domain = user.domain.as_deref().filter(|domain| !domain.is_empty());
+        user_key(asked, domain, id).map_err(|mut error| {
             error.message = format!("users[{index}]: {}", error.message).into();
             error
         })
     });
-    let keys = keys.collect::<Result<Vec<_>, _>>()?;
-    let found = reading::read(&app, asked, keys).await?;
-    Ok(match format {
-        Format::OpenRtb => {
-            let snapshot = app.snapshot.load();
-            json(&found.iter().map(|user| user.to_openrtb(&snapshot)).collect::<Vec<_>>())
-        }
-        _ => answer(&app, &info, "user_segments", Many { user_segments: found }),
-    })
-}
-
-/// All that is decided before the body of a POST is read, and its bound.
-fn admit_post(
-    app: &App,
-    caller: Result<Caller, ApiError>,
-    query: &Query,
-) -> Result<(Asked, Format, u32), ApiError> {
-    let caller = caller?;
-    take_read(app, &caller)?;
-    let format = Format::of(query)?;
-    if format == Format::Codes {
-        return Err(ApiError::syntax("'format=codes' is for one user; use GET"));
-    }
-    let payload_bytes = app.limits.of(&app.snapshot.load(), caller.0.member).payload_bytes;
-    Ok((asked(&caller, query)?, format, payload_bytes))
+    keys.collect()
 }
 
 /// Bidders ask for every bid, and admins are the operator: only members are counted.
@@ -170,23 +176,23 @@ fn take_read(app: &App, caller: &Caller) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn asked(caller: &Caller, query: &Query) -> Result<Asked, ApiError> {
+fn asked(app: &App, caller: &Caller, query: &Query) -> Result<Asked, ApiError> {
     let viewer = (!caller.sees_all()).then_some(caller.0.member);
-    Ok(Asked { viewer, owner: query.member_id()? })
+    let snapshot = app.snapshot.load();
+    let own_ids =
+        viewer.and_then(|member| snapshot.member(member)).is_some_and(|member| member.use_external_uids);
+    Ok(Asked { viewer, owner: query.member_id()?, own_ids })
 }
 
-fn user_key(domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
+fn user_key(asked: Asked, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
     let domain = match domain {
+        None if asked.own_ids => return Err(ApiError::syntax("External user ids are not available")),
         None => Domain::Platform,
         Some(name) => {
             Domain::from_name(name).ok_or_else(|| ApiError::syntax("'domain' is not a known one"))?
         }
     };
     UserKey::parse(domain, id).map_err(|_| ApiError::syntax("'user_id' is not well formed for its domain"))
-}
-
-fn answer(app: &App, info: &RequestInfo, output_term: &'static str, payload: impl Serialize) -> Response {
-    json(&Envelope { response: Answer { status: "OK", payload, dbg_info: info.dbg_info(app, output_term) } })
 }
 
 /// A code a line; one empty line where there is none.

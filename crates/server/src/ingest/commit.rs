@@ -1,11 +1,12 @@
 //! Commit: into the log, onto stable storage, into the profiles, and only then an answer.
 
+use crate::alarm::Alarm;
 use crate::budget::{ByteBudget, Share};
+use crate::metrics::AppliedMetrics;
 use crate::usage::UsageFollower;
 use ia_log::{AppendError, Log, LogState};
 use ia_model::Record;
-use ia_profiles::{Applied, Profiles, ProfilesError};
-use std::sync::atomic::{AtomicBool, Ordering};
+use ia_profiles::{Profiles, ProfilesError};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -20,20 +21,27 @@ pub(crate) enum CommitError {
     #[error(transparent)]
     Log(#[from] AppendError),
     /// An earlier record could not be applied, so none after it may be.
-    #[error("the profiles could not take an earlier record; a restart replays it from the log")]
+    #[error("the profiles could not take an earlier record")]
     Broken,
-    /// The server is stopping.
-    #[error("the server is stopping")]
-    Stopping,
 }
 
-/// What became of a committed record.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Committed {
-    /// Where it stands in the log.
-    pub position: u64,
-    /// What it did to memberships.
-    pub applied: Applied,
+/// The views that follow the log record by record.
+pub(crate) struct Views {
+    /// Who is in which segment.
+    pub(crate) profiles: Arc<dyn Profiles>,
+    /// What each member sent.
+    pub(crate) usage: Arc<UsageFollower>,
+    /// What is told to Prometheus.
+    pub(crate) metrics: AppliedMetrics,
+}
+
+impl Views {
+    fn apply(&self, position: u64, record: &Record) -> Result<(), ProfilesError> {
+        let applied = self.profiles.apply(position, record)?;
+        self.usage.observe(position, record);
+        self.metrics.applied(&applied);
+        Ok(())
+    }
 }
 
 /// The write side: one log writer thread, one applier thread, a bound in bytes over both.
@@ -41,7 +49,7 @@ pub(crate) struct Committer {
     log: Arc<dyn Log>,
     to_applier: mpsc::Sender<Job>,
     backlog: Arc<ByteBudget>,
-    broken: Arc<AtomicBool>,
+    alarm: Alarm,
 }
 
 /// Work for the applier thread.
@@ -54,32 +62,34 @@ enum Job {
 struct Durable {
     position: u64,
     record: Record,
-    answer: oneshot::Sender<Result<Committed, CommitError>>,
+    answer: oneshot::Sender<Result<u64, CommitError>>,
     share: Share,
 }
 
 impl Committer {
-    /// Starts the applier thread; [`Committer::stop`] ends it.
+    /// Starts the applier thread; [`Committer::stop`] ends it. When a record cannot be applied, it raises
+    /// `alarm`, and no write succeeds from then on.
     pub(crate) fn start(
         log: Arc<dyn Log>,
-        profiles: Arc<dyn Profiles>,
-        usage: Arc<UsageFollower>,
+        views: Views,
         max_backlog_bytes: usize,
+        alarm: Alarm,
     ) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (to_applier, from_log) = mpsc::channel();
-        let broken = Arc::new(AtomicBool::new(false));
-        let latch = Arc::clone(&broken);
-        let applier = std::thread::Builder::new()
-            .name("applier".to_owned())
-            .spawn(move || apply_in_order(&from_log, profiles.as_ref(), &usage, &latch))?;
+        let applier_alarm = alarm.clone();
+        let applier = std::thread::Builder::new().name("applier".to_owned()).spawn(move || {
+            let _watch = applier_alarm.watch("applier thread");
+            apply_in_order(&from_log, &views, &applier_alarm);
+        })?;
         let backlog = ByteBudget::new(max_backlog_bytes);
-        Ok((Committer { log, to_applier, backlog, broken }, applier))
+        Ok((Committer { log, to_applier, backlog, alarm }, applier))
     }
 
-    /// Makes `record` durable and visible. Returns after both, or with an error after which nothing of
-    /// it is visible. If the caller goes away meanwhile, the record is committed whole or not at all.
-    pub(crate) async fn commit(&self, record: Record) -> Result<Committed, CommitError> {
-        if self.broken.load(Ordering::Acquire) {
+    /// Makes `record` durable and visible, and returns its position in the log. After an error nothing of
+    /// it is visible; after [`CommitError::Broken`] or a latched log it may be there after a restart. If
+    /// the caller goes away meanwhile, the record is committed whole or not at all.
+    pub(crate) async fn commit(&self, record: Record) -> Result<u64, CommitError> {
+        if self.alarm.reason().is_some() {
             return Err(CommitError::Broken);
         }
         let payload = record.encode();
@@ -101,7 +111,8 @@ impl Committer {
                 }
             }),
         )?;
-        answered.await.unwrap_or(Err(CommitError::Stopping))
+        // The applier drops what it cannot answer only when it is gone.
+        answered.await.unwrap_or(Err(CommitError::Broken))
     }
 
     /// Ends the applier thread once it has applied what the log has handed over. Close the log first.
@@ -117,8 +128,8 @@ impl Committer {
 
     /// Why writes fail at present; `None` while they succeed.
     pub(crate) fn fault(&self) -> Option<String> {
-        if self.broken.load(Ordering::Acquire) {
-            return Some(CommitError::Broken.to_string());
+        if let Some(reason) = self.alarm.reason() {
+            return Some(reason.to_owned());
         }
         match self.log.state() {
             LogState::Writable => None,
@@ -128,23 +139,15 @@ impl Committer {
     }
 }
 
-fn apply_in_order(
-    from_log: &mpsc::Receiver<Job>,
-    profiles: &dyn Profiles,
-    usage: &UsageFollower,
-    broken: &AtomicBool,
-) {
+fn apply_in_order(from_log: &mpsc::Receiver<Job>, views: &Views, alarm: &Alarm) {
     while let Ok(Job::Apply(Durable { position, record, answer, share })) = from_log.recv() {
-        let result = if broken.load(Ordering::Acquire) {
+        let result = if alarm.reason().is_some() {
             Err(CommitError::Broken)
         } else {
-            apply(position, &record, profiles, usage).map_err(|error| {
-                broken.store(true, Ordering::Release);
-                tracing::error!(
-                    position,
-                    error = &error as &dyn std::error::Error,
-                    "a record cannot be applied; writes stop"
-                );
+            views.apply(position, &record).map(|()| position).map_err(|error| {
+                let cause = &error as &dyn std::error::Error;
+                tracing::error!(position, error = cause, "a record cannot be applied; writes stop");
+                alarm.raise(format!("the profiles cannot take the record at position {position}: {error}"));
                 CommitError::Broken
             })
         };
@@ -152,97 +155,4 @@ fn apply_in_order(
         drop(share);
         let _ = answer.send(result);
     }
-}
-
-/// Applies one record to every view of the log. Replay and the applier share it.
-fn apply(
-    position: u64,
-    record: &Record,
-    profiles: &dyn Profiles,
-    usage: &UsageFollower,
-) -> Result<Committed, ProfilesError> {
-    let applied = profiles.apply(position, record)?;
-    usage.observe(position, record);
-    Ok(Committed { position, applied })
-}
-
-/// Why a data directory cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReplayError {
-    /// A view covers more than the log holds.
-    #[error(
-        "the {view} cover position {covered}, but the log ends at {end}: the data directory mixes files of different times; restore all of it from one backup"
-    )]
-    Ahead {
-        /// Which view.
-        view: &'static str,
-        /// What it covers.
-        covered: u64,
-        /// The log's last position.
-        end: u64,
-    },
-    /// The log no longer holds what a view needs.
-    #[error(
-        "the {view} cover position {covered}, but the log starts at {first}: the records between are gone; restore the data directory from a backup"
-    )]
-    Gap {
-        /// Which view.
-        view: &'static str,
-        /// What it covers.
-        covered: u64,
-        /// The log's first position.
-        first: u64,
-    },
-    /// The log cannot be read.
-    #[error(transparent)]
-    Log(#[from] ia_log::LogError),
-    /// A record of a known position cannot be read.
-    #[error("the record at position {position} cannot be read")]
-    Record {
-        /// Its position.
-        position: u64,
-        /// What is wrong with it.
-        source: ia_model::RecordError,
-    },
-    /// The profiles cannot take a record.
-    #[error(transparent)]
-    Profiles(#[from] ProfilesError),
-}
-
-/// Brings the views up to the end of the log; each starts behind the position that it covers.
-///
-/// Returns how many records were read.
-pub(crate) fn replay(
-    log: &dyn Log,
-    profiles: &dyn Profiles,
-    usage: &UsageFollower,
-) -> Result<u64, ReplayError> {
-    let (first, end) = (log.first_position(), log.next_position() - 1);
-    let covered_by_profiles = profiles.checkpointed_position();
-    for (view, covered) in [("profiles", covered_by_profiles), ("usage statistics", usage.covered_position())]
-    {
-        if covered > end {
-            return Err(ReplayError::Ahead { view, covered, end });
-        }
-        if covered + 1 < first {
-            return Err(ReplayError::Gap { view, covered, first });
-        }
-    }
-    let covered_by_usage = usage.covered_position();
-    let from = covered_by_profiles.min(covered_by_usage) + 1;
-    let mut records = 0;
-    for entry in log.read_from(from)? {
-        let entry = entry?;
-        let position = entry.position;
-        let record =
-            Record::decode(&entry.payload).map_err(|source| ReplayError::Record { position, source })?;
-        if position > covered_by_profiles {
-            profiles.apply(position, &record)?;
-        }
-        if position > covered_by_usage {
-            usage.observe(position, &record);
-        }
-        records += 1;
-    }
-    Ok(records)
 }

@@ -1,25 +1,21 @@
 //! The way of a `POST /rt-segment`: body, structure, resolution, commit.
 
+mod answer;
 pub(crate) mod body;
 pub(crate) mod commit;
 pub(crate) mod decode;
+pub(crate) mod replay;
 pub(crate) mod resolve;
 pub(crate) mod structure;
 pub(crate) mod warning;
 
+use answer::Message;
 use body::{Body, BodyError};
 use ia_catalog::Snapshot;
 use ia_model::record::Ingest;
 use ia_model::{MemberId, record};
 use resolve::{Context, ExpirationRules, Resolved};
-use serde::Serialize;
-use std::borrow::Cow;
-use structure::{Checked, StructureLimits};
-use warning::{Entity, Warning};
-
-/// How many warnings an answer lists. A body of the shipped size cannot need more but by malice, and
-/// each repeats a part of the request.
-const MAX_WARNINGS: usize = 10_000;
+use structure::StructureLimits;
 
 /// What a request is checked and resolved with.
 pub(crate) struct Request<'c> {
@@ -66,34 +62,11 @@ pub(crate) struct Dropped {
     pub invalid_segments: u32,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
-    response: Answer<'a>,
-}
-
-#[derive(Serialize)]
-struct Answer<'a> {
-    status: &'static str,
-    message: Message,
-    warnings: &'a [Warning<'a>],
-}
-
-#[derive(Serialize)]
-struct Message {
-    users_in_request: usize,
-    segments_in_request: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    users_accepted: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    segments_accepted: Option<usize>,
-}
-
 /// Checks and resolves a decoded body. CPU only: a large body is best prepared off the async workers.
 pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, BodyError> {
     let body = Body::parse(bytes)?;
     let mut checked = structure::check(&body, request.limits);
     let mut warnings = std::mem::take(&mut checked.warnings);
-    let malformed = warnings.len();
     let context = Context {
         snapshot: request.snapshot,
         member: request.member,
@@ -103,7 +76,7 @@ pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, B
     let resolved = resolve::resolve(&checked, context);
     let usage = &resolved.usage;
     let dropped = Dropped {
-        malformed,
+        malformed: checked.malformed,
         invalid_users: usage.invalid_users.count,
         unauthorized: usage.unauthorized.count,
         inactive: usage.inactive.count,
@@ -114,7 +87,8 @@ pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, B
     if request.verbose {
         warnings.extend(dropped_blocks);
     }
-    let answer = answer(&checked, &batch, warnings, request.verbose);
+    let message = Message::new(&checked, &batch, request.verbose);
+    let answer = answer::write(&message, &warnings);
     let ingest = (!is_empty).then(|| {
         Box::new(record::Ingest {
             accepted_at_ms: request.now_ms,
@@ -125,20 +99,4 @@ pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, B
         })
     });
     Ok(Prepared { ingest, answer, users: checked.users.len(), dropped })
-}
-
-fn answer(checked: &Checked, batch: &ia_model::Batch, mut warnings: Vec<Warning>, verbose: bool) -> Vec<u8> {
-    if let Some(surplus) = warnings.len().checked_sub(MAX_WARNINGS).filter(|&surplus| surplus > 0) {
-        warnings.truncate(MAX_WARNINGS);
-        let message = Cow::Owned(format!("{surplus} more warnings are left out."));
-        warnings.push(Warning { message, entity: Entity::Nothing });
-    }
-    let message = Message {
-        users_in_request: checked.users.len(),
-        segments_in_request: checked.segments,
-        users_accepted: verbose.then(|| batch.users()),
-        segments_accepted: verbose.then(|| batch.operations().len()),
-    };
-    let answer = Answer { status: "OK", message, warnings: &warnings };
-    serde_json::to_vec(&Envelope { response: answer }).expect("an answer holds nothing that JSON cannot say")
 }

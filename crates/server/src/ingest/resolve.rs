@@ -98,6 +98,8 @@ struct Resolver<'r, 'c> {
     /// Each user, in the order of its first block, with its run of operations.
     users: Vec<(UserKey, Range<usize>)>,
     operations: Vec<Operation>,
+    /// The operations of the user that is being looked at.
+    run: Vec<Operation>,
     /// Where a user stands in `users`.
     places: HashMap<UserKey, usize>,
     /// Further runs of users that the request names more than once.
@@ -105,7 +107,7 @@ struct Resolver<'r, 'c> {
     usage: Usage,
     sampled: HashSet<SegmentId>,
     refused_pairs: HashSet<(usize, RefusedSegment)>,
-    refused_users: HashSet<(Option<&'r str>, &'r str)>,
+    refused_users: HashSet<(Result<Option<Domain>, &'r str>, String)>,
     dropped: Vec<Warning<'r>>,
 }
 
@@ -117,6 +119,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
             base: Minute::not_before(context.now_ms),
             users: Vec::with_capacity(users),
             operations: Vec::with_capacity(operations),
+            run: Vec::new(),
             places: HashMap::with_capacity(users),
             repeats: Vec::new(),
             usage: Usage::default(),
@@ -144,7 +147,9 @@ impl<'r, 'c> Resolver<'r, 'c> {
     }
 
     fn refuse_user(&mut self, domain: Option<&'r str>, id: &'r str) {
-        if self.refused_users.insert((domain, id)) {
+        // Spellings of one id are one user here too.
+        let domain = domain.map_or(Ok(None), |name| Domain::from_name(name).map(Some).ok_or(name));
+        if self.refused_users.insert((domain, id.to_ascii_lowercase())) {
             self.usage.invalid_users.add(|| id.chars().take(MAX_SAMPLE_CHARS).collect());
         }
     }
@@ -156,12 +161,13 @@ impl<'r, 'c> Resolver<'r, 'c> {
     fn add_user(&mut self, key: UserKey, blocks: &'r [CheckedBlock<'r>]) {
         let place = *self.places.entry(key.clone()).or_insert(self.users.len());
         let start = self.operations.len();
+        self.run.clear();
         for block in blocks {
             match self.segment(block.segment) {
                 Ok(segment) => {
                     let change = self.change(block, segment);
                     self.sample(segment);
-                    set(&mut self.operations, start, Operation { segment: segment.id, change });
+                    self.run.push(Operation { segment: segment.id, change });
                 }
                 Err(refusal) => {
                     self.count(place, refusal, block.segment);
@@ -169,6 +175,8 @@ impl<'r, 'c> Resolver<'r, 'c> {
                 }
             }
         }
+        keep_last(&mut self.run);
+        self.operations.extend_from_slice(&self.run);
         let run = start..self.operations.len();
         if place == self.users.len() {
             self.users.push((key, run));
@@ -259,10 +267,9 @@ impl<'r, 'c> Resolver<'r, 'c> {
             for (place, (key, run)) in self.users.into_iter().enumerate() {
                 let mut merged = self.operations[run].to_vec();
                 while let Some((_, run)) = repeats.next_if(|(repeated, _)| *repeated == place) {
-                    for &operation in &self.operations[run] {
-                        set(&mut merged, 0, operation);
-                    }
+                    merged.extend_from_slice(&self.operations[run]);
                 }
+                keep_last(&mut merged);
                 batch.push(key, merged);
             }
         }
@@ -273,12 +280,17 @@ impl<'r, 'c> Resolver<'r, 'c> {
 /// How much of a caller's text a report repeats; an id or code in use is far shorter.
 const MAX_SAMPLE_CHARS: usize = 64;
 
-/// Puts `operation` among those from `start` on; a later one replaces an earlier one for the same segment.
-fn set(operations: &mut Vec<Operation>, start: usize, operation: Operation) {
-    match operations[start..].iter_mut().find(|earlier| earlier.segment == operation.segment) {
-        Some(earlier) => *earlier = operation,
-        None => operations.push(operation),
-    }
+/// Orders operations by segment, and of several on one segment keeps the last.
+fn keep_last(operations: &mut Vec<Operation>) {
+    // Stable, so that what was later comes later still.
+    operations.sort_by_key(|operation| operation.segment);
+    operations.dedup_by(|later, kept| {
+        let is_same = later.segment == kept.segment;
+        if is_same {
+            *kept = *later;
+        }
+        is_same
+    });
 }
 
 fn shown(segment: &Segment) -> SegmentRef {

@@ -3,12 +3,15 @@
 //! Whether the ids exist is no question here; that is `resolve`'s.
 
 use super::body::{Block, Blocks, Body, Element, Field, User};
-use super::warning::{Entity, Warning};
+use super::warning::{Entity, Message, Warning};
 use ia_model::{MemberId, SegmentId};
 use std::borrow::Cow;
 
 /// The largest `value` and `expiration` of a block.
 pub(crate) const MAX_INT: i64 = i32::MAX as i64;
+
+/// The longest `user_id`, in bytes: ids that a member maps itself may have as many.
+const MAX_USER_ID_BYTES: usize = 255;
 
 /// The bounds that the check applies; 0 lifts one.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,8 @@ pub(crate) struct Checked<'r> {
     pub users: Vec<CheckedUser<'r>>,
     /// How many blocks passed, over all users.
     pub segments: usize,
+    /// How many blocks and users did not pass.
+    pub(crate) malformed: usize,
     /// What did not pass: block, then its user, then the request.
     pub warnings: Vec<Warning<'r>>,
 }
@@ -81,10 +86,11 @@ pub(crate) fn check<'r>(body: &'r Body<'r>, limits: StructureLimits) -> Checked<
     let mut checked = Checked::default();
     for (index, element) in body.users.iter().enumerate() {
         if limits.users_per_request > 0 && index >= limits.users_per_request {
+            checked.malformed += 1;
             checked
                 .warnings
                 .push(Warning::new("Too many user_ids in request.", Entity::SurplusUser(element)));
-        } else if let Some(user) = check_user(element, limits, &mut checked.warnings) {
+        } else if let Some(user) = check_user(element, limits, &mut checked) {
             checked.segments += user.blocks.len();
             checked.users.push(user);
         }
@@ -98,14 +104,18 @@ pub(crate) fn check<'r>(body: &'r Body<'r>, limits: StructureLimits) -> Checked<
 fn check_user<'r>(
     element: &'r Element<User<'r>>,
     limits: StructureLimits,
-    warnings: &mut Vec<Warning<'r>>,
+    checked: &mut Checked<'r>,
 ) -> Option<CheckedUser<'r>> {
     let mut refuse = |message: &'static str| {
-        warnings.push(Warning::new(message, Entity::User(element)));
+        checked.malformed += 1;
+        checked.warnings.push(Warning::new(message, Entity::User(element)));
         None
     };
     let Element::Object(user) = element else { return refuse("'rt_segment' must be an array of objects") };
     let user_id = match &user.user_id {
+        Field::Text(text) if text.len() > MAX_USER_ID_BYTES => {
+            return refuse("'user_id' must be a string of at most 255 bytes");
+        }
         Field::Text(text) if !text.is_empty() => Cow::Borrowed(text.as_ref()),
         Field::Int(int) => Cow::Owned(int.to_string()),
         Field::BigInt(int) => Cow::Owned(int.to_string()),
@@ -128,17 +138,16 @@ fn check_user<'r>(
         match if surplus { Err(None) } else { check_block(element).map_err(Some) } {
             Ok(block) => blocks.push(block),
             Err(fault) => {
-                let message = match fault {
-                    Some(message) => Cow::Borrowed(message),
-                    None => format!("Too many segments for user_id: {user_id}.").into(),
-                };
-                warnings.push(Warning { message, entity: Entity::Block(element) });
+                let surplus = Message::OfUser("Too many segments for user_id: ", &user.user_id);
+                let message = fault.map_or(surplus, Message::Fixed);
+                checked.malformed += 1;
+                checked.warnings.push(Warning { message, entity: Entity::Block(element) });
             }
         }
     }
     if blocks.is_empty() {
-        let message = format!("No valid segments for user_id: {user_id}.").into();
-        warnings.push(Warning { message, entity: Entity::User(element) });
+        let message = Message::OfUser("No valid segments for user_id: ", &user.user_id);
+        checked.warnings.push(Warning { message, entity: Entity::User(element) });
         return None;
     }
     Some(CheckedUser { user_id, domain, blocks })
@@ -272,6 +281,10 @@ mod tests {
             (json!({"user_id": true, "seg_block": seg_block}), "'user_id' must be a string"),
             (json!({"user_id": 1.5, "seg_block": seg_block}), "'user_id' must be a string"),
             (json!({"user_id": "1", "seg_block": seg_block, "domain": 5}), "'domain' must be a string"),
+            (
+                json!({"user_id": "x".repeat(256), "seg_block": seg_block}),
+                "'user_id' must be a string of at most 255 bytes",
+            ),
             (json!({"user_id": "1", "seg_block": []}), "'seg_block' is required"),
             (json!({"user_id": "1", "seg_block": {"seg_id": 1}}), "'seg_block' must be an array"),
             (json!(5), "'rt_segment' must be an array of objects"),

@@ -2,21 +2,57 @@
 
 use super::body::{Block, Blocks, Body, Element, Field, User};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use std::borrow::Cow;
 
-/// One element of `warnings`.
+/// One element of `warnings`. It borrows all that it says: a request can earn hundreds of thousands.
 #[derive(Debug, serde::Serialize)]
 pub(crate) struct Warning<'r> {
     /// One clear sentence.
-    pub message: Cow<'r, str>,
+    pub(crate) message: Message<'r>,
     /// What it is about.
-    pub entity: Entity<'r>,
+    pub(crate) entity: Entity<'r>,
 }
 
 impl<'r> Warning<'r> {
     /// A warning with a fixed message.
     pub(crate) fn new(message: &'static str, entity: Entity<'r>) -> Warning<'r> {
-        Warning { message: Cow::Borrowed(message), entity }
+        Warning { message: Message::Fixed(message), entity }
+    }
+
+    /// Whether it says that nothing of the request is left.
+    pub(crate) fn is_about_request(&self) -> bool {
+        matches!(self.entity, Entity::Request(_))
+    }
+}
+
+/// The sentence of a warning.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Message<'r> {
+    /// The sentence as it stands.
+    Fixed(&'static str),
+    /// The sentence, then the user's id, then a full stop.
+    OfUser(&'static str, &'r Field<'r>),
+    /// So many warnings were left out.
+    LeftOut(usize),
+}
+
+impl Serialize for Message<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Message::Fixed(sentence) => serializer.serialize_str(sentence),
+            Message::OfUser(sentence, Field::Text(id)) => {
+                serializer.collect_str(&format_args!("{sentence}{id}."))
+            }
+            Message::OfUser(sentence, Field::Int(id)) => {
+                serializer.collect_str(&format_args!("{sentence}{id}."))
+            }
+            Message::OfUser(sentence, Field::BigInt(id)) => {
+                serializer.collect_str(&format_args!("{sentence}{id}."))
+            }
+            Message::OfUser(sentence, _) => serializer.serialize_str(sentence),
+            Message::LeftOut(count) => {
+                serializer.collect_str(&format_args!("{count} more warnings are left out."))
+            }
+        }
     }
 }
 

@@ -63,6 +63,13 @@ impl UsageFollower {
         self.pending().stored
     }
 
+    /// Goes on behind `position`, without what came before it.
+    pub(crate) fn skip_to(&self, position: u64) {
+        let mut pending = self.pending();
+        pending.observed = position;
+        pending.stored = position;
+    }
+
     /// Writes what is pending. On failure it stays pending and the next flush takes it along.
     pub(crate) async fn flush(&self) -> Result<(), CatalogError> {
         let _nobody_reads = self.moving.write().await;

@@ -71,6 +71,13 @@ async fn size_is_counted_decoded_to_the_byte() {
     assert_failure(&provider.post_bytes("/rt-segment", &[], of_size(over)).await, 413, "SYNTAX");
     assert_failure(&provider.post_bytes("/rt-segment", &packed, gzip(of_size(over))).await, 413, "SYNTAX");
     assert_failure(&provider.post_bytes("/rt-segment", &[], of_size(4 << 20)).await, 413, "SYNTAX");
+    let stored = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        encoder.write_all(of_size(1 << 20).as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    assert!(stored.len() > 1 << 20, "packing made it larger");
+    provider.post_bytes("/rt-segment", &[("content-encoding", "GZIP")], stored).await.ok();
     let bomb = gzip(of_size(200 << 20));
     assert!(bomb.len() < 1 << 20);
     assert_failure(&provider.post_bytes("/rt-segment", &packed, bomb).await, 413, "SYNTAX");
@@ -98,14 +105,44 @@ async fn limits_on_users_and_blocks_cut_the_rest_off_with_warnings() {
 }
 
 #[tokio::test]
-async fn a_flood_of_warnings_is_cut() {
+async fn no_body_of_the_shipped_size_can_ask_for_much_more_than_itself() {
     let kit = Kit::start().await;
     let provider = kit.login("provider").await;
-    let body = format!("{{\"rt_segment\": [{}5]}}", "5,".repeat(200_000));
-    let answer = provider.post_bytes("/rt-segment", &[], body).await.ok();
-    let warnings = answer["warnings"].as_array().unwrap();
-    assert_eq!(warnings.len(), 10_001);
-    assert_eq!(warnings[10_000]["message"], "190002 more warnings are left out.");
+    let long_id =
+        format!("{{\"user_id\": \"{}\", \"seg_block\": [{}0]}}", "1".repeat(400_000), "0,".repeat(200_000));
+    let long_id = format!("{{\"rt_segment\": [{long_id}]}}");
+    let many_blocks = format!(
+        "{{\"rt_segment\": [{{\"user_id\": \"1\", \"seg_block\": [{}{{}}]}}]}}",
+        "{},".repeat(340_000)
+    );
+    let many_users = format!("{{\"rt_segment\": [{}5]}}", "5,".repeat(500_000));
+    for body in [long_id, many_blocks, many_users] {
+        assert!(body.len() <= 1 << 20);
+        let answer = provider.post_bytes("/rt-segment", &[], body.clone()).await;
+        answer.ok();
+        assert!(answer.body.len() < 12 << 20, "{} bytes", answer.body.len());
+    }
+}
+
+#[tokio::test]
+async fn a_read_of_many_users_is_bounded_too() {
+    let kit = Kit::start().await;
+    let segments: Vec<_> = (1..=2000).map(|n| json!({"id": 100_000 + n, "member_id": 958})).collect();
+    kit.apply(&json!({"segments": segments})).await;
+    let provider = kit.login("provider").await;
+    ia_testkit::eventually("the segments to be known", async || {
+        let answer = provider.add("7", None, json!([{"seg_id": 102_000}])).await;
+        (answer["message"]["segments_accepted"] == 1).then_some(())
+    })
+    .await;
+    for first in (1..=2000).step_by(100) {
+        let blocks: Vec<_> = (first..first + 100).map(|n| json!({"seg_id": 100_000 + n})).collect();
+        provider.add("7", None, json!(blocks)).await;
+    }
+    let again = |times: usize| json!({"users": vec![json!({"user_id": 7}); times]});
+    let answer = provider.post("/user-segment", &again(100)).await.ok();
+    assert_eq!(answer["user_segments"][99]["segments"].as_array().unwrap().len(), 2000);
+    assert_failure(&provider.post("/user-segment", &again(101)).await, 400, "SYNTAX");
 }
 
 #[tokio::test]

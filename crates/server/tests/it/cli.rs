@@ -169,12 +169,116 @@ fn the_configuration_is_checked_and_shown() {
     assert!(text(&refused.stderr).contains("a.pem"), "{}", text(&refused.stderr));
 }
 
-#[test]
-fn damage_is_found_by_inspect_and_named() {
+#[tokio::test]
+async fn damage_is_found_by_inspect_and_refused_by_serve() {
     let dir = TempDir::new().unwrap();
     let path = dir.path();
     assert!(!run(path, &["inspect", "log"]).status.success(), "there is nothing to look into");
-    std::fs::create_dir_all(path.join("data/log")).unwrap();
-    let output = run(path, &["inspect", "log"]);
-    assert!(text(&output.stdout).contains("\"records\":0"), "{}", text(&output.stdout));
+    std::fs::write(path.join("catalog.json"), catalog().to_string()).unwrap();
+    run(path, &["apply", "catalog.json"]);
+    let server = ServerProcess::serve(Path::new(BINARY), &path.join("data"), &[]).await;
+    let client = server.login("provider").await;
+    for user in ["1", "2", "3"] {
+        client.add(user, None, json!([{"seg_id": 12}])).await;
+    }
+    server.kill().await;
+    let file = std::fs::read_dir(path.join("data/log")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&file).unwrap();
+    // In the first record: behind the header of the file (32 bytes) and of the frame (24).
+    bytes[60] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let log = run(path, &["inspect", "log"]);
+    assert_eq!(log.status.code(), Some(1));
+    assert!(text(&log.stdout).contains("\"damaged\":32"), "{}", text(&log.stdout));
+    let serve = run(path, &["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+    assert_eq!(serve.status.code(), Some(1));
+    let error = text(&serve.stderr);
+    assert!(
+        error.contains(&file.display().to_string().replace("./", ""))
+            || error.contains("00000000000000000001.log"),
+        "{error}"
+    );
+    assert!(error.contains("byte 32"), "{error}");
+}
+
+#[tokio::test]
+async fn lost_statistics_do_not_keep_the_memberships_from_being_served() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path();
+    std::fs::write(path.join("catalog.json"), catalog().to_string()).unwrap();
+    run(path, &["apply", "catalog.json"]);
+    let data_dir = path.join("data");
+    // Small files, so that the log is given up behind a checkpoint.
+    let small = [
+        ("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "1MiB"),
+        ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
+    ];
+    let server = ServerProcess::serve(Path::new(BINARY), &data_dir, &small).await;
+    let client = server.login("provider").await;
+    for round in 0..100u64 {
+        let users: Vec<_> = (1..=1000)
+            .map(|user| json!({"user_id": round * 1000 + user, "seg_block": [{"seg_id": 12}]}))
+            .collect();
+        client.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
+    }
+    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+    assert_eq!(server.wait().await.code(), Some(0));
+    assert!(!data_dir.join("log/00000000000000000001.log").exists(), "the log was given up");
+    for file in ["usage.sqlite", "usage.sqlite-wal", "usage.sqlite-shm"] {
+        let _ = std::fs::remove_file(data_dir.join(file));
+    }
+    let server = ServerProcess::serve(Path::new(BINARY), &data_dir, &small).await;
+    let client = server.login("provider").await;
+    assert_eq!(client.segments_of("1").await, [12]);
+    client.add("1", None, json!([{"seg_id": 12}])).await;
+    let report = client.get("/rt-segment-processed?agg=true").await.ok();
+    assert!(report["report"]["num_valid_users"].as_u64().unwrap() >= 1);
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn a_demo_never_gives_its_login_to_a_catalog_that_is_not_its_own() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path();
+    std::fs::write(path.join("catalog.json"), catalog().to_string()).unwrap();
+    run(path, &["apply", "catalog.json"]);
+    let demo = ["demo", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+    let refused = run(path, &demo);
+    assert!(text(&refused.stderr).contains("not the demo's"), "{}", text(&refused.stderr));
+    let server = ServerProcess::serve(Path::new(BINARY), &path.join("data"), &[]).await;
+    assert!(!run(path, &demo).status.success());
+    let login = json!({"auth": {"username": "demo", "password": "Instant-Audience-1"}});
+    let client = ia_testkit::Client { address: server.api, token: None };
+    assert_eq!(client.post("/auth", &login).await.status, 401);
+    server.kill().await;
+}
+
+#[test]
+fn a_folder_with_the_demos_login_is_not_served_to_the_world() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path();
+    let mut with_demo = catalog();
+    let login = json!({"username": "Demo", "password": "Instant-Audience-1", "member_id": 958, "user_type": "member"});
+    with_demo["users"].as_array_mut().unwrap().push(login);
+    std::fs::write(path.join("catalog.json"), with_demo.to_string()).unwrap();
+    run(path, &["apply", "catalog.json"]);
+    let refused = run(path, &["serve", "--listen", "0.0.0.0:0", "--ops-listen", "127.0.0.1:0"]);
+    assert!(!refused.status.success());
+    assert!(text(&refused.stderr).contains("everybody knows"), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn a_log_output_that_cannot_be_written_disturbs_nothing() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path();
+    std::fs::write(path.join("catalog.json"), catalog().to_string()).unwrap();
+    run(path, &["apply", "catalog.json"]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let server = ServerProcess::serve_with_log(Path::new(BINARY), &path.join("data"), &[], full.into()).await;
+    let client = server.login("provider").await;
+    // This is logged, or would be.
+    assert_eq!(client.get("/nothing").await.status, 404);
+    client.add("7", None, json!([{"seg_id": 12}])).await;
+    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+    assert_eq!(server.wait().await.code(), Some(0));
 }
