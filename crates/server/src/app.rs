@@ -44,6 +44,8 @@ pub struct App {
     pub(crate) body_budget: Arc<ByteBudget>,
     /// Bounds the memory and the threads that reading large bodies takes.
     pub(crate) large_requests: Arc<Semaphore>,
+    /// Bounds the memory that usage reports take.
+    pub(crate) reports: Semaphore,
     pub(crate) committer: Committer,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) profiles: Arc<dyn Profiles>,
@@ -87,6 +89,9 @@ impl App {
         Ok(())
     }
 }
+
+/// Usage reports by the hour that are put together at once; each can take a hundred megabytes.
+const REPORTS_AT_ONCE: usize = 2;
 
 /// Unique over restarts and instances: a random start, then a count.
 struct RequestIds {
@@ -295,6 +300,7 @@ async fn open(
         body_timeout: Duration::from_secs(config.http.body_timeout_seconds),
         body_budget: ByteBudget::new(config.http.max_body_memory.as_usize()),
         large_requests: Arc::new(Semaphore::new(config.http.max_large_requests.min(Semaphore::MAX_PERMITS))),
+        reports: Semaphore::new(REPORTS_AT_ONCE),
         committer,
         log: Arc::clone(&log) as _,
         profiles: Arc::clone(&profiles) as _,

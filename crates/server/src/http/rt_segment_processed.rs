@@ -1,7 +1,8 @@
 //! `GET /rt-segment-processed`
 
+use super::body;
 use super::caller::Caller;
-use super::envelope::json;
+use super::envelope::json_bytes;
 use super::error::ApiError;
 use super::query::Query;
 use crate::app::App;
@@ -32,6 +33,19 @@ pub(super) async fn get(
     app.limits.take_read(ReadRoute::Processed, caller.0.member, &app.snapshot.load(), now_ms)?;
     let member = caller.member(query.member_id()?)?;
     let range = Range::parse(query.get_even_empty("start"), query.get_even_empty("end"), now_ms)?;
-    let report = usage::report(&app.usage, member, range, query.flag("agg")?).await?;
-    Ok(json(&Envelope { response: Answer { status: "OK", report } }))
+    let aggregate = query.flag("agg")?;
+    // Hundreds of hours with hundreds of lines: few at once, and written off the async workers.
+    let is_long = !aggregate;
+    let _place = match is_long {
+        true => Some(app.reports.acquire().await.expect("the semaphore is never closed")),
+        false => None,
+    };
+    let report = usage::report(&app.usage, member, range, aggregate).await?;
+    let share = app.body_budget.share();
+    let answer = body::work_on(&app, is_long, move || {
+        let answer = serde_json::to_vec(&Envelope { response: Answer { status: "OK", report } });
+        body::answer(answer.expect("answers hold nothing that JSON cannot say"), share)
+    })
+    .await?;
+    Ok(json_bytes(answer))
 }

@@ -1,5 +1,5 @@
 //! The lines of a usage report. A request gives at most one line of each kind, with its first
-//! [`SAMPLES_PER_RECORD`] items.
+//! [`SAMPLES_PER_RECORD`] items, or fewer where they are long.
 
 use ia_model::record::{Ingest, SAMPLES_PER_RECORD, SegmentRef, Tally};
 use ia_model::{Change, Expiry, Minute};
@@ -54,6 +54,9 @@ pub(super) fn segment_lines(ingest: &Ingest) -> Vec<String> {
     lines
 }
 
+/// A line takes no further item once it has this length: an hour keeps 400 lines, a report hundreds of hours.
+const LONG_LINE_BYTES: usize = 800;
+
 const SEGMENT_COLUMNS: &str = "(id, code, segment owner member id)";
 
 fn push(lines: &mut Vec<String>, name: &str, items: impl Iterator<Item = String>) {
@@ -61,6 +64,9 @@ fn push(lines: &mut Vec<String>, name: &str, items: impl Iterator<Item = String>
     let Some(first) = items.next() else { return };
     let mut line = format!("{name}: {first}");
     for item in items {
+        if line.len() >= LONG_LINE_BYTES {
+            break;
+        }
         write!(line, ", {item}").expect("writing to a String does not fail");
     }
     // An id that was sent with a line break in it must not look like a line of its own.
