@@ -61,7 +61,9 @@ pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, 
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     request.extensions_mut().insert(info.clone());
-    let (request, leftover) = if request.body().is_end_stream() {
+    // Who expects a "100 Continue" sends its body only when someone reads it.
+    let waits_to_send = request.headers().contains_key(header::EXPECT);
+    let (request, leftover) = if waits_to_send || request.body().is_end_stream() {
         (request, None)
     } else {
         let (head, body) = request.into_parts();

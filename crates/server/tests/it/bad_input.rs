@@ -222,3 +222,20 @@ async fn queries_that_make_no_sense_are_refused() {
     let answer = provider.send(hyper::Method::GET, "/user-segment?user_id=1", &[], "{".into()).await;
     answer.ok();
 }
+
+#[tokio::test]
+async fn who_asks_before_sending_is_refused_before_sending() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let kit = Kit::start().await;
+    let token = kit.login("provider").await.token.unwrap();
+    for (token, length, status) in [("x", 10, "401"), (token.as_str(), 2_000_000, "413")] {
+        let mut stream = tokio::net::TcpStream::connect(kit.api()).await.unwrap();
+        let head = format!(
+            "POST /rt-segment HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await.unwrap();
+        assert_eq!(std::str::from_utf8(&start).unwrap(), format!("HTTP/1.1 {status}"));
+    }
+}
