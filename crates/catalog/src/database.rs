@@ -5,7 +5,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{SqlSafeStr as _, Sqlite, Transaction};
+use sqlx::{Connection as _, SqlSafeStr as _, Sqlite, Transaction};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,12 @@ impl Database {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).connect_lazy_with(options);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            // When a commit fails (a full disk), SQLite rolls back by itself, and sqlx, whose own rollback
+            // fails then, takes the connection to be in a transaction for ever.
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
+            .connect_lazy_with(options);
         let database = Database { pool, path: path.to_owned() };
         let deadline = Instant::now() + BUSY_TIMEOUT;
         loop {
@@ -127,5 +132,29 @@ fn create_private(path: &Path) -> std::io::Result<()> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_gave_up_does_not_spoil_its_connection() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let steps: [Step; 1] = [("a table", "CREATE TABLE t (n INTEGER)")];
+        let database = Database::open(&directory.path().join("a.sqlite"), &steps).await.unwrap();
+        for _ in 0..2 * MAX_CONNECTIONS {
+            let mut transaction = database.begin_write().await.unwrap();
+            sqlx::query("INSERT INTO t VALUES (1)").execute(&mut *transaction).await.unwrap();
+            // What SQLite does by itself when the disk is full, and sqlx does not hear of.
+            sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
+            assert!(database.commit(transaction).await.is_err());
+        }
+        let transaction = database.begin_write().await.unwrap();
+        database.commit(transaction).await.unwrap();
+        let rows: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(database.pool()).await.unwrap();
+        assert_eq!(rows, 0);
     }
 }

@@ -51,8 +51,8 @@ pub enum CatalogError {
     Storage {
         /// What was being done.
         action: &'static str,
-        /// Whether it was only busy.
-        busy: bool,
+        /// Whether it may succeed later: it was busy, or the disk was full or failed.
+        passing: bool,
         /// What the database said.
         source: BoxError,
     },
@@ -73,9 +73,9 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
-    /// Whether the same call may succeed when made again as it is.
+    /// Whether the same call may succeed when made again as it is, some when there is room on the disk.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, CatalogError::Overtaken(_) | CatalogError::Storage { busy: true, .. })
+        matches!(self, CatalogError::Overtaken(_) | CatalogError::Storage { passing: true, .. })
     }
 
     pub(crate) fn conflict(path: impl Into<String>, reason: impl Into<String>) -> CatalogError {
@@ -97,19 +97,20 @@ impl CatalogError {
                 CatalogError::Damaged { path: path.to_owned(), source: source.into() }
             }
             code => {
-                let busy = matches!(code, Some(SQLITE_BUSY | SQLITE_LOCKED))
+                let passing = code.is_some_and(|code| PASSING.contains(&code))
                     || matches!(source, sqlx::Error::PoolTimedOut);
-                CatalogError::Storage { action, busy, source: source.into() }
+                CatalogError::Storage { action, passing, source: source.into() }
             }
         }
     }
 }
 
 // https://www.sqlite.org/rescode.html; the extended codes carry these in their lowest byte.
-const SQLITE_BUSY: i32 = 5;
-const SQLITE_LOCKED: i32 = 6;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_NOTADB: i32 = 26;
+
+/// Busy, locked, read-only (as a file system becomes that has failed), an IO error, full, cannot open.
+const PASSING: [i32; 6] = [5, 6, 8, 10, 13, 14];
 
 fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;

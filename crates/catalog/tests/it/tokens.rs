@@ -269,7 +269,7 @@ impl Failing {
         if !self.full.load(Ordering::Relaxed) {
             return Ok(());
         }
-        Err(CatalogError::Storage { action: "writing", busy: false, source: "the disk is full".into() })
+        Err(CatalogError::Storage { action: "writing", passing: true, source: "the disk is full".into() })
     }
 }
 

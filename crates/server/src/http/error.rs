@@ -146,8 +146,9 @@ impl From<LoginError> for ApiError {
 impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> ApiError {
         if error.is_retryable() {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the catalog is busy");
-            return ApiError::unavailable("The catalog is busy", 1);
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(error = cause, "the database is busy, or its disk is full or failing");
+            return ApiError::unavailable("The server cannot write this down at present", 5);
         }
         ApiError::internal(&error)
     }
