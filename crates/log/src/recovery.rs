@@ -184,11 +184,8 @@ impl Run<'_> {
     fn recover_last(&mut self, first_position: u64, path: &Path) -> Result<Active, LogError> {
         let file = self.open(path)?;
         let header = read_file_header(&*file).map_err(LogError::io("read", path))?;
-        if header == Err(HeaderFault::Invalid) && !has_content(&file, path)? {
-            tracing::warn!(file = %path.display(), "making the log's newest file anew: it holds no header and no record");
-            self.recovery.leftover_files += 1;
-            return self.create(first_position);
-        }
+        // No crash leaves a file without its header: it is flushed before the file gets its name. So
+        // what was in this one is lost, and may have been acknowledged.
         let header = check_header(path, first_position, header)?;
         let mut walked = self.walk(path, file, header, u64::MAX)?;
         let (tail, next_position) = (walked.scanner.offset(), walked.scanner.position());
@@ -320,13 +317,4 @@ pub(crate) fn check_header(
         }
     };
     Err(LogError::Corrupt { file: path.to_owned(), offset: 0, fault })
-}
-
-/// Whether anything was written behind the place of the file header.
-fn has_content(file: &Arc<dyn DiskFile>, path: &Path) -> Result<bool, LogError> {
-    // The scanner only looks for bytes that are not zero here; the header does not matter.
-    let nobody = FileHeader { first_position: 1, salt: 0 };
-    let mut scanner = Scanner::new(file.clone(), &nobody).map_err(LogError::io("read", path))?;
-    let end = scanner.end_of_content().map_err(LogError::io("read", path))?;
-    Ok(end > FILE_HEADER_BYTES)
 }
