@@ -68,7 +68,7 @@ impl Batch {
     }
 
     /// Each user with its operations, in the order they were pushed.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&UserKey, &[Operation])> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&UserKey, &[Operation])> + Clone {
         (0..self.users.len()).map(|index| {
             let start = index.checked_sub(1).map_or(0, |previous| self.users[previous].1);
             let (user, end) = &self.users[index];

@@ -52,8 +52,8 @@ pub trait Profiles: Send + Sync {
     ///
     /// # Errors
     ///
-    /// When a profile on disk cannot be read. Users of the record that came before it have then been
-    /// changed and the position has not moved; applying the record again is right.
+    /// When a profile on disk cannot be read. Nothing has changed then, and the position has not moved;
+    /// applying the record again is right.
     fn apply(&self, position: u64, record: &Record) -> Result<Applied, ProfilesError>;
 
     /// The memberships of a user that are live at `now`, segment ids ascending, from memory alone: a

@@ -32,7 +32,7 @@ impl Default for ProfileOptions {
 
 /// The profiles as packed bytes in memory, over a checkpoint store.
 ///
-/// Locks are taken in this order: `checkpointing` or `merger`, then one shard's. No two shards' locks are
+/// Locks are taken in this order: `checkpointing` or `plan`, then one shard's. No two shards' locks are
 /// ever held together, and no shard's during IO.
 pub struct PackedProfiles {
     pub(crate) store: Store,
@@ -47,7 +47,19 @@ pub struct PackedProfiles {
     pub(crate) warming: AtomicBool,
     pub(crate) warm: AtomicBool,
     read_throughs: AtomicU64,
-    merger: Mutex<(Merger, Vec<u8>)>,
+    plan: Mutex<Plan>,
+}
+
+/// What a record does to its users, worked out before any of it can be seen: a profile on disk that
+/// cannot be read leaves nothing half done. The room is used again from record to record.
+#[derive(Default)]
+struct Plan {
+    merger: Merger,
+    /// The profiles after the record, one behind the other; an empty one is of a user with nothing left.
+    packed: Vec<u8>,
+    /// For each user of the record its hash and where its profile in `packed` ends; `None` for one that
+    /// does not change.
+    changes: Vec<Option<(u64, usize)>>,
 }
 
 impl PackedProfiles {
@@ -83,7 +95,7 @@ impl PackedProfiles {
             warming: AtomicBool::new(false),
             warm: AtomicBool::new(is_new),
             read_throughs: AtomicU64::new(0),
-            merger: Mutex::default(),
+            plan: Mutex::default(),
         })
     }
 
@@ -96,30 +108,59 @@ impl PackedProfiles {
         lock(&self.shards[self.shard_index(hash)])
     }
 
-    /// What a record does to one user, start to end.
-    fn edit(&self, user: &UserKey, edit: Edit<'_>, seen: Minute) -> Result<Applied, ProfilesError> {
+    /// Applies what a record does to each of its users: all of it or, when a profile cannot be read, nothing.
+    fn edit<'a>(
+        &self,
+        edits: impl Iterator<Item = (&'a UserKey, Edit<'a>)> + Clone,
+        seen: Minute,
+    ) -> Result<Applied, ProfilesError> {
+        let plan = &mut *lock(&self.plan);
+        plan.packed.clear();
+        plan.changes.clear();
+        let mut applied = Applied::default();
+        for (user, edit) in edits.clone() {
+            applied += self.plan(plan, user, edit, seen)?;
+        }
+        // Nobody but the caller of `apply` changes a profile, so what was worked out still holds.
+        let mut start = 0;
+        for ((user, _), change) in edits.zip(&plan.changes) {
+            if let &Some((hash, end)) = change {
+                let hashed = Hashed { key: user.as_bytes(), hash };
+                self.shard(hash).put_dirty(hashed, &plan.packed[start..end]);
+                start = end;
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Works out what becomes of one user.
+    fn plan(
+        &self,
+        plan: &mut Plan,
+        user: &UserKey,
+        edit: Edit<'_>,
+        seen: Minute,
+    ) -> Result<Applied, ProfilesError> {
+        let Plan { merger, packed, changes } = plan;
         let hashed = self.hasher.user(user);
-        let (merger, packed) = &mut *lock(&self.merger);
         let mut is_damaged = false;
         let mut shard = self.shard(hashed.hash);
-        if !read_resident(&mut shard, hashed, user, &mut merger.before)? {
+        let is_resident = read_resident(&mut shard, hashed, user, &mut merger.before)?;
+        let is_complete = shard.is_complete();
+        // No IO under the lock. A reader may bring in the same blob meanwhile; it is the newest all the same.
+        drop(shard);
+        if !is_resident {
             merger.before.clear();
-            if !shard.is_complete() {
-                // No IO under the lock. A reader may bring in the same blob meanwhile; nobody but the
-                // caller of `apply` can change the user, so what is read here is the newest.
-                drop(shard);
+            if !is_complete {
                 is_damaged = self.read_stored(user, edit, &mut merger.before)?;
-                shard = self.shard(hashed.hash);
             }
         }
         let applied = merger.merge(edit, seen);
-        if merger.before != merger.after || is_damaged {
-            packed.clear();
-            if !merger.after.is_empty() {
-                codec::pack(&merger.after, packed);
-            }
-            shard.put_dirty(hashed, packed);
+        let has_changed = merger.before != merger.after || is_damaged;
+        if has_changed && !merger.after.is_empty() {
+            codec::pack(&merger.after, packed);
         }
+        changes.push(has_changed.then_some((hashed.hash, packed.len())));
         Ok(applied)
     }
 
@@ -171,23 +212,21 @@ impl PackedProfiles {
 
 impl Profiles for PackedProfiles {
     fn apply(&self, position: u64, record: &Record) -> Result<Applied, ProfilesError> {
-        let mut applied = Applied::default();
-        match record {
+        let applied = match record {
             Record::Ingest(ingest) => {
-                let seen = Minute::containing(ingest.accepted_at_ms);
-                for (user, operations) in ingest.batch.iter().filter(|(_, operations)| !operations.is_empty())
-                {
-                    applied += self.edit(user, Edit::Operations(operations), seen)?;
-                }
+                let users = ingest.batch.iter().filter(|(_, operations)| !operations.is_empty());
+                let edits = users.map(|(user, operations)| (user, Edit::Operations(operations)));
+                self.edit(edits, Minute::containing(ingest.accepted_at_ms))?
             }
             Record::Erase(erase) => {
-                let seen = Minute::containing(erase.accepted_at_ms);
-                applied = self.edit(&erase.user, Edit::Erase(&erase.segments), seen)?;
+                let edits = std::iter::once((&erase.user, Edit::Erase(&erase.segments)));
+                let applied = self.edit(edits, Minute::containing(erase.accepted_at_ms))?;
                 // Even when the user has nothing now: what it had may lie on disk still, outdated.
                 // Before the position, so that a checkpoint of that position sees it.
                 self.rewrite_due.store(true, Ordering::SeqCst);
+                applied
             }
-        }
+        };
         self.applied_position.fetch_max(position, Ordering::SeqCst);
         Ok(applied)
     }
@@ -279,3 +318,6 @@ fn read_resident(
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
