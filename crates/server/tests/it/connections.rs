@@ -3,6 +3,7 @@
 use ia_testkit::Kit;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -89,15 +90,30 @@ async fn connections_over_the_cap_wait_for_a_place() {
     assert_eq!(second.await.unwrap().status, 401);
 }
 
+type Http2Sender = hyper::client::conn::http2::SendRequest<http_body_util::Full<bytes::Bytes>>;
+type Http2Task = tokio::task::JoinHandle<Result<(), hyper::Error>>;
+
+/// An HTTP/2 connection, whose task answers pings until the server ends it.
+async fn http2(kit: &Kit, stream_window: u32) -> (Http2Sender, Http2Task) {
+    let stream = TcpStream::connect(kit.api()).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (sender, connection) = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
+        .initial_stream_window_size(stream_window)
+        .handshake(io)
+        .await
+        .unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+fn empty_get(kit: &Kit, path: &str) -> hyper::Request<http_body_util::Full<bytes::Bytes>> {
+    hyper::Request::get(format!("http://{}{path}", kit.api())).body(http_body_util::Full::default()).unwrap()
+}
+
 #[tokio::test]
 async fn http_2_is_spoken_with_prior_knowledge() {
     let kit = Kit::start().await;
     let provider = kit.login("provider").await;
-    let stream = TcpStream::connect(kit.api()).await.unwrap();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
-    tokio::spawn(connection);
+    let (mut sender, _task) = http2(&kit, 1 << 16).await;
     let body = json!({"rt_segment": [{"user_id": "7", "seg_block": [{"seg_id": 12}]}]}).to_string();
     let request = hyper::Request::post(format!("http://{}/rt-segment", kit.api()))
         .header("authorization", provider.token.as_deref().unwrap())
@@ -106,6 +122,99 @@ async fn http_2_is_spoken_with_prior_knowledge() {
     let response = sender.send_request(request).await.unwrap();
     assert_eq!((response.status().as_u16(), response.version()), (200, hyper::Version::HTTP_2));
     assert_eq!(provider.segments_of("7").await, [12]);
+}
+
+/// Connections are closed after a second without a request.
+async fn kit_with_short_idle_timeout() -> Kit {
+    Kit::builder().config(|config| config.http.idle_timeout_seconds = 1).start().await
+}
+
+#[tokio::test]
+async fn an_http_2_connection_without_requests_is_closed_in_order() {
+    let kit = Kit::builder()
+        .config(|config| {
+            config.http.idle_timeout_seconds = 2;
+            // Pings go to and fro, and prove only that the client lives.
+            config.http.header_timeout_seconds = 1;
+        })
+        .start()
+        .await;
+    let (silent_sender, silent) = http2(&kit, 1 << 16).await;
+    let (mut sender, task) = http2(&kit, 1 << 16).await;
+    for _ in 0..5 {
+        // Longer than the timeout in all, but never without a request for so long.
+        let answer = sender.send_request(empty_get(&kit, "/user-segment")).await.unwrap();
+        assert_eq!(answer.status(), 401);
+        assert!(!task.is_finished());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    for task in [silent, task] {
+        tokio::time::timeout(Duration::from_secs(10), task)
+            .await
+            .expect("the server ends it")
+            .unwrap()
+            .expect("in order");
+    }
+    drop((silent_sender, sender));
+}
+
+#[tokio::test]
+async fn an_http_2_answer_that_is_not_taken_ends_the_connection() {
+    let kit = kit_with_short_idle_timeout().await;
+    let (mut sender, task) = http2(&kit, 0).await;
+    let answer = sender.send_request(empty_get(&kit, "/user-segment")).await.unwrap();
+    assert_eq!(answer.status(), 401);
+    // There is no window for its body, and the connection is told to end: with an answer outstanding it
+    // does not end by itself.
+    let ended = tokio::time::timeout(Duration::from_secs(10), task).await.expect("the server ends it");
+    drop((ended, answer, sender));
+}
+
+/// A body whose bytes come one every so often.
+struct Trickle {
+    left: Vec<u8>,
+    pause: std::pin::Pin<Box<tokio::time::Sleep>>,
+}
+
+impl hyper::body::Body for Trickle {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        std::task::ready!(self.pause.as_mut().poll(context));
+        self.pause.as_mut().reset(tokio::time::Instant::now() + Duration::from_millis(300));
+        let byte = self.left.pop().map(|byte| Ok(hyper::body::Frame::data(vec![byte].into())));
+        std::task::Poll::Ready(byte)
+    }
+}
+
+#[tokio::test]
+async fn an_http_2_request_that_takes_longer_than_the_idle_timeout_is_answered() {
+    let kit = kit_with_short_idle_timeout().await;
+    let stream = TcpStream::connect(kit.api()).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let body = Trickle { left: vec![b' '; 8], pause: Box::pin(tokio::time::sleep(Duration::ZERO)) };
+    let request = hyper::Request::post(format!("http://{}/auth", kit.api())).body(body).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn an_http_1_connection_may_take_its_time_for_the_headers() {
+    let kit = kit_with_short_idle_timeout().await;
+    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
+    for part in ["PRI", " / HTTP/1.1\r\n", "Host: x\r\n", "X-Slow: y\r\n", "Connection: close\r\n", "\r\n"] {
+        stream.write_all(part.as_bytes()).await.unwrap();
+        // Bytes move, so the idle timeout does not count, though all of it takes twice as long.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
 }
 
 #[tokio::test]
