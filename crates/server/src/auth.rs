@@ -1,9 +1,10 @@
 //! Logging in: limits first, then the password, then a token.
 
+use crate::hashing::{HashThreads, QueueFull};
 use crate::rate::{Exceeded, RateLimiter};
 use ia_catalog::{Catalog, CatalogError, CredentialError, Tokens, check_credentials};
 use ia_model::Clock;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -12,8 +13,14 @@ const FIVE_MINUTES_MS: u64 = 5 * 60_000;
 /// Hashes that run at once: each takes 19 MiB and a core.
 const HASHES_AT_ONCE: usize = 2;
 
-/// Logins that wait for a hash; beyond it the answer is "try again".
+/// Logins that wait for a hash or are at it; beyond it the answer is "try again".
 const WAITING_LOGINS: usize = 64;
+
+/// What a catalog file takes as a name. A longer one is nobody's, and must not become a key of a limiter.
+const MAX_NAME_CHARACTERS: usize = 255;
+
+/// Longer than any password that a catalog file takes.
+const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// How often one may log in or fail to, in any five minutes; 0 lifts a limit.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +29,7 @@ pub(crate) struct LoginLimits {
     pub successes_per_user: u32,
     /// Failures under one user name.
     pub failures_per_user: u32,
-    /// Failures from one address.
+    /// Failures from one address, or from one /64 of IPv6: who has one address of it has them all.
     pub failures_per_address: u32,
 }
 
@@ -50,11 +57,13 @@ pub(crate) struct Authenticator {
     failures_by_user: RateLimiter<String>,
     failures_by_address: RateLimiter<IpAddr>,
     waiting: Semaphore,
-    hashing: Arc<Semaphore>,
+    hashing: HashThreads,
 }
 
 impl Authenticator {
     /// An authenticator with nothing counted yet.
+    ///
+    /// Panics when the system starts no thread.
     pub(crate) fn new(
         catalog: Arc<dyn Catalog>,
         tokens: Arc<Tokens>,
@@ -70,7 +79,8 @@ impl Authenticator {
             failures_by_user: RateLimiter::per_ms(FIVE_MINUTES_MS),
             failures_by_address: RateLimiter::per_ms(FIVE_MINUTES_MS),
             waiting: Semaphore::new(WAITING_LOGINS),
-            hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
+            hashing: HashThreads::start(HASHES_AT_ONCE, WAITING_LOGINS)
+                .expect("the system starts a few threads"),
         }
     }
 
@@ -81,6 +91,11 @@ impl Authenticator {
         password: String,
         from: IpAddr,
     ) -> Result<String, LoginError> {
+        // No hash is spent on it to hide that nobody has such a name: who sent it knows its length.
+        if username.chars().nth(MAX_NAME_CHARACTERS).is_some() || password.len() > MAX_PASSWORD_BYTES {
+            return Err(CredentialError::NoMatch.into());
+        }
+        let from = network(from);
         let now_ms = self.clock.now_ms();
         // Counted as failures before the password is looked at, and given back after: many guesses at
         // once must not slip through together.
@@ -103,15 +118,11 @@ impl Authenticator {
     }
 
     async fn check(&self, username: &str, password: String, now_ms: u64) -> Result<String, LoginError> {
-        let busy = |_| LoginError::TooMany(Exceeded { retry_after_seconds: 1 });
-        let _waiting = self.waiting.try_acquire().map_err(busy)?;
+        let busy = || LoginError::TooMany(Exceeded { retry_after_seconds: 1 });
+        let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
         let found = self.catalog.login_by_name(username).await?;
-        let permit = Arc::clone(&self.hashing).acquire_owned().await.expect("the semaphore is never closed");
-        let checked = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            check_credentials(found, &password)
-        });
-        let login = checked.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let checked = self.hashing.run(move || check_credentials(found, &password)).await;
+        let login = checked.map_err(|QueueFull| busy())??;
         self.successes
             .take(login.login.user_id, 1, self.limits.successes_per_user, now_ms)
             .map_err(LoginError::TooMany)?;
@@ -120,5 +131,29 @@ impl Authenticator {
             Err(CatalogError::Overtaken(_)) => Err(CredentialError::NoMatch.into()),
             issued => Ok(issued?),
         }
+    }
+}
+
+/// What failures are counted under: an IPv4 address, also one that comes as an IPv6 address, or the /64 of
+/// an IPv6 address.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_64_count_as_one() {
+        let network_of = |address: &str| network(address.parse().unwrap());
+        assert_eq!(network_of("2001:db8:1:2:3:4:5:6"), network_of("2001:db8:1:2::1"));
+        assert_ne!(network_of("2001:db8:1:2::1"), network_of("2001:db8:1:3::1"));
+        assert_ne!(network_of("192.0.2.1"), network_of("192.0.2.2"));
+        assert_ne!(network_of("::ffff:192.0.2.1"), network_of("::ffff:192.0.2.2"));
+        assert_eq!(network_of("::ffff:192.0.2.1"), network_of("192.0.2.1"));
     }
 }

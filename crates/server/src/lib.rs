@@ -12,6 +12,7 @@ mod auth;
 mod background;
 mod budget;
 mod data_dir;
+mod hashing;
 mod http;
 mod ingest;
 mod limits;

@@ -166,3 +166,58 @@ async fn guessing_is_limited_by_name_and_by_address() {
     kit.clock.advance(5 * MINUTE_MS);
     try_login(&kit, "bidder", PASSWORD).await.ok();
 }
+
+#[tokio::test]
+async fn names_and_passwords_that_nobody_can_have_are_refused_and_not_counted() {
+    let limits = |config: &mut instant_audience::config::Config| {
+        config.limits.failed_logins_per_user_per_five_minutes = 1;
+        config.limits.failed_logins_per_address_per_five_minutes = 1;
+    };
+    let kit = Kit::builder().config(limits).start().await;
+    let (long_name, long_password) = ("n".repeat(256), "p".repeat(1025));
+    for (username, password) in
+        [(long_name.as_str(), PASSWORD), ("provider", &long_password), (&"n".repeat(60_000), &long_password)]
+    {
+        for _ in 0..3 {
+            let answer = try_login(&kit, username, password).await;
+            assert_eq!(answer.outcome(), outcome(401, "NOAUTH"));
+            assert_eq!(answer.response()["error"], "No match found for user/pass");
+        }
+    }
+    let longest = "\u{e4}".repeat(255);
+    assert_eq!(try_login(&kit, &longest, &"p".repeat(1024)).await.status, 401);
+    assert_eq!(try_login(&kit, &longest, PASSWORD).await.status, 429, "that one was counted");
+}
+
+#[tokio::test]
+async fn many_logins_at_once_are_all_answered_and_few_of_them_wait() {
+    const LOGINS: usize = 300;
+    const WAITING_LOGINS: usize = 64;
+    let limits = |config: &mut instant_audience::config::Config| {
+        config.limits.failed_logins_per_user_per_five_minutes = 0;
+        config.limits.failed_logins_per_address_per_five_minutes = 0;
+    };
+    let kit = Kit::builder().config(limits).start().await;
+    let logins: Vec<_> = (0..LOGINS)
+        .map(|n| {
+            let client = kit.anonymous();
+            let password = if n % 2 == 0 { PASSWORD } else { "wrong" };
+            let credentials = json!({"auth": {"username": "provider", "password": password}});
+            tokio::spawn(async move { client.post("/auth", &credentials).await })
+        })
+        .collect();
+    let (mut checked, mut refused) = (0, 0);
+    for (n, login) in logins.into_iter().enumerate() {
+        let answer = login.await.unwrap();
+        if answer.status == 429 {
+            assert_eq!(answer.response()["error_code"], "RATE_EXCEEDED");
+            assert_eq!(answer.header("retry-after"), Some("1"));
+            refused += 1;
+        } else {
+            assert_eq!(answer.status, if n % 2 == 0 { 200 } else { 401 });
+            checked += 1;
+        }
+    }
+    assert!(checked >= WAITING_LOGINS && refused > 0, "{checked} checked, {refused} refused");
+    try_login(&kit, "provider", PASSWORD).await.ok();
+}
