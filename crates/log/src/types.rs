@@ -149,7 +149,7 @@ pub struct Recovery {
     pub torn_bytes: u64,
     /// Bytes at the end that nothing proved to be flushed; they were written and flushed again.
     pub rewritten_bytes: u64,
-    /// Files of an interrupted rotation that were removed or made anew.
+    /// Files that a crash left unfinished, without a place in the log, and that were removed.
     pub leftover_files: usize,
 }
 
