@@ -40,8 +40,9 @@ impl Database {
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
-            // When a commit fails (a full disk), SQLite rolls back by itself, and sqlx, whose own rollback
-            // fails then, takes the connection to be in a transaction for ever.
+            // When a statement or a commit fails for want of room, SQLite rolls back by itself, and sqlx,
+            // whose own rollback fails then, takes the connection to be in a transaction for ever. The
+            // rollback that a dropped transaction leaves is done by now: the return to the pool waits for it.
             .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
             .connect_lazy_with(options);
         let database = Database { pool, path: path.to_owned() };
@@ -49,7 +50,7 @@ impl Database {
         loop {
             // Switching a new file to WAL takes a lock for which SQLite does not wait.
             match database.migrate(steps).await {
-                Err(error) if error.is_retryable() && Instant::now() < deadline => {
+                Err(error) if error.is_busy() && Instant::now() < deadline => {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Ok(()) => return Ok(database),
@@ -119,6 +120,26 @@ impl Database {
     }
 }
 
+#[cfg(test)]
+impl Database {
+    /// Lets the file grow by no page, as on a full disk, or grow again: on all connections, and on those
+    /// that replace them.
+    pub(crate) async fn set_full(&self, full: bool) {
+        // SQLite takes the file's present size for a limit below it.
+        let most_pages = if full { "1" } else { "1000000" };
+        let options = (*self.pool.connect_options()).clone();
+        self.pool.set_connect_options(options.pragma("max_page_count", most_pages));
+        let mut connections = Vec::new();
+        for _ in 0..MAX_CONNECTIONS {
+            connections.push(self.pool.acquire().await.unwrap());
+        }
+        for connection in &mut connections {
+            let pragma = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {most_pages}"));
+            sqlx::query(pragma).fetch_one(&mut **connection).await.unwrap();
+        }
+    }
+}
+
 /// Creates an empty file with mode 0600 unless there is one; SQLite gives its WAL the same mode.
 fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -156,5 +177,17 @@ mod tests {
         let rows: i64 =
             sqlx::query_scalar("SELECT count(*) FROM t").fetch_one(database.pool()).await.unwrap();
         assert_eq!(rows, 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_may_not_be_written_now_is_a_reason_to_retry() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let steps: [Step; 1] = [("a table", "CREATE TABLE t (n INTEGER)")];
+        let database = Database::open(&directory.path().join("a.sqlite"), &steps).await.unwrap();
+        let mut connection = database.pool().acquire().await.unwrap();
+        sqlx::query("PRAGMA query_only = TRUE").execute(&mut *connection).await.unwrap();
+        let error = sqlx::query("INSERT INTO t VALUES (1)").execute(&mut *connection).await.unwrap_err();
+        let error = database.error("writing")(error);
+        assert!(error.is_retryable() && !error.is_busy(), "{error:?}");
     }
 }

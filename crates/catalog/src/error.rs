@@ -73,9 +73,17 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
-    /// Whether the same call may succeed when made again as it is, some when there is room on the disk.
+    /// Whether the same call may succeed when made again as it is: it was overtaken, the database was
+    /// busy, or it could not be written now because the disk under it is full, failing or read-only. The
+    /// last of these may need an operator, so retry at a slow pace.
     pub fn is_retryable(&self) -> bool {
         matches!(self, CatalogError::Overtaken(_) | CatalogError::Storage { passing: true, .. })
+    }
+
+    /// Whether only another connection was in the way, so that a moment's wait is all that it needs.
+    pub(crate) fn is_busy(&self) -> bool {
+        let CatalogError::Storage { source, .. } = self else { return false };
+        source.downcast_ref::<sqlx::Error>().is_some_and(driver_was_busy)
     }
 
     pub(crate) fn conflict(path: impl Into<String>, reason: impl Into<String>) -> CatalogError {
@@ -97,8 +105,9 @@ impl CatalogError {
                 CatalogError::Damaged { path: path.to_owned(), source: source.into() }
             }
             code => {
-                let passing = code.is_some_and(|code| PASSING.contains(&code))
-                    || matches!(source, sqlx::Error::PoolTimedOut);
+                let unwritable =
+                    matches!(code, Some(SQLITE_READONLY | SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN));
+                let passing = unwritable || driver_was_busy(&source);
                 CatalogError::Storage { action, passing, source: source.into() }
             }
         }
@@ -106,11 +115,20 @@ impl CatalogError {
 }
 
 // https://www.sqlite.org/rescode.html; the extended codes carry these in their lowest byte.
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+/// A file system becomes read-only when it has failed, too.
+const SQLITE_READONLY: i32 = 8;
+const SQLITE_IOERR: i32 = 10;
 const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_CANTOPEN: i32 = 14;
 const SQLITE_NOTADB: i32 = 26;
 
-/// Busy, locked, read-only (as a file system becomes that has failed), an IO error, full, cannot open.
-const PASSING: [i32; 6] = [5, 6, 8, 10, 13, 14];
+fn driver_was_busy(error: &sqlx::Error) -> bool {
+    matches!(sqlite_code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
+        || matches!(error, sqlx::Error::PoolTimedOut)
+}
 
 fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;

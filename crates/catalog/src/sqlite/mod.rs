@@ -1,5 +1,7 @@
 //! The catalog in SQLite.
 
+#[cfg(test)]
+mod full_disk;
 mod load;
 mod tokens;
 mod write;

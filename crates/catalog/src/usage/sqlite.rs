@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use ia_model::MemberId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
@@ -13,8 +12,8 @@ const STEPS: &[Step] = &[("usage", include_str!("../../migrations/usage/0001_usa
 
 /// A member's hours, as [`hour_of`] reads them.
 const HOURS: &str = "SELECT hour_start, valid_users, invalid_users, valid_adds, valid_removes, \
-         unauth_segments, inactive_segments, invalid_segments, other_errors \
-     FROM usage_hours WHERE member_id = $1 AND hour_start >= $2 AND hour_start < $3";
+         unauth_segments, inactive_segments, invalid_segments, other_errors, error_lines, segment_lines \
+     FROM usage_hours WHERE member_id = $1 AND hour_start >= $2 AND hour_start < $3 ORDER BY hour_start";
 
 /// The usage statistics in a SQLite file of their own.
 #[derive(Debug, Clone)]
@@ -73,37 +72,24 @@ impl UsageStore for SqliteUsage {
         let failed = self.database.error("reading the statistics");
         // Counters and lines must be of one moment.
         let mut transaction = self.database.begin_read().await?;
-        let (from, to) = (clamped(hours.start), clamped(hours.end));
         let rows = sqlx::query(HOURS)
             .bind(member.0)
-            .bind(from)
-            .bind(to)
+            .bind(clamped(hours.start))
+            .bind(clamped(hours.end))
             .fetch_all(&mut *transaction)
             .await
             .map_err(&failed)?;
-        let mut report = BTreeMap::new();
+        let mut report = Vec::with_capacity(rows.len());
+        // One hour and kind after the other: only its own JSON is in memory beside the report.
         for row in &rows {
-            let hour = hour_of(row).map_err(&failed)?;
-            report.insert(hour.hour_start_ms, hour);
+            let mut hour = hour_of(row).map_err(&failed)?;
+            let key = Hour { member, start_ms: row.try_get(0).map_err(&failed)? };
+            let (errors, segments) = line_ends(row).map_err(&failed)?;
+            hour.error_lines = key.lines(&mut transaction, "error", errors).await.map_err(&failed)?;
+            hour.segment_lines = key.lines(&mut transaction, "segment", segments).await.map_err(&failed)?;
+            report.push(hour);
         }
-        let lines: Vec<(i64, String, String)> = sqlx::query_as(
-            "SELECT hour_start, kind, lines FROM usage_lines \
-             WHERE member_id = $1 AND hour_start >= $2 AND hour_start < $3 ORDER BY hour_start, kind, number",
-        )
-        .bind(member.0)
-        .bind(from)
-        .bind(to)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(&failed)?;
-        for (hour_start, kind, json) in lines {
-            let new: Vec<String> =
-                serde_json::from_str(&json).map_err(|error| failed(sqlx::Error::Decode(error.into())))?;
-            if let Some(hour) = report.get_mut(&unsigned(hour_start)) {
-                append(if kind == "error" { &mut hour.error_lines } else { &mut hour.segment_lines }, &new);
-            }
-        }
-        Ok(report.into_values().collect())
+        Ok(report)
     }
 
     async fn totals(&self, member: MemberId, hours: Range<u64>) -> Result<Counters, CatalogError> {
@@ -134,7 +120,7 @@ impl UsageStore for SqliteUsage {
     }
 }
 
-/// A row to add to.
+/// A row to add to, or whose lines to read.
 #[derive(Clone, Copy)]
 struct Hour {
     member: MemberId,
@@ -210,6 +196,35 @@ impl Hour {
         .await?;
         Ok(())
     }
+
+    /// The newest of the lines before number `end`, oldest first. Rows that hold none of these are not read.
+    async fn lines(
+        self,
+        connection: &mut SqliteConnection,
+        kind: &str,
+        end: i64,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let mut lines = Vec::new();
+        if end == 0 {
+            return Ok(lines);
+        }
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT lines FROM usage_lines \
+             WHERE member_id = $1 AND hour_start = $2 AND kind = $3 AND number + count > $4 ORDER BY number",
+        )
+        .bind(self.member.0)
+        .bind(self.start_ms)
+        .bind(kind)
+        .bind(end - LINES_PER_HOUR as i64)
+        .fetch_all(connection)
+        .await?;
+        for json in rows {
+            let new: Vec<String> =
+                serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(error.into()))?;
+            append(&mut lines, &new);
+        }
+        Ok(lines)
+    }
 }
 
 fn hour_of(row: &SqliteRow) -> Result<HourRow, sqlx::Error> {
@@ -225,6 +240,11 @@ fn hour_of(row: &SqliteRow) -> Result<HourRow, sqlx::Error> {
     })
 }
 
+/// How many lines of each kind there ever were in an hour: refused, accepted.
+fn line_ends(row: &SqliteRow) -> Result<(i64, i64), sqlx::Error> {
+    Ok((row.try_get(9)?, row.try_get(10)?))
+}
+
 fn unsigned(stored: i64) -> u64 {
     u64::try_from(stored).unwrap_or_default()
 }
@@ -236,4 +256,72 @@ fn signed(value: u64, path: &str) -> Result<i64, CatalogError> {
 /// For what may be cut to the range of the column: bounds of a range, and counters that never get there.
 fn clamped(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMBER: MemberId = MemberId(958);
+
+    fn delta(lines: usize) -> HourDelta {
+        HourDelta {
+            member: MEMBER,
+            hour_start_ms: 0,
+            counters: Counters { valid_users: 1, ..Counters::default() },
+            error_lines: vec!["x".repeat(1000); lines],
+            segment_lines: Vec::new(),
+        }
+    }
+
+    async fn stored(usage: &SqliteUsage) -> (u64, u64) {
+        let counters = usage.totals(MEMBER, 0..u64::MAX).await.unwrap();
+        (usage.position().await.unwrap(), counters.valid_users)
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_neither_loses_nor_doubles_what_is_counted() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let usage = SqliteUsage::open(&directory.path().join("usage.db")).await.unwrap();
+        usage.commit(1, &[delta(0)]).await.unwrap();
+
+        usage.database.set_full(true).await;
+        // More often than there are connections, each of which could be spoilt.
+        for _ in 0..10 {
+            let error = usage.commit(2, &[delta(100)]).await.unwrap_err();
+            assert!(error.is_retryable(), "{error:?}");
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.contains("full"), "{cause}");
+            assert_eq!(stored(&usage).await, (1, 1), "reading goes on, nothing was counted");
+        }
+
+        usage.database.set_full(false).await;
+        usage.commit(2, &[delta(100)]).await.unwrap();
+        usage.commit(2, &[delta(100)]).await.unwrap_err();
+        assert_eq!(stored(&usage).await, (2, 2));
+        for position in 3..20 {
+            usage.commit(position, &[delta(1)]).await.unwrap();
+            assert_eq!(stored(&usage).await, (position, position));
+        }
+    }
+
+    /// The report's memory is bounded by the lines that it shows, whatever else the table holds.
+    #[tokio::test]
+    async fn a_report_reads_no_row_whose_lines_are_all_too_old() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let usage = SqliteUsage::open(&directory.path().join("usage.db")).await.unwrap();
+        for position in 1..=3 {
+            usage.commit(position, &[delta(90)]).await.unwrap();
+        }
+        sqlx::query(
+            "INSERT INTO usage_lines (member_id, hour_start, kind, number, count, lines) \
+             VALUES ($1, 0, 'error', -5, 75, 'not JSON')",
+        )
+        .bind(MEMBER.0)
+        .execute(usage.database.pool())
+        .await
+        .unwrap();
+        let report = usage.report(MEMBER, 0..u64::MAX).await.unwrap();
+        assert_eq!(report[0].error_lines.len(), LINES_PER_HOUR);
+    }
 }

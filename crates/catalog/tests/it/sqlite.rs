@@ -157,6 +157,16 @@ async fn a_file_that_cannot_be_made_is_named() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_opened_is_said_at_once() {
+    let (_directory, path) = place();
+    std::fs::create_dir(&path).unwrap();
+    let started = std::time::Instant::now();
+    let error = reopen(&path).await.unwrap_err();
+    assert!(error.is_retryable(), "{error:?}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(3), "no other connection is waited for");
+}
+
+#[tokio::test]
 async fn a_writer_that_does_not_end_is_a_reason_to_retry() {
     let (_directory, path) = place();
     let store = open(&path).await;
