@@ -20,8 +20,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-/// How long a stop waits for answers that are under way.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a stop waits for answers that are under way: longer than a body may take as shipped.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// How long to wait after the system refused to accept, as it does when files run out.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
