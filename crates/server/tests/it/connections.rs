@@ -129,16 +129,19 @@ async fn kit_with_short_idle_timeout() -> Kit {
     Kit::builder().config(|config| config.http.idle_timeout_seconds = 1).start().await
 }
 
+/// Connections are closed after two seconds without a request, while pings go to and fro: they prove only
+/// that the client lives.
+async fn kit_with_pings() -> Kit {
+    let timeouts = |config: &mut instant_audience::config::Config| {
+        config.http.idle_timeout_seconds = 2;
+        config.http.header_timeout_seconds = 1;
+    };
+    Kit::builder().config(timeouts).start().await
+}
+
 #[tokio::test]
 async fn an_http_2_connection_without_requests_is_closed_in_order() {
-    let kit = Kit::builder()
-        .config(|config| {
-            config.http.idle_timeout_seconds = 2;
-            // Pings go to and fro, and prove only that the client lives.
-            config.http.header_timeout_seconds = 1;
-        })
-        .start()
-        .await;
+    let kit = kit_with_pings().await;
     let (silent_sender, silent) = http2(&kit, 1 << 16).await;
     let (mut sender, task) = http2(&kit, 1 << 16).await;
     for _ in 0..5 {
@@ -160,7 +163,7 @@ async fn an_http_2_connection_without_requests_is_closed_in_order() {
 
 #[tokio::test]
 async fn an_http_2_answer_that_is_not_taken_ends_the_connection() {
-    let kit = kit_with_short_idle_timeout().await;
+    let kit = kit_with_pings().await;
     let (mut sender, task) = http2(&kit, 0).await;
     let answer = sender.send_request(empty_get(&kit, "/user-segment")).await.unwrap();
     assert_eq!(answer.status(), 401);
