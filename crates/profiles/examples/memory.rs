@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 const USERS_PER_RECORD: u64 = 1000;
 const SEGMENT_IDS: u64 = 100_000;
+/// A prime, so that it takes every user once.
+const STRIDE: u64 = 9973;
 const READS: u32 = 1_000_000;
 const START_MS: u64 = 1_790_000_000_000;
 
@@ -37,17 +39,19 @@ fn key(user: u64) -> UserKey {
     UserKey::platform((user + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).expect("never 0")
 }
 
-fn record(first_user: u64, segments: u64, is_mixed: bool, accepted_at_ms: u64, random: &mut u64) -> Record {
+/// The same segments for a user in every round.
+fn record(users: impl Iterator<Item = u64>, segments: u64, is_mixed: bool, accepted_at_ms: u64) -> Record {
     let expires = Expiry::At(Minute(Minute::containing(accepted_at_ms).0 + 1440));
     let mut batch = Batch::with_capacity(1000, 10_000);
-    for user in first_user..first_user + USERS_PER_RECORD {
-        let mut ids: Vec<u64> = (0..segments).map(|_| next(random) % SEGMENT_IDS + 1).collect();
+    for user in users {
+        let mut random = (user + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut ids: Vec<u64> = (0..segments).map(|_| next(&mut random) % SEGMENT_IDS + 1).collect();
         ids.sort_unstable();
         ids.dedup();
         batch.push(
             key(user),
             ids.into_iter().map(|id| {
-                let never = is_mixed && next(random) & 1 == 0;
+                let never = is_mixed && next(&mut random) & 1 == 0;
                 let expires = if never { Expiry::Never } else { expires };
                 Operation { segment: SegmentId(id as u32), change: Change::Add { expires, value: 1 } }
             }),
@@ -69,13 +73,14 @@ fn main() {
     let profiles = PackedProfiles::open(&dir.path().join("profiles"), options).expect("a new store");
     let mut position = 0;
     let before = private_bytes();
-    for round in ["new", "again"] {
+    // In the last round the users of a record did not come in one after the other.
+    let rounds = [("new", 1), ("again", 1), ("again, scattered", STRIDE)];
+    for ((round, stride), hour) in rounds.into_iter().zip(0..) {
         let (mut memberships, mut spent) = (0, Duration::ZERO);
         for first in (0..users).step_by(USERS_PER_RECORD as usize) {
-            // The same segments in both rounds.
-            let mut seed = (first + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let at = START_MS + if round == "again" { 3_600_000 } else { 0 };
-            let record = record(first, segments, is_mixed, at, &mut seed);
+            let at = START_MS + hour * 3_600_000;
+            let of_record = (first..first + USERS_PER_RECORD).map(|user| user * stride % users);
+            let record = record(of_record, segments, is_mixed, at);
             position += 1;
             let start = Instant::now();
             let applied = profiles.apply(position, &record).expect("memory suffices");
@@ -121,7 +126,7 @@ fn main() {
     say("load of an unknown user, memory cold", start.elapsed(), READS);
     let start = Instant::now();
     for user in 2..2 + READS / 10 {
-        profiles.load(&key(u64::from(user) * 9973 % users), now).expect("the store can be read");
+        profiles.load(&key(u64::from(user) * STRIDE % users), now).expect("the store can be read");
     }
     say("load of a known user, memory cold", start.elapsed(), READS / 10);
     let start = Instant::now();
