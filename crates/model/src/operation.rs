@@ -76,6 +76,11 @@ impl Batch {
         })
     }
 
+    /// The user at `index`, in the order they were pushed. Panics when there are not so many.
+    pub fn user(&self, index: usize) -> &UserKey {
+        &self.users[index].0
+    }
+
     /// How many users it holds, those without operations included.
     pub fn users(&self) -> usize {
         self.users.len()

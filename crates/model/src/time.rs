@@ -66,13 +66,34 @@ impl Clock for ManualClock {
     }
 }
 
-/// `YYYY-MM-DD HH:MM:SS` in UTC, the form of every time on the wire.
-pub fn format_utc(unix_ms: u64) -> String {
+/// How many bytes the wire form of a time has.
+pub const UTC_BYTES: usize = "YYYY-MM-DD HH:MM:SS".len();
+
+/// `YYYY-MM-DD HH:MM:SS` in UTC, the form of every time on the wire. What lies after the year 9999 is shown
+/// as its last second.
+pub fn utc_text(unix_ms: u64) -> [u8; UTC_BYTES] {
     let timestamp = i64::try_from(unix_ms)
         .ok()
         .and_then(|ms| Timestamp::from_millisecond(ms).ok())
         .unwrap_or(Timestamp::MAX);
-    Offset::UTC.to_datetime(timestamp).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    let at = Offset::UTC.to_datetime(timestamp);
+    let mut text = *b"0000-00-00 00:00:00";
+    // Every part of a time since 1970 is a small number that is not negative.
+    let (century, year) = (at.year() / 100, at.year() % 100);
+    for (place, number) in [(0, century as i8), (2, year as i8), (5, at.month()), (8, at.day())]
+        .into_iter()
+        .chain([(11, at.hour()), (14, at.minute()), (17, at.second())])
+    {
+        let number = number.unsigned_abs();
+        text[place] = b'0' + number / 10;
+        text[place + 1] = b'0' + number % 10;
+    }
+    text
+}
+
+/// [`utc_text`] as a string.
+pub fn format_utc(unix_ms: u64) -> String {
+    utc_text(unix_ms).map(char::from).iter().collect()
 }
 
 /// Reads `YYYY-MM-DD HH:MM:SS`, with a `T` for the space or without the time. Milliseconds since 1970.
@@ -112,6 +133,7 @@ mod tests {
         assert_eq!(parse_utc("2023-11-30T12:34:56"), Some(ms));
         assert_eq!(parse_utc("2023-11-30"), parse_utc("2023-11-30 00:00:00"));
         assert_eq!(format_utc(0), "1970-01-01 00:00:00");
+        assert_eq!(format_utc(u64::MAX), "9999-12-30 22:00:00");
     }
 
     #[test]

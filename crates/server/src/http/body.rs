@@ -22,6 +22,9 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 /// that parses a megabyte answers nobody else meanwhile.
 const LARGE_BODY_BYTES: usize = 64 << 10;
 
+/// How much room is made for a body before it is there.
+const MAX_RESERVED_BYTES: usize = 1 << 20;
+
 /// Answers larger than this count against the memory for bodies until they are written.
 const LARGE_ANSWER_BYTES: usize = 64 << 10;
 
@@ -171,6 +174,11 @@ async fn collect(
             // Most bodies come in one piece and need no copy.
             first = data;
         } else {
+            if buffer.is_empty() {
+                // One copy, not one for each time that the buffer has doubled. Room that nothing is written
+                // to takes no memory.
+                buffer.reserve(announced.unwrap_or_default().min(MAX_RESERVED_BYTES));
+            }
             buffer.extend_from_slice(&std::mem::take(&mut first));
             buffer.extend_from_slice(&data);
         }

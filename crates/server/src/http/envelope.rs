@@ -51,6 +51,25 @@ impl RequestInfo {
             warnings: [],
         }
     }
+
+    /// The body of a success with that payload, which `write` appends as JSON.
+    pub(crate) fn success(
+        &self,
+        app: &App,
+        output_term: &'static str,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Vec<u8> {
+        let mut out = Vec::with_capacity(2048);
+        out.extend_from_slice(br#"{"response":{"status":"OK",""#);
+        out.extend_from_slice(output_term.as_bytes());
+        out.extend_from_slice(br#"":"#);
+        write(&mut out);
+        out.extend_from_slice(br#","dbg_info":"#);
+        serde_json::to_writer(&mut out, &self.dbg_info(app, output_term))
+            .expect("dbg_info holds nothing that JSON cannot say");
+        out.extend_from_slice(b"}}");
+        out
+    }
 }
 
 /// Wraps every route: gives the request its id and turns failures into bodies.
@@ -58,8 +77,7 @@ pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, 
     let id = sane_request_id(request.headers()).unwrap_or_else(|| app.next_request_id());
     let info = RequestInfo { id: id.into(), started: Instant::now() };
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
+    let route = request.extensions().get::<MatchedPath>().map_or("unknown", known_route);
     request.extensions_mut().insert(info.clone());
     // Who expects a "100 Continue" sends its body only when someone reads it.
     let waits_to_send = request.headers().contains_key(header::EXPECT);
@@ -147,6 +165,12 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
     ((1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
+}
+
+/// The routes by the names under which they are counted.
+fn known_route(path: &MatchedPath) -> &'static str {
+    let known = ["/auth", "/rt-segment", "/rt-segment-processed", "/user-segment"];
+    known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")
 }
 
 /// A method that is made up by the caller must not make a new time series.

@@ -4,21 +4,20 @@ use super::error::ApiError;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use ia_model::MemberId;
-use std::collections::HashMap;
 use std::convert::Infallible;
 
-/// Its names and values, decoded.
-pub(crate) struct Query(HashMap<String, String>);
+/// Its names and values, decoded, in their order: there are few.
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// The value of that name; an empty one counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.get_even_empty(name).filter(|value| !value.is_empty())
     }
 
     /// The value of that name, where an empty one is a mistake.
     pub(crate) fn get_even_empty(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.iter().rev().find_map(|(own, value)| (own == name).then_some(value.as_str()))
     }
 
     /// A switch: absent is off.

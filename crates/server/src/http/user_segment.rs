@@ -2,12 +2,12 @@
 
 use super::body;
 use super::caller::Caller;
-use super::envelope::{DbgInfo, RequestInfo, json, json_bytes};
+use super::envelope::{RequestInfo, json, json_bytes};
 use super::error::ApiError;
 use super::query::Query;
 use crate::app::App;
 use crate::limits::ReadRoute;
-use crate::reading::{self, Asked, UserSegments};
+use crate::reading::{self, Asked, ReadError, View};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -15,7 +15,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ia_catalog::UserType;
 use ia_model::{Domain, UserKey};
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserialize, Deserializer, Visitor};
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 /// The most users of one POST.
@@ -40,35 +42,6 @@ impl Format {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<'a, T> {
-    response: Answer<'a, T>,
-}
-
-#[derive(Serialize)]
-struct Answer<'a, T> {
-    status: &'static str,
-    #[serde(flatten)]
-    payload: T,
-    dbg_info: DbgInfo<'a>,
-}
-
-impl<'a, T> Answer<'a, T> {
-    fn new(payload: T, dbg_info: DbgInfo<'a>) -> Answer<'a, T> {
-        Answer { status: "OK", payload, dbg_info }
-    }
-}
-
-#[derive(Serialize)]
-struct One {
-    user_segment: UserSegments,
-}
-
-#[derive(Serialize)]
-struct Many {
-    user_segments: Vec<UserSegments>,
-}
-
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,
@@ -80,35 +53,16 @@ pub(super) async fn get(
     let asked = asked(&app, &caller, &query)?;
     let id = query.get("user_id").ok_or_else(|| ApiError::syntax("'user_id' is required"))?;
     let user = user_key(asked, query.get("domain"), id)?;
-    let found = reading::read(&app, asked, user).await?;
+    let now = reading::now(&app);
+    let memberships = reading::memberships(&app, &user, now).await?;
+    let view = View { asked, snapshot: &app.snapshot.load(), now };
     Ok(match format {
-        Format::Plain => {
-            let payload = One { user_segment: found };
-            json(&Envelope { response: Answer::new(payload, info.dbg_info(&app, "user_segment")) })
-        }
-        Format::OpenRtb => json(&found.to_openrtb(&app.snapshot.load())),
-        Format::Codes => codes(&found),
+        Format::Plain => json_bytes(info.success(&app, "user_segment", |out| {
+            view.write(out, &user, &memberships);
+        })),
+        Format::OpenRtb => json(&view.openrtb(&user, &memberships).0),
+        Format::Codes => codes(view.codes(&memberships)),
     })
-}
-
-#[derive(Deserialize)]
-struct Users {
-    users: Vec<User>,
-}
-
-#[derive(Deserialize)]
-struct User {
-    user_id: UserId,
-    #[serde(default)]
-    domain: Option<String>,
-}
-
-/// A JSON integer is taken as its digits.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum UserId {
-    Number(u64),
-    Text(String),
 }
 
 pub(super) async fn post(
@@ -131,35 +85,106 @@ pub(super) async fn post(
     // A thousand profiles take milliseconds, and may have to come from disk.
     let answer = body::work_on(&app, true, move || {
         let (bytes, share) = body.decode()?;
-        let found = reading::read_many(&worker, asked, &user_keys(asked, &bytes)?)?;
-        let answer = if format == Format::OpenRtb {
-            let snapshot = worker.snapshot.load();
-            serde_json::to_vec(&found.iter().map(|user| user.to_openrtb(&snapshot)).collect::<Vec<_>>())
-        } else {
-            let payload = Many { user_segments: found };
-            let answer = Answer::new(payload, info.dbg_info(&worker, "user_segments"));
-            serde_json::to_vec(&Envelope { response: answer })
+        let users = user_keys(asked, &bytes)?;
+        let view = View { asked, snapshot: &worker.snapshot.load(), now: reading::now(&worker) };
+        let answer = match format {
+            Format::OpenRtb => openrtb_of_many(&worker, view, &users)?,
+            _ => many(&worker, &info, view, &users)?,
         };
-        body::answer(answer.expect("answers hold nothing that JSON cannot say"), share)
+        body::answer(answer, share)
     })
     .await?;
     Ok(json_bytes(answer))
 }
 
+fn many(app: &App, info: &RequestInfo, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
+    let mut result = Ok(());
+    let answer = info.success(app, "user_segments", |out| {
+        out.push(b'[');
+        result = reading::read_many(app, users, view.now, |user, memberships| {
+            if out.last() != Some(&b'[') {
+                out.push(b',');
+            }
+            view.write(out, user, memberships)
+        });
+        out.push(b']');
+    });
+    result.map(|()| answer)
+}
+
+fn openrtb_of_many(app: &App, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
+    let mut found = Vec::with_capacity(users.len());
+    reading::read_many(app, users, view.now, |user, memberships| {
+        let (user, shown) = view.openrtb(user, memberships);
+        found.push(user);
+        shown
+    })?;
+    Ok(serde_json::to_vec(&found).expect("answers hold nothing that JSON cannot say"))
+}
+
+#[derive(serde::Deserialize)]
+struct Users<'b> {
+    #[serde(borrow)]
+    users: Vec<User<'b>>,
+}
+
+#[derive(serde::Deserialize)]
+struct User<'b> {
+    #[serde(borrow)]
+    user_id: UserId<'b>,
+    #[serde(borrow, default)]
+    domain: Option<Cow<'b, str>>,
+}
+
+/// A JSON integer is taken as its digits.
+struct UserId<'b>(Cow<'b, str>);
+
+impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<UserId<'b>, D::Error> {
+        struct AnyId;
+        impl<'b> Visitor<'b> for AnyId {
+            type Value = UserId<'b>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a user id")
+            }
+
+            fn visit_u64<E>(self, id: u64) -> Result<UserId<'b>, E> {
+                Ok(UserId(id.to_string().into()))
+            }
+
+            fn visit_borrowed_str<E>(self, id: &'b str) -> Result<UserId<'b>, E> {
+                Ok(UserId(id.into()))
+            }
+
+            fn visit_str<E>(self, id: &str) -> Result<UserId<'b>, E> {
+                Ok(UserId(id.to_owned().into()))
+            }
+        }
+        deserializer.deserialize_any(AnyId)
+    }
+}
+
 /// The users of a POST, in their order.
 fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
     let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
-    let Users { users } = body::parse(body, form)?;
+    let owned;
+    let plain = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
+    let Users { users } = match plain {
+        Some(users) => users,
+        // Not as plain as most are: read with more patience, or refused with a reason.
+        None => {
+            owned = body::parse::<serde_json::Value>(body, form)?;
+            Users::deserialize(&owned)
+                .map_err(|_| ApiError::syntax(format!("The request body must be {form}")))?
+        }
+    };
     if users.len() > MAX_USERS {
         return Err(ApiError::syntax(format!("At most {MAX_USERS} users can be asked for at once")));
     }
     let keys = users.iter().enumerate().map(|(index, user)| {
-        let id = match &user.user_id {
-            UserId::Number(id) => &id.to_string(),
-            UserId::Text(id) => id,
-        };
         let domain = user.domain.as_deref().filter(|domain| !domain.is_empty());
-        user_key(asked, domain, id).map_err(|mut error| {
+        user_key(asked, domain, &user.user_id.0).map_err(|mut error| {
             error.message = format!("users[{index}]: {}", error.message).into();
             error
         })
@@ -195,11 +220,6 @@ fn user_key(asked: Asked, domain: Option<&str>, id: &str) -> Result<UserKey, Api
     UserKey::parse(domain, id).map_err(|_| ApiError::syntax("'user_id' is not well formed for its domain"))
 }
 
-/// A code a line; one empty line where there is none.
-fn codes(found: &UserSegments) -> Response {
-    let mut text: String = found.codes().flat_map(|code| [code, "\n"]).collect();
-    if text.is_empty() {
-        text.push('\n');
-    }
+fn codes(text: String) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text).into_response()
 }

@@ -1,6 +1,5 @@
 //! The answer to a `POST /rt-segment`, bounded in bytes.
 
-use super::structure::Checked;
 use super::warning::{Entity, Message as Sentence, Warning};
 use ia_model::Batch;
 use serde::Serialize;
@@ -24,10 +23,10 @@ pub(super) struct Message {
 
 impl Message {
     /// The counts of a request; a verbose one also tells what was accepted.
-    pub(super) fn new(checked: &Checked<'_>, batch: &Batch, verbose: bool) -> Message {
+    pub(super) fn new(users: usize, segments: usize, batch: &Batch, verbose: bool) -> Message {
         Message {
-            users_in_request: checked.users.len(),
-            segments_in_request: checked.segments,
+            users_in_request: users,
+            segments_in_request: segments,
             users_accepted: verbose.then(|| batch.users()),
             segments_accepted: verbose.then(|| batch.operations().len()),
         }
@@ -99,7 +98,10 @@ mod tests {
     fn answer_to(text: &str) -> (Value, usize) {
         let body = Body::parse(text.as_bytes()).unwrap();
         let checked = check(&body, StructureLimits { users_per_request: 1000, segments_per_user: 100 });
-        let bytes = write(&Message::new(&checked, &Batch::default(), false), &checked.warnings);
+        let bytes = write(
+            &Message::new(checked.users.len(), checked.segments, &Batch::default(), false),
+            &checked.warnings,
+        );
         (serde_json::from_slice(&bytes).unwrap(), bytes.len())
     }
 

@@ -4,6 +4,7 @@ mod answer;
 pub(crate) mod body;
 pub(crate) mod commit;
 pub(crate) mod decode;
+mod plain;
 pub(crate) mod replay;
 pub(crate) mod resolve;
 pub(crate) mod structure;
@@ -12,8 +13,9 @@ pub(crate) mod warning;
 use answer::Message;
 use body::{Body, BodyError};
 use ia_catalog::Snapshot;
+use ia_model::MemberId;
 use ia_model::record::Ingest;
-use ia_model::{MemberId, record};
+use plain::Plain;
 use resolve::{Context, ExpirationRules, Resolved};
 use structure::StructureLimits;
 
@@ -64,16 +66,31 @@ pub(crate) struct Dropped {
 
 /// Checks and resolves a decoded body. CPU only: a large body is best prepared off the async workers.
 pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, BodyError> {
-    let body = Body::parse(bytes)?;
-    let mut checked = structure::check(&body, request.limits);
-    let mut warnings = std::mem::take(&mut checked.warnings);
     let context = Context {
         snapshot: request.snapshot,
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
     };
-    let resolved = resolve::resolve(&checked, context);
+    match plain::read(bytes, request.limits, context) {
+        Some(Plain { users, segments, resolved }) => {
+            let answer = answer::write(&request.message(users, segments, &resolved), &[]);
+            Ok(Prepared { ingest: request.ingest(resolved), answer, users, dropped: Dropped::default() })
+        }
+        None => prepare_with_care(bytes, request, context),
+    }
+}
+
+/// The long way, which can tell what is wrong.
+fn prepare_with_care(
+    bytes: &[u8],
+    request: &Request<'_>,
+    context: Context<'_>,
+) -> Result<Prepared, BodyError> {
+    let body = Body::parse(bytes)?;
+    let mut checked = structure::check(&body, request.limits);
+    let mut warnings = std::mem::take(&mut checked.warnings);
+    let mut resolved = resolve::resolve(&checked, context);
     let usage = &resolved.usage;
     let dropped = Dropped {
         malformed: checked.malformed,
@@ -82,21 +99,32 @@ pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, B
         inactive: usage.inactive.count,
         invalid_segments: usage.invalid.count,
     };
-    let is_empty = resolved.is_empty();
-    let Resolved { batch, usage, dropped: dropped_blocks } = resolved;
     if request.verbose {
-        warnings.extend(dropped_blocks);
+        warnings.append(&mut resolved.dropped);
     }
-    let message = Message::new(&checked, &batch, request.verbose);
-    let answer = answer::write(&message, &warnings);
-    let ingest = (!is_empty).then(|| {
-        Box::new(record::Ingest {
-            accepted_at_ms: request.now_ms,
-            member: request.member,
-            request_id: request.request_id.to_owned(),
-            batch,
-            usage,
-        })
-    });
-    Ok(Prepared { ingest, answer, users: checked.users.len(), dropped })
+    let users = checked.users.len();
+    let answer = answer::write(&request.message(users, checked.segments, &resolved), &warnings);
+    Ok(Prepared { ingest: request.ingest(resolved), answer, users, dropped })
 }
+
+impl Request<'_> {
+    fn message(&self, users: usize, segments: usize, resolved: &Resolved<'_>) -> Message {
+        Message::new(users, segments, &resolved.batch, self.verbose)
+    }
+
+    /// What to commit, if anything.
+    fn ingest(&self, resolved: Resolved<'_>) -> Option<Box<Ingest>> {
+        (!resolved.is_empty()).then(|| {
+            Box::new(Ingest {
+                accepted_at_ms: self.now_ms,
+                member: self.member,
+                request_id: self.request_id.to_owned(),
+                batch: resolved.batch,
+                usage: resolved.usage,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

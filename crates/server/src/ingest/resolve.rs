@@ -2,13 +2,14 @@
 //!
 //! What fails here is counted for the usage report and dropped; it never fails the request.
 
-use super::structure::{Checked, CheckedBlock, Expiration, SegmentName};
+use super::structure::{Checked, CheckedBlock, Expiration, SegmentName, Wanted};
 use super::warning::{Entity, Warning};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use ia_catalog::{Segment, Snapshot};
 use ia_model::record::{SAMPLES_PER_RECORD, SegmentRef, Usage};
 use ia_model::{Batch, Change, Domain, Expiry, MemberId, Minute, Operation, SegmentId, UserKey};
-use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+use std::collections::HashSet;
+use std::hash::BuildHasher;
 
 /// The operator's rules for how long a membership lives, in minutes.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +53,7 @@ impl Resolved<'_> {
 
 /// Resolves a checked request.
 pub(crate) fn resolve<'r>(checked: &'r Checked<'r>, context: Context<'_>) -> Resolved<'r> {
-    let mut resolver = Resolver::new(checked.users.len(), checked.segments, context);
+    let mut resolver = Resolver::new(context);
     for user in &checked.users {
         match resolver.user_key(user.domain, &user.user_id) {
             Ok(key) => resolver.add_user(key, &user.blocks),
@@ -92,18 +93,18 @@ impl Refusal<'_> {
     }
 }
 
-struct Resolver<'r, 'c> {
+pub(super) struct Resolver<'r, 'c> {
     context: Context<'c>,
     base: Minute,
-    /// Each user, in the order of its first block, with its run of operations.
-    users: Vec<(UserKey, Range<usize>)>,
-    operations: Vec<Operation>,
+    /// Each user, in the order of its first block, with its first run of operations.
+    batch: Batch,
     /// The operations of the user that is being looked at.
     run: Vec<Operation>,
-    /// Where a user stands in `users`.
-    places: HashMap<UserKey, usize>,
+    /// Where each user stands in the batch. Hashed with a key of its own: ids come from outside.
+    places: HashTable<usize>,
+    hasher: DefaultHashBuilder,
     /// Further runs of users that the request names more than once.
-    repeats: Vec<(usize, Range<usize>)>,
+    repeats: Vec<(usize, Vec<Operation>)>,
     usage: Usage,
     sampled: HashSet<SegmentId>,
     refused_pairs: HashSet<(usize, RefusedSegment)>,
@@ -112,15 +113,15 @@ struct Resolver<'r, 'c> {
 }
 
 impl<'r, 'c> Resolver<'r, 'c> {
-    fn new(users: usize, operations: usize, context: Context<'c>) -> Self {
+    pub(super) fn new(context: Context<'c>) -> Self {
         Resolver {
             context,
             // Rounded up: a membership is never shorter than was asked for.
             base: Minute::not_before(context.now_ms),
-            users: Vec::with_capacity(users),
-            operations: Vec::with_capacity(operations),
+            batch: Batch::default(),
             run: Vec::new(),
-            places: HashMap::with_capacity(users),
+            places: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             repeats: Vec::new(),
             usage: Usage::default(),
             sampled: HashSet::new(),
@@ -130,7 +131,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
         }
     }
 
-    fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
+    pub(super) fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
         let domain = match domain {
             None if self
                 .context
@@ -158,31 +159,60 @@ impl<'r, 'c> Resolver<'r, 'c> {
         self.dropped.push(Warning::new(message, Entity::DroppedBlock(block.source)));
     }
 
+    /// Where the user stands in the batch, or would stand next.
+    fn place(&mut self, key: &UserKey) -> usize {
+        let Resolver { batch, places, hasher, .. } = self;
+        let hash = hasher.hash_one(key.as_bytes());
+        let next = batch.users();
+        let same = |&place: &usize| batch.user(place) == key;
+        let rehash = |&place: &usize| {
+            // The last one in is not in the batch yet.
+            let other = if place < next { batch.user(place) } else { key };
+            hasher.hash_one(other.as_bytes())
+        };
+        *places.entry(hash, same, rehash).or_insert(next).get()
+    }
+
     fn add_user(&mut self, key: UserKey, blocks: &'r [CheckedBlock<'r>]) {
-        let place = *self.places.entry(key.clone()).or_insert(self.users.len());
-        let start = self.operations.len();
+        let place = self.place(&key);
         self.run.clear();
         for block in blocks {
-            match self.segment(block.segment) {
-                Ok(segment) => {
-                    let change = self.change(block, segment);
-                    self.sample(segment);
-                    self.run.push(Operation { segment: segment.id, change });
-                }
+            match self.segment(block.wanted.segment) {
+                Ok(segment) => self.want(block.wanted, segment),
                 Err(refusal) => {
-                    self.count(place, refusal, block.segment);
+                    self.count(place, refusal, block.wanted.segment);
                     self.drop_block(refusal.message(), block);
                 }
             }
         }
         keep_last(&mut self.run);
-        self.operations.extend_from_slice(&self.run);
-        let run = start..self.operations.len();
-        if place == self.users.len() {
-            self.users.push((key, run));
+        if place == self.batch.users() {
+            self.batch.push(key, self.run.iter().copied());
         } else {
-            self.repeats.push((place, run));
+            self.repeats.push((place, self.run.clone()));
         }
+    }
+
+    /// Adds a user of whom nothing is refused and that was not there before. `None` when that is not so;
+    /// the resolver is of no more use then.
+    pub(super) fn add_accepted(&mut self, key: UserKey, blocks: &[Wanted<'_>]) -> Option<()> {
+        if self.place(&key) < self.batch.users() {
+            return None;
+        }
+        self.run.clear();
+        for &wanted in blocks {
+            let segment = self.segment(wanted.segment).ok()?;
+            self.want(wanted, segment);
+        }
+        keep_last(&mut self.run);
+        self.batch.push(key, self.run.iter().copied());
+        Some(())
+    }
+
+    fn want(&mut self, wanted: Wanted<'_>, segment: &Segment) {
+        self.sample(segment);
+        let change = self.change(wanted, segment);
+        self.run.push(Operation { segment: segment.id, change });
     }
 
     fn segment(&self, name: SegmentName<'_>) -> Result<&'c Segment, Refusal<'c>> {
@@ -203,9 +233,9 @@ impl<'r, 'c> Resolver<'r, 'c> {
         if segment.active { Ok(segment) } else { Err(Refusal::Inactive(segment)) }
     }
 
-    fn change(&self, block: &CheckedBlock<'_>, segment: &Segment) -> Change {
+    fn change(&self, wanted: Wanted<'_>, segment: &Segment) -> Change {
         let rules = self.context.expiration;
-        let minutes = match block.expiration {
+        let minutes = match wanted.expiration {
             Expiration::Remove => return Change::Remove,
             Expiration::Never => 0,
             Expiration::AfterMinutes(minutes) => minutes,
@@ -222,7 +252,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
             0 => Expiry::Never,
             minutes => Expiry::At(Minute(self.base.0.saturating_add(minutes))),
         };
-        Change::Add { expires, value: block.value }
+        Change::Add { expires, value: wanted.value }
     }
 
     fn sample(&mut self, segment: &Segment) {
@@ -254,23 +284,20 @@ impl<'r, 'c> Resolver<'r, 'c> {
         }
     }
 
-    fn finish(mut self) -> Resolved<'r> {
-        let mut batch = Batch::with_capacity(self.users.len(), self.operations.len());
-        if self.repeats.is_empty() {
-            for (key, run) in self.users {
-                batch.push(key, self.operations[run].iter().copied());
-            }
-        } else {
+    pub(super) fn finish(mut self) -> Resolved<'r> {
+        let mut batch = self.batch;
+        if !self.repeats.is_empty() {
             // A user's later runs win over its earlier ones.
             self.repeats.sort_by_key(|(place, _)| *place);
             let mut repeats = self.repeats.into_iter().peekable();
-            for (place, (key, run)) in self.users.into_iter().enumerate() {
-                let mut merged = self.operations[run].to_vec();
+            let first_runs = std::mem::take(&mut batch);
+            for (place, (key, run)) in first_runs.iter().enumerate() {
+                let mut merged = run.to_vec();
                 while let Some((_, run)) = repeats.next_if(|(repeated, _)| *repeated == place) {
-                    merged.extend_from_slice(&self.operations[run]);
+                    merged.extend_from_slice(&run);
                 }
                 keep_last(&mut merged);
-                batch.push(key, merged);
+                batch.push(key.clone(), merged);
             }
         }
         Resolved { batch, usage: self.usage, dropped: self.dropped }
@@ -282,6 +309,9 @@ const MAX_SAMPLE_CHARS: usize = 64;
 
 /// Orders operations by segment, and of several on one segment keeps the last.
 fn keep_last(operations: &mut Vec<Operation>) {
+    if operations.is_sorted_by(|one, next| one.segment < next.segment) {
+        return;
+    }
     // Stable, so that what was later comes later still.
     operations.sort_by_key(|operation| operation.segment);
     operations.dedup_by(|later, kept| {
@@ -302,7 +332,7 @@ fn shown(segment: &Segment) -> SegmentRef {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::ingest::body::Body;
     use crate::ingest::structure::{StructureLimits, check};
@@ -312,7 +342,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     /// Member 1 owns 10 to 13 (12 is off), may write into member 2 (20), not into member 3 (30).
-    fn snapshot() -> Snapshot {
+    pub(in crate::ingest) fn snapshot() -> Snapshot {
         let segment = |id: u32, member: u32| {
             let state = if id == 12 { "inactive" } else { "active" };
             json!({"id": id, "member_id": member, "code": format!("c{id}"), "state": state})

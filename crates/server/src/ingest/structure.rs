@@ -11,7 +11,7 @@ use std::borrow::Cow;
 pub(crate) const MAX_INT: i64 = i32::MAX as i64;
 
 /// The longest `user_id`, in bytes: ids that a member maps itself may have as many.
-const MAX_USER_ID_BYTES: usize = 255;
+pub(crate) const MAX_USER_ID_BYTES: usize = 255;
 
 /// The bounds that the check applies; 0 lifts one.
 #[derive(Debug, Clone, Copy)]
@@ -49,14 +49,21 @@ pub(crate) struct CheckedUser<'r> {
 /// A well-formed block.
 #[derive(Debug)]
 pub(crate) struct CheckedBlock<'r> {
+    /// What it asks for.
+    pub wanted: Wanted<'r>,
+    /// The block itself, for warnings.
+    pub source: &'r Block<'r>,
+}
+
+/// What a block asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted<'r> {
     /// Which segment.
     pub segment: SegmentName<'r>,
     /// 0 to 2^31-1.
     pub value: u32,
     /// What becomes of the membership.
     pub expiration: Expiration,
-    /// The block itself, for warnings.
-    pub source: &'r Block<'r>,
 }
 
 /// How a block names its segment.
@@ -79,6 +86,18 @@ pub(crate) enum Expiration {
     AfterMinutes(u32),
     /// -1
     Remove,
+}
+
+impl Expiration {
+    /// The meaning of an `expiration` that was sent; `None` where it has none.
+    pub(crate) fn from_wire(minutes: i64) -> Option<Expiration> {
+        match minutes {
+            -1 => Some(Expiration::Remove),
+            0 => Some(Expiration::Never),
+            1..=MAX_INT => u32::try_from(minutes).ok().map(Expiration::AfterMinutes),
+            _ => None,
+        }
+    }
 }
 
 /// Checks a whole request.
@@ -170,16 +189,11 @@ fn check_block<'r>(element: &'r Element<Block<'r>>) -> Result<CheckedBlock<'r>, 
     let value = int(&block.value, 0, MAX_INT)
         .map_err(|WrongInt| "'value' must be an integer from 0 to 2147483647")?
         .unwrap_or(0);
-    let expiration = match int(&block.expiration, -1, MAX_INT)
-        .map_err(|WrongInt| "'expiration' must be an integer from -1 to 2147483647")?
-    {
-        None => Expiration::Default,
-        Some(-1) => Expiration::Remove,
-        Some(0) => Expiration::Never,
-        Some(minutes) => {
-            Expiration::AfterMinutes(u32::try_from(minutes).expect("checked to be in the range"))
-        }
-    };
+    let expiration = int(&block.expiration, -1, MAX_INT)
+        .and_then(|minutes| {
+            minutes.map_or(Ok(Expiration::Default), |minutes| Expiration::from_wire(minutes).ok_or(WrongInt))
+        })
+        .map_err(|WrongInt| "'expiration' must be an integer from -1 to 2147483647")?;
     let segment = match (seg_id, seg_code, member_id) {
         (Some(_), Some(_), _) => return Err("'seg_id' and 'seg_code' cannot be used together"),
         (Some(id), None, _) => SegmentName::Id(SegmentId(id)),
@@ -187,7 +201,7 @@ fn check_block<'r>(element: &'r Element<Block<'r>>) -> Result<CheckedBlock<'r>, 
         _ => return Err("'seg_id' or 'seg_code' and 'member_id' are required"),
     };
     let value = u32::try_from(value).expect("checked to be in the range");
-    Ok(CheckedBlock { segment, value, expiration, source: block })
+    Ok(CheckedBlock { wanted: Wanted { segment, value, expiration }, source: block })
 }
 
 struct WrongInt;

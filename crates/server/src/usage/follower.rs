@@ -3,7 +3,7 @@ use ia_catalog::CatalogError;
 use ia_catalog::usage::{Counters, HourDelta, HourRow, LINES_PER_HOUR, UsageStore};
 use ia_model::record::Ingest;
 use ia_model::{Change, MemberId, Record, time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{RwLock, RwLockReadGuard};
@@ -35,8 +35,9 @@ type Hours = BTreeMap<(MemberId, u64), Hour>;
 #[derive(Default)]
 struct Hour {
     counters: Counters,
-    error_lines: Vec<String>,
-    segment_lines: Vec<String>,
+    /// The newest; deques, because each record pushes an old one out.
+    error_lines: VecDeque<String>,
+    segment_lines: VecDeque<String>,
 }
 
 impl UsageFollower {
@@ -178,30 +179,37 @@ fn append_lines(lines: &mut Vec<String>, more: Vec<String>) {
     lines.drain(..lines.len().saturating_sub(LINES_PER_HOUR));
 }
 
+fn push_lines(lines: &mut VecDeque<String>, more: impl IntoIterator<Item = String>) {
+    for line in more {
+        if lines.len() == LINES_PER_HOUR {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
+
 impl Hour {
     fn add(&mut self, ingest: &Ingest) {
         let operations = ingest.batch.operations();
         let removes = operations.iter().filter(|operation| operation.change == Change::Remove).count() as u64;
-        self.append(Hour {
-            counters: Counters {
-                valid_users: ingest.batch.users() as u64,
-                invalid_users: u64::from(ingest.usage.invalid_users.count),
-                valid_adds: operations.len() as u64 - removes,
-                valid_removes: removes,
-                unauth_segments: u64::from(ingest.usage.unauthorized.count),
-                inactive_segments: u64::from(ingest.usage.inactive.count),
-                invalid_segments: u64::from(ingest.usage.invalid.count),
-                other_errors: u64::from(ingest.usage.other.count),
-            },
-            error_lines: lines::error_lines(ingest),
-            segment_lines: lines::segment_lines(ingest),
+        self.counters.add(&Counters {
+            valid_users: ingest.batch.users() as u64,
+            invalid_users: u64::from(ingest.usage.invalid_users.count),
+            valid_adds: operations.len() as u64 - removes,
+            valid_removes: removes,
+            unauth_segments: u64::from(ingest.usage.unauthorized.count),
+            inactive_segments: u64::from(ingest.usage.inactive.count),
+            invalid_segments: u64::from(ingest.usage.invalid.count),
+            other_errors: u64::from(ingest.usage.other.count),
         });
+        push_lines(&mut self.error_lines, lines::error_lines(ingest));
+        push_lines(&mut self.segment_lines, lines::segment_lines(ingest));
     }
 
     fn append(&mut self, later: Hour) {
         self.counters.add(&later.counters);
-        append_lines(&mut self.error_lines, later.error_lines);
-        append_lines(&mut self.segment_lines, later.segment_lines);
+        push_lines(&mut self.error_lines, later.error_lines);
+        push_lines(&mut self.segment_lines, later.segment_lines);
     }
 
     fn delta(&self, member: MemberId, hour_start_ms: u64) -> HourDelta {
@@ -209,8 +217,8 @@ impl Hour {
             member,
             hour_start_ms,
             counters: self.counters,
-            error_lines: self.error_lines.clone(),
-            segment_lines: self.segment_lines.clone(),
+            error_lines: self.error_lines.iter().cloned().collect(),
+            segment_lines: self.segment_lines.iter().cloned().collect(),
         }
     }
 }

@@ -1,0 +1,124 @@
+//! Reading memberships: a user's profile, as far as the caller may see it.
+
+mod json;
+mod openrtb;
+
+use crate::app::App;
+use ia_catalog::{Segment, Snapshot};
+use ia_model::{MemberId, Minute, UserKey};
+use ia_profiles::{Membership, ProfilesError};
+use openrtb::OpenRtbUser;
+use std::sync::Arc;
+
+/// Who asks, and for whose segments.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// The member that asks; `None` sees everything.
+    pub viewer: Option<MemberId>,
+    /// Only segments of this owner.
+    pub owner: Option<MemberId>,
+    /// Whether an id without a domain is one of the asking member's own.
+    pub own_ids: bool,
+}
+
+/// The most memberships of one answer: some 30 MB. A user may be in any number of segments, and may be
+/// asked for any number of times.
+const MAX_MEMBERSHIPS: usize = 200_000;
+
+/// Why users cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The answer would be too large.
+    #[error("These users are in more than {MAX_MEMBERSHIPS} segments together; ask for fewer at once")]
+    TooMuch,
+    /// A profile on disk cannot be read.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
+}
+
+/// The minute of now, by which memberships are live.
+pub(crate) fn now(app: &App) -> Minute {
+    Minute::containing(app.clock.now_ms())
+}
+
+/// The live memberships of a user: what is in memory at once, what may be on disk through the blocking pool.
+pub(crate) async fn memberships(
+    app: &Arc<App>,
+    user: &UserKey,
+    now: Minute,
+) -> Result<Vec<Membership>, ProfilesError> {
+    if let Some(memberships) = app.profiles.get(user, now) {
+        return Ok(memberships);
+    }
+    let (app, user) = (Arc::clone(app), user.clone());
+    let task = tokio::task::spawn_blocking(move || app.profiles.load(&user, now));
+    task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Reads users, in the order they were asked for, and hands each to `visit`, which tells how many of its
+/// memberships were shown. It may block: not for an async worker.
+pub(crate) fn read_many(
+    app: &App,
+    users: &[UserKey],
+    now: Minute,
+    mut visit: impl FnMut(&UserKey, &[Membership]) -> usize,
+) -> Result<(), ReadError> {
+    let mut shown = 0;
+    for user in users {
+        shown += visit(user, &app.profiles.load(user, now)?);
+        if shown > MAX_MEMBERSHIPS {
+            return Err(ReadError::TooMuch);
+        }
+    }
+    Ok(())
+}
+
+/// What a caller sees of profiles at one moment: live, active, and its own or shared with it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'s> {
+    /// Who asks.
+    pub(crate) asked: Asked,
+    /// The catalog of this moment.
+    pub(crate) snapshot: &'s Snapshot,
+    /// This moment.
+    pub(crate) now: Minute,
+}
+
+impl<'s> View<'s> {
+    fn visible<'m>(
+        &self,
+        memberships: &'m [Membership],
+    ) -> impl Iterator<Item = (&'s Segment, &'m Membership)> {
+        let View { asked, snapshot, .. } = *self;
+        let is_visible = move |segment: &Segment| {
+            segment.active
+                && asked.owner.is_none_or(|owner| owner == segment.member)
+                && asked.viewer.is_none_or(|viewer| snapshot.may_see(viewer, segment))
+        };
+        memberships.iter().filter_map(move |membership| {
+            let segment = snapshot.segment(membership.segment).filter(|segment| is_visible(segment))?;
+            Some((segment, membership))
+        })
+    }
+
+    /// Appends the JSON of a user with its memberships, and returns how many are shown.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, user: &UserKey, memberships: &[Membership]) -> usize {
+        json::write_user(out, user, self.now, self.visible(memberships))
+    }
+
+    /// The codes of the segments that have one, a line each; one empty line where there is none.
+    pub(crate) fn codes(&self, memberships: &[Membership]) -> String {
+        let codes = self.visible(memberships).filter_map(|(segment, _)| segment.code.as_deref());
+        let mut text: String = codes.flat_map(|code| [code, "\n"]).collect();
+        if text.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The user as OpenRTB has it, and how many memberships are shown.
+    pub(crate) fn openrtb(&self, user: &UserKey, memberships: &[Membership]) -> (OpenRtbUser, usize) {
+        let visible: Vec<_> = self.visible(memberships).collect();
+        (OpenRtbUser::new(user, &visible, self.snapshot), visible.len())
+    }
+}
