@@ -1,9 +1,10 @@
 //! The command line.
 
 use crate::error::Error;
+use crate::law::Law;
 use crate::server::{Installation, find_binary};
 use crate::workload::Workload;
-use crate::{crash, rates};
+use crate::{ceiling, compare, crash, rates, redis};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::fmt::Display;
@@ -27,9 +28,14 @@ enum Command {
     Rates(RatesArgs),
     /// Kill the server while it loads, and look for every membership that it acknowledged.
     Crash(CrashArgs),
+    /// Measure the server, Redis, and the HTTP stack without a server behind it, side by side.
+    Compare(CompareArgs),
+    /// Be the HTTP stack without a server behind it, for `compare`.
+    #[command(hide = true)]
+    Ceiling,
 }
 
-/// What both commands share.
+/// What the commands share.
 #[derive(Debug, Args)]
 struct RunArgs {
     /// The server to run [default: the release build beside this one, else that of the workspace].
@@ -87,6 +93,40 @@ struct CrashArgs {
     run: RunArgs,
 }
 
+#[derive(Debug, Args)]
+struct CompareArgs {
+    /// Seconds that each side is measured in a round.
+    #[arg(long, default_value = "2", value_parser = seconds)]
+    seconds: Duration,
+    /// Rounds of each workload; ratios are medians of them.
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Users to draw from, and users that are loaded to be read.
+    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    users: u64,
+    /// Draw users by Zipf's law with that exponent [default: all alike].
+    #[arg(long, value_name = "EXPONENT", value_parser = exponent)]
+    zipf: Option<f64>,
+    /// Connections of the workloads with small calls.
+    #[arg(long, default_value = "64", value_parser = clap::value_parser!(u16).range(1..=8192))]
+    connections: u16,
+    /// Memory for the prepared bodies of a workload, in MiB; those for Redis come on top. Once all are sent they
+    /// are sent again, and refresh memberships in place of beginning them.
+    #[arg(long, default_value = "256", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pool_mib: u64,
+    /// Run only these: bulk10, bulk1, small, memory, read, read-unknown, readmany.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    only: Vec<String>,
+    /// The redis-server to run [default: that on the PATH].
+    #[arg(long, value_name = "FILE")]
+    redis: Option<PathBuf>,
+    /// Write the outcome as JSON to this file, too.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
 /// Runs a command. The exit code is 0 when every answer was right and nothing was lost.
 pub(crate) fn run(cli: &Cli) -> ExitCode {
     let outcome = match &cli.command {
@@ -97,6 +137,8 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
             let plan = Ok(args.plan());
             args.run.execute(plan, async |at, plan| crash::run(at, plan).await, crash::Report::is_good)
         }
+        Command::Compare(args) => args.execute(),
+        Command::Ceiling => ceiling::run().map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -120,6 +162,20 @@ impl RunArgs {
         is_good: impl FnOnce(&R) -> bool,
     ) -> Result<bool, Error> {
         let plan = plan?;
+        let report = self.execute_at(async |binary, folder| {
+            let installation = Installation::create(binary, folder)?;
+            command(&installation, &plan).await
+        })?;
+        self.print(&report)?;
+        Ok(is_good(&report))
+    }
+
+    /// Runs `command`, which gets the server's binary and the folder for its data, until it ends or a signal
+    /// comes.
+    fn execute_at<R>(
+        &self,
+        command: impl AsyncFnOnce(PathBuf, Option<PathBuf>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let binary = find_binary(self.server.clone())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -127,22 +183,23 @@ impl RunArgs {
             .enable_all()
             .build()
             .map_err(Error::io("start the async runtime"))?;
-        let report = runtime.block_on(async {
+        runtime.block_on(async {
             let interrupted = interruption()?;
-            let installation = Installation::create(binary, self.data_dir.clone())?;
             tokio::select! {
-                report = command(&installation, &plan) => report,
+                report = command(binary, self.data_dir.clone()) => report,
                 () = interrupted => Err(Error::Interrupted),
             }
-        })?;
-        let text = if self.json {
-            serde_json::to_string_pretty(&report).expect("a report holds nothing that JSON cannot say")
-        } else {
-            report.to_string()
-        };
-        writeln!(std::io::stdout(), "{text}").map_err(Error::io("print the outcome"))?;
-        Ok(is_good(&report))
+        })
     }
+
+    fn print<R: Display + Serialize>(&self, report: &R) -> Result<(), Error> {
+        let text = if self.json { json(report) } else { report.to_string() };
+        writeln!(std::io::stdout(), "{text}").map_err(Error::io("print the outcome"))
+    }
+}
+
+fn json(report: &impl Serialize) -> String {
+    serde_json::to_string_pretty(report).expect("a report holds nothing that JSON cannot say")
 }
 
 /// Done when the process is asked to end.
@@ -162,21 +219,58 @@ fn interruption() -> Result<impl Future<Output = ()>, Error> {
 
 impl RatesArgs {
     fn plan(&self) -> Result<rates::Plan, Error> {
-        let mut workloads = Workload::all(self.connections.into());
-        if let Some(unknown) =
-            self.only.iter().find(|name| workloads.iter().all(|workload| workload.name != **name))
-        {
-            return Err(Error::Broken(format!("there is no workload {unknown:?}")));
-        }
-        if !self.only.is_empty() {
-            workloads.retain(|workload| self.only.iter().any(|name| name == workload.name));
-        }
+        let workloads = chosen(self.connections, &self.only)?;
         Ok(rates::Plan {
             duration: self.seconds,
             users: self.users,
             pool_bytes: self.pool_mib << 20,
             workloads,
         })
+    }
+}
+
+/// The workloads of those names; all when there are none.
+fn chosen(connections: u16, names: &[String]) -> Result<Vec<Workload>, Error> {
+    let mut workloads = Workload::all(connections.into());
+    if let Some(unknown) = names.iter().find(|name| workloads.iter().all(|workload| workload.name != **name))
+    {
+        return Err(Error::Broken(format!("there is no workload {unknown:?}")));
+    }
+    if !names.is_empty() {
+        workloads.retain(|workload| names.iter().any(|name| name == workload.name));
+    }
+    Ok(workloads)
+}
+
+impl CompareArgs {
+    fn plan(&self) -> Result<compare::Plan, Error> {
+        let (memory, names): (Vec<_>, Vec<_>) =
+            self.only.iter().cloned().partition(|name| name == compare::MEMORY);
+        let only_memory = !memory.is_empty() && names.is_empty();
+        Ok(compare::Plan {
+            duration: self.seconds,
+            rounds: self.rounds,
+            users: self.users,
+            law: self.zipf.map_or(Law::Uniform, Law::Zipf),
+            pool_bytes: self.pool_mib << 20,
+            workloads: if only_memory { Vec::new() } else { chosen(self.connections, &names)? },
+            memory: !memory.is_empty() || self.only.is_empty(),
+            redis: redis::find(self.redis.clone())?,
+        })
+    }
+
+    fn execute(&self) -> Result<bool, Error> {
+        let plan = self.plan()?;
+        let report = self.run.execute_at(async |server, folder| {
+            let (folder, _temporary) = crate::server::data_folder(folder)?;
+            compare::run(&compare::Site { server, folder }, &plan).await
+        })?;
+        if let Some(out) = &self.out {
+            let written = std::fs::write(out, json(&report) + "\n");
+            written.map_err(Error::io(format!("write {}", out.display())))?;
+        }
+        self.run.print(&report)?;
+        Ok(report.is_good())
     }
 }
 
@@ -197,6 +291,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
         return Err("must be from 0.01 to 86400".to_owned());
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+fn exponent(text: &str) -> Result<f64, String> {
+    let exponent: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if exponent > 0.0 && exponent <= 10.0 {
+        Ok(exponent)
+    } else {
+        Err("must be above 0 and at most 10".to_owned())
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -223,6 +326,9 @@ mod tests {
             "crash --kill-after-share 1",
             "crash --kill-after-share NaN",
             "crash --segments 101",
+            "compare --rounds 0",
+            "compare --zipf 0",
+            "compare --zipf NaN",
         ] {
             let words = ["ia-bench"].into_iter().chain(arguments.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{arguments}");
@@ -233,7 +339,7 @@ mod tests {
     fn workloads_are_chosen_by_name() {
         let plan = |words: &[&str]| match Cli::try_parse_from(words).unwrap().command {
             Command::Rates(args) => args.plan().map(|plan| plan.workloads),
-            Command::Crash(_) => panic!("the words say rates"),
+            other => panic!("{other:?} is not rates"),
         };
         let names: Vec<&str> = plan(&["ia-bench", "rates", "--only", "read,bulk10"])
             .unwrap()
@@ -242,5 +348,24 @@ mod tests {
             .collect();
         assert_eq!(names, ["bulk10", "read"]);
         assert!(plan(&["ia-bench", "rates", "--only", "reed"]).is_err());
+    }
+
+    #[test]
+    fn memory_is_compared_when_it_is_named_or_nothing_is() {
+        let plan = |words: &[&str]| match Cli::try_parse_from(words).unwrap().command {
+            Command::Compare(args) => args.plan(),
+            other => panic!("{other:?} is not compare"),
+        };
+        let start = ["ia-bench", "compare", "--redis", "/bin/sh"];
+        let only = |names: &'static str| {
+            let plan = plan(&[&start[..], &["--only", names]].concat()).unwrap();
+            (plan.workloads.len(), plan.memory)
+        };
+        assert_eq!(only("memory"), (0, true));
+        assert_eq!(only("bulk1,memory"), (1, true));
+        assert_eq!(only("bulk1"), (1, false));
+        let all = plan(&start).unwrap();
+        assert_eq!((all.workloads.len(), all.memory), (6, true));
+        assert!(plan(&[&start[..], &["--only", "memories"]].concat()).is_err());
     }
 }

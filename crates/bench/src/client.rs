@@ -1,19 +1,27 @@
 //! An HTTP/1.1 client with as little in it as a load generator can do with: one connection, one request
-//! at a time, the answer looked at but not decoded.
+//! at a time, the answer looked at but not decoded. It shares the processors with the server that it
+//! measures: a general client took twice as much of them.
 
 use crate::calls;
 use crate::error::Error;
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use bytes::{Buf, Bytes, BytesMut};
+use httparse::Status;
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, StatusCode, Uri};
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How much of an answer is looked at: its status stands at the front.
 const HEAD_BYTES: usize = 256;
+
+/// How much is read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// Bodies up to this size are copied behind their head, which costs less than handing over two slices.
+const COPIED_BYTES: usize = 16 << 10;
 
 /// Where requests go, and as whom.
 #[derive(Debug, Clone)]
@@ -24,38 +32,42 @@ pub(crate) struct Target {
     pub(crate) pid: u32,
     /// Where its metrics are.
     pub(crate) ops: SocketAddr,
-    headers: HeaderMap,
+    /// What every request says: its lines, each with its end.
+    headers: Arc<str>,
 }
 
 impl Target {
+    /// A server that asks for no login and has no metrics.
+    pub(crate) fn open_to_all(api: SocketAddr, pid: u32) -> Target {
+        Target { api, pid, ops: api, headers: host(api).into() }
+    }
+
     /// Logs in to a server.
     pub(crate) async fn log_in(server: &crate::server::Server) -> Result<Target, Error> {
         let mut target =
-            Target { api: server.api, pid: server.pid(), ops: server.ops, headers: host(server.api) };
+            Target { api: server.api, pid: server.pid(), ops: server.ops, headers: host(server.api).into() };
         let answer = Connection::open(&target).await?.post("/auth", calls::login()).await?;
         let answer: serde_json::Value = serde_json::from_slice(&answer)
             .map_err(|source| Error::Answer { what: "POST /auth".to_owned(), source })?;
-        let mut token = answer["response"]["token"]
+        let token = answer["response"]["token"]
             .as_str()
-            .and_then(|token| HeaderValue::from_str(token).ok())
+            .filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()))
             .ok_or_else(|| Error::Broken("the answer to the login holds no token".to_owned()))?;
-        token.set_sensitive(true);
-        target.headers.insert(AUTHORIZATION, token);
+        target.headers = format!("{}authorization: {token}\r\n", target.headers).into();
         Ok(target)
     }
 
     /// What the server says about itself.
     pub(crate) async fn metrics(&self) -> Result<Metrics, Error> {
-        let ops = Target { api: self.ops, headers: host(self.ops), ..self.clone() };
+        let ops = Target { api: self.ops, headers: host(self.ops).into(), ..self.clone() };
         let call = Call { method: Method::GET, uri: Uri::from_static("/metrics"), body: Bytes::new() };
         let text = Connection::open(&ops).await?.whole(&call).await?;
         Ok(Metrics(String::from_utf8_lossy(&text).into_owned()))
     }
 }
 
-fn host(address: SocketAddr) -> HeaderMap {
-    let host = HeaderValue::from_str(&address.to_string()).expect("an address is plain ASCII");
-    HeaderMap::from_iter([(HOST, host)])
+fn host(address: SocketAddr) -> String {
+    format!("host: {address}\r\n")
 }
 
 /// The text that Prometheus reads.
@@ -119,8 +131,17 @@ impl Received {
 /// One connection that is kept open.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    headers: HeaderMap,
+    stream: TcpStream,
+    /// What every request says beside its own: the lines of the headers.
+    headers: Arc<str>,
+    request: Vec<u8>,
+    received: BytesMut,
+}
+
+/// The head of an answer.
+struct Head {
+    status: StatusCode,
+    content_length: usize,
 }
 
 impl Connection {
@@ -129,45 +150,37 @@ impl Connection {
         let address = target.api;
         let stream = TcpStream::connect(address).await.map_err(Error::io(format!("connect to {address}")))?;
         stream.set_nodelay(true).map_err(Error::io("set TCP_NODELAY"))?;
-        let connecting = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = connecting.map_err(Error::http(format!("connecting to {address}")))?;
-        // Its failure reaches the request that waits for the answer.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Connection { sender, headers: target.headers.clone() })
-    }
-
-    async fn send(&mut self, call: &Call) -> Result<Response<hyper::body::Incoming>, hyper::Error> {
-        let mut request = Request::new(Full::new(call.body.clone()));
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() = call.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        self.sender.ready().await?;
-        self.sender.send_request(request).await
+        Ok(Connection {
+            stream,
+            headers: Arc::clone(&target.headers),
+            request: Vec::new(),
+            received: BytesMut::with_capacity(READ_BYTES),
+        })
     }
 
     /// Sends a request and takes the answer in to its last byte, keeping only its beginning.
-    pub(crate) async fn call(&mut self, call: &Call) -> Result<Received, hyper::Error> {
-        let mut response = self.send(call).await?;
-        let mut head = Bytes::new();
-        while let Some(frame) = response.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
-            if head.is_empty() {
-                head = data;
-            } else if head.len() < HEAD_BYTES {
-                let mut joined = BytesMut::from(head);
-                joined.extend_from_slice(&data);
-                head = joined.freeze();
-            }
+    pub(crate) async fn call(&mut self, call: &Call) -> io::Result<Received> {
+        self.send(call).await?;
+        let Head { status, content_length } = self.head().await?;
+        while self.received.len() < content_length.min(HEAD_BYTES) {
+            self.receive().await?;
         }
-        Ok(Received { status: response.status(), head })
+        let mut rest = content_length.saturating_sub(self.received.len());
+        let body = self.received.split_to(content_length.min(self.received.len())).freeze();
+        while rest > 0 {
+            // What is not looked at is dropped where it came in.
+            self.receive().await?;
+            let taken = rest.min(self.received.len());
+            self.received.advance(taken);
+            rest -= taken;
+        }
+        Ok(Received { status, head: body })
     }
 
     /// Sends a request and returns the whole answer, which must have status 200.
     pub(crate) async fn whole(&mut self, call: &Call) -> Result<Bytes, Error> {
         let what = format!("{} {}", call.method, call.uri);
-        let response = self.send(call).await.map_err(Error::http(&what))?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(Error::http(&what))?.to_bytes();
+        let (status, body) = self.exchange(call).await.map_err(Error::http(&what))?;
         if status != StatusCode::OK {
             return Err(Received { status, head: body }.refused(&what));
         }
@@ -178,11 +191,77 @@ impl Connection {
     pub(crate) async fn post(&mut self, path: &'static str, body: Bytes) -> Result<Bytes, Error> {
         self.whole(&Call { method: Method::POST, uri: Uri::from_static(path), body }).await
     }
+
+    async fn exchange(&mut self, call: &Call) -> io::Result<(StatusCode, Bytes)> {
+        self.send(call).await?;
+        let Head { status, content_length } = self.head().await?;
+        while self.received.len() < content_length {
+            self.receive().await?;
+        }
+        Ok((status, self.received.split_to(content_length).freeze()))
+    }
+
+    async fn send(&mut self, call: &Call) -> io::Result<()> {
+        let Call { method, uri, body } = call;
+        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        self.request.clear();
+        write!(self.request, "{method} {path} HTTP/1.1\r\n{}", self.headers)?;
+        if method == Method::POST {
+            write!(self.request, "content-length: {}\r\n", body.len())?;
+        }
+        self.request.extend_from_slice(b"\r\n");
+        if body.len() <= COPIED_BYTES {
+            self.request.extend_from_slice(body);
+            self.stream.write_all(&self.request).await
+        } else {
+            self.stream.write_all_buf(&mut Buf::chain(&self.request[..], &body[..])).await
+        }
+    }
+
+    /// Takes the next head in. A length must be given: the server under test always gives one.
+    async fn head(&mut self) -> io::Result<Head> {
+        loop {
+            if let Some((head, length)) = parse_head(&self.received)? {
+                self.received.advance(length);
+                return Ok(head);
+            }
+            self.receive().await?;
+        }
+    }
+
+    async fn receive(&mut self) -> io::Result<()> {
+        self.received.reserve(READ_BYTES);
+        match self.stream.read_buf(&mut self.received).await? {
+            0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "the connection was closed")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A head and its length, once it is complete.
+fn parse_head(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
+    let wrong = |what: &str| io::Error::new(ErrorKind::InvalidData, what.to_owned());
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut response = httparse::Response::new(&mut headers);
+    let Status::Complete(length) = response.parse(bytes).map_err(|error| wrong(&error.to_string()))? else {
+        return Ok(None);
+    };
+    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or_else(|| wrong("the answer has no status"))?;
+    let content_length = response
+        .headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+        .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok())
+        .ok_or_else(|| wrong("the answer has no content-length"))?;
+    Ok(Some((Head { status, content_length }, length)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
 
     fn received(status: u16, head: &str) -> Received {
         Received { status: StatusCode::from_u16(status).unwrap(), head: head.to_owned().into() }
@@ -197,6 +276,89 @@ mod tests {
         assert!(!received(503, ok).is_ok_with(""));
         assert!(!received(200, r#"{"response":{"status":"ERROR"}}"#).is_ok_with(""));
         assert!(!received(200, "").is_ok_with(""));
+    }
+
+    /// A server that takes one connection, reads that many bytes, and answers with those pieces. It gives
+    /// back what it read.
+    async fn played(
+        answer: Vec<&'static str>,
+        request_bytes: impl FnOnce(SocketAddr) -> usize,
+    ) -> (Target, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::open_to_all(listener.local_addr().unwrap(), 0);
+        let request_bytes = request_bytes(target.api);
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut request = vec![0; request_bytes];
+            stream.read_exact(&mut request).await.unwrap();
+            for piece in answer {
+                stream.write_all(piece.as_bytes()).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            String::from_utf8(request).unwrap()
+        });
+        (target, server)
+    }
+
+    fn get(uri: &'static str) -> Call {
+        Call { method: Method::GET, uri: Uri::from_static(uri), body: Bytes::new() }
+    }
+
+    #[tokio::test]
+    async fn answers_are_told_apart_wherever_they_are_cut() {
+        let pieces = [
+            "HTTP/1.1 200 OK\r\nContent-",
+            "Length: 5\r\n\r\nab",
+            "cdeHTTP/1.1 503 No\r\n",
+            "content-length: 2\r\n\r\nno",
+        ];
+        let (target, _server) = played(pieces.to_vec(), |_| 10).await;
+        let mut connection = Connection::open(&target).await.unwrap();
+        let first = connection.call(&get("/a?b=c")).await.unwrap();
+        assert_eq!((first.status, &first.head[..]), (StatusCode::OK, &b"abcde"[..]));
+        let second = connection.call(&get("/")).await.unwrap();
+        assert_eq!((second.status, &second.head[..]), (StatusCode::SERVICE_UNAVAILABLE, &b"no"[..]));
+        assert_eq!(connection.call(&get("/")).await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn a_request_is_whole_whether_its_body_is_small_or_large() {
+        for body_bytes in [0, COPIED_BYTES, COPIED_BYTES + 1, 3 << 20] {
+            let answer = vec!["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"];
+            let body = "x".repeat(body_bytes);
+            let head = |address: SocketAddr| {
+                format!("POST /p HTTP/1.1\r\nhost: {address}\r\ncontent-length: {body_bytes}\r\n\r\n")
+            };
+            let (target, server) = played(answer, |address| head(address).len() + body_bytes).await;
+            let expected = head(target.api) + &body;
+            let answer = Connection::open(&target).await.unwrap().post("/p", body.into()).await.unwrap();
+            assert_eq!(&answer[..], b"ok");
+            assert!(server.await.unwrap() == expected, "{body_bytes}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_is_taken_in_and_not_kept() {
+        let long: &'static str = "y".repeat(300_000).leak();
+        let pieces = vec![
+            "HTTP/1.1 200 OK\r\ncontent-length: 300000\r\n\r\n",
+            long,
+            "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\nz",
+        ];
+        let (target, _server) = played(pieces, |_| 10).await;
+        let mut connection = Connection::open(&target).await.unwrap();
+        let first = connection.call(&get("/")).await.unwrap();
+        assert!((HEAD_BYTES..=2 * READ_BYTES).contains(&first.head.len()), "{}", first.head.len());
+        assert_eq!(&connection.call(&get("/")).await.unwrap().head[..], b"z");
+    }
+
+    #[test]
+    fn an_answer_without_a_length_is_none() {
+        assert!(parse_head(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        assert!(parse_head(b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n").is_err());
+        assert!(parse_head(b"SMTP ready\r\n\r\n").is_err());
+        assert!(parse_head(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n").unwrap().is_none());
     }
 
     #[test]

@@ -25,19 +25,28 @@
 //! server; the rates and sizes that it limits are lifted in any case.
 
 mod calls;
+mod ceiling;
 mod cli;
 mod client;
+mod compare;
 mod crash;
 mod disk;
 mod drive;
 mod error;
+mod fill;
 mod journal;
+mod law;
 mod load;
+mod meter;
 mod population;
+mod process;
 mod procfs;
 mod progress;
 mod rates;
+mod redis;
+mod script;
 mod server;
+mod table;
 mod verify;
 mod workload;
 
