@@ -152,9 +152,9 @@ mod tests {
 
     #[test]
     fn zipf_draws_each_user_as_often_as_the_law_says() {
-        const DRAWS: u64 = 400_000;
+        const DRAWS: u64 = 20_000;
         for exponent in [0.5, 0.99, 1.0, 1.2, 2.5] {
-            for users in [1, 2, 10, 1000] {
+            for users in [1, 2, 100] {
                 let drawing = Drawing::new(Law::Zipf(exponent), users);
                 let mut random = Random::new(7);
                 let mut counts = vec![0u64; users as usize];
@@ -178,7 +178,7 @@ mod tests {
     fn zipf_reaches_ten_million_users_and_stays_among_them() {
         let drawing = Drawing::new(Law::Zipf(0.9), 10_000_000);
         let mut random = Random::new(3);
-        let drawn: Vec<u64> = (0..100_000).map(|_| drawing.one(&mut random)).collect();
+        let drawn: Vec<u64> = (0..5000).map(|_| drawing.one(&mut random)).collect();
         assert!(drawn.iter().all(|&user| user < 10_000_000));
         assert!(drawn.iter().any(|&user| user > 5_000_000));
     }
