@@ -101,7 +101,7 @@ pub(crate) struct Call {
 pub(crate) struct Received {
     /// The HTTP status.
     pub status: StatusCode,
-    /// At least the first 256 bytes, all of them when there are fewer.
+    /// The first 256 bytes, or all of them.
     pub head: Bytes,
 }
 
@@ -141,7 +141,16 @@ pub(crate) struct Connection {
 /// The head of an answer.
 struct Head {
     status: StatusCode,
-    content_length: usize,
+    framing: Framing,
+}
+
+/// How the end of a body is found.
+#[derive(Debug, PartialEq, Eq)]
+enum Framing {
+    /// It has that many bytes.
+    Length(usize),
+    /// It comes in chunks, each with its length, until one of 0.
+    Chunked,
 }
 
 impl Connection {
@@ -160,31 +169,17 @@ impl Connection {
 
     /// Sends a request and takes the answer in to its last byte, keeping only its beginning.
     pub(crate) async fn call(&mut self, call: &Call) -> io::Result<Received> {
-        self.send(call).await?;
-        let Head { status, content_length } = self.head().await?;
-        while self.received.len() < content_length.min(HEAD_BYTES) {
-            self.receive().await?;
-        }
-        let mut rest = content_length.saturating_sub(self.received.len());
-        let body = self.received.split_to(content_length.min(self.received.len())).freeze();
-        while rest > 0 {
-            // What is not looked at is dropped where it came in.
-            self.receive().await?;
-            let taken = rest.min(self.received.len());
-            self.received.advance(taken);
-            rest -= taken;
-        }
-        Ok(Received { status, head: body })
+        self.exchange(call, HEAD_BYTES).await
     }
 
     /// Sends a request and returns the whole answer, which must have status 200.
     pub(crate) async fn whole(&mut self, call: &Call) -> Result<Bytes, Error> {
         let what = format!("{} {}", call.method, call.uri);
-        let (status, body) = self.exchange(call).await.map_err(Error::http(&what))?;
-        if status != StatusCode::OK {
-            return Err(Received { status, head: body }.refused(&what));
+        let received = self.exchange(call, usize::MAX).await.map_err(Error::http(&what))?;
+        if received.status != StatusCode::OK {
+            return Err(received.refused(&what));
         }
-        Ok(body)
+        Ok(received.head)
     }
 
     /// [`Connection::whole`] for a POST.
@@ -192,13 +187,22 @@ impl Connection {
         self.whole(&Call { method: Method::POST, uri: Uri::from_static(path), body }).await
     }
 
-    async fn exchange(&mut self, call: &Call) -> io::Result<(StatusCode, Bytes)> {
+    /// Keeps the first `keep` bytes of the answer's body.
+    async fn exchange(&mut self, call: &Call, keep: usize) -> io::Result<Received> {
         self.send(call).await?;
-        let Head { status, content_length } = self.head().await?;
-        while self.received.len() < content_length {
-            self.receive().await?;
+        let Head { status, framing } = self.head().await?;
+        let mut head = Vec::new();
+        match framing {
+            Framing::Length(length) => self.take(length, keep, &mut head).await?,
+            Framing::Chunked => {
+                while let length @ 1.. = self.chunk_length().await? {
+                    self.take(length, keep, &mut head).await?;
+                    self.end_of_chunk().await?;
+                }
+                self.end_of_chunk().await?;
+            }
         }
-        Ok((status, self.received.split_to(content_length).freeze()))
+        Ok(Received { status, head: head.into() })
     }
 
     async fn send(&mut self, call: &Call) -> io::Result<()> {
@@ -218,7 +222,7 @@ impl Connection {
         }
     }
 
-    /// Takes the next head in. A length must be given: the server under test always gives one.
+    /// Takes the next head in.
     async fn head(&mut self) -> io::Result<Head> {
         loop {
             if let Some((head, length)) = parse_head(&self.received)? {
@@ -227,6 +231,38 @@ impl Connection {
             }
             self.receive().await?;
         }
+    }
+
+    /// Takes `count` bytes of a body in, and keeps them as long as there are fewer than `keep`.
+    async fn take(&mut self, mut count: usize, keep: usize, kept: &mut Vec<u8>) -> io::Result<()> {
+        while count > 0 {
+            if self.received.is_empty() {
+                self.receive().await?;
+            }
+            let taken = count.min(self.received.len());
+            kept.extend_from_slice(&self.received[..taken.min(keep - kept.len())]);
+            // What is not kept is dropped where it came in.
+            self.received.advance(taken);
+            count -= taken;
+        }
+        Ok(())
+    }
+
+    async fn chunk_length(&mut self) -> io::Result<usize> {
+        loop {
+            let parsed = httparse::parse_chunk_size(&self.received);
+            if let Status::Complete((taken, length)) = parsed.map_err(|_| wrong("a chunk has no length"))? {
+                self.received.advance(taken);
+                return usize::try_from(length).map_err(|_| wrong("a chunk is too long"));
+            }
+            self.receive().await?;
+        }
+    }
+
+    async fn end_of_chunk(&mut self) -> io::Result<()> {
+        let mut end = Vec::new();
+        self.take(2, 2, &mut end).await?;
+        if end == b"\r\n" { Ok(()) } else { Err(wrong("a chunk is longer than it said")) }
     }
 
     async fn receive(&mut self) -> io::Result<()> {
@@ -238,9 +274,12 @@ impl Connection {
     }
 }
 
+fn wrong(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, what)
+}
+
 /// A head and its length, once it is complete.
 fn parse_head(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
-    let wrong = |what: &str| io::Error::new(ErrorKind::InvalidData, what.to_owned());
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
     let Status::Complete(length) = response.parse(bytes).map_err(|error| wrong(&error.to_string()))? else {
@@ -248,13 +287,17 @@ fn parse_head(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or_else(|| wrong("the answer has no status"))?;
-    let content_length = response
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
-        .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok())
-        .ok_or_else(|| wrong("the answer has no content-length"))?;
-    Ok(Some((Head { status, content_length }, length)))
+    let framing = response.headers.iter().find_map(|header| {
+        if header.name.eq_ignore_ascii_case("content-length") {
+            std::str::from_utf8(header.value).ok()?.parse().ok().map(Framing::Length)
+        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            header.value.eq_ignore_ascii_case(b"chunked").then_some(Framing::Chunked)
+        } else {
+            None
+        }
+    });
+    let framing = framing.ok_or_else(|| wrong("the answer does not say where it ends"))?;
+    Ok(Some((Head { status, framing }, length)))
 }
 
 #[cfg(test)]
@@ -354,8 +397,20 @@ mod tests {
         let (target, _server) = played(pieces, |_| 10).await;
         let mut connection = Connection::open(&target).await.unwrap();
         let first = connection.call(&get("/")).await.unwrap();
-        assert!((HEAD_BYTES..=2 * READ_BYTES).contains(&first.head.len()), "{}", first.head.len());
+        assert_eq!(first.head.len(), HEAD_BYTES);
         assert_eq!(&connection.call(&get("/")).await.unwrap().head[..], b"z");
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_chunks_is_put_together() {
+        let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let pieces = vec![chunked, "3\r\nabc\r", "\n00", "2;x=y\r\ndeX", "\r\n0\r\n\r\n"];
+        let (target, _server) = played(pieces, |_| 10).await;
+        let error = Connection::open(&target).await.unwrap().call(&get("/")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        let pieces = vec![chunked, "3\r\nabc\r", "\n00", "2\r\nde", "\r\n0\r\n\r\n"];
+        let (target, _server) = played(pieces, |_| 10).await;
+        assert_eq!(&Connection::open(&target).await.unwrap().whole(&get("/")).await.unwrap()[..], b"abcde");
     }
 
     #[test]
