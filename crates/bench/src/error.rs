@@ -17,9 +17,12 @@ pub(crate) enum Error {
     },
     /// There is no Redis to compare with.
     #[error(
-        "there is no redis-server on the PATH; install it with scripts/install-redis, or name it with --redis"
+        "there is no redis-server {place}; install it with scripts/install-redis, or name it with --redis"
     )]
-    NoRedis,
+    NoRedis {
+        /// Where it was looked for.
+        place: String,
+    },
     /// The folder given for the data holds something already, which a run would mix with its own.
     #[error("{} is not empty; a run starts from nothing", .0.display())]
     FolderInUse(PathBuf),

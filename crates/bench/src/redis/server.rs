@@ -26,14 +26,18 @@ const PORT_TRIES: u32 = 5;
 
 /// Where Redis lies: where the caller says, else on the PATH.
 pub(crate) fn find(given: Option<PathBuf>) -> Result<PathBuf, Error> {
-    let tried = match given {
-        Some(path) => vec![path],
+    let (tried, place) = match given {
+        Some(path) => {
+            let place = format!("at {}", path.display());
+            (vec![path], place)
+        }
         None => {
             let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).map(|folder| folder.join("redis-server")).collect()
+            let tried = std::env::split_paths(&path).map(|folder| folder.join("redis-server")).collect();
+            (tried, "on the PATH".to_owned())
         }
     };
-    tried.into_iter().find(|path| path.is_file()).ok_or(Error::NoRedis)
+    tried.into_iter().find(|path| path.is_file()).ok_or(Error::NoRedis { place })
 }
 
 /// When Redis flushes its append-only file.
@@ -216,7 +220,11 @@ mod tests {
     #[test]
     fn a_missing_redis_says_what_to_do() {
         let error = find(Some("/nonexistent/redis-server".into())).unwrap_err();
-        assert!(error.to_string().contains("scripts/install-redis"), "{error}");
+        let error = error.to_string();
+        assert!(
+            error.contains("at /nonexistent/redis-server; install it with scripts/install-redis"),
+            "{error}"
+        );
     }
 
     #[test]
