@@ -1,9 +1,11 @@
 //! The command line.
 
+mod compare;
+
 use crate::error::Error;
 use crate::server::{Installation, find_binary};
 use crate::workload::Workload;
-use crate::{crash, rates};
+use crate::{ceiling, crash, rates};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::fmt::Display;
@@ -27,9 +29,14 @@ enum Command {
     Rates(RatesArgs),
     /// Kill the server while it loads, and look for every membership that it acknowledged.
     Crash(CrashArgs),
+    /// Measure the server, Redis, and the HTTP stack without a server behind it, side by side.
+    Compare(compare::CompareArgs),
+    /// Be the HTTP stack without a server behind it, for `compare`.
+    #[command(hide = true)]
+    Ceiling,
 }
 
-/// What both commands share.
+/// What the commands share.
 #[derive(Debug, Args)]
 struct RunArgs {
     /// The server to run [default: the release build beside this one, else that of the workspace].
@@ -97,6 +104,8 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
             let plan = Ok(args.plan());
             args.run.execute(plan, async |at, plan| crash::run(at, plan).await, crash::Report::is_good)
         }
+        Command::Compare(args) => args.execute(),
+        Command::Ceiling => ceiling::run().map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -120,6 +129,20 @@ impl RunArgs {
         is_good: impl FnOnce(&R) -> bool,
     ) -> Result<bool, Error> {
         let plan = plan?;
+        let report = self.execute_at(async |binary, folder| {
+            let installation = Installation::create(binary, folder)?;
+            command(&installation, &plan).await
+        })?;
+        self.print(&report)?;
+        Ok(is_good(&report))
+    }
+
+    /// Runs `command`, which gets the server's binary and the folder for its data, until it ends or a signal
+    /// comes.
+    fn execute_at<R>(
+        &self,
+        command: impl AsyncFnOnce(PathBuf, Option<PathBuf>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let binary = find_binary(self.server.clone())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -127,22 +150,23 @@ impl RunArgs {
             .enable_all()
             .build()
             .map_err(Error::io("start the async runtime"))?;
-        let report = runtime.block_on(async {
+        runtime.block_on(async {
             let interrupted = interruption()?;
-            let installation = Installation::create(binary, self.data_dir.clone())?;
             tokio::select! {
-                report = command(&installation, &plan) => report,
+                report = command(binary, self.data_dir.clone()) => report,
                 () = interrupted => Err(Error::Interrupted),
             }
-        })?;
-        let text = if self.json {
-            serde_json::to_string_pretty(&report).expect("a report holds nothing that JSON cannot say")
-        } else {
-            report.to_string()
-        };
-        writeln!(std::io::stdout(), "{text}").map_err(Error::io("print the outcome"))?;
-        Ok(is_good(&report))
+        })
     }
+
+    fn print<R: Display + Serialize>(&self, report: &R) -> Result<(), Error> {
+        let text = if self.json { json(report) } else { report.to_string() };
+        writeln!(std::io::stdout(), "{text}").map_err(Error::io("print the outcome"))
+    }
+}
+
+fn json(report: &impl Serialize) -> String {
+    serde_json::to_string_pretty(report).expect("a report holds nothing that JSON cannot say")
 }
 
 /// Done when the process is asked to end.
@@ -162,15 +186,7 @@ fn interruption() -> Result<impl Future<Output = ()>, Error> {
 
 impl RatesArgs {
     fn plan(&self) -> Result<rates::Plan, Error> {
-        let mut workloads = Workload::all(self.connections.into());
-        if let Some(unknown) =
-            self.only.iter().find(|name| workloads.iter().all(|workload| workload.name != **name))
-        {
-            return Err(Error::Broken(format!("there is no workload {unknown:?}")));
-        }
-        if !self.only.is_empty() {
-            workloads.retain(|workload| self.only.iter().any(|name| name == workload.name));
-        }
+        let workloads = chosen(self.connections, &self.only)?;
         Ok(rates::Plan {
             duration: self.seconds,
             users: self.users,
@@ -178,6 +194,19 @@ impl RatesArgs {
             workloads,
         })
     }
+}
+
+/// The workloads of those names; all when there are none.
+fn chosen(connections: u16, names: &[String]) -> Result<Vec<Workload>, Error> {
+    let mut workloads = Workload::all(connections.into());
+    if let Some(unknown) = names.iter().find(|name| workloads.iter().all(|workload| workload.name != **name))
+    {
+        return Err(Error::Broken(format!("there is no workload {unknown:?}")));
+    }
+    if !names.is_empty() {
+        workloads.retain(|workload| names.iter().any(|name| name == workload.name));
+    }
+    Ok(workloads)
 }
 
 impl CrashArgs {
@@ -223,6 +252,9 @@ mod tests {
             "crash --kill-after-share 1",
             "crash --kill-after-share NaN",
             "crash --segments 101",
+            "compare --rounds 0",
+            "compare --zipf 0",
+            "compare --zipf NaN",
         ] {
             let words = ["ia-bench"].into_iter().chain(arguments.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{arguments}");
@@ -233,7 +265,7 @@ mod tests {
     fn workloads_are_chosen_by_name() {
         let plan = |words: &[&str]| match Cli::try_parse_from(words).unwrap().command {
             Command::Rates(args) => args.plan().map(|plan| plan.workloads),
-            Command::Crash(_) => panic!("the words say rates"),
+            other => panic!("{other:?} is not rates"),
         };
         let names: Vec<&str> = plan(&["ia-bench", "rates", "--only", "read,bulk10"])
             .unwrap()

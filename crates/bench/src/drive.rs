@@ -4,6 +4,7 @@ use crate::client::{Connection, Target};
 use crate::error::Error;
 use crate::workload::{Pool, Prepared};
 use hdrhistogram::Histogram;
+use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -36,6 +37,32 @@ impl Latencies {
     }
 }
 
+/// Of the right answers, in microseconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct LatencyMicros {
+    /// Half of the answers took no longer.
+    pub p50: u64,
+    /// 99 of a hundred took no longer.
+    pub p99: u64,
+    /// 999 of a thousand took no longer.
+    pub p999: u64,
+    /// None took longer.
+    pub max: u64,
+}
+
+impl LatencyMicros {
+    /// From all answers.
+    pub(crate) fn of(measured: &Measured) -> LatencyMicros {
+        let latencies = &measured.latencies;
+        LatencyMicros {
+            p50: latencies.quantile_micros(0.5),
+            p99: latencies.quantile_micros(0.99),
+            p999: latencies.quantile_micros(0.999),
+            max: latencies.max_micros(),
+        }
+    }
+}
+
 /// What came out of a run.
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -52,7 +79,8 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    fn nothing() -> Measured {
+    /// Of no run.
+    pub(crate) fn nothing() -> Measured {
         Measured {
             answered: 0,
             errors: 0,
@@ -62,6 +90,14 @@ impl Measured {
         }
     }
 
+    /// Adds what came out of another run, one after this: its time too. Errors are not kept.
+    pub(crate) fn count(&mut self, other: &Measured) {
+        self.answered += other.answered;
+        self.elapsed += other.elapsed;
+        self.latencies.0.add(&other.latencies.0).expect("all histograms have the same bounds");
+    }
+
+    /// Adds what came out of another worker of the same run.
     fn add(&mut self, other: Measured) {
         self.answered += other.answered;
         self.errors += other.errors;
@@ -75,18 +111,76 @@ impl Measured {
     }
 }
 
-/// A pool of calls on its way to a target. Where one run stops in the pool, the next goes on.
+/// One connection to a server, on which calls are made one after the other.
+pub(crate) trait Lane: Sized + Send + 'static {
+    /// Where it leads.
+    type Target: Clone + Send + Sync;
+    /// What is sent, and what must come back.
+    type Call: Send + Sync + 'static;
+
+    /// Connects.
+    fn open(target: &Self::Target) -> impl Future<Output = Result<Self, Error>> + Send;
+
+    /// Makes a call and judges its answer.
+    fn ask(&mut self, call: &Self::Call) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// A call that failed.
 #[derive(Debug)]
-pub(crate) struct Driver {
-    target: Target,
-    calls: Arc<[Prepared]>,
+pub(crate) enum Failure {
+    /// Its answer is not the right one.
+    Wrong(Error),
+    /// The connection is of no more use.
+    Broken(Error),
+}
+
+impl Failure {
+    /// Why, where both fail a run.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Failure::Wrong(error) | Failure::Broken(error) => error,
+        }
+    }
+}
+
+impl Lane for Connection {
+    type Target = Target;
+    type Call = Prepared;
+
+    fn open(target: &Target) -> impl Future<Output = Result<Connection, Error>> + Send {
+        Connection::open(target)
+    }
+
+    async fn ask(&mut self, Prepared { call, mark }: &Prepared) -> Result<(), Failure> {
+        let what = || format!("{} {}", call.method, call.uri);
+        match self.call(call).await {
+            Ok(received) if received.is_ok_with(mark) => Ok(()),
+            Ok(received) => Err(Failure::Wrong(received.refused(&what()))),
+            Err(error) => Err(Failure::Broken(Error::http(what())(error))),
+        }
+    }
+}
+
+/// A pool of calls on its way to a target. Where one run stops in the pool, the next goes on; after the last
+/// call it starts over.
+#[derive(Debug)]
+pub(crate) struct Driver<L: Lane = Connection> {
+    target: L::Target,
+    calls: Arc<[L::Call]>,
     sent: Arc<AtomicUsize>,
 }
 
 impl Driver {
     /// Nothing is sent yet.
     pub(crate) fn new(target: &Target, pool: &Pool) -> Driver {
-        Driver { target: target.clone(), calls: Arc::clone(&pool.calls), sent: Arc::default() }
+        Driver::to(target, Arc::clone(&pool.calls))
+    }
+}
+
+impl<L: Lane> Driver<L> {
+    /// Nothing is sent yet.
+    pub(crate) fn to(target: &L::Target, calls: Arc<[L::Call]>) -> Driver<L> {
+        Driver { target: target.clone(), calls, sent: Arc::default() }
     }
 
     /// How many requests were sent, for the progress line.
@@ -99,14 +193,13 @@ impl Driver {
     pub(crate) async fn run(&self, connections: usize, duration: Duration) -> Result<Measured, Error> {
         let mut open = Vec::new();
         for _ in 0..connections {
-            open.push(Connection::open(&self.target).await?);
+            open.push(L::open(&self.target).await?);
         }
         let started = Instant::now();
         let deadline = started + duration;
         let mut workers = JoinSet::new();
-        for connection in open {
-            let (calls, sent) = (Arc::clone(&self.calls), Arc::clone(&self.sent));
-            workers.spawn(work(connection, calls, sent, deadline));
+        for lane in open {
+            workers.spawn(work(lane, Arc::clone(&self.calls), Arc::clone(&self.sent), deadline));
         }
         let mut measured = Measured::nothing();
         while let Some(ended) = workers.join_next().await {
@@ -117,9 +210,9 @@ impl Driver {
     }
 }
 
-async fn work(
-    mut connection: Connection,
-    calls: Arc<[Prepared]>,
+async fn work<L: Lane>(
+    mut lane: L,
+    calls: Arc<[L::Call]>,
     sent: Arc<AtomicUsize>,
     deadline: Instant,
 ) -> Measured {
@@ -129,16 +222,14 @@ async fn work(
         if started >= deadline {
             return measured;
         }
-        let Prepared { call, mark } = &calls[sent.fetch_add(1, Ordering::Relaxed) % calls.len()];
-        match connection.call(call).await {
-            Ok(received) if received.is_ok_with(mark) => {
+        match lane.ask(&calls[sent.fetch_add(1, Ordering::Relaxed) % calls.len()]).await {
+            Ok(()) => {
                 measured.answered += 1;
                 measured.latencies.record(started.elapsed());
             }
-            Ok(received) => measured.fail(received.refused(&format!("{} {}", call.method, call.uri))),
-            // The connection is of no more use.
-            Err(error) => {
-                measured.fail(Error::http(format!("{} {}", call.method, call.uri))(error));
+            Err(Failure::Wrong(error)) => measured.fail(error),
+            Err(Failure::Broken(error)) => {
+                measured.fail(error);
                 return measured;
             }
         }

@@ -15,6 +15,14 @@ pub(crate) enum Error {
         /// Where it was looked for.
         tried: Vec<PathBuf>,
     },
+    /// There is no Redis to compare with.
+    #[error(
+        "there is no redis-server {place}; install it with scripts/install-redis, or name it with --redis"
+    )]
+    NoRedis {
+        /// Where it was looked for.
+        place: String,
+    },
     /// The folder given for the data holds something already, which a run would mix with its own.
     #[error("{} is not empty; a run starts from nothing", .0.display())]
     FolderInUse(PathBuf),
@@ -32,7 +40,7 @@ pub(crate) enum Error {
         /// What was sent.
         what: String,
         /// How it broke.
-        source: hyper::Error,
+        source: std::io::Error,
     },
     /// An answer was complete and not OK.
     #[error("{what} was answered with {status}: {body}")]
@@ -65,6 +73,14 @@ pub(crate) enum Error {
     /// The server did something else than the contract says.
     #[error("{0}")]
     Broken(String),
+    /// One side of a comparison did not answer as it must.
+    #[error("{side} did not answer as it must")]
+    Side {
+        /// Which.
+        side: &'static str,
+        /// What went wrong there.
+        source: Box<Error>,
+    },
     /// The person at the keyboard had enough.
     #[error("interrupted")]
     Interrupted,
@@ -78,7 +94,7 @@ impl Error {
     }
 
     /// For `map_err` on HTTP: says what was sent.
-    pub(crate) fn http(what: impl Into<String>) -> impl FnOnce(hyper::Error) -> Error {
+    pub(crate) fn http(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
         let what = what.into();
         move |source| Error::Http { what, source }
     }

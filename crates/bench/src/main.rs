@@ -1,7 +1,7 @@
 //! Workloads against the real server: the release binary, in its own process, over loopback HTTP.
 //!
 //! The bench speaks the wire contract alone and links nothing of the server. It starts the server itself,
-//! on free ports and a data folder of its own, and ends only the process that it started, also when it
+//! on free ports and a data folder of its own, and ends only the processes that it started, also when it
 //! fails or is interrupted (only a SIGKILL of the bench itself leaves the server running). Build the server
 //! first:
 //!
@@ -9,6 +9,7 @@
 //! cargo build --release -p instant-audience
 //! cargo run --release -p ia-bench -- rates
 //! cargo run --release -p ia-bench -- crash
+//! cargo run --release -p ia-bench -- compare
 //! ```
 //!
 //! - `rates` measures throughput, latency and the server's CPU time and memory for bulk and small writes,
@@ -16,28 +17,41 @@
 //! - `crash` kills the server with SIGKILL while it loads, starts it again, and reads back every membership
 //!   that was acknowledged. One that is missing fails the run. `crash --users 20000` takes seconds.
 //!
+//! - `compare` puts the same memberships into the server, into a Redis that it starts, and into the HTTP
+//!   stack that parses them and does nothing more, round by round, and prints the ratios. A wrong answer of
+//!   any of them fails the run; a ratio never does.
+//!
 //! A SIGKILL is a crash of the process, not of the machine: what the server had handed to the kernel
 //! survives it, flushed or not. That an answered write survives a power cut is for other tests to show.
 //!
 //! The clients are a closed loop: each connection sends its next request when it has the answer to the
 //! last. On a small machine they take a good part of the processors, so every row also says how many
-//! cores the server, the clients and the rest of the machine used. Variables `INSTANT_AUDIENCE__…` of the environment reach the
-//! server; the rates and sizes that it limits are lifted in any case.
+//! cores the server, the clients and the rest of the machine used. Variables `INSTANT_AUDIENCE__…` of the
+//! environment reach the server; the rates and sizes that it limits are lifted in any case.
 
 mod calls;
+mod ceiling;
 mod cli;
 mod client;
+mod compare;
 mod crash;
 mod disk;
 mod drive;
 mod error;
+mod fill;
 mod journal;
+mod law;
 mod load;
+mod meter;
 mod population;
+mod process;
 mod procfs;
 mod progress;
 mod rates;
+mod redis;
+mod script;
 mod server;
+mod table;
 mod verify;
 mod workload;
 

@@ -85,6 +85,11 @@ impl Random {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0) % bound
     }
+
+    /// The next number from 0 to below 1, of 53 bits.
+    pub(crate) fn unit(&mut self) -> f64 {
+        self.below(1 << 53) as f64 / (1u64 << 53) as f64
+    }
 }
 
 /// The finalizer of splitmix64: a bijection on 64 bits that keeps 0.

@@ -22,6 +22,19 @@ pub(crate) fn usage(pid: u32) -> Result<Usage, Error> {
         .ok_or_else(|| Error::Broken(format!("/proc/{pid} does not hold what proc(5) says")))
 }
 
+/// Bytes that a process has caused to be sent to storage since its start: `write_bytes` of `/proc/PID/io`.
+/// The kernel counts whole pages when they become dirty, so that a page that is flushed and appended to again
+/// counts twice.
+pub(crate) fn written_bytes(pid: u32) -> Result<u64, Error> {
+    let path = format!("/proc/{pid}/io");
+    let text = std::fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))?;
+    parse_written_bytes(&text).ok_or_else(|| Error::Broken(format!("{path} does not hold what proc(5) says")))
+}
+
+fn parse_written_bytes(io: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
+}
+
 /// Seconds of processor time that the whole machine has spent since its start on anything but waiting, and
 /// that a hypervisor has kept from it.
 pub(crate) fn machine_cpu_seconds() -> Result<f64, Error> {
@@ -73,6 +86,14 @@ mod tests {
     fn this_process_uses_something() {
         let usage = usage(std::process::id()).unwrap();
         assert!(usage.resident_bytes > 1 << 16, "{usage:?}");
+    }
+
+    #[test]
+    fn bytes_that_were_taken_back_are_written_all_the_same() {
+        let io = "rchar: 1\nwchar: 2\nread_bytes: 3\nwrite_bytes: 4096\ncancelled_write_bytes: 5\n";
+        assert_eq!(parse_written_bytes(io), Some(4096));
+        assert_eq!(parse_written_bytes("wchar: 2\n"), None);
+        assert!(written_bytes(std::process::id()).is_ok());
     }
 
     #[test]

@@ -2,32 +2,21 @@
 
 mod report;
 
-use crate::calls::Bodies;
 use crate::client::Target;
-use crate::drive::{Driver, Measured};
+use crate::drive::{Driver, LatencyMicros, Measured};
 use crate::error::Error;
-use crate::journal::Fate;
-use crate::load::Load;
-use crate::population::{KNOWN, Population};
-use crate::procfs;
+use crate::fill;
+use crate::meter::{Counted, Moment};
 use crate::progress::Progress;
 use crate::server::Installation;
-use crate::verify::verify;
-use crate::workload::{KNOWN_SEGMENTS, Pool, Workload};
-use report::{LatencyMicros, Row};
-use std::sync::Arc;
+use crate::workload::{Pool, Workload};
+use report::Row;
 use std::time::Duration;
 
 pub(crate) use report::Report;
 
 /// Which share of the time that is measured is spent before it, to warm up.
 const WARM_UP_SHARE: f64 = 0.1;
-
-/// How many connections load the users that reads find.
-const FILL_CONNECTIONS: usize = 8;
-
-/// How many of those users are decoded and checked before reads are measured.
-const CHECKED_USERS: u64 = 10_000;
 
 /// What is measured, and how long.
 #[derive(Debug, Clone)]
@@ -51,7 +40,8 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
     let mut is_filled = false;
     for workload in &plan.workloads {
         if workload.reads() && !is_filled {
-            fill(&target, plan.users, &progress).await?;
+            fill::fill(&target, plan.users, &progress).await?;
+            fill::check(&target, plan.users).await?;
             is_filled = true;
         }
         progress.show(&format!("{}: preparing", workload.name));
@@ -61,20 +51,6 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
     // A run is no good when the server cannot end it in order.
     installation.stop(server).await?;
     Ok(Report::new(installation, plan, rows))
-}
-
-/// Loads the users that reads find, and makes sure that they are found.
-async fn fill(target: &Target, users: u64, progress: &Progress) -> Result<(), Error> {
-    let bodies = Bodies { population: Population::new(KNOWN, users), segments: KNOWN_SEGMENTS };
-    let load = Load::new(bodies);
-    progress.during(load.run_to_the_end(target, FILL_CONNECTIONS), || load.progress()).await?;
-    let checked = Bodies { population: Population::new(KNOWN, users.min(CHECKED_USERS)), ..bodies };
-    let fates = vec![Fate::Acknowledged; checked.count()];
-    let findings = verify(target, checked, fates, 1, Arc::default()).await?;
-    match findings.first_fault {
-        None => Ok(()),
-        Some(fault) => Err(Error::Broken(format!("what was just loaded cannot be read: {fault}"))),
-    }
 }
 
 async fn measure(
@@ -89,71 +65,16 @@ async fn measure(
     let warm_up = driver.run(workload.connections, duration.mul_f64(WARM_UP_SHARE));
     progress.during(warm_up, text).await?;
 
-    let before = Moment::now(target).await?;
+    let counted = Counted::now(target).await?;
+    let before = Moment::now(target.pid)?;
     let measured = progress.during(driver.run(workload.connections, duration), text).await?;
-    let after = Moment::now(target).await?;
-    let row = Row::new(workload, pool.items_per_call, &measured, &before, &after);
-    check_count(workload, pool, &measured, &before, &after)?;
-    Ok(row)
-}
-
-/// The server's own count of memberships must be that of the acknowledged ones: an OK for something that was
-/// dropped would be the fastest answer of all.
-fn check_count(
-    workload: &Workload,
-    pool: &Pool,
-    measured: &Measured,
-    before: &Moment,
-    after: &Moment,
-) -> Result<(), Error> {
-    let counted = after.memberships() - before.memberships();
-    let acknowledged = if workload.reads() { 0 } else { measured.answered * pool.items_per_call };
-    if measured.errors == 0 && counted != acknowledged {
-        return Err(Error::Broken(format!(
-            "{}: {acknowledged} memberships were acknowledged and the server counted {counted}",
-            workload.name
-        )));
+    let after = Moment::now(target.pid)?;
+    let counted = Counted::now(target).await?.since(counted);
+    if measured.errors == 0 {
+        let acknowledged = if workload.reads() { 0 } else { measured.answered * pool.items_per_call };
+        counted.must_be(acknowledged, workload.name)?;
     }
-    Ok(())
-}
-
-/// The meters, read at one moment.
-#[derive(Debug, Clone, Copy)]
-struct Moment {
-    server: procfs::Usage,
-    client: procfs::Usage,
-    machine_cpu_seconds: f64,
-    added: u64,
-    refreshed: u64,
-}
-
-impl Moment {
-    async fn now(target: &Target) -> Result<Moment, Error> {
-        let metrics = target.metrics().await?;
-        Ok(Moment {
-            server: procfs::usage(target.pid)?,
-            client: procfs::usage(std::process::id())?,
-            machine_cpu_seconds: procfs::machine_cpu_seconds()?,
-            added: metrics.get("memberships_added_total")?,
-            refreshed: metrics.get("memberships_refreshed_total")?,
-        })
-    }
-
-    fn memberships(&self) -> u64 {
-        self.added + self.refreshed
-    }
-}
-
-impl LatencyMicros {
-    fn of(measured: &Measured) -> LatencyMicros {
-        let latencies = &measured.latencies;
-        LatencyMicros {
-            p50: latencies.quantile_micros(0.5),
-            p99: latencies.quantile_micros(0.99),
-            p999: latencies.quantile_micros(0.999),
-            max: latencies.max_micros(),
-        }
-    }
+    Ok(Row::new(workload, pool.items_per_call, &measured, (&before, &after), counted))
 }
 
 impl Row {
@@ -161,16 +82,13 @@ impl Row {
         workload: &Workload,
         items_per_call: u64,
         measured: &Measured,
-        before: &Moment,
-        after: &Moment,
+        (before, after): (&Moment, &Moment),
+        counted: Counted,
     ) -> Row {
         let seconds = measured.elapsed.as_secs_f64();
         let items = measured.answered * items_per_call;
-        let server_cpu = after.server.cpu_seconds - before.server.cpu_seconds;
-        let client_cpu = after.client.cpu_seconds - before.client.cpu_seconds;
-        let machine_cpu = after.machine_cpu_seconds - before.machine_cpu_seconds;
-        let added = after.added - before.added;
-        let written = after.memberships() - before.memberships();
+        let spent = after.since(before);
+        let written = counted.written();
         Row {
             workload: workload.name,
             connections: workload.connections,
@@ -182,12 +100,12 @@ impl Row {
             latency_micros: LatencyMicros::of(measured),
             errors: measured.errors,
             first_error: measured.first_error.as_ref().map(Error::chain),
-            new_share: (written > 0).then(|| added as f64 / written as f64),
-            server_cpu_seconds_per_million: (items > 0).then(|| server_cpu * 1e6 / items as f64),
-            server_cores: server_cpu / seconds,
-            client_cores: client_cpu / seconds,
-            // Clock ticks are coarse: what is left can come out below nothing.
-            other_cores: ((machine_cpu - server_cpu - client_cpu) / seconds).max(0.0),
+            new_share: (written > 0).then(|| counted.added as f64 / written as f64),
+            server_cpu_seconds_per_million: (items > 0)
+                .then(|| spent.server_cpu_seconds * 1e6 / items as f64),
+            server_cores: spent.server_cpu_seconds / seconds,
+            client_cores: spent.client_cpu_seconds / seconds,
+            other_cores: spent.other_cpu_seconds / seconds,
             server_resident_bytes: after.server.resident_bytes,
         }
     }

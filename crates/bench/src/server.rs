@@ -2,24 +2,13 @@
 
 use crate::calls;
 use crate::error::Error;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use crate::process::{Output, Process, log_tail};
+use rustix::process::Signal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// A server that is not ready by then never will be: a replay of 10 million memberships takes seconds.
-const READY_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// The same for the last checkpoint.
-const STOP_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How often it is looked whether the process has ended.
-const EXIT_POLL: Duration = Duration::from_millis(5);
-
-/// How much of its log is shown when a server fails.
-const LOG_TAIL_BYTES: u64 = 4096;
 
 /// What a run lifts: a limit that is reached measures the limit.
 const LIFTED_LIMITS: [&str; 5] =
@@ -40,6 +29,23 @@ pub(crate) fn find_binary(given: Option<PathBuf>) -> Result<PathBuf, Error> {
     tried.iter().find_map(|path| path.canonicalize().ok()).ok_or(Error::NoServer { tried })
 }
 
+/// An empty folder: the one that is given, which may be missing yet, or a temporary one, which goes when its
+/// guard is dropped. A folder that holds something already is refused.
+pub(crate) fn data_folder(given: Option<PathBuf>) -> Result<(PathBuf, Option<TempDir>), Error> {
+    let Some(folder) = given else {
+        let made = tempfile::Builder::new().prefix("ia-bench-").tempdir();
+        let made = made.map_err(Error::io("make a temporary folder"))?;
+        return Ok((made.path().to_owned(), Some(made)));
+    };
+    let here = folder.display();
+    std::fs::create_dir_all(&folder).map_err(Error::io(format!("make {here}")))?;
+    let mut entries = std::fs::read_dir(&folder).map_err(Error::io(format!("read {here}")))?;
+    if entries.next().is_some() {
+        return Err(Error::FolderInUse(folder));
+    }
+    Ok((folder, None))
+}
+
 /// A binary with a data folder that holds the catalog, ready to be served.
 #[derive(Debug)]
 pub(crate) struct Installation {
@@ -49,23 +55,9 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Makes the folder and loads the catalog of the bench. Without `folder` a temporary one is taken,
-    /// which goes when this is dropped. A folder that holds something already is refused.
+    /// Loads the catalog of the bench into a [`data_folder`].
     pub(crate) fn create(binary: PathBuf, folder: Option<PathBuf>) -> Result<Installation, Error> {
-        let (folder, temporary) = match folder {
-            Some(folder) => (folder, None),
-            None => {
-                let made = tempfile::Builder::new().prefix("ia-bench-").tempdir();
-                let made = made.map_err(Error::io("make a temporary folder"))?;
-                (made.path().to_owned(), Some(made))
-            }
-        };
-        let here = folder.display();
-        std::fs::create_dir_all(&folder).map_err(Error::io(format!("make {here}")))?;
-        let mut entries = std::fs::read_dir(&folder).map_err(Error::io(format!("read {here}")))?;
-        if entries.next().is_some() {
-            return Err(Error::FolderInUse(folder));
-        }
+        let (folder, temporary) = data_folder(folder)?;
         let installation = Installation { binary, folder, _temporary: temporary };
         let catalog = installation.folder.join("catalog.json");
         std::fs::write(&catalog, calls::catalog())
@@ -101,26 +93,26 @@ impl Installation {
 
     /// Starts the server and waits for its ready line.
     pub(crate) async fn start(&self) -> Result<Server, Error> {
+        self.start_with(&[]).await
+    }
+
+    /// [`Installation::start`] with settings, each the name of a variable after its prefix and a value.
+    pub(crate) async fn start_with(&self, settings: &[(&str, &str)]) -> Result<Server, Error> {
         let log = self.log_file();
         let log = std::fs::File::options().create(true).append(true).open(&log);
         let log = log.map_err(Error::io("open the file for the server's log"))?;
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
-        command.envs(LIFTED_LIMITS.map(|limit| (format!("INSTANT_AUDIENCE__LIMITS__{limit}"), "0")));
+        let lifted = LIFTED_LIMITS.map(|limit| (format!("INSTANT_AUDIENCE__LIMITS__{limit}"), "0"));
+        command.envs(lifted);
+        command.envs(settings.iter().map(|(name, value)| (format!("INSTANT_AUDIENCE__{name}"), value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
 
         let started = Instant::now();
         let child = command.spawn().map_err(Error::io(format!("run {}", self.binary.display())))?;
-        let mut process = Process(child);
-        let stdout = process.0.stdout.take().expect("standard output is piped");
-        let reading = tokio::task::spawn_blocking(move || first_line(stdout));
-        let read = tokio::time::timeout(READY_TIMEOUT, reading).await.map_err(|_| {
-            Error::Broken(format!("the server was not ready within {READY_TIMEOUT:?}; {}", self.log_tail()))
-        })?;
-        let (line, stdout) = read
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-            .map_err(Error::io("read the server's output"))?;
+        let mut process = Process::new(child);
+        let (line, stdout) = process.first_line().await?;
         let time_to_ready = started.elapsed();
         if line.is_empty() {
             return Err(self.ended(process.wait_for_exit().await?));
@@ -131,33 +123,14 @@ impl Installation {
     }
 
     fn ended(&self, status: ExitStatus) -> Error {
-        Error::Ended { what: "instant-audience serve", status, log: self.log_tail() }
-    }
-
-    fn log_tail(&self) -> String {
-        let tail = || -> std::io::Result<Vec<u8>> {
-            let mut file = std::fs::File::open(self.log_file())?;
-            let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        match tail() {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => format!("(its log cannot be read: {error})"),
-        }
+        Error::Ended { what: "instant-audience serve", status, log: log_tail(&self.log_file()) }
     }
 
     /// Asks the server to stop, with SIGTERM, and holds it to exit status 0.
     pub(crate) async fn stop(&self, server: Server) -> Result<Duration, Error> {
         let asked = Instant::now();
         let mut process = server.process;
-        rustix::process::kill_process(
-            rustix::process::Pid::from_child(&process.0),
-            rustix::process::Signal::TERM,
-        )
-        .map_err(|error| Error::Io { what: "send SIGTERM to the server".to_owned(), source: error.into() })?;
+        process.signal(Signal::TERM)?;
         let status = process.wait_for_exit().await?;
         if status.success() { Ok(asked.elapsed()) } else { Err(self.ended(status)) }
     }
@@ -173,61 +146,24 @@ pub(crate) struct Server {
     pub(crate) ops: SocketAddr,
     /// From its start to its ready line.
     pub(crate) time_to_ready: Duration,
-    /// Held open: a server that writes to a closed pipe would see an error that no operator causes.
-    _stdout: BufReader<ChildStdout>,
+    _stdout: Output,
 }
 
 impl Server {
     /// The id of the process.
     pub(crate) fn pid(&self) -> u32 {
-        self.process.0.id()
+        self.process.id()
+    }
+
+    /// The process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Ends the process with SIGKILL, and waits until it is gone.
     pub(crate) fn kill(mut self) -> Result<(), Error> {
         self.process.end().map_err(Error::io("kill the server"))
     }
-}
-
-/// A process that this one started and answers for.
-#[derive(Debug)]
-struct Process(Child);
-
-impl Process {
-    fn end(&mut self) -> std::io::Result<()> {
-        // Does nothing when the process was waited for already, so that no other one can be hit.
-        self.0.kill()?;
-        self.0.wait().map(drop)
-    }
-
-    async fn wait_for_exit(&mut self) -> Result<ExitStatus, Error> {
-        let asked = Instant::now();
-        loop {
-            match self.0.try_wait() {
-                Ok(Some(status)) => return Ok(status),
-                Ok(None) if asked.elapsed() > STOP_TIMEOUT => {
-                    return Err(Error::Broken(format!("the server did not end within {STOP_TIMEOUT:?}")));
-                }
-                Ok(None) => tokio::time::sleep(EXIT_POLL).await,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("wait for the server")(error)),
-            }
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Nobody is left to tell; a process that cannot be killed is gone already.
-        let _ = self.end();
-    }
-}
-
-fn first_line(stdout: ChildStdout) -> std::io::Result<(String, BufReader<ChildStdout>)> {
-    let mut stdout = BufReader::new(stdout);
-    let mut line = String::new();
-    stdout.read_line(&mut line)?;
-    Ok((line, stdout))
 }
 
 /// The addresses in `ready api=http://… ops=http://…`.
@@ -278,13 +214,5 @@ mod tests {
             Installation { binary: "/bin/false".into(), folder: folder.path().to_owned(), _temporary: None };
         let error = installation.start().await.unwrap_err();
         assert!(matches!(error, Error::Ended { status, .. } if status.code() == Some(1)), "{error}");
-    }
-
-    #[test]
-    fn a_dropped_process_is_gone() {
-        let child = Command::new("sleep").arg("1000").spawn().unwrap();
-        let pid = child.id();
-        drop(Process(child));
-        assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
 }

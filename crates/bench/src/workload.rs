@@ -1,15 +1,11 @@
 //! The workloads: what is asked of a server, prepared before the clock starts.
 
-use crate::calls::{self, MAX_USERS};
+use crate::calls::MAX_USERS;
 use crate::client::Call;
-use crate::population::{KNOWN, Population, Random, UNKNOWN, WRITTEN};
-use bytes::Bytes;
-use hyper::{Method, Uri};
-use std::collections::HashSet;
+use crate::law::Law;
+use crate::script::Script;
+use std::borrow::Cow;
 use std::sync::Arc;
-
-/// Beyond this many, more calls would only cost time to prepare.
-const MAX_POOL_CALLS: u64 = 200_000;
 
 /// Users that reads find are in this many segments.
 pub(crate) const KNOWN_SEGMENTS: u32 = 10;
@@ -59,13 +55,24 @@ pub(crate) struct Pool {
     pub items_per_call: u64,
 }
 
+impl Pool {
+    /// The same calls for the ceiling, which knows no users: what it answers to reads is fixed.
+    pub(crate) fn for_ceiling(&self) -> Pool {
+        let calls = self.calls.iter().map(|Prepared { call, mark }| {
+            let mark = if call.uri.path() == "/user-segment" { "".into() } else { mark.clone() };
+            Prepared { call: call.clone(), mark }
+        });
+        Pool { calls: calls.collect(), items_per_call: self.items_per_call }
+    }
+}
+
 /// A call, and what its answer must show beside OK.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     /// What is sent.
     pub call: Call,
     /// Bytes that the beginning of a right answer holds.
-    pub mark: &'static str,
+    pub mark: Cow<'static, str>,
 }
 
 impl Workload {
@@ -98,89 +105,16 @@ impl Workload {
     /// Prepares its calls, about `pool_bytes` of bodies. Users are drawn uniformly from `users`, the same ones
     /// in every run. When the pool is used up it starts over, and what it writes is no longer new.
     pub(crate) fn prepare(&self, users: u64, pool_bytes: u64) -> Pool {
-        let stream =
-            self.name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        let mut random = Random::new(stream);
-        match self.kind {
-            Kind::Write { users: per_call, segments } => {
-                let per_call = per_call.min(users);
-                let calls = pool_calls(pool_bytes, per_call * (46 + 44 * u64::from(segments)));
-                writes(&mut random, Population::new(WRITTEN, users), per_call, segments, calls)
-            }
-            Kind::Read { half_unknown } => reads(&mut random, users, half_unknown),
-            Kind::ReadMany { users: per_call } => {
-                let per_call = per_call.min(users);
-                // A few are enough: what a server does for them depends on the profiles alone.
-                let calls = pool_calls(pool_bytes / 16, per_call * 34);
-                read_many(&mut random, Population::new(KNOWN, users), per_call, calls)
-            }
-        }
+        Script::new(self, users, Law::Uniform, pool_bytes).http()
     }
-}
-
-fn writes(random: &mut Random, population: Population, users: u64, segments: u32, calls: u64) -> Pool {
-    let calls = (0..calls).map(|number| {
-        let drawn = draw(random, population.users, users);
-        let bodies = drawn.into_iter().map(|user| {
-            // A user that is drawn again gets other segments, not a refresh of the same.
-            (population.id(user), population.memberships(user, number + 1, segments))
-        });
-        let call = post("/rt-segment", calls::adds(bodies));
-        Prepared { call, mark: r#""warnings":[]"# }
-    });
-    Pool { calls: calls.collect(), items_per_call: users * u64::from(segments) }
-}
-
-fn reads(random: &mut Random, users: u64, half_unknown: bool) -> Pool {
-    let (known, unknown) = (Population::new(KNOWN, users), Population::new(UNKNOWN, users));
-    let calls = (0..MAX_POOL_CALLS).map(|_| {
-        let user = random.below(users);
-        let (id, mark) = if half_unknown && random.below(2) == 1 {
-            (unknown.id(user), r#""segments":[]"#)
-        } else {
-            (known.id(user), r#""segments":[{"#)
-        };
-        let uri = Uri::try_from(format!("/user-segment?user_id={id}")).expect("digits need no escapes");
-        Prepared { call: Call { method: Method::GET, uri, body: Bytes::new() }, mark }
-    });
-    Pool { calls: calls.collect(), items_per_call: 1 }
-}
-
-fn read_many(random: &mut Random, population: Population, users: u64, calls: u64) -> Pool {
-    let calls = (0..calls).map(|_| {
-        let ids = draw(random, population.users, users).into_iter().map(|user| population.id(user));
-        Prepared { call: post("/user-segment", calls::ask(ids)), mark: r#""segments":[{"# }
-    });
-    Pool { calls: calls.collect(), items_per_call: users }
-}
-
-/// How many calls make a pool, from the bytes of one body.
-fn pool_calls(pool_bytes: u64, body_bytes: u64) -> u64 {
-    (pool_bytes / body_bytes).clamp(16, MAX_POOL_CALLS)
-}
-
-/// Different users: a server may count a user that is twice in a body once.
-fn draw(random: &mut Random, users: u64, count: u64) -> Vec<u64> {
-    assert!(count <= users, "there are not so many different users");
-    let mut seen = HashSet::new();
-    let mut drawn = Vec::new();
-    while (drawn.len() as u64) < count {
-        let user = random.below(users);
-        if seen.insert(user) {
-            drawn.push(user);
-        }
-    }
-    drawn
-}
-
-fn post(path: &'static str, body: Bytes) -> Call {
-    Call { method: Method::POST, uri: Uri::from_static(path), body }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::population::{KNOWN, Population};
     use serde_json::Value;
+    use std::collections::HashSet;
 
     fn workload(name: &str) -> Workload {
         Workload::all(64).into_iter().find(|workload| workload.name == name).unwrap()
@@ -234,12 +168,5 @@ mod tests {
                 pool.calls.iter().filter(|prepared| asked(prepared)).count() as f64 / pool.calls.len() as f64;
             assert!((share - expected).abs() < 0.02, "{name}: {share}");
         }
-    }
-
-    #[test]
-    fn users_are_drawn_without_repeats_from_all() {
-        let mut drawn = draw(&mut Random::new(1), 1000, 1000);
-        drawn.sort_unstable();
-        assert_eq!(drawn, (0..1000).collect::<Vec<_>>());
     }
 }

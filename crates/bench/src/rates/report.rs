@@ -2,6 +2,7 @@
 
 use super::Plan;
 use crate::disk;
+use crate::drive::LatencyMicros;
 use crate::server::Installation;
 use serde::Serialize;
 use std::fmt;
@@ -42,15 +43,6 @@ pub(super) struct Row {
     /// where it is much, the figures of the row say little.
     pub other_cores: f64,
     pub server_resident_bytes: u64,
-}
-
-/// Of the right answers, in microseconds.
-#[derive(Debug, Serialize)]
-pub(super) struct LatencyMicros {
-    pub p50: u64,
-    pub p99: u64,
-    pub p999: u64,
-    pub max: u64,
 }
 
 impl Report {

@@ -1,0 +1,127 @@
+//! The three servers of a comparison.
+
+use super::Site;
+use crate::ceiling::Ceiling;
+use crate::client::Target;
+use crate::error::Error;
+use crate::process::Process;
+use crate::procfs;
+use crate::redis::Redis;
+use crate::server::{Installation, Server};
+use rustix::process::Signal;
+use serde::Serialize;
+use std::path::Path;
+
+/// One of the three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Side {
+    /// Instant Audience.
+    Ours,
+    /// Redis.
+    Redis,
+    /// The HTTP stack that only parses.
+    Ceiling,
+}
+
+impl Side {
+    pub(super) const ALL: [Side; 3] = [Side::Ours, Side::Redis, Side::Ceiling];
+
+    /// The order of a round: each side comes first, second and last in turn.
+    pub(super) fn order(round: u32) -> [Side; 3] {
+        let mut order = Side::ALL;
+        order.rotate_left(round as usize % Side::ALL.len());
+        order
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Side::Ours => "ours",
+            Side::Redis => "Redis",
+            Side::Ceiling => "ceiling",
+        }
+    }
+}
+
+/// All three, started. They are killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Ground {
+    installation: Installation,
+    server: Server,
+    /// What the server's process took before anybody spoke to it.
+    pub(super) empty_server: procfs::Usage,
+    /// Where the server is, with a token.
+    pub(super) target: Target,
+    pub(super) redis: Redis,
+    pub(super) ceiling: Ceiling,
+}
+
+impl Ground {
+    /// Starts them, empty, with folders of their own in that of the site.
+    pub(super) async fn open(
+        site: &Site,
+        redis: &Path,
+        name: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Ground, Error> {
+        let installation = Installation::create(site.server.clone(), Some(site.folder.join(name)))?;
+        let server = installation.start_with(settings).await?;
+        let empty_server = procfs::usage(server.pid())?;
+        let target = Target::log_in(&server).await?;
+        let redis = Redis::start(redis, &site.folder).await?;
+        let ceiling = Ceiling::start().await?;
+        Ok(Ground { installation, server, empty_server, target, redis, ceiling })
+    }
+
+    /// The process of a side.
+    pub(super) fn process(&self, side: Side) -> &Process {
+        match side {
+            Side::Ours => self.server.process(),
+            Side::Redis => self.redis.process(),
+            Side::Ceiling => self.ceiling.process(),
+        }
+    }
+
+    /// Leaves the machine to one side until the guard is dropped.
+    pub(super) fn leave_to(&self, side: Side) -> Result<Stopped<'_>, Error> {
+        let mut stopped = Stopped(Vec::new());
+        for other in Side::ALL.into_iter().filter(|&other| other != side) {
+            let process = self.process(other);
+            process.signal(Signal::STOP)?;
+            stopped.0.push(process);
+        }
+        Ok(stopped)
+    }
+
+    /// Ends them. A run is no good when the server cannot end in order.
+    pub(super) async fn close(self) -> Result<(), Error> {
+        self.installation.stop(self.server).await.map(drop)
+    }
+}
+
+/// Processes that are stopped, and go on when this is dropped.
+#[derive(Debug)]
+pub(super) struct Stopped<'a>(Vec<&'a Process>);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        for process in &self.0 {
+            // One that is gone fails the next call to it.
+            drop(process.signal(Signal::CONT));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_side_comes_first_in_turn() {
+        let first: Vec<Side> = (0..6).map(|round| Side::order(round)[0]).collect();
+        assert_eq!(first, [Side::ALL, Side::ALL].concat());
+        for round in 0..3 {
+            assert!(Side::ALL.iter().all(|side| Side::order(round).contains(side)));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What a workload asks for, call by call, before it is put into the words of a protocol: what is compared
+//! must be asked for the same users in the same order.
+
+use crate::calls::{self, MAX_USERS};
+use crate::client::Call;
+use crate::law::{Drawing, Law};
+use crate::population::{KNOWN, Membership, Population, Random, UNKNOWN, WRITTEN};
+use crate::workload::{KNOWN_SEGMENTS, Kind, Pool, Prepared, Workload};
+use bytes::Bytes;
+use hyper::{Method, Uri};
+
+/// Beyond this many, more calls would only cost time to prepare.
+const MAX_POOL_CALLS: u64 = 200_000;
+
+/// The calls of a workload.
+#[derive(Debug)]
+pub(crate) struct Script {
+    kind: Kind,
+    population: Population,
+    users_per_call: usize,
+    /// Those of all calls, one call after the other.
+    users: Vec<Drawn>,
+}
+
+/// A user of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Drawn {
+    /// Its number in its population.
+    number: u64,
+    /// Of those that nobody wrote.
+    is_unknown: bool,
+}
+
+impl Script {
+    /// The script of a workload whose HTTP bodies take about `pool_bytes`. Users are drawn from `users`, the
+    /// same ones in every run.
+    pub(crate) fn new(workload: &Workload, users: u64, law: Law, pool_bytes: u64) -> Script {
+        let stream =
+            workload.name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+        let mut random = Random::new(stream);
+        let drawing = Drawing::new(law, users);
+        let (range, per_call, calls) = match workload.kind {
+            Kind::Write { users: per_call, segments } => {
+                let per_call = per_call.min(users);
+                (WRITTEN, per_call, pool_calls(pool_bytes, per_call * (46 + 44 * u64::from(segments))))
+            }
+            Kind::Read { .. } => (KNOWN, 1, MAX_POOL_CALLS),
+            Kind::ReadMany { users: per_call } => {
+                let per_call = per_call.min(users);
+                // A few are enough: what a server does for them depends on the profiles alone.
+                (KNOWN, per_call, pool_calls(pool_bytes / 16, per_call * 34))
+            }
+        };
+        let half_unknown = matches!(workload.kind, Kind::Read { half_unknown: true });
+        let users = (0..calls)
+            .flat_map(|_| drawing.different(&mut random, per_call))
+            .collect::<Vec<u64>>()
+            .into_iter()
+            .map(|number| Drawn { number, is_unknown: half_unknown && random.below(2) == 1 })
+            .collect();
+        Script {
+            kind: workload.kind,
+            population: Population::new(range, drawing.users()),
+            users_per_call: usize::try_from(per_call.min(MAX_USERS)).expect("a thousand at most"),
+            users,
+        }
+    }
+
+    /// What a call does.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How many memberships, or users, one call is about.
+    pub(crate) fn items_per_call(&self) -> u64 {
+        self.users_per_call as u64 * u64::from(self.segments_written().unwrap_or(1))
+    }
+
+    /// How many segments a call writes for a user, if it writes.
+    pub(crate) fn segments_written(&self) -> Option<u32> {
+        match self.kind {
+            Kind::Write { segments, .. } => Some(segments),
+            Kind::Read { .. } | Kind::ReadMany { .. } => None,
+        }
+    }
+
+    /// The users of each call, with the number of the call.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (u64, &[Drawn])> {
+        (0..).zip(self.users.chunks(self.users_per_call))
+    }
+
+    /// The platform id of a user.
+    pub(crate) fn id(&self, user: Drawn) -> u64 {
+        if user.is_unknown {
+            Population::new(UNKNOWN, self.population.users).id(user.number)
+        } else {
+            self.population.id(user.number)
+        }
+    }
+
+    /// How many memberships a user that is read has.
+    pub(crate) fn known_segments(&self, user: Drawn) -> u32 {
+        if user.is_unknown { 0 } else { KNOWN_SEGMENTS }
+    }
+
+    /// The memberships that call number `call` writes for a user. A user that is drawn again gets other
+    /// segments, not a refresh of the same.
+    pub(crate) fn written(&self, call: u64, user: Drawn) -> impl Iterator<Item = Membership> + use<> {
+        self.population.memberships(user.number, call + 1, self.segments_written().unwrap_or(0))
+    }
+
+    /// The script in HTTP.
+    pub(crate) fn http(&self) -> Pool {
+        let calls = self.calls().map(|(number, users)| match self.kind {
+            Kind::Write { .. } => {
+                let bodies = users.iter().map(|&user| (self.id(user), self.written(number, user)));
+                let mark = format!(
+                    r#""users_in_request":{},"segments_in_request":{}}},"warnings":[]"#,
+                    users.len(),
+                    self.items_per_call()
+                );
+                Prepared { call: post("/rt-segment", calls::adds(bodies)), mark: mark.into() }
+            }
+            Kind::Read { .. } => {
+                let uri = format!("/user-segment?user_id={}", self.id(users[0]));
+                let uri = Uri::try_from(uri).expect("digits need no escapes");
+                let mark = if users[0].is_unknown { r#""segments":[]"# } else { r#""segments":[{"# };
+                Prepared { call: Call { method: Method::GET, uri, body: Bytes::new() }, mark: mark.into() }
+            }
+            Kind::ReadMany { .. } => {
+                let ids = users.iter().map(|&user| self.id(user));
+                Prepared { call: post("/user-segment", calls::ask(ids)), mark: r#""segments":[{"#.into() }
+            }
+        });
+        Pool { calls: calls.collect(), items_per_call: self.items_per_call() }
+    }
+}
+
+/// How many calls make a pool, from the bytes of one body.
+fn pool_calls(pool_bytes: u64, body_bytes: u64) -> u64 {
+    (pool_bytes / body_bytes).clamp(16, MAX_POOL_CALLS)
+}
+
+fn post(path: &'static str, body: Bytes) -> Call {
+    Call { method: Method::POST, uri: Uri::from_static(path), body }
+}
