@@ -5,11 +5,12 @@
 //! disk is read, without a lock; what is in memory is held there. Then nothing can fail any more, and
 //! each user is changed in its place.
 
+use crate::codec::{self, Malformed};
 use crate::membership::{Edit, Merger};
 use crate::packed::{PackedProfiles, lock};
 use crate::shard::{Hashed, Shard};
 use crate::store::Blob;
-use crate::{Applied, ProfilesError, codec};
+use crate::{Applied, ProfilesError, adding};
 use ia_model::{ErasedSegments, Minute, UserKey};
 use std::hint::black_box;
 use std::ops::Range;
@@ -154,8 +155,19 @@ impl<R: Iterator<Item = (u32, Stored)>> Change<'_, R> {
             (None, _) => &[],
         };
         let domain = edit.user.domain();
+        let damaged = |damage: Malformed| ProfilesError::DamagedProfile { domain, part: damage.0 };
+        if let Edit::Operations(operations) = edit.edit
+            && let Some((length, done)) = adding::add(before, operations, *seen, packed).map_err(damaged)?
+        {
+            *applied += done;
+            // A profile has one packed form.
+            if before != &packed[..length] {
+                shard.put_dirty(hashed, found, &packed[..length]);
+            }
+            return Ok(());
+        }
         let is_damaged = matches!(stored, Some(Stored::Damaged));
-        merger.read(before).map_err(|damage| ProfilesError::DamagedProfile { domain, part: damage.0 })?;
+        merger.read(before).map_err(damaged)?;
         *applied += merger.merge(edit.edit, *seen);
         if merger.before != merger.after || is_damaged {
             packed.clear();

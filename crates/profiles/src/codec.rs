@@ -10,24 +10,24 @@ use ia_model::{Domain, Expiry, Minute, SegmentId, varint};
 /// The version of the blobs that this program writes, and the first byte of each.
 pub const BLOB_FORMAT_VERSION: u8 = 1;
 
-const AGE: u8 = 1;
-const LAG: u8 = 1 << 1;
-const EXPIRY_SHIFT: u8 = 2;
-const EXPIRY_NEVER: u8 = 0;
-const EXPIRY_GIVEN: u8 = 1;
-const EXPIRY_AS_BEFORE: u8 = 2;
-const VALUE_SHIFT: u8 = 4;
-const VALUE_ZERO: u8 = 0;
+pub(crate) const AGE: u8 = 1;
+pub(crate) const LAG: u8 = 1 << 1;
+pub(crate) const EXPIRY_SHIFT: u8 = 2;
+pub(crate) const EXPIRY_NEVER: u8 = 0;
+pub(crate) const EXPIRY_GIVEN: u8 = 1;
+pub(crate) const EXPIRY_AS_BEFORE: u8 = 2;
+pub(crate) const VALUE_SHIFT: u8 = 4;
+pub(crate) const VALUE_ZERO: u8 = 0;
 const VALUE_ONE: u8 = 1;
-const VALUE_GIVEN: u8 = 2;
+pub(crate) const VALUE_GIVEN: u8 = 2;
 
 /// Which part of packed bytes does not hold together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
 /// The most bytes that an entry takes: each of its numbers has at most 33 bits.
-const MAX_ENTRY_BYTES: usize = 26;
-const MAX_BASE_BYTES: usize = 5;
+pub(crate) const MAX_ENTRY_BYTES: usize = 26;
+pub(crate) const MAX_BASE_BYTES: usize = 5;
 
 /// Appends the packed form of `entries`, which ascend by segment and are not empty.
 pub(crate) fn pack(entries: &[Membership], out: &mut Vec<u8>) {
@@ -70,21 +70,21 @@ fn has_facts_of(entry: &Membership, other: &Membership) -> bool {
 }
 
 /// Writes into bytes that are there already.
-struct Writer<'a> {
-    out: &'a mut [u8],
-    at: usize,
+pub(crate) struct Writer<'a> {
+    pub(crate) out: &'a mut [u8],
+    pub(crate) at: usize,
 }
 
 impl Writer<'_> {
     #[inline]
-    fn byte(&mut self, byte: u8) {
+    pub(crate) fn byte(&mut self, byte: u8) {
         self.out[self.at] = byte;
         self.at += 1;
     }
 
     /// A varint.
     #[inline]
-    fn number(&mut self, mut value: u64) {
+    pub(crate) fn number(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.byte(value as u8 | 0x80);
             value >>= 7;
@@ -235,11 +235,11 @@ pub(crate) fn read_blob(
 }
 
 /// Small numbers of either sign become small numbers without one.
-fn zigzag(value: i64) -> u64 {
+pub(crate) fn zigzag(value: i64) -> u64 {
     (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
 }
 
-fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 

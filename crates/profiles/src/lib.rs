@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `membership` | what a profile says, and the rules by which a record changes it |
 //! | `codec` | the packed bytes of a profile, in memory and on disk (`docs/FORMAT.md`) |
+//! | `adding` | the usual change, made on the packed bytes |
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
 //! | `packed`, `apply` | [`PackedProfiles`]: the shards together; reads, and applying a record |
 //! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
@@ -17,6 +18,7 @@
 
 pub mod inspect;
 
+mod adding;
 mod apply;
 mod checkpoint;
 mod codec;

@@ -107,13 +107,21 @@ pub(crate) fn find(page: &[u8], tag: u8, key: &[u8]) -> Option<Place> {
     let mut start = HEAD_BYTES + entries.len();
     for (index, entry) in entries.chunks_exact(ENTRY_BYTES).enumerate() {
         let place = Place { index, start, meta: u16::from_le_bytes([entry[1], entry[2]]) };
-        // No key is the beginning of another: its first byte tells its length.
-        if entry[0] == tag && place.record(page).starts_with(key) {
+        if entry[0] == tag && has_key(place.record(page), key) {
             return Some(place);
         }
         start += place.len();
     }
     None
+}
+
+/// No key is the beginning of another: its first byte tells its length.
+fn has_key(record: &[u8], key: &[u8]) -> bool {
+    // The platform's own keys have 9 bytes, and no call is as fast as this.
+    match (record.first_chunk::<9>(), key.split_first_chunk::<9>()) {
+        (Some(record_head), Some((head, rest))) => record_head == head && record[9..].starts_with(rest),
+        _ => record.starts_with(key),
+    }
 }
 
 /// Where the first record with that tag begins; without one, where the records begin.

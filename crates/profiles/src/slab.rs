@@ -89,10 +89,12 @@ impl Slabs {
     }
 
     /// Whether a record of that many bytes has the same slot as the one at `handle`.
+    #[inline]
     pub(crate) fn fits(handle: Handle, bytes: usize) -> bool {
         class_of(bytes) == handle.class() && handle.class() != SINGLE
     }
 
+    #[inline]
     pub(crate) fn get(&self, handle: Handle) -> &[u8] {
         let (class, index) = (handle.class(), handle.index());
         if class == SINGLE {
@@ -102,6 +104,7 @@ impl Slabs {
         &self.classes[class].chunks[chunk][range]
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, handle: Handle) -> &mut [u8] {
         let (class, index) = (handle.class(), handle.index());
         if class == SINGLE {
