@@ -181,7 +181,7 @@ impl Entries<'_> {
             EXPIRY_GIVEN
         };
         let value = facts.value.clamp(u32::from(VALUE_ZERO), u32::from(VALUE_GIVEN)) as u8;
-        let flags = u8::from(facts.age > 0) * AGE | u8::from(facts.lag != 0) * LAG;
+        let flags = (u8::from(facts.age > 0) * AGE) | (u8::from(facts.lag != 0) * LAG);
         self.writer.byte(flags | expiry << EXPIRY_SHIFT | value << VALUE_SHIFT);
         if facts.age > 0 {
             self.writer.number(u64::from(facts.age));

@@ -98,7 +98,7 @@ impl PackedProfiles {
             match codec::read_blob(&blob, user.domain(), &mut entries) {
                 Ok(()) => read.push((index, Stored::Blob(blob))),
                 Err(_) if matches!(edit, Edit::Erase(ErasedSegments::All)) => {
-                    read.push((index, Stored::Damaged))
+                    read.push((index, Stored::Damaged));
                 }
                 Err(error) => return Err(error),
             }
@@ -106,7 +106,7 @@ impl PackedProfiles {
         Ok(())
     }
 
-    fn change_group<'r>(
+    fn change_group(
         &self,
         shard: usize,
         edits: &[UserEdit<'_>],

@@ -108,7 +108,7 @@ impl Writer<'_> {
         };
         // 0 and 1 stand for themselves.
         let value = entry.value.min(u32::from(VALUE_GIVEN)) as u8;
-        let flags = u8::from(age > 0) * AGE | u8::from(lag != 0) * LAG;
+        let flags = (u8::from(age > 0) * AGE) | (u8::from(lag != 0) * LAG);
         self.byte(flags | expiry << EXPIRY_SHIFT | value << VALUE_SHIFT);
         if age > 0 {
             self.number(u64::from(age));
@@ -125,9 +125,8 @@ impl Writer<'_> {
     }
 }
 
-/// Reads the packed form into `entries`, in place of what they held. Zero bytes after the last entry do
-/// not count. Returns how many bytes count.
-pub(crate) fn unpack(packed: &[u8], entries: &mut Vec<Membership>) -> Result<usize, Malformed> {
+/// Reads the packed form into `entries`, in place of what they held.
+pub(crate) fn unpack(packed: &[u8], entries: &mut Vec<Membership>) -> Result<(), Malformed> {
     entries.clear();
     // An entry of typical facts has four bytes.
     entries.reserve(packed.len() / 4 + 1);
@@ -141,8 +140,7 @@ pub(crate) fn unpack(packed: &[u8], entries: &mut Vec<Membership>) -> Result<usi
         expires: Expiry::Never,
     };
     let mut last_ttl = None;
-    // The step of an entry is never 0, so its first byte never is.
-    while input.first().is_some_and(|&byte| byte != 0) {
+    while !input.is_empty() {
         let head = varint::read(&mut input).ok_or(Malformed("segment"))?;
         let step = u32::try_from(head >> 1).map_err(|_| Malformed("segment"))?;
         let segment = match entry.segment.0.checked_add(step) {
@@ -155,7 +153,7 @@ pub(crate) fn unpack(packed: &[u8], entries: &mut Vec<Membership>) -> Result<usi
         entry.segment = segment;
         entries.push(entry);
     }
-    Ok(packed.len() - input.len())
+    Ok(())
 }
 
 /// Reads all of an entry but its segment. `last_ttl` is the last time to live that was read.
