@@ -149,6 +149,13 @@ impl UserKey {
         Ok(UserKey::assemble(domain, id))
     }
 
+    /// Parts bytes that begin with an encoded key into the key's and those after it. `None` when they
+    /// begin with something else.
+    pub fn split_encoded(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let domain = Domain::from_tag(*bytes.first()?)?;
+        bytes.split_at_checked(1 + domain.id_bytes())
+    }
+
     /// The encoded key, as logs and stores hold it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

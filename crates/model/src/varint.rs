@@ -10,7 +10,23 @@ pub fn write(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Takes one integer off the front of `input`. `None` when it is cut short or does not fit 64 bits.
+#[inline]
 pub fn read(input: &mut &[u8]) -> Option<u64> {
+    // Most integers here have one byte or two.
+    match **input {
+        [one, ref rest @ ..] if one < 0x80 => {
+            *input = rest;
+            Some(u64::from(one))
+        }
+        [one, two, ref rest @ ..] if two < 0x80 => {
+            *input = rest;
+            Some(u64::from(one & 0x7f) | u64::from(two) << 7)
+        }
+        _ => read_long(input),
+    }
+}
+
+fn read_long(input: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(10) {
         let bits = u64::from(byte & 0x7f);
@@ -27,6 +43,7 @@ pub fn read(input: &mut &[u8]) -> Option<u64> {
 }
 
 /// [`read`] for a value that must fit 32 bits.
+#[inline]
 pub fn read_u32(input: &mut &[u8]) -> Option<u32> {
     read(input).and_then(|value| u32::try_from(value).ok())
 }

@@ -1,6 +1,6 @@
 //! Writing a checkpoint while records are being applied.
 //!
-//! It is *fuzzy*: nothing stops while the changed profiles are collected, so the blobs hold all records
+//! It is *fuzzy*: nothing stops while the changed profiles are written, so the blobs hold all records
 //! up to the position P that was read first, and of some users also records after P. A start replays
 //! everything after P over that. Why this ends in the right state, for each membership by itself:
 //!
@@ -14,73 +14,28 @@
 //!   `added_at`, which is the right one. (This leans on times that rise along the log. Where a clock was
 //!   set back across a restart, by more than a membership's life, its `added_at` may be the newer one.)
 //!
-//! The store commits blobs and position together (see `store`), and until it has, every collected
-//! profile stays in memory, marked, and is taken again if the store fails. So a crash at any line leaves
-//! either the old checkpoint or the new one.
+//! First the keys of what is dirty are collected and sorted, then the profiles are copied in that order, a
+//! thousand at a time: all blobs together would take as much memory again as the profiles themselves.
+//!
+//! The store commits blobs and position together (see `store`), and until it has, every profile that was
+//! handed to it stays in memory, marked, and is taken again if the store fails. So a crash at any line
+//! leaves either the old checkpoint or the new one.
 
+use crate::keys::SortedKeys;
 use crate::packed::{PackedProfiles, lock};
-use crate::shard::{Hashed, Tombstones};
-use crate::store::Checkpoint;
-use crate::{CheckpointReport, Membership, Profiles, ProfilesError, codec};
+use crate::shard::{Hashed, Shard, Tombstones};
+use crate::store::{Checkpoint, Put};
+use crate::{CheckpointReport, Profiles, ProfilesError, codec};
+use std::hint::black_box;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// How many profiles are collected under one hold of a shard's lock: some dozens of microseconds.
-const PROFILES_PER_HOLD: usize = 256;
-
-/// Keys and blobs that were collected, in one buffer.
-#[derive(Default)]
-struct Collected {
-    bytes: Vec<u8>,
-    entries: Vec<Entry>,
-    memberships: Vec<Membership>,
-}
-
-struct Entry {
-    start: usize,
-    /// A blob of no bytes deletes.
-    blob_bytes: u32,
-    key_bytes: u8,
-}
-
-impl Collected {
-    fn push(&mut self, key: &[u8], packed: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(key);
-        if !packed.is_empty() {
-            self.bytes.push(codec::BLOB_FORMAT_VERSION);
-            // Without the zero bytes that fill the slot. A profile may end in a zero byte of its own.
-            let length = codec::unpack(packed, &mut self.memberships).unwrap_or(packed.len());
-            self.bytes.extend_from_slice(&packed[..length]);
-        }
-        let blob_bytes = self.bytes.len() - start - key.len();
-        self.entries.push(Entry {
-            start,
-            blob_bytes: u32::try_from(blob_bytes).expect("a profile is smaller than 4 GiB"),
-            key_bytes: u8::try_from(key.len()).expect("a user key is shorter than 256 bytes"),
-        });
-    }
-
-    fn sort(&mut self) {
-        let bytes = &self.bytes;
-        self.entries.sort_unstable_by(|one, other| one.key(bytes).cmp(other.key(bytes)));
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.entries.iter().map(|entry| (entry.key(&self.bytes), entry.blob(&self.bytes)))
-    }
-}
-
-impl Entry {
-    fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        &bytes[self.start..][..usize::from(self.key_bytes)]
-    }
-
-    fn blob<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        let start = self.start + usize::from(self.key_bytes);
-        (self.blob_bytes > 0).then(|| &bytes[start..][..self.blob_bytes as usize])
-    }
-}
+/// How many pages are looked through under one hold of a shard's lock: some dozens of microseconds.
+const PAGES_PER_HOLD: usize = 128;
+/// How many profiles are copied at a time, by shard. Their blobs are all that a checkpoint keeps in
+/// memory, beside the keys.
+const KEYS_PER_TURN: usize = 1024;
 
 /// How far a checkpoint has come. Tests look in, apply records and take copies of the store at each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,55 +58,92 @@ impl PackedProfiles {
         let position = self.applied_position();
         reached(Stage::PositionRead);
         let rewrite_due = self.rewrite_due.swap(false, Ordering::SeqCst);
-        let mut collected = self.collect();
-        collected.sort();
+        let keys = self.dirty_keys();
         reached(Stage::Collected);
         let checkpoint = Checkpoint { position, rewrite_due };
         let is_news = position != self.checkpointed_position() || rewrite_due != *rewrite_noted;
-        if is_news || !collected.entries.is_empty() {
-            if let Err(error) = self.store.write(checkpoint, collected.iter()) {
+        let mut report = CheckpointReport { position, rewritten: rewrite_due, ..CheckpointReport::default() };
+        if is_news || !keys.is_empty() {
+            if let Err(error) = self.store.write(checkpoint, |put| self.write_dirty(&keys, put, &mut report))
+            {
                 self.rewrite_due.fetch_or(rewrite_due, Ordering::SeqCst);
-                self.each_user(&collected, |shard, user| shard.not_written(user));
+                self.each_user(&keys, |shard, user| shard.not_written(user));
                 return Err(error);
             }
             *rewrite_noted = rewrite_due;
         }
         reached(Stage::Written);
-        self.finish(&collected);
+        self.finish(&keys);
         self.checkpointed_position.store(position, Ordering::SeqCst);
         reached(Stage::Clean);
         self.rewrite(rewrite_due)?;
         reached(Stage::Rewritten);
-        let profiles_written = collected.iter().filter(|(_, blob)| blob.is_some()).count() as u64;
-        Ok(CheckpointReport {
-            position,
-            profiles_written,
-            profiles_deleted: collected.entries.len() as u64 - profiles_written,
-            bytes_written: collected.bytes.len() as u64,
-            rewritten: rewrite_due,
-            duration: started.elapsed(),
-        })
+        report.duration = started.elapsed();
+        Ok(report)
     }
 
-    /// Takes all that is dirty, without keeping any shard for long.
-    fn collect(&self) -> Collected {
-        let mut collected = Collected::default();
+    /// The keys of all that is dirty, without keeping any shard for long.
+    fn dirty_keys(&self) -> SortedKeys {
+        let mut keys = SortedKeys::with_capacity(self.stats().dirty_profiles as usize);
         for shard in &self.shards {
-            // What becomes dirty from here on goes to a new list, so this ends.
-            let hashes = lock(shard).take_dirty_hashes();
-            for some in hashes.chunks(PROFILES_PER_HOLD) {
-                let mut shard = lock(shard);
-                for &hash in some {
-                    shard.take_dirty(hash, |key, packed| collected.push(key, packed));
+            let mut from = 0;
+            loop {
+                let shard = lock(shard);
+                // A record only ever moves to a page that is new, so none slips behind; but one may be
+                // met twice.
+                let to = (from + PAGES_PER_HOLD).min(shard.pages());
+                for number in from..to {
+                    shard.dirty_keys(number).for_each(|key| keys.push(key));
                 }
+                if from == to {
+                    break;
+                }
+                from = to;
             }
         }
-        collected
+        keys.sort();
+        keys
+    }
+
+    /// Hands the profiles of these users to the store, in key order. What has changed since the keys
+    /// were collected is newer than the position that is written with it, as it may be.
+    fn write_dirty(
+        &self,
+        keys: &SortedKeys,
+        put: &mut Put<'_>,
+        report: &mut CheckpointReport,
+    ) -> Result<(), ProfilesError> {
+        let mut blobs = Vec::new();
+        let mut places: Vec<Range<usize>> = Vec::new();
+        for keys in keys.chunks(KEYS_PER_TURN) {
+            blobs.clear();
+            places.clear();
+            places.resize(keys.len(), 0..0);
+            self.by_shard(&keys, |shard, user, index| {
+                let Some(packed) = shard.take_dirty(user) else { return };
+                let start = blobs.len();
+                blobs.push(codec::BLOB_FORMAT_VERSION);
+                blobs.extend_from_slice(packed);
+                places[index] = start..blobs.len();
+            });
+            for (key, place) in keys.iter().zip(&places) {
+                let blob = &blobs[place.clone()];
+                match blob.len() {
+                    // The user is in memory until this is written: nobody but a checkpoint makes it clean.
+                    0 => return Err(ProfilesError::DamagedStore { part: "list of changes" }),
+                    1 => report.profiles_deleted += 1,
+                    _ => report.profiles_written += 1,
+                }
+                report.bytes_written += (key.len() + if blob.len() > 1 { blob.len() } else { 0 }) as u64;
+                put(key, (blob.len() > 1).then_some(blob))?;
+            }
+        }
+        Ok(())
     }
 
     /// The blobs are on disk; what has not changed again is clean.
-    fn finish(&self, collected: &Collected) {
-        self.each_user(collected, |shard, user| {
+    fn finish(&self, keys: &SortedKeys) {
+        self.each_user(keys, |shard, user| {
             // Asked under the shard's lock: the warm-up notes the shard's departures under it, after it
             // has said that it runs.
             let keep = self.warming.load(Ordering::SeqCst);
@@ -159,10 +151,24 @@ impl PackedProfiles {
         });
     }
 
-    fn each_user(&self, collected: &Collected, mut visit: impl FnMut(&mut crate::shard::Shard, Hashed<'_>)) {
-        for (key, _) in collected.iter() {
-            let user = Hashed { key, hash: self.hasher.hash(key) };
-            visit(&mut self.shard(user.hash), user);
+    fn each_user(&self, keys: &SortedKeys, mut visit: impl FnMut(&mut Shard, Hashed<'_>)) {
+        for keys in keys.chunks(KEYS_PER_TURN) {
+            self.by_shard(&keys, |shard, user, _| visit(shard, user));
+        }
+    }
+
+    /// Visits each user with its index in `keys`, those of a shard under one hold of its lock.
+    fn by_shard(&self, keys: &[&[u8]], mut visit: impl FnMut(&mut Shard, Hashed<'_>, usize)) {
+        let hashed = |(index, &key): (usize, &&'_ [u8])| (index, self.hasher.hash(key));
+        let mut users: Vec<(usize, u64)> = keys.iter().enumerate().map(hashed).collect();
+        users.sort_unstable_by_key(|&(_, hash)| self.shard_index(hash));
+        for users in users.chunk_by(|&(_, one), &(_, other)| self.shard_index(one) == self.shard_index(other))
+        {
+            let mut shard = self.shard(users[0].1);
+            black_box(users.iter().fold(0, |sum, &(_, hash)| sum ^ shard.touch_page(hash)));
+            for &(index, hash) in users {
+                visit(&mut shard, Hashed { key: keys[index], hash }, index);
+            }
         }
     }
 

@@ -8,20 +8,26 @@
 //! |---|---|
 //! | `membership` | what a profile says, and the rules by which a record changes it |
 //! | `codec` | the packed bytes of a profile, in memory and on disk (`docs/FORMAT.md`) |
-//! | `slab`, `shard` | the packed profiles of one shard: dense slots under a table of 4-byte handles |
-//! | `packed` | [`PackedProfiles`]: the shards together; apply and reads |
-//! | `checkpoint`, `warm_up` | the background work over the shards |
+//! | `adding` | the usual change, made on the packed bytes |
+//! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
+//! | `packed`, `apply` | [`PackedProfiles`]: the shards together; reads, and applying a record |
+//! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
 //! | `store` | the only place that knows fjall |
 //! | `reference` | [`MemoryProfiles`]: the same behaviour, simple enough to be believed |
 //! | [`inspect`] | reading a checkpoint beside a running server |
 
 pub mod inspect;
 
+mod adding;
+mod apply;
 mod checkpoint;
 mod codec;
 mod error;
+mod keys;
+mod large;
 mod membership;
 mod packed;
+mod page;
 mod reference;
 mod shard;
 mod slab;

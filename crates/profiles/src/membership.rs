@@ -5,6 +5,7 @@
 //! makes a replay over a state which already holds some of the replayed records end in that same state
 //! (see `checkpoint`).
 
+use crate::codec;
 use ia_model::{Change, ErasedSegments, Expiry, Minute, Operation, SegmentId};
 use std::ops::AddAssign;
 
@@ -54,45 +55,37 @@ pub(crate) enum Edit<'a> {
 /// Room for merging that is used again from user to user.
 #[derive(Debug, Default)]
 pub(crate) struct Merger {
-    /// The profile before the edit, ascending by segment. The caller fills it.
+    /// The profile before the edit, ascending by segment.
     pub(crate) before: Vec<Membership>,
     /// The profile after it.
     pub(crate) after: Vec<Membership>,
-    operations: Vec<Operation>,
 }
 
 impl Merger {
+    /// Reads `before`; no bytes are no memberships.
+    pub(crate) fn read(&mut self, packed: &[u8]) -> Result<(), codec::Malformed> {
+        self.before.clear();
+        if !packed.is_empty() {
+            codec::unpack(packed, &mut self.before)?;
+        }
+        Ok(())
+    }
+
     /// Makes `after` from `before`: `edit` at the minute `seen`, and without what has expired by then.
     pub(crate) fn merge(&mut self, edit: Edit<'_>, seen: Minute) -> Applied {
         self.after.clear();
         match edit {
+            // As a record in normal form has them.
+            Edit::Operations(operations) if operations.is_sorted_by_key(|operation| operation.segment) => {
+                merge_sorted(&self.before, operations, &mut self.after, seen)
+            }
             Edit::Operations(operations) => {
-                self.operations.clear();
-                self.operations.extend_from_slice(operations);
+                let mut sorted = operations.to_vec();
                 // Stable, so that the later of two operations on one segment comes later still.
-                self.operations.sort_by_key(|operation| operation.segment);
-                self.merge_sorted(seen)
+                sorted.sort_by_key(|operation| operation.segment);
+                merge_sorted(&self.before, &sorted, &mut self.after, seen)
             }
             Edit::Erase(erased) => self.erase(erased, seen),
-        }
-    }
-
-    fn merge_sorted(&mut self, seen: Minute) -> Applied {
-        let mut applied = Applied::default();
-        let mut operations = self.operations.iter().peekable();
-        let mut before = self.before.iter().filter(|entry| entry.expires.is_live(seen)).peekable();
-        loop {
-            let segment = match (before.peek(), operations.peek()) {
-                (Some(entry), Some(operation)) => entry.segment.min(operation.segment),
-                (Some(entry), None) => entry.segment,
-                (None, Some(operation)) => operation.segment,
-                (None, None) => return applied,
-            };
-            let mut membership = before.next_if(|entry| entry.segment == segment).copied();
-            while let Some(operation) = operations.next_if(|operation| operation.segment == segment) {
-                membership = change(membership, operation, seen, &mut applied);
-            }
-            self.after.extend(membership);
         }
     }
 
@@ -112,6 +105,38 @@ impl Merger {
         }
         applied
     }
+}
+
+/// Merges `before` and `operations`, which both ascend by segment.
+fn merge_sorted(
+    before: &[Membership],
+    operations: &[Operation],
+    after: &mut Vec<Membership>,
+    seen: Minute,
+) -> Applied {
+    let mut applied = Applied::default();
+    let mut rest = before;
+    let mut operations = operations.iter().peekable();
+    let is_live = |entry: &&Membership| entry.expires.is_live(seen);
+    while let Some(&&Operation { segment, .. }) = operations.peek() {
+        let smaller = rest.iter().position(|entry| entry.segment >= segment).unwrap_or(rest.len());
+        let (untouched, others) = rest.split_at(smaller);
+        after.extend(untouched.iter().filter(is_live));
+        let mut membership = None;
+        rest = others;
+        if let Some((entry, others)) = others.split_first()
+            && entry.segment == segment
+        {
+            membership = Some(entry).filter(is_live).copied();
+            rest = others;
+        }
+        while let Some(operation) = operations.next_if(|operation| operation.segment == segment) {
+            membership = change(membership, operation, seen, &mut applied);
+        }
+        after.extend(membership);
+    }
+    after.extend(rest.iter().filter(is_live));
+    applied
 }
 
 /// The membership after one operation; `live` is the one before it, if it is live at `seen`.

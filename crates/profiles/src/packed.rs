@@ -1,11 +1,12 @@
 //! The shards together: apply, reads, and what they count.
 
+use crate::apply::{Applying, UserEdit};
 use crate::codec;
-use crate::membership::{Edit, Merger};
+use crate::membership::Edit;
 use crate::shard::{Hashed, KeyHasher, Shard};
 use crate::store::Store;
 use crate::{Applied, CheckpointReport, Membership, ProfileStats, Profiles, ProfilesError};
-use ia_model::{ErasedSegments, Minute, Record, UserKey};
+use ia_model::{Minute, Record, UserKey};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,23 +17,24 @@ pub struct ProfileOptions {
     /// Memory for profiles, in bytes. Clean profiles that were not used lately leave memory when the
     /// rest does not fit; changed ones stay until a checkpoint has written them.
     pub memory_budget_bytes: u64,
-    /// How many shards, rounded up to a power of two. Each has a lock of its own and a fixed cost of
-    /// some 10 KiB; a shard should stay well below a gigabyte.
+    /// How many shards, rounded up to a power of two. Each has a lock of its own, and some 100 KiB of room
+    /// that is not used; a shard must stay below 4 GiB. The more users of a record share a shard, the
+    /// faster they are applied.
     pub shards: usize,
     /// Memory for blocks of the store that were read lately, in bytes; on top of the budget.
     pub store_cache_bytes: u64,
 }
 
 impl Default for ProfileOptions {
-    /// 1 GiB in 256 shards, and 16 MiB for the store.
+    /// 1 GiB in 32 shards, and 16 MiB for the store.
     fn default() -> ProfileOptions {
-        ProfileOptions { memory_budget_bytes: 1 << 30, shards: 256, store_cache_bytes: 16 << 20 }
+        ProfileOptions { memory_budget_bytes: 1 << 30, shards: 32, store_cache_bytes: 16 << 20 }
     }
 }
 
 /// The profiles as packed bytes in memory, over a checkpoint store.
 ///
-/// Locks are taken in this order: `checkpointing` or `plan`, then one shard's. No two shards' locks are
+/// Locks are taken in this order: `checkpointing` or `applying`, then one shard's. No two shards' locks are
 /// ever held together, and no shard's during IO.
 pub struct PackedProfiles {
     pub(crate) store: Store,
@@ -46,20 +48,8 @@ pub struct PackedProfiles {
     pub(crate) checkpointing: Mutex<bool>,
     pub(crate) warming: AtomicBool,
     pub(crate) warm: AtomicBool,
-    read_throughs: AtomicU64,
-    plan: Mutex<Plan>,
-}
-
-/// What a record does to its users, worked out before any of it can be seen: a profile on disk that
-/// cannot be read leaves nothing half done. The room is used again from record to record.
-#[derive(Default)]
-struct Plan {
-    merger: Merger,
-    /// The profiles after the record, one behind the other; an empty one is of a user with nothing left.
-    packed: Vec<u8>,
-    /// For each user of the record its hash and where its profile in `packed` ends; `None` for one that
-    /// does not change.
-    changes: Vec<Option<(u64, usize)>>,
+    pub(crate) read_throughs: AtomicU64,
+    pub(crate) applying: Mutex<Applying>,
 }
 
 impl PackedProfiles {
@@ -95,7 +85,7 @@ impl PackedProfiles {
             warming: AtomicBool::new(false),
             warm: AtomicBool::new(is_new),
             read_throughs: AtomicU64::new(0),
-            plan: Mutex::default(),
+            applying: Mutex::default(),
         })
     }
 
@@ -108,80 +98,8 @@ impl PackedProfiles {
         lock(&self.shards[self.shard_index(hash)])
     }
 
-    /// Applies what a record does to each of its users: all of it or, when a profile cannot be read, nothing.
-    fn edit<'a>(
-        &self,
-        edits: impl Iterator<Item = (&'a UserKey, Edit<'a>)> + Clone,
-        seen: Minute,
-    ) -> Result<Applied, ProfilesError> {
-        let plan = &mut *lock(&self.plan);
-        plan.packed.clear();
-        plan.changes.clear();
-        let mut applied = Applied::default();
-        for (user, edit) in edits.clone() {
-            applied += self.plan(plan, user, edit, seen)?;
-        }
-        // Nobody but the caller of `apply` changes a profile, so what was worked out still holds.
-        let mut start = 0;
-        for ((user, _), change) in edits.zip(&plan.changes) {
-            if let &Some((hash, end)) = change {
-                let hashed = Hashed { key: user.as_bytes(), hash };
-                self.shard(hash).put_dirty(hashed, &plan.packed[start..end]);
-                start = end;
-            }
-        }
-        Ok(applied)
-    }
-
-    /// Works out what becomes of one user.
-    fn plan(
-        &self,
-        plan: &mut Plan,
-        user: &UserKey,
-        edit: Edit<'_>,
-        seen: Minute,
-    ) -> Result<Applied, ProfilesError> {
-        let Plan { merger, packed, changes } = plan;
-        let hashed = self.hasher.user(user);
-        let mut is_damaged = false;
-        let mut shard = self.shard(hashed.hash);
-        let is_resident = read_resident(&mut shard, hashed, user, &mut merger.before)?;
-        let is_complete = shard.is_complete();
-        // No IO under the lock. A reader may bring in the same blob meanwhile; it is the newest all the same.
-        drop(shard);
-        if !is_resident {
-            merger.before.clear();
-            if !is_complete {
-                is_damaged = self.read_stored(user, edit, &mut merger.before)?;
-            }
-        }
-        let applied = merger.merge(edit, seen);
-        let has_changed = merger.before != merger.after || is_damaged;
-        if has_changed && !merger.after.is_empty() {
-            codec::pack(&merger.after, packed);
-        }
-        changes.push(has_changed.then_some((hashed.hash, packed.len())));
-        Ok(applied)
-    }
-
-    /// Reads the blob of a user that is not in memory; none is an empty profile. True when the blob is
-    /// damaged and it does not matter, because all of it is to be erased.
-    fn read_stored(
-        &self,
-        user: &UserKey,
-        edit: Edit<'_>,
-        entries: &mut Vec<Membership>,
-    ) -> Result<bool, ProfilesError> {
-        self.read_throughs.fetch_add(1, Ordering::Relaxed);
-        let Some(blob) = self.store.get(user.as_bytes())? else { return Ok(false) };
-        match codec::read_blob(&blob, user.domain(), entries) {
-            Ok(()) => Ok(false),
-            Err(_) if matches!(edit, Edit::Erase(ErasedSegments::All)) => {
-                entries.clear();
-                Ok(true)
-            }
-            Err(error) => Err(error),
-        }
+    fn user_edit<'a>(&self, user: &'a UserKey, edit: Edit<'a>) -> UserEdit<'a> {
+        UserEdit { user, hash: self.hasher.user(user).hash, edit }
     }
 
     /// Reads through to disk and keeps what was found, unless it may be outdated.
@@ -215,12 +133,14 @@ impl Profiles for PackedProfiles {
         let applied = match record {
             Record::Ingest(ingest) => {
                 let users = ingest.batch.iter().filter(|(_, operations)| !operations.is_empty());
-                let edits = users.map(|(user, operations)| (user, Edit::Operations(operations)));
-                self.edit(edits, Minute::containing(ingest.accepted_at_ms))?
+                let edits: Vec<UserEdit<'_>> = users
+                    .map(|(user, operations)| self.user_edit(user, Edit::Operations(operations)))
+                    .collect();
+                self.apply_edits(&edits, Minute::containing(ingest.accepted_at_ms))?
             }
             Record::Erase(erase) => {
-                let edits = std::iter::once((&erase.user, Edit::Erase(&erase.segments)));
-                let applied = self.edit(edits, Minute::containing(erase.accepted_at_ms))?;
+                let edit = self.user_edit(&erase.user, Edit::Erase(&erase.segments));
+                let applied = self.apply_edits(&[edit], Minute::containing(erase.accepted_at_ms))?;
                 // Even when the user has nothing now: what it had may lie on disk still, outdated.
                 // Before the position, so that a checkpoint of that position sees it.
                 self.rewrite_due.store(true, Ordering::SeqCst);

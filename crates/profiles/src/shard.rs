@@ -1,30 +1,31 @@
 //! One shard: the packed profiles of the users whose hash falls into it.
 //!
-//! Nothing here blocks or does IO; a shard is held under its lock for one user's work at a time.
+//! Nothing here blocks or does IO; a shard is held under its lock for some dozens of users' work at a
+//! time.
 //!
-//! A record in memory is a byte of state, the length of the key, the key, and the packed profile, which
-//! is empty when nothing is left of the user: a *tombstone*, which stays until a checkpoint has deleted
-//! the blob, because without it a reader would find the blob and bring the user back.
+//! The shard is a hash table by *linear hashing*: a user's page is told by the lowest bits of its hash,
+//! and when the pages grow too large on average, one more page takes its share of the records of one
+//! other. So growing never takes longer than one split. Pages never merge: an empty one costs 36 bytes.
 
+use crate::large::{Larges, TICKET_BYTES};
+use crate::page::{self, DIRTY, LARGE, Place, RECENT, WRITING};
 use crate::slab::{Handle, Slabs};
-use hashbrown::HashTable;
 use ia_model::UserKey;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-/// Changed since a checkpoint took it last. Such a record's hash is in `Shard::dirty`.
-const DIRTY: u8 = 1;
-/// Taken by the running checkpoint, and not yet known to be on disk.
-const WRITING: u8 = 1 << 1;
-/// Used since the clock hand came by last.
-const RECENT: u8 = 1 << 2;
-
-const HEADER_BYTES: usize = 2;
-/// How many buckets the clock hand may pass for one arrival. It bounds the time under the lock; each
+/// What a page takes on average, in bytes: a dozen users. Larger pages waste less and cost more to edit.
+const PAGE_BYTES: usize = 640;
+/// Profiles up to this size, in bytes, lie in a page; a larger one would make all edits of its page slow.
+const LARGEST_IN_PAGE_BYTES: usize = 1024;
+/// How many pages the clock hand may pass for one arrival. It bounds the time under the lock; each
 /// arrival brings the shard closer to its budget.
-const HAND_STEPS: usize = 64;
+const HAND_PAGES: usize = 4;
+/// The same for all the arrivals of one turn.
+const HAND_PAGES_PER_TURN: usize = 64;
+const CACHE_LINE_BYTES: usize = 64;
 
-/// A user with the hash of its key, which picks the shard and the bucket.
+/// A user with the hash of its key, which picks the shard and the page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hashed<'a> {
     pub(crate) key: &'a [u8],
@@ -32,7 +33,7 @@ pub(crate) struct Hashed<'a> {
 }
 
 /// Keyed at random in each process: user ids come from outside, and with a known hash anyone could send
-/// ids that all fall into one bucket. SipHash costs some 15 ns a user, of the 600 that a user costs.
+/// ids that all fall into one page. SipHash costs some 15 ns a user, of the 300 that a user costs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyHasher(RandomState);
 
@@ -48,26 +49,45 @@ impl KeyHasher {
     }
 }
 
+/// A record that was found. Void once the shard changes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    number: usize,
+    place: Place,
+}
+
 #[derive(Debug)]
 pub(crate) struct Shard {
     hasher: KeyHasher,
-    table: HashTable<Handle>,
+    /// Where each page lies.
+    pages: Vec<Handle>,
     slabs: Slabs,
-    /// The hash of each dirty record, pushed when it becomes dirty. A hash is a third of what a key
-    /// would take, and a wrong match does no harm: it only takes a dirty record a little earlier.
-    dirty: Vec<u64>,
+    larges: Larges,
+    /// Bytes in use in all pages.
+    used_bytes: usize,
+    records: usize,
     dirty_records: usize,
-    dirty_record_bytes: usize,
+    dirty_bytes: usize,
     /// Hashes of tombstones that were kept although they are on disk, because the warm-up runs.
     kept_tombstones: Vec<u64>,
-    /// Where the clock hand stands: a bucket of `table`.
+    /// The page at which the clock hand stands.
     hand: usize,
     budget_bytes: usize,
+    /// Nobody leaves: a record is being applied. See [`Shard::hold`].
+    is_held: bool,
     /// How often a record that is on disk has left memory. See [`Shard::departures`].
     departures: u64,
     evictions: u64,
     complete: bool,
-    scratch: Vec<u8>,
+    scratch: Scratch,
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    page: Vec<u8>,
+    moved: Vec<u8>,
+    /// For each record of a page whether it goes.
+    goes: Vec<bool>,
 }
 
 /// What a shard is asked to do with tombstones that a checkpoint has made needless.
@@ -90,20 +110,25 @@ pub(crate) struct ShardStats {
 
 impl Shard {
     pub(crate) fn new(hasher: KeyHasher, budget_bytes: usize, complete: bool) -> Shard {
+        let mut slabs = Slabs::new();
+        let first = slabs.insert(&page::empty(0));
         Shard {
             hasher,
-            table: HashTable::new(),
-            slabs: Slabs::new(),
-            dirty: Vec::new(),
+            pages: vec![first],
+            slabs,
+            larges: Larges::default(),
+            used_bytes: page::HEAD_BYTES,
+            records: 0,
             dirty_records: 0,
-            dirty_record_bytes: 0,
+            dirty_bytes: 0,
             kept_tombstones: Vec::new(),
             hand: 0,
             budget_bytes,
+            is_held: false,
             departures: 0,
             evictions: 0,
             complete,
-            scratch: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -123,185 +148,301 @@ impl Shard {
 
     pub(crate) fn stats(&self) -> ShardStats {
         ShardStats {
-            records: self.table.len(),
+            records: self.records,
             bytes: self.bytes(),
             dirty_records: self.dirty_records,
-            dirty_bytes: self.dirty_record_bytes,
+            dirty_bytes: self.dirty_bytes,
             evictions: self.evictions,
         }
     }
 
     fn bytes(&self) -> usize {
-        let lists = (self.dirty.capacity() + self.kept_tombstones.capacity()) * size_of::<u64>();
-        self.slabs.allocated_bytes() + self.table.allocation_size() + lists
+        let lists = self.pages.capacity() * size_of::<Handle>() + self.kept_tombstones.capacity() * 8;
+        self.slabs.allocated_bytes() + self.larges.allocated_bytes() + lists
     }
 
     pub(crate) fn is_full(&self) -> bool {
         self.bytes() >= self.budget_bytes
     }
 
+    /// Until [`Shard::release`] nobody leaves memory to make room. So who was found here before a record
+    /// is applied is here when its turn comes.
+    pub(crate) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// The record is applied, or was given up; others may have to leave for its `arrivals`.
+    pub(crate) fn release(&mut self, arrivals: usize) {
+        self.is_held = false;
+        self.evict((HAND_PAGES * arrivals).min(HAND_PAGES_PER_TURN));
+    }
+
     pub(crate) fn contains(&self, user: Hashed<'_>) -> bool {
         self.find(user).is_some()
     }
 
-    /// The packed profile, empty for a tombstone. `None`: not in memory. Counts as a use.
-    pub(crate) fn get(&mut self, user: Hashed<'_>) -> Option<&[u8]> {
-        let handle = self.find(user)?;
-        let record = self.slabs.get_mut(handle);
-        record[0] |= RECENT;
-        Some(packed_of(record))
+    pub(crate) fn find(&self, user: Hashed<'_>) -> Option<Found> {
+        let number = self.number_of(user.hash);
+        let place = page::find(self.page(number), page::tag(user.hash), user.key)?;
+        Some(Found { number, place })
     }
 
-    /// Puts a changed profile in place; an empty one is a tombstone.
-    pub(crate) fn put_dirty(&mut self, user: Hashed<'_>, packed: &[u8]) {
-        self.put(user, packed, DIRTY | RECENT);
-        self.evict();
+    /// The packed profile of a record; empty for a tombstone.
+    pub(crate) fn packed(&self, found: Found) -> &[u8] {
+        let (_, content) = page::split(found.place.record(self.page(found.number)));
+        if found.place.has(LARGE) { self.larges.get(content) } else { content }
+    }
+
+    /// The packed profile, empty for a tombstone. `None`: not in memory. Counts as a use.
+    pub(crate) fn get(&mut self, user: Hashed<'_>) -> Option<&[u8]> {
+        let found = self.find(user)?;
+        if !found.place.has(RECENT) {
+            self.set_state(found, found.place.state() | RECENT);
+        }
+        Some(self.packed(found))
+    }
+
+    /// Reads the head of a user's page, and returns some of it, so that the reading is not optimised
+    /// away. Reads of several users do not wait for each other, as their edits would.
+    pub(crate) fn touch_page(&self, hash: u64) -> u8 {
+        let page = self.page(self.number_of(hash));
+        page[0] ^ page[page.len().min(CACHE_LINE_BYTES) - 1]
+    }
+
+    /// The same for the user's record and all that is behind it, which an edit moves.
+    pub(crate) fn touch_record(&self, user: Hashed<'_>) -> u8 {
+        let page = self.page(self.number_of(user.hash));
+        let start = page::find_tag(page, page::tag(user.hash));
+        page[start..page::used(page)].iter().step_by(CACHE_LINE_BYTES).fold(0, |sum, byte| sum ^ byte)
+    }
+
+    /// Puts a changed profile in the place of `found`, which is what the shard has of the user. An empty
+    /// one is a tombstone.
+    pub(crate) fn put_dirty(&mut self, user: Hashed<'_>, found: Option<Found>, packed: &[u8]) {
+        self.put(user, found, packed, DIRTY | RECENT);
     }
 
     /// Puts a profile in place that a reader found on disk; others may have to leave for it. The caller
     /// has made sure that the user is absent and the blob is not outdated.
     pub(crate) fn put_loaded(&mut self, user: Hashed<'_>, packed: &[u8]) {
         debug_assert!(!self.contains(user), "what is in memory wins over what was read");
-        self.put(user, packed, RECENT);
-        self.evict();
+        if self.is_held && self.is_full() {
+            return;
+        }
+        self.put(user, None, packed, RECENT);
+        self.evict(HAND_PAGES);
     }
 
     /// The same for the warm-up, for which nobody leaves.
     pub(crate) fn put_warmed(&mut self, user: Hashed<'_>, packed: &[u8]) {
         debug_assert!(!self.contains(user), "what is in memory wins over what was read");
-        self.put(user, packed, 0);
+        self.put(user, None, packed, 0);
     }
 
-    fn put(&mut self, user: Hashed<'_>, packed: &[u8], state: u8) {
-        let found = self.find(user);
-        let before = found.map_or(0, |handle| self.slabs.get(handle)[0]);
-        let state = before | state;
-        if before & DIRTY != 0 {
-            self.dirty_record_bytes -= found.map_or(0, |handle| self.slabs.get(handle).len());
-        } else if state & DIRTY != 0 {
-            self.dirty.push(user.hash);
-            self.dirty_records += 1;
+    fn put(&mut self, user: Hashed<'_>, found: Option<Found>, packed: &[u8], new_state: u16) {
+        let before = found.map_or(0, |found| found.place.state());
+        if let Some(found) = found {
+            self.forget_content(found);
         }
-        let key_bytes = u8::try_from(user.key.len()).expect("a user key is shorter than 256 bytes");
-        let mut record = std::mem::take(&mut self.scratch);
-        record.clear();
-        record.extend([state, key_bytes]);
-        record.extend_from_slice(user.key);
-        record.extend_from_slice(packed);
-        let handle = self.store(user.hash, found, &record);
-        self.scratch = record;
+        let ticket: [u8; TICKET_BYTES];
+        let (content, large) = if packed.len() > LARGEST_IN_PAGE_BYTES {
+            ticket = self.larges.insert(packed);
+            (ticket.as_slice(), LARGE)
+        } else {
+            (packed, 0)
+        };
+        let state = (before & !LARGE) | new_state | large;
+        let record_bytes = user.key.len() + content.len();
+        if let Some(Found { number, place }) = found {
+            let used = page::used(self.page(number));
+            self.change(number, used, used - place.len() + record_bytes, |page| {
+                page::replace(page, place, state, user.key.len(), content);
+            });
+        } else {
+            let number = self.number_of(user.hash);
+            let used = page::used(self.page(number));
+            self.change(number, used, used + page::ENTRY_BYTES + record_bytes, |page| {
+                page::insert(page, page::tag(user.hash), state, user.key, content);
+            });
+            self.records += 1;
+        }
         if state & DIRTY != 0 {
-            self.dirty_record_bytes += self.slabs.get(handle).len();
+            self.dirty_records += 1;
+            self.dirty_bytes += user.key.len() + packed.len();
+        }
+        while self.used_bytes > self.pages.len() * PAGE_BYTES {
+            self.split();
         }
     }
 
-    /// Stores the record, in the place of the one at `found` if there is one.
-    fn store(&mut self, hash: u64, found: Option<Handle>, record: &[u8]) -> Handle {
-        if let Some(handle) = found {
-            if self.slabs.replace(handle, record) {
-                return handle;
+    /// What is counted of a record's content goes, and its large profile with it. The page stays.
+    fn forget_content(&mut self, found: Found) {
+        let (key, content) = page::split(found.place.record(page_of(&self.slabs, self.pages[found.number])));
+        let is_large = found.place.has(LARGE);
+        if found.place.has(DIRTY) {
+            let packed = if is_large { self.larges.get(content) } else { content };
+            self.dirty_records -= 1;
+            self.dirty_bytes -= key.len() + packed.len();
+        }
+        if is_large {
+            self.larges.remove(content);
+        }
+    }
+
+    fn remove(&mut self, found: Found) {
+        self.forget_content(found);
+        self.records -= 1;
+        let used = page::used(self.page(found.number));
+        let new_used = used - page::ENTRY_BYTES - found.place.len();
+        self.change(found.number, used, new_used, |page| page::remove(page, found.place));
+    }
+
+    fn set_state(&mut self, found: Found, state: u16) {
+        page::set_state(self.slabs.get_mut(self.pages[found.number]), found.place, state);
+    }
+
+    /// Changes a page, which has `new_used` bytes afterwards, and moves it if its slot has another size.
+    fn change(&mut self, number: usize, used: usize, new_used: usize, change: impl FnOnce(&mut [u8])) {
+        let handle = self.pages[number];
+        if Slabs::fits(handle, new_used) {
+            self.used_bytes = self.used_bytes + new_used - used;
+            return change(self.slabs.get_mut(handle));
+        }
+        let mut page = std::mem::take(&mut self.scratch.page);
+        page.clear();
+        page.extend_from_slice(&self.slabs.get(handle)[..used]);
+        page.resize(used.max(new_used), 0);
+        change(&mut page);
+        self.put_page(number, &page[..new_used]);
+        self.scratch.page = page;
+    }
+
+    /// Puts a page in the place of the one with its number.
+    fn put_page(&mut self, number: usize, page: &[u8]) {
+        let handle = self.pages[number];
+        self.used_bytes = self.used_bytes + page.len() - page::used(self.slabs.get(handle));
+        if self.slabs.remove(handle).is_some() {
+            // Another page has moved into the slot.
+            let moved = page::number(self.slabs.get(handle));
+            self.pages[moved] = handle;
+        }
+        self.pages[number] = self.slabs.insert(page);
+    }
+
+    /// The page of the users with that hash.
+    fn number_of(&self, hash: u64) -> usize {
+        let mask = self.pages.len().next_power_of_two() - 1;
+        let number = hash as usize & mask;
+        // One that is not there yet is still part of the one that it will be split from.
+        if number < self.pages.len() { number } else { number & (mask >> 1) }
+    }
+
+    fn page(&self, number: usize) -> &[u8] {
+        page_of(&self.slabs, self.pages[number])
+    }
+
+    /// Adds a page: it takes those records of another whose hashes end in its number.
+    fn split(&mut self) {
+        let new = self.pages.len();
+        let mask = (new + 1).next_power_of_two() - 1;
+        let old = new & (mask >> 1);
+        let Scratch { page: mut stays, mut moved, mut goes } = std::mem::take(&mut self.scratch);
+        let page = self.page(old);
+        goes.clear();
+        goes.extend(page::places(page).map(|place| {
+            let (key, _) = page::split(place.record(page));
+            self.hasher.hash(key) as usize & mask == new
+        }));
+        page::select(page, old, |place| !goes[place.index()], &mut stays);
+        page::select(page, new, |place| goes[place.index()], &mut moved);
+        self.put_page(old, &stays);
+        self.pages.push(self.slabs.insert(&moved));
+        self.used_bytes += moved.len();
+        self.scratch = Scratch { page: stays, moved, goes };
+    }
+
+    /// Lets clean records go that were not used lately, while the shard is over its budget; looks at
+    /// `pages` at the most.
+    fn evict(&mut self, pages: usize) {
+        for _ in 0..pages.min(self.pages.len()) {
+            if self.is_held || !self.is_full() {
+                return;
             }
-            self.remove(hash, handle);
+            self.hand = (self.hand + 1) % self.pages.len();
+            self.evict_from(self.hand);
         }
-        let handle = self.slabs.insert(record);
-        let (slabs, hasher) = (&self.slabs, &self.hasher);
-        self.table.insert_unique(hash, handle, |&other| hasher.hash(key_of(slabs.get(other))));
-        handle
     }
 
-    fn remove(&mut self, hash: u64, handle: Handle) {
-        if let Ok(entry) = self.table.find_entry(hash, |&other| other == handle) {
-            entry.remove();
+    fn evict_from(&mut self, number: usize) {
+        let Scratch { page: mut stays, moved, mut goes } = std::mem::take(&mut self.scratch);
+        let page = self.slabs.get_mut(self.pages[number]);
+        goes.clear();
+        for index in 0.. {
+            let Some(place) = page::places(page).nth(index) else { break };
+            let is_used = place.has(DIRTY | WRITING | RECENT);
+            let is_tombstone = page::split(place.record(page)).1.is_empty();
+            goes.push(!is_used && !is_tombstone);
+            page::set_state(page, place, place.state() & !RECENT);
         }
-        if let Some(moved) = self.slabs.remove(handle) {
-            let hash = self.hasher.hash(key_of(self.slabs.get(handle)));
-            if let Some(entry) = self.table.find_mut(hash, |&other| other == moved) {
-                *entry = handle;
+        let leaving = goes.iter().filter(|&&goes| goes).count();
+        if leaving > 0 {
+            let page = page_of(&self.slabs, self.pages[number]);
+            for place in page::places(page).filter(|place| goes[place.index()] && place.has(LARGE)) {
+                self.larges.remove(page::split(place.record(page)).1);
             }
+            page::select(page, number, |place| !goes[place.index()], &mut stays);
+            self.put_page(number, &stays);
+            self.records -= leaving;
+            self.departures += leaving as u64;
+            self.evictions += leaving as u64;
+            self.complete = false;
         }
+        self.scratch = Scratch { page: stays, moved, goes };
     }
 
-    fn find(&self, user: Hashed<'_>) -> Option<Handle> {
-        let same = |&handle: &Handle| key_of(self.slabs.get(handle)) == user.key;
-        self.table.find(user.hash, same).copied()
+    /// How many pages there are. A record only ever moves to a page that is new.
+    pub(crate) fn pages(&self) -> usize {
+        self.pages.len()
     }
 
-    /// Lets clean records go that were not used lately, while the shard is over its budget.
-    fn evict(&mut self) {
-        if !self.is_full() {
-            return;
-        }
-        for _ in 0..HAND_STEPS.min(self.table.num_buckets()) {
-            self.hand = (self.hand + 1) % self.table.num_buckets();
-            let Some(&handle) = self.table.get_bucket(self.hand) else { continue };
-            let record = self.slabs.get_mut(handle);
-            let state = record[0];
-            record[0] &= !RECENT;
-            let is_tombstone = packed_of(record).is_empty();
-            if state & (DIRTY | WRITING | RECENT) == 0 && !is_tombstone {
-                let hash = self.hasher.hash(key_of(record));
-                self.remove(hash, handle);
-                self.departures += 1;
-                self.evictions += 1;
-                self.complete = false;
-                if !self.is_full() {
-                    break;
-                }
-            }
-        }
-        if self.table.len() * 4 < self.table.capacity() {
-            let (slabs, hasher) = (&self.slabs, &self.hasher);
-            self.table.shrink_to(self.table.len() * 2, |&other| hasher.hash(key_of(slabs.get(other))));
-        }
+    /// The keys of the dirty records of a page.
+    pub(crate) fn dirty_keys(&self, number: usize) -> impl Iterator<Item = &[u8]> {
+        let page = self.page(number);
+        let dirty = page::places(page).filter(|place| place.has(DIRTY));
+        dirty.map(|place| page::split(place.record(page)).0)
     }
 
-    /// The hashes of what is dirty, for [`Shard::take_dirty`].
-    pub(crate) fn take_dirty_hashes(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.dirty)
-    }
-
-    /// Hands the dirty records of that hash to the checkpoint: key and packed profile of each.
-    pub(crate) fn take_dirty(&mut self, hash: u64, mut take: impl FnMut(&[u8], &[u8])) {
-        let (table, slabs) = (&self.table, &mut self.slabs);
-        for &handle in table.iter_hash(hash) {
-            let record = slabs.get_mut(handle);
-            // One that is both was changed again after this checkpoint took it; its hash is in the new
-            // list, for the next checkpoint.
-            if record[0] & (DIRTY | WRITING) == DIRTY {
-                record[0] ^= DIRTY | WRITING;
-                self.dirty_records -= 1;
-                self.dirty_record_bytes -= record.len();
-                take(key_of(record), packed_of(record));
-            }
-        }
+    /// Hands a dirty record to the checkpoint: the packed profile, empty for a tombstone.
+    pub(crate) fn take_dirty(&mut self, user: Hashed<'_>) -> Option<&[u8]> {
+        let found = self.find(user).filter(|found| found.place.has(DIRTY))?;
+        self.set_state(found, found.place.state() & !DIRTY | WRITING);
+        self.dirty_records -= 1;
+        self.dirty_bytes -= user.key.len() + self.packed(found).len();
+        Some(self.packed(found))
     }
 
     /// The checkpoint has this user on disk.
     pub(crate) fn written(&mut self, user: Hashed<'_>, tombstones: Tombstones) {
-        let Some(handle) = self.find(user) else { return };
-        let record = self.slabs.get_mut(handle);
-        record[0] &= !WRITING;
-        if record[0] & DIRTY == 0 && packed_of(record).is_empty() {
+        let Some(found) = self.find(user) else { return };
+        self.set_state(found, found.place.state() & !WRITING);
+        if !found.place.has(DIRTY) && self.packed(found).is_empty() {
             match tombstones {
                 Tombstones::Keep => self.kept_tombstones.push(user.hash),
                 Tombstones::Drop => {
-                    self.remove(user.hash, handle);
+                    self.remove(found);
                     self.departures += 1;
                 }
             }
         }
     }
 
-    /// The checkpoint failed: this user is to be taken again.
+    /// The checkpoint failed: this user is to be taken again, if it was taken.
     pub(crate) fn not_written(&mut self, user: Hashed<'_>) {
-        let Some(handle) = self.find(user) else { return };
-        let record = self.slabs.get_mut(handle);
-        record[0] &= !WRITING;
-        if record[0] & DIRTY == 0 {
-            record[0] |= DIRTY;
+        let Some(found) = self.find(user).filter(|found| found.place.has(WRITING)) else { return };
+        self.set_state(found, found.place.state() & !WRITING | DIRTY);
+        if !found.place.has(DIRTY) {
             self.dirty_records += 1;
-            self.dirty_record_bytes += record.len();
-            self.dirty.push(user.hash);
+            self.dirty_bytes += user.key.len() + self.packed(found).len();
         }
     }
 
@@ -309,31 +450,24 @@ impl Shard {
     /// tombstones go.
     pub(crate) fn end_warm_up(&mut self, all_loaded: bool) {
         for hash in std::mem::take(&mut self.kept_tombstones) {
-            while let Some(handle) = self.needless_tombstone(hash) {
-                let hash = self.hasher.hash(key_of(self.slabs.get(handle)));
-                self.remove(hash, handle);
+            let number = self.number_of(hash);
+            while let Some(found) = self.needless_tombstone(number) {
+                self.remove(found);
                 self.departures += 1;
             }
         }
         self.complete |= all_loaded;
     }
 
-    fn needless_tombstone(&self, hash: u64) -> Option<Handle> {
-        let is_needless = |handle: &Handle| {
-            let record = self.slabs.get(*handle);
-            record[0] & (DIRTY | WRITING) == 0 && packed_of(record).is_empty()
-        };
-        self.table.iter_hash(hash).copied().find(is_needless)
+    fn needless_tombstone(&self, number: usize) -> Option<Found> {
+        let page = self.page(number);
+        let is_needless =
+            |place: &Place| !place.has(DIRTY | WRITING) && page::split(place.record(page)).1.is_empty();
+        let place = page::places(page).find(is_needless)?;
+        Some(Found { number, place })
     }
 }
 
-fn key_of(record: &[u8]) -> &[u8] {
-    &record[HEADER_BYTES..HEADER_BYTES + usize::from(record[1])]
-}
-
-/// With the zero bytes that fill the slot; empty for a tombstone.
-fn packed_of(record: &[u8]) -> &[u8] {
-    let packed = &record[HEADER_BYTES + usize::from(record[1])..];
-    // The first entry of a profile has a byte that is not 0, whatever its base minute is.
-    if packed.iter().all(|&byte| byte == 0) { &[] } else { packed }
+fn page_of(slabs: &Slabs, handle: Handle) -> &[u8] {
+    slabs.get(handle)
 }

@@ -35,6 +35,12 @@ const BLOOM_FALSE_POSITIVES: f32 = 0.001;
 /// The size that fjall gives table files in a major compaction.
 const TABLE_BYTES: u64 = 64_000_000;
 
+/// What a user's key leads to.
+pub(crate) type Blob = Slice;
+
+/// Takes a key with its blob, or with `None` to delete it.
+pub(crate) type Put<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), ProfilesError> + 'a;
+
 /// What the checkpoint entry says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Checkpoint {
@@ -84,7 +90,7 @@ impl Store {
     }
 
     /// The blob of a user.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Slice>, ProfilesError> {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Blob>, ProfilesError> {
         self.profiles.get(key).map_err(failed("reading a profile"))
     }
 
@@ -98,24 +104,30 @@ impl Store {
         entries.collect::<fjall::Result<_>>().map_err(failed("reading the profiles"))
     }
 
-    /// Writes blobs (`None` deletes one), which ascend by key without repeats, and the checkpoint entry:
-    /// all or nothing, and on stable storage when it returns.
-    pub(crate) fn write<'a>(
+    /// Writes blobs and the checkpoint entry: all or nothing, and on stable storage when it returns.
+    /// `fill` hands over the blobs, which ascend by key without repeats; `None` deletes one.
+    pub(crate) fn write(
         &self,
         checkpoint: Checkpoint,
-        blobs: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        fill: impl FnOnce(&mut Put<'_>) -> Result<(), ProfilesError>,
     ) -> Result<(), ProfilesError> {
         let failed = failed("writing a checkpoint");
         let mut ingestion = self.profiles.start_ingestion().map_err(&failed)?;
         ingestion.write(CHECKPOINT_KEY, checkpoint.encode()).map_err(&failed)?;
-        for (key, blob) in blobs {
+        fill(&mut |key, blob| {
             match blob {
                 Some(blob) => ingestion.write(key, blob),
                 None => ingestion.write_tombstone(key),
             }
-            .map_err(&failed)?;
-        }
+            .map_err(&failed)
+        })?;
         ingestion.finish().map_err(&failed)
+    }
+
+    /// [`Store::write`] of one blob.
+    #[cfg(test)]
+    pub(crate) fn write_one(&self, checkpoint: Checkpoint, key: &[u8], blob: &[u8]) {
+        self.write(checkpoint, |put| put(key, Some(blob))).unwrap();
     }
 
     /// Writes these bytes as the checkpoint entry, which no release did.

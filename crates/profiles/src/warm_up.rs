@@ -73,7 +73,7 @@ impl PackedProfiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Checkpoint;
+    use crate::store::{Checkpoint, Put};
     use crate::{Membership, ProfileOptions, Profiles};
     use ia_model::{Expiry, Minute, SegmentId};
 
@@ -93,8 +93,9 @@ mod tests {
         let mut blob = vec![codec::BLOB_FORMAT_VERSION];
         codec::pack(&[entry], &mut blob);
         let users: Vec<UserKey> = (1..=100).map(|id| UserKey::platform(id).unwrap()).collect();
-        let blobs = users.iter().map(|user| (user.as_bytes(), Some(blob.as_slice())));
-        profiles.store.write(Checkpoint { position: 1, rewrite_due: false }, blobs).unwrap();
+        let checkpoint = Checkpoint { position: 1, rewrite_due: false };
+        let write = |put: &mut Put<'_>| users.iter().try_for_each(|user| put(user.as_bytes(), Some(&blob)));
+        profiles.store.write(checkpoint, write).unwrap();
         let left = profiles.shard_index(profiles.hasher.user(&users[0]).hash);
         let mut departures = vec![0; profiles.shards.len()];
         departures[left] = 1;

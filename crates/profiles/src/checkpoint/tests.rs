@@ -92,8 +92,13 @@ fn what_changes_during_a_checkpoint_is_in_the_next_one() {
             }
         };
         assert_eq!(profiles.run_checkpoint(during).unwrap().position, 2, "{stage:?}");
-        let is_in = stage == Stage::PositionRead;
-        assert_eq!(profiles.stats().dirty_profiles, if is_in { 0 } else { 3 }, "{stage:?}");
+        let dirty = match stage {
+            Stage::PositionRead => 0,
+            // The user that is new; the profiles of the others are taken afterwards.
+            Stage::Collected => 1,
+            _ => 3,
+        };
+        assert_eq!(profiles.stats().dirty_profiles, dirty, "{stage:?}");
         assert_eq!(profiles.checkpoint().unwrap().position, 5);
         assert_eq!(profiles.stats().dirty_profiles, 0);
         assert_eq!(profiles.stats().resident_profiles, 2, "the tombstone has gone");
@@ -248,7 +253,7 @@ fn damaged_blobs_are_told_by_domain_and_can_be_erased() {
     let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
     let checkpoint = crate::store::Checkpoint { position: 1, rewrite_due: false };
     let key = user(123_456_789);
-    profiles.store.write(checkpoint, [(key.as_bytes(), Some([1, 7, 7].as_slice()))].into_iter()).unwrap();
+    profiles.store.write_one(checkpoint, key.as_bytes(), &[1, 7, 7]);
     drop(profiles);
     let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
     let errors = [

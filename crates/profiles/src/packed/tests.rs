@@ -45,7 +45,7 @@ fn a_record_with_a_user_that_cannot_be_read_changes_nobody() {
     let (checkpoint, whole) =
         (store.checkpoint().unwrap().unwrap(), store.get(user(2).as_bytes()).unwrap().unwrap());
     let write = |store: &Store, blob: &[u8]| {
-        store.write(checkpoint, std::iter::once((user(2).as_bytes(), Some(blob)))).unwrap();
+        store.write_one(checkpoint, user(2).as_bytes(), blob);
     };
     write(&store, b"\x01no blob");
     drop(store);

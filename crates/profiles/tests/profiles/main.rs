@@ -2,6 +2,7 @@
 
 mod conformance;
 mod erase;
+mod groups;
 mod inspect;
 mod model;
 mod races;

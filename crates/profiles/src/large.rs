@@ -1,0 +1,67 @@
+//! Profiles that are too large for a page, each with an allocation of its own.
+
+/// What an allocation costs beyond its bytes: the pointer to it and the allocator's header.
+const ALLOCATION_COST_BYTES: usize = 32;
+
+/// How a page tells where the profile is.
+pub(crate) const TICKET_BYTES: usize = 4;
+
+/// The large profiles of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Larges {
+    /// An empty one is free.
+    profiles: Vec<Box<[u8]>>,
+    free: Vec<u32>,
+    allocated_bytes: usize,
+}
+
+impl Larges {
+    /// Stores a profile; the ticket finds it again.
+    pub(crate) fn insert(&mut self, packed: &[u8]) -> [u8; TICKET_BYTES] {
+        self.allocated_bytes += packed.len() + ALLOCATION_COST_BYTES;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.profiles.push(Box::default());
+            u32::try_from(self.profiles.len() - 1).expect("a shard has less than 4 billion large profiles")
+        });
+        self.profiles[place as usize] = packed.into();
+        place.to_le_bytes()
+    }
+
+    pub(crate) fn get(&self, ticket: &[u8]) -> &[u8] {
+        &self.profiles[place(ticket) as usize]
+    }
+
+    pub(crate) fn remove(&mut self, ticket: &[u8]) {
+        let place = place(ticket);
+        let removed = std::mem::take(&mut self.profiles[place as usize]);
+        self.allocated_bytes -= removed.len() + ALLOCATION_COST_BYTES;
+        self.free.push(place);
+    }
+
+    /// Memory that they take, in bytes, with what the allocator adds.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        self.allocated_bytes
+    }
+}
+
+fn place(ticket: &[u8]) -> u32 {
+    u32::from_le_bytes(ticket.try_into().expect("a ticket has 4 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_used_again_and_bytes_given_back() {
+        let mut larges = Larges::default();
+        let (one, two) = (larges.insert(&[1; 2000]), larges.insert(&[2; 3000]));
+        assert_eq!((larges.get(&one), larges.get(&two)), ([1; 2000].as_slice(), [2; 3000].as_slice()));
+        larges.remove(&one);
+        let three = larges.insert(&[3; 1500]);
+        assert_eq!((three, larges.get(&two).len()), (one, 3000));
+        larges.remove(&two);
+        larges.remove(&three);
+        assert_eq!((larges.allocated_bytes(), larges.profiles.len()), (0, 2));
+    }
+}
