@@ -69,7 +69,9 @@ impl PackedProfiles {
         let checkpoint = store.checkpoint()?;
         let is_new = checkpoint.is_none();
         let checkpoint = checkpoint.unwrap_or_default();
-        let shards = options.shards.clamp(1, 1 << 16).next_power_of_two();
+        // Whatever was asked for, no shard may come near the 4 GiB that it can hold.
+        let needed = usize::try_from(options.memory_budget_bytes >> 30).unwrap_or(usize::MAX);
+        let shards = options.shards.max(needed).clamp(1, 1 << 16).next_power_of_two();
         let budget_bytes = usize::try_from(options.memory_budget_bytes).unwrap_or(usize::MAX) / shards;
         let hasher = KeyHasher::default();
         // Nothing is on disk without a checkpoint, so an empty memory is complete.
@@ -90,7 +92,7 @@ impl PackedProfiles {
     }
 
     pub(crate) fn shard_index(&self, hash: u64) -> usize {
-        // hashbrown takes the lowest bits and the highest 7, so these are left.
+        // Pages take the lowest bits and their tags the highest 8, so these are left.
         (hash >> 32) as usize & (self.shards.len() - 1)
     }
 

@@ -7,7 +7,7 @@ use crate::ingest::decode::{DecodeError, Encoding, RawBody};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use serde::de::DeserializeOwned;
 use std::pin::Pin;
@@ -127,10 +127,20 @@ pub(crate) fn answer(bytes: Vec<u8>, mut share: Share) -> Result<Body, ApiError>
     if !share.grow(bytes.len()) {
         return Err(ApiError::too_many_bodies());
     }
-    Ok(Body::new(Full::new(Bytes::from(bytes)).map_frame(move |frame| {
-        let _held_until_written = &share;
-        frame
-    })))
+    Ok(Body::from(Bytes::from_owner(HeldAnswer { bytes, _share: share })))
+}
+
+/// The bytes of an answer and what they take of the memory for bodies: given back when the last of them is
+/// written, or the connection is gone.
+struct HeldAnswer {
+    bytes: Vec<u8>,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for HeldAnswer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
