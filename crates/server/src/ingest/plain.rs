@@ -12,6 +12,11 @@ use ia_model::{MemberId, SegmentId};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
+/// What a user with one short block takes.
+const SHORT_USER_BYTES: usize = 64;
+/// No room is made for more users before they are there: as many as a request may have, as shipped.
+const MANY_USERS: usize = 1000;
+
 /// A plain request with its facts.
 pub(super) struct Plain<'r> {
     /// Users of the request.
@@ -25,8 +30,13 @@ pub(super) struct Plain<'r> {
 /// Reads a plain request; `None` sends it the long way.
 pub(super) fn read<'r>(bytes: &'r [u8], limits: StructureLimits, context: Context<'_>) -> Option<Plain<'r>> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let mut walk =
-        Walk { limits, resolver: Resolver::new(context), blocks: Vec::new(), segments: 0, users: 0 };
+    let mut walk = Walk {
+        limits,
+        resolver: Resolver::new((bytes.len() / SHORT_USER_BYTES).min(MANY_USERS), context),
+        blocks: Vec::new(),
+        segments: 0,
+        users: 0,
+    };
     let mut json = serde_json::Deserializer::from_str(text);
     json.deserialize_map(TopLevel(&mut walk)).ok()?;
     json.end().ok()?;

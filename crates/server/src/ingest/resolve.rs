@@ -53,7 +53,7 @@ impl Resolved<'_> {
 
 /// Resolves a checked request.
 pub(crate) fn resolve<'r>(checked: &'r Checked<'r>, context: Context<'_>) -> Resolved<'r> {
-    let mut resolver = Resolver::new(context);
+    let mut resolver = Resolver::new(checked.users.len(), context);
     for user in &checked.users {
         match resolver.user_key(user.domain, &user.user_id) {
             Ok(key) => resolver.add_user(key, &user.blocks),
@@ -113,14 +113,15 @@ pub(super) struct Resolver<'r, 'c> {
 }
 
 impl<'r, 'c> Resolver<'r, 'c> {
-    pub(super) fn new(context: Context<'c>) -> Self {
+    /// With room for that many users, of which there may be more or fewer.
+    pub(super) fn new(users: usize, context: Context<'c>) -> Self {
         Resolver {
             context,
             // Rounded up: a membership is never shorter than was asked for.
             base: Minute::not_before(context.now_ms),
-            batch: Batch::default(),
+            batch: Batch::with_capacity(users, users),
             run: Vec::new(),
-            places: HashTable::new(),
+            places: HashTable::with_capacity(users),
             hasher: DefaultHashBuilder::default(),
             repeats: Vec::new(),
             usage: Usage::default(),
