@@ -5,8 +5,8 @@
 
 use crate::Applied;
 use crate::codec::{
-    AGE, EXPIRY_AS_BEFORE, EXPIRY_GIVEN, EXPIRY_NEVER, EXPIRY_SHIFT, LAG, MAX_BASE_BYTES, MAX_ENTRY_BYTES,
-    Malformed, VALUE_GIVEN, VALUE_SHIFT, VALUE_ZERO, Writer, unzigzag, zigzag,
+    AGE, EXPIRY_GIVEN, EXPIRY_NEVER, EXPIRY_SHIFT, LAG, MAX_BASE_BYTES, MAX_ENTRY_BYTES, Malformed,
+    VALUE_GIVEN, VALUE_SHIFT, VALUE_ZERO, Writer, unzigzag, zigzag,
 };
 use ia_model::{Change, Expiry, Minute, Operation, varint};
 
@@ -91,7 +91,7 @@ fn merge(
             next = operations.next();
         }
         // It expires its time to live after it was seen last.
-        let is_live = facts.ttl == NEVER || unzigzag(facts.ttl) > i64::from(facts.age);
+        let is_live = (facts.ttl == NEVER) | (unzigzag(facts.ttl) > i64::from(facts.age));
         if let Some(operation) = next
             && operation.segment.0 == segment
         {
@@ -144,7 +144,8 @@ fn read_facts(input: &mut &[u8], later: u32, last_ttl: &mut u64) -> Result<Facts
     if expiry == EXPIRY_GIVEN {
         *last_ttl = varint::read(input).ok_or(Malformed("expiry"))?;
     }
-    facts.ttl = if expiry == EXPIRY_NEVER { NEVER } else { *last_ttl };
+    // All bits are set in `NEVER`.
+    facts.ttl = *last_ttl | u64::from(expiry != EXPIRY_NEVER).wrapping_sub(1);
     facts.value = match flags >> VALUE_SHIFT {
         VALUE_GIVEN => varint::read_u32(input).ok_or(Malformed("value"))?,
         // 0 and 1 stand for themselves.
@@ -173,13 +174,10 @@ impl Entries<'_> {
         }
         self.before = facts;
         self.writer.number(step | 1);
-        let expiry = if facts.ttl == NEVER {
-            EXPIRY_NEVER
-        } else if facts.ttl == self.last_ttl {
-            EXPIRY_AS_BEFORE
-        } else {
-            EXPIRY_GIVEN
-        };
+        // 0, or 1 for one that is given, or 2 for the one before. Without a branch: which of a user's
+        // memberships expire cannot be foreseen.
+        let expires = facts.ttl != NEVER;
+        let expiry = u8::from(expires) << u8::from(expires & (facts.ttl == self.last_ttl));
         let value = facts.value.clamp(u32::from(VALUE_ZERO), u32::from(VALUE_GIVEN)) as u8;
         let flags = (u8::from(facts.age > 0) * AGE) | (u8::from(facts.lag != 0) * LAG);
         self.writer.byte(flags | expiry << EXPIRY_SHIFT | value << VALUE_SHIFT);

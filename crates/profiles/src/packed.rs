@@ -17,8 +17,8 @@ pub struct ProfileOptions {
     /// Memory for profiles, in bytes. Clean profiles that were not used lately leave memory when the
     /// rest does not fit; changed ones stay until a checkpoint has written them.
     pub memory_budget_bytes: u64,
-    /// How many shards, rounded up to a power of two. Each has a lock of its own, and some 100 KiB of room
-    /// that is not used; a shard must stay below 4 GiB. The more users of a record share a shard, the
+    /// How many shards, rounded up to a power of two. Each has a lock of its own, and a partly filled
+    /// chunk for each size of page; a shard must stay below 4 GiB. The more users of a record share a shard, the
     /// faster they are applied.
     pub shards: usize,
     /// Memory for blocks of the store that were read lately, in bytes; on top of the budget.

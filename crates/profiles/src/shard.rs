@@ -14,7 +14,8 @@ use ia_model::UserKey;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-/// What a page takes on average, in bytes: a dozen users. Larger pages waste less and cost more to edit.
+/// What a page takes on average, in bytes: a dozen users with ten memberships each. 384 (with steps of slots
+/// half as large) was no faster, and took 3 % more memory.
 const PAGE_BYTES: usize = 640;
 /// Profiles up to this size, in bytes, lie in a page; a larger one would make all edits of its page slow.
 const LARGEST_IN_PAGE_BYTES: usize = 1024;
@@ -33,7 +34,7 @@ pub(crate) struct Hashed<'a> {
 }
 
 /// Keyed at random in each process: user ids come from outside, and with a known hash anyone could send
-/// ids that all fall into one page. SipHash costs some 15 ns a user, of the 300 that a user costs.
+/// ids that all fall into one page. SipHash is some 1 % of what applying a record takes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyHasher(RandomState);
 

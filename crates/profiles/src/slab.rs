@@ -162,7 +162,7 @@ fn class_of(record_bytes: usize) -> usize {
     }
 }
 
-fn slot_bytes(class: usize) -> usize {
+const fn slot_bytes(class: usize) -> usize {
     if class < FINE_CLASSES {
         (class + 1) * FINE_STEP_BYTES
     } else {
@@ -170,10 +170,21 @@ fn slot_bytes(class: usize) -> usize {
     }
 }
 
-/// How many slots a chunk has, as a power of two: a division would take longer than the rest of finding
-/// a slot.
+/// How many slots a chunk of each class has, as a power of two. Divisions would take longer than the rest
+/// of finding a slot.
+const SLOTS_SHIFTS: [u32; SLOT_CLASSES] = {
+    let mut shifts = [0; SLOT_CLASSES];
+    let mut class = 0;
+    while class < SLOT_CLASSES {
+        let slots = CHUNK_BYTES / slot_bytes(class);
+        shifts[class] = if slots > 1 { slots.ilog2() } else { 0 };
+        class += 1;
+    }
+    shifts
+};
+
 fn slots_shift(class: usize) -> u32 {
-    (CHUNK_BYTES / slot_bytes(class)).max(1).ilog2()
+    SLOTS_SHIFTS[class]
 }
 
 fn place(class: usize, index: usize) -> (usize, std::ops::Range<usize>) {
