@@ -10,10 +10,11 @@ use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use serde::de::DeserializeOwned;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The bound where an operator has lifted the limit: a body is held in memory.
 const MAX_BODY_BYTES: usize = 64 << 20;
@@ -21,6 +22,9 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 /// Bodies larger than this are worked on by the blocking pool, a bounded number at once: an async worker
 /// that parses a megabyte answers nobody else meanwhile.
 const LARGE_BODY_BYTES: usize = 64 << 10;
+
+/// How often a request that waits for its turn looks whether it still should.
+const WAITING_POLL: Duration = Duration::from_millis(25);
 
 /// How much room is made for a body before it is there.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
@@ -100,20 +104,36 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], form: &str) -> Result<T, 
     T::deserialize(value).map_err(|_| ApiError::syntax(format!("The request body must be {form}")))
 }
 
-/// Runs `work` at once, or on the blocking pool where it takes long.
-pub(crate) async fn work_on<T: Send + 'static>(
+/// A place among the large requests that are worked on at once; small ones need none. While there is none
+/// `may_wait` is asked from time to time, and its error ends the waiting.
+pub(crate) async fn place(
     app: &App,
-    is_long: bool,
+    is_large: bool,
+    may_wait: impl Fn() -> Result<(), ApiError>,
+) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+    if !is_large {
+        return Ok(None);
+    }
+    let mut waiting = pin!(Arc::clone(&app.large_requests).acquire_owned());
+    loop {
+        may_wait()?;
+        if let Ok(permit) = tokio::time::timeout(WAITING_POLL, waiting.as_mut()).await {
+            return Ok(Some(permit.expect("the semaphore is never closed")));
+        }
+    }
+}
+
+/// Runs `work` at once, or on the blocking pool where it has a place.
+pub(crate) async fn work_on<T: Send + 'static>(
+    place: Option<OwnedSemaphorePermit>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
-    if !is_long {
+    if place.is_none() {
         return work();
     }
-    let permit =
-        Arc::clone(&app.large_requests).acquire_owned().await.expect("the semaphore is never closed");
     let task = tokio::task::spawn_blocking(move || {
         // Moved in: the work goes on when the client has gone away.
-        let _permit = permit;
+        let _place = place;
         work()
     });
     task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))

@@ -29,12 +29,14 @@ pub(super) async fn post(
     let member = caller.0.member;
     let limits = app.limits.of(&app.snapshot.load(), member);
     app.limits.take_post(member, &limits, app.clock.now_ms())?;
-    app.committer.check_room()?;
+    let has_room = || app.committer.check_room().map_err(ApiError::from);
+    has_room()?;
     let body = body::read(&app, &headers, body, limits.payload_bytes).await?;
+    // Much may have changed while it was received, and may while it waits for its turn.
+    let place = body::place(&app, body.is_large(), has_room).await?;
+    has_room()?;
     let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
-    let (prepared, share) = body::work_on(&app, body.is_large(), move || {
-        // Much may have changed while it was received, and while it waited for its turn.
-        worker.committer.check_room()?;
+    let (prepared, share) = body::work_on(place, move || {
         let (bytes, share) = body.decode()?;
         let request = ingest::Request {
             snapshot: &worker.snapshot.load(),

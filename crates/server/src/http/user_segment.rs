@@ -83,7 +83,8 @@ pub(super) async fn post(
     let body = body::read(&app, &headers, body, payload_bytes).await?;
     let worker = Arc::clone(&app);
     // A thousand profiles take milliseconds, and may have to come from disk.
-    let answer = body::work_on(&app, true, move || {
+    let place = body::place(&app, true, || Ok(())).await?;
+    let answer = body::work_on(place, move || {
         let (bytes, share) = body.decode()?;
         let users = user_keys(asked, &bytes)?;
         let view = View { asked, snapshot: &worker.snapshot.load(), now: reading::now(&worker) };
