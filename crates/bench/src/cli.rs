@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::server::{Installation, find_binary};
 use crate::workload::Workload;
-use crate::{crash, rates};
+use crate::{crash, rates, trials};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::fmt::Display;
@@ -27,6 +27,8 @@ enum Command {
     Rates(RatesArgs),
     /// Kill the server while it loads, and look for every membership that it acknowledged.
     Crash(CrashArgs),
+    /// Show how the server behaves beside its peak rates, and hold it to its targets.
+    Trials(TrialsArgs),
 }
 
 /// What both commands share.
@@ -87,6 +89,14 @@ struct CrashArgs {
     run: RunArgs,
 }
 
+#[derive(Debug, Args)]
+struct TrialsArgs {
+    #[command(flatten)]
+    plan: trials::Plan,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
 /// Runs a command. The exit code is 0 when every answer was right and nothing was lost.
 pub(crate) fn run(cli: &Cli) -> ExitCode {
     let outcome = match &cli.command {
@@ -96,6 +106,10 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
         Command::Crash(args) => {
             let plan = Ok(args.plan());
             args.run.execute(plan, async |at, plan| crash::run(at, plan).await, crash::Report::is_good)
+        }
+        Command::Trials(args) => {
+            let plan = args.plan.clone();
+            args.run.execute(Ok(plan), async |at, plan| trials::run(at, plan).await, trials::Report::is_good)
         }
     };
     match outcome {
@@ -191,7 +205,7 @@ impl CrashArgs {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if !(0.01..=86_400.0).contains(&seconds) {
         return Err("must be from 0.01 to 86400".to_owned());
@@ -223,6 +237,8 @@ mod tests {
             "crash --kill-after-share 1",
             "crash --kill-after-share NaN",
             "crash --segments 101",
+            "trials --only overlode",
+            "trials --sizes 0",
         ] {
             let words = ["ia-bench"].into_iter().chain(arguments.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{arguments}");
@@ -233,7 +249,7 @@ mod tests {
     fn workloads_are_chosen_by_name() {
         let plan = |words: &[&str]| match Cli::try_parse_from(words).unwrap().command {
             Command::Rates(args) => args.plan().map(|plan| plan.workloads),
-            Command::Crash(_) => panic!("the words say rates"),
+            _ => panic!("the words say rates"),
         };
         let names: Vec<&str> = plan(&["ia-bench", "rates", "--only", "read,bulk10"])
             .unwrap()

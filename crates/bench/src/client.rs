@@ -6,7 +6,7 @@ use crate::error::Error;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
@@ -89,6 +89,8 @@ pub(crate) struct Call {
 pub(crate) struct Received {
     /// The HTTP status.
     pub status: StatusCode,
+    /// Whether it says when to try again.
+    pub says_retry_after: bool,
     /// At least the first 256 bytes, all of them when there are fewer.
     pub head: Bytes,
 }
@@ -159,7 +161,8 @@ impl Connection {
                 head = joined.freeze();
             }
         }
-        Ok(Received { status: response.status(), head })
+        let says_retry_after = response.headers().contains_key(RETRY_AFTER);
+        Ok(Received { status: response.status(), says_retry_after, head })
     }
 
     /// Sends a request and returns the whole answer, which must have status 200.
@@ -169,7 +172,7 @@ impl Connection {
         let status = response.status();
         let body = response.into_body().collect().await.map_err(Error::http(&what))?.to_bytes();
         if status != StatusCode::OK {
-            return Err(Received { status, head: body }.refused(&what));
+            return Err(Received { status, says_retry_after: false, head: body }.refused(&what));
         }
         Ok(body)
     }
@@ -185,7 +188,8 @@ mod tests {
     use super::*;
 
     fn received(status: u16, head: &str) -> Received {
-        Received { status: StatusCode::from_u16(status).unwrap(), head: head.to_owned().into() }
+        let status = StatusCode::from_u16(status).unwrap();
+        Received { status, says_retry_after: false, head: head.to_owned().into() }
     }
 
     #[test]

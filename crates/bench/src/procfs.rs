@@ -22,6 +22,20 @@ pub(crate) fn usage(pid: u32) -> Result<Usage, Error> {
         .ok_or_else(|| Error::Broken(format!("/proc/{pid} does not hold what proc(5) says")))
 }
 
+/// Bytes of memory that were resident when the process had the most.
+pub(crate) fn peak_resident_bytes(pid: u32) -> Result<u64, Error> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))?;
+    kib_of(&status, "VmHWM:")
+        .map(|kib| kib << 10)
+        .ok_or_else(|| Error::Broken(format!("{path} does not hold what proc(5) says")))
+}
+
+fn kib_of(status: &str, name: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// Seconds of processor time that the whole machine has spent since its start on anything but waiting, and
 /// that a hypervisor has kept from it.
 pub(crate) fn machine_cpu_seconds() -> Result<f64, Error> {
@@ -44,8 +58,7 @@ fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     let ticks = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let (user, system) = (ticks(14)?, ticks(15)?);
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = resident.trim().strip_suffix(" kB")?.parse().ok()?;
+    let kib = kib_of(status, "VmRSS:")?;
     Some(Usage { cpu_seconds: (user + system) as f64 / ticks_per_second as f64, resident_bytes: kib << 10 })
 }
 
@@ -59,6 +72,7 @@ mod tests {
         let status = "Name:\ta\nVmHWM:\t  999 kB\nVmRSS:\t    2048 kB\n";
         let usage = parse(stat, status, 100).unwrap();
         assert_eq!(usage, Usage { cpu_seconds: 3.8, resident_bytes: 2 << 20 });
+        assert_eq!(kib_of(status, "VmHWM:"), Some(999));
     }
 
     #[test]

@@ -99,19 +99,43 @@ impl Installation {
         Err(Error::Ended { what: "instant-audience apply", status: output.status, log })
     }
 
+    /// An installation of the same binary in a folder of its own under this one's.
+    pub(crate) fn another(&self, name: &str) -> Result<Installation, Error> {
+        Installation::create(self.binary.clone(), Some(self.folder.join(name)))
+    }
+
     /// Starts the server and waits for its ready line.
     pub(crate) async fn start(&self) -> Result<Server, Error> {
+        self.start_under(&[], &[]).await
+    }
+
+    /// [`Installation::start`] under another program, with more in the environment. `wrapper` is a command
+    /// line that ends before the server's; it must leave the server a direct child of this process.
+    pub(crate) async fn start_under(
+        &self,
+        wrapper: &[String],
+        environment: &[(&str, String)],
+    ) -> Result<Server, Error> {
         let log = self.log_file();
         let log = std::fs::File::options().create(true).append(true).open(&log);
         let log = log.map_err(Error::io("open the file for the server's log"))?;
-        let mut command = Command::new(&self.binary);
+        let mut command = match wrapper {
+            [] => Command::new(&self.binary),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&self.binary);
+                command
+            }
+        };
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         command.envs(LIFTED_LIMITS.map(|limit| (format!("INSTANT_AUDIENCE__LIMITS__{limit}"), "0")));
+        command.envs(environment.iter().map(|(name, value)| (*name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
 
         let started = Instant::now();
-        let child = command.spawn().map_err(Error::io(format!("run {}", self.binary.display())))?;
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().map_err(Error::io(format!("run {program}")))?;
         let mut process = Process(child);
         let stdout = process.0.stdout.take().expect("standard output is piped");
         let reading = tokio::task::spawn_blocking(move || first_line(stdout));

@@ -39,6 +39,15 @@ pub(crate) enum Kind {
     },
 }
 
+/// Which memberships writes are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Other segments with every body, of users that nothing else writes.
+    NewSegments,
+    /// Those that a load of the known users left: the same profiles stay as large as they are.
+    Known,
+}
+
 /// A kind of call over a number of connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Workload {
@@ -98,6 +107,11 @@ impl Workload {
     /// Prepares its calls, about `pool_bytes` of bodies. Users are drawn uniformly from `users`, the same ones
     /// in every run. When the pool is used up it starts over, and what it writes is no longer new.
     pub(crate) fn prepare(&self, users: u64, pool_bytes: u64) -> Pool {
+        self.prepare_for(Written::NewSegments, users, pool_bytes)
+    }
+
+    /// [`Workload::prepare`], with a choice of what a write writes.
+    pub(crate) fn prepare_for(&self, written: Written, users: u64, pool_bytes: u64) -> Pool {
         let stream =
             self.name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         let mut random = Random::new(stream);
@@ -105,7 +119,7 @@ impl Workload {
             Kind::Write { users: per_call, segments } => {
                 let per_call = per_call.min(users);
                 let calls = pool_calls(pool_bytes, per_call * (46 + 44 * u64::from(segments)));
-                writes(&mut random, Population::new(WRITTEN, users), per_call, segments, calls)
+                writes(&mut random, written, users, (per_call, segments), calls)
             }
             Kind::Read { half_unknown } => reads(&mut random, users, half_unknown),
             Kind::ReadMany { users: per_call } => {
@@ -118,13 +132,28 @@ impl Workload {
     }
 }
 
-fn writes(random: &mut Random, population: Population, users: u64, segments: u32, calls: u64) -> Pool {
+fn writes(
+    random: &mut Random,
+    written: Written,
+    all_users: u64,
+    (users, segments): (u64, u32),
+    calls: u64,
+) -> Pool {
+    let range = match written {
+        Written::NewSegments => WRITTEN,
+        Written::Known => KNOWN,
+    };
+    let population = Population::new(range, all_users);
     let calls = (0..calls).map(|number| {
-        let drawn = draw(random, population.users, users);
-        let bodies = drawn.into_iter().map(|user| {
+        let variant = match written {
             // A user that is drawn again gets other segments, not a refresh of the same.
-            (population.id(user), population.memberships(user, number + 1, segments))
-        });
+            Written::NewSegments => number + 1,
+            Written::Known => 0,
+        };
+        let drawn = draw(random, population.users, users);
+        let bodies = drawn
+            .into_iter()
+            .map(|user| (population.id(user), population.memberships(user, variant, segments)));
         let call = post("/rt-segment", calls::adds(bodies));
         Prepared { call, mark: r#""warnings":[]"# }
     });

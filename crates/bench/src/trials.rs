@@ -1,0 +1,70 @@
+//! `ia-bench trials`: how the server behaves beside its peak rates.
+
+mod activation;
+mod aim;
+mod fill;
+mod growth;
+mod mixed;
+mod open_loop;
+mod overload;
+mod plan;
+mod report;
+mod sustained;
+mod timeline;
+
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::server::Installation;
+use plan::Trial;
+use report::Failure;
+
+pub(crate) use plan::Plan;
+pub(crate) use report::Report;
+
+/// Runs the trials one after the other, each on a data folder of its own. One that fails does not keep the
+/// others from running.
+pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Report, Error> {
+    let progress = Progress::new();
+    let mut report = Report::new(installation);
+    for trial in plan.trials() {
+        let outcome = run_one(trial, installation, plan, &progress, &mut report).await;
+        if let Err(error) = outcome {
+            report.failures.push(Failure { trial, error: error.chain() });
+        }
+    }
+    if let Some(path) = &plan.out {
+        let text =
+            serde_json::to_string_pretty(&report).expect("a report holds nothing that JSON cannot say");
+        std::fs::write(path, text + "\n").map_err(Error::io(format!("write {}", path.display())))?;
+    }
+    Ok(report)
+}
+
+async fn run_one(
+    trial: Trial,
+    installation: &Installation,
+    plan: &Plan,
+    progress: &Progress,
+    report: &mut Report,
+) -> Result<(), Error> {
+    match trial {
+        Trial::Activation => {
+            let at = installation.another("activation")?;
+            report.activation = Some(activation::run(&at, plan, progress).await?);
+        }
+        Trial::Mixed => {
+            let at = installation.another("mixed")?;
+            report.mixed = Some(mixed::run(&at, plan, progress).await?);
+        }
+        Trial::Growth => report.growth = Some(growth::run(installation, plan, progress).await?),
+        Trial::Sustained => {
+            let at = installation.another("sustained")?;
+            report.sustained = Some(sustained::run(&at, plan, progress).await?);
+        }
+        Trial::Overload => {
+            let at = installation.another("overload")?;
+            report.overload = Some(overload::run(&at, plan, progress).await?);
+        }
+    }
+    Ok(())
+}
