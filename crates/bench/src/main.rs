@@ -23,8 +23,8 @@
 //! A SIGKILL is a crash of the process, not of the machine: what the server had handed to the kernel
 //! survives it, flushed or not. That an answered write survives a power cut is for other tests to show.
 //!
-//! The clients of `rates` are a closed loop: each connection sends its next request when it has the answer to the
-//! last. On a small machine they take a good part of the processors, so every row also says how many
+//! The clients are a closed loop, except where a trial says otherwise: each connection sends its next
+//! request when it has the answer to the last. On a small machine they take a good part of the processors, so every row also says how many
 //! cores the server, the clients and the rest of the machine used. Variables `INSTANT_AUDIENCE__…` of the environment reach the
 //! server; the rates and sizes that it limits are lifted in any case.
 
