@@ -45,6 +45,22 @@ pub(crate) fn machine_cpu_seconds() -> Result<f64, Error> {
         .ok_or_else(|| Error::Broken("/proc/stat does not hold what proc(5) says".to_owned()))
 }
 
+/// Seconds of processor time of this process and of those that it started, as far as they have ended and
+/// were waited for.
+pub(crate) fn own_cpu_seconds() -> Result<f64, Error> {
+    let text = std::fs::read_to_string("/proc/self/stat").map_err(Error::io("read /proc/self/stat"))?;
+    own_ticks(&text)
+        .map(|ticks| ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+        .ok_or_else(|| Error::Broken("/proc/self/stat does not hold what proc(5) says".to_owned()))
+}
+
+/// utime, stime, cutime and cstime.
+fn own_ticks(stat: &str) -> Option<u64> {
+    let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let ticks: Vec<u64> = fields.take(4).map(str::parse).collect::<Result<_, _>>().ok()?;
+    (ticks.len() == 4).then(|| ticks.iter().sum())
+}
+
 fn busy_ticks(stat: &str) -> Option<u64> {
     let ticks = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = ticks.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
@@ -73,6 +89,14 @@ mod tests {
         let usage = parse(stat, status, 100).unwrap();
         assert_eq!(usage, Usage { cpu_seconds: 3.8, resident_bytes: 2 << 20 });
         assert_eq!(kib_of(status, "VmHWM:"), Some(999));
+    }
+
+    #[test]
+    fn ended_children_count_as_own() {
+        let stat = "42 (a) b (c)) S 1 2 3 0 -1 4194304 102 0 0 0 250 130 7 8 20 0 1 0 311610";
+        assert_eq!(own_ticks(stat), Some(250 + 130 + 7 + 8));
+        assert_eq!(own_ticks("42 (a) S 1 2"), None);
+        assert!(own_cpu_seconds().is_ok());
     }
 
     #[test]

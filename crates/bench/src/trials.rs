@@ -13,10 +13,12 @@ mod sustained;
 mod timeline;
 
 use crate::error::Error;
+use crate::procfs;
 use crate::progress::Progress;
 use crate::server::Installation;
 use plan::Trial;
-use report::Failure;
+use report::{Circumstances, Failure};
+use std::time::Instant;
 
 pub(crate) use plan::Plan;
 pub(crate) use report::Report;
@@ -27,10 +29,12 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
     let progress = Progress::new();
     let mut report = Report::new(installation);
     for trial in plan.trials() {
+        let before = Meters::now()?;
         let outcome = run_one(trial, installation, plan, &progress, &mut report).await;
         if let Err(error) = outcome {
             report.failures.push(Failure { trial, error: error.chain() });
         }
+        report.circumstances.push(before.until_now(trial)?);
     }
     if let Some(path) = &plan.out {
         let text =
@@ -38,6 +42,33 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
         std::fs::write(path, text + "\n").map_err(Error::io(format!("write {}", path.display())))?;
     }
     Ok(report)
+}
+
+/// Clocks, of the wall and of processors, at one moment.
+struct Meters {
+    at: Instant,
+    machine_cpu_seconds: f64,
+    own_cpu_seconds: f64,
+}
+
+impl Meters {
+    fn now() -> Result<Meters, Error> {
+        Ok(Meters {
+            at: Instant::now(),
+            machine_cpu_seconds: procfs::machine_cpu_seconds()?,
+            own_cpu_seconds: procfs::own_cpu_seconds()?,
+        })
+    }
+
+    /// Every server of a trial has ended by its end, so that all that it used counts as our own.
+    fn until_now(&self, trial: Trial) -> Result<Circumstances, Error> {
+        let now = Meters::now()?;
+        let seconds = (now.at - self.at).as_secs_f64();
+        let machine = now.machine_cpu_seconds - self.machine_cpu_seconds;
+        let own = now.own_cpu_seconds - self.own_cpu_seconds;
+        // Clock ticks are coarse: what is left can come out below nothing.
+        Ok(Circumstances { trial, seconds, other_cores: ((machine - own) / seconds).max(0.0) })
+    }
 }
 
 async fn run_one(

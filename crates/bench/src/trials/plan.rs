@@ -91,9 +91,9 @@ pub(crate) struct Plan {
     /// overload: connections that send bodies of 1,000 users with 10 segments, and again at once when refused.
     #[arg(long, default_value = "192", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub overload_connections: u16,
-    /// overload: the server's `log.max_backlog_bytes`, in MiB. The shipped 64 MiB would need some 700
-    /// connections to fill.
-    #[arg(long, default_value = "8", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    /// overload: the server's `log.max_backlog_bytes`, in MiB. The shipped 64 MiB would need more than a
+    /// thousand connections to fill.
+    #[arg(long, default_value = "4", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub overload_backlog_mib: u32,
 }
 

@@ -9,6 +9,9 @@ use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 
+/// What the kernel and a quiet machine need; more than this is somebody else at work.
+const NOISY_CORES: f64 = 0.3;
+
 /// The outcome of a run: of each trial that ran.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -20,7 +23,17 @@ pub(crate) struct Report {
     pub(super) growth: Option<growth::Report>,
     pub(super) sustained: Option<sustained::Report>,
     pub(super) overload: Option<overload::Report>,
+    pub(super) circumstances: Vec<Circumstances>,
     pub(super) failures: Vec<Failure>,
+}
+
+/// How long a trial took, and how many cores went to the rest of the machine meanwhile, the kernel's own work
+/// and a hypervisor's other guests included. Where it is much, the figures of the trial say little.
+#[derive(Debug, Serialize)]
+pub(super) struct Circumstances {
+    pub trial: Trial,
+    pub seconds: f64,
+    pub other_cores: f64,
 }
 
 /// A trial that did not come to its end.
@@ -121,6 +134,7 @@ impl Report {
             growth: None,
             sustained: None,
             overload: None,
+            circumstances: Vec::new(),
             failures: Vec::new(),
         }
     }
@@ -153,6 +167,13 @@ impl fmt::Display for Report {
         for part in parts.into_iter().flatten() {
             write!(f, "\n{part}")?;
         }
+        writeln!(f)?;
+        for Circumstances { trial, seconds, other_cores } in &self.circumstances {
+            let name = format!("{trial:?}").to_lowercase();
+            let noise =
+                if *other_cores > NOISY_CORES { ": TOO MANY for the figures to say much" } else { "" };
+            writeln!(f, "{name} took {seconds:.1} s; others used {other_cores:.2} cores meanwhile{noise}")?;
+        }
         for Failure { trial, error } in &self.failures {
             write!(f, "\n{trial:?} FAILED: {error}\n")?;
         }
@@ -179,6 +200,7 @@ mod tests {
             growth: None,
             sustained: None,
             overload: None,
+            circumstances: Vec::new(),
             failures: Vec::new(),
         }
     }
