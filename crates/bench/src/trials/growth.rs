@@ -44,7 +44,8 @@ pub(crate) struct Report {
 struct Size {
     users: u64,
     memberships: u64,
-    /// Memberships a second while they were loaded, all of them new.
+    /// Memberships a second while they were loaded, all of them new. The clients make the bodies meanwhile,
+    /// which takes a good part of a core: no peak rate.
     load_rate: f64,
     /// Right after the load.
     server_resident_bytes: u64,

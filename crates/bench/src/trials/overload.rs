@@ -65,7 +65,7 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     let offer = Offer::new(bodies);
     let connections = plan.overload_connections.into();
     let (offered, reads_beside, backlog_bytes_peak) = tokio::try_join!(
-        offer.run(&target, connections, plan.seconds),
+        offer.run(&target, connections, plan.seconds, plan.pause()),
         reads.run_apart(plan.seconds),
         watch_backlog(&target, plan.seconds),
     )?;
@@ -74,7 +74,7 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     let tally = offer.tally();
 
     progress.show("overload: killing the server in the middle of it");
-    kill_within(&offer, &target, server, connections, plan.seconds).await?;
+    kill_within(&offer, &target, server, plan).await?;
     let server = at.start().await?;
     let seconds_to_ready = server.time_to_ready.as_secs_f64();
     let target = Target::log_in(&server).await?;
@@ -87,6 +87,7 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     }
     Ok(Report::new(report::Parts {
         flush_delay_ms: plan.flush_delay_ms,
+        retry_after_ms: plan.retry_after_ms,
         connections,
         backlog_bytes,
         backlog_bytes_peak,
@@ -124,19 +125,14 @@ fn slowed(delay_ms: u32) -> Result<Vec<String>, Error> {
 }
 
 /// Sends more for a moment, and kills the server while the bodies are under way.
-async fn kill_within(
-    offer: &Arc<Offer>,
-    target: &Target,
-    server: Server,
-    connections: usize,
-    duration: Duration,
-) -> Result<(), Error> {
+async fn kill_within(offer: &Arc<Offer>, target: &Target, server: Server, plan: &Plan) -> Result<(), Error> {
     offer.expect_crash();
+    let sending = offer.run(target, plan.overload_connections.into(), plan.seconds, plan.pause());
     let killing = async {
-        tokio::time::sleep(duration.mul_f64(0.5)).await;
+        tokio::time::sleep(plan.seconds.mul_f64(0.5)).await;
         server.kill()
     };
-    let (sent, killed) = tokio::join!(offer.run(target, connections, duration), killing);
+    let (sent, killed) = tokio::join!(sending, killing);
     killed?;
     sent.map(drop)
 }

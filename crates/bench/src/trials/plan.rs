@@ -88,9 +88,14 @@ pub(crate) struct Plan {
     /// overload: milliseconds that every flush takes longer than the disk needs.
     #[arg(long, default_value = "500", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     pub flush_delay_ms: u32,
-    /// overload: connections that send bodies of 1,000 users with 10 segments, and again at once when refused.
+    /// overload: connections that send bodies of 1,000 users with 10 segments, and again when refused.
     #[arg(long, default_value = "192", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub overload_connections: u16,
+    /// overload: milliseconds that a refused client waits at least, and half as long again at the most. The
+    /// server asks for a second. With 0 they come back at once, and the time to a 503 is that of the queue
+    /// that they make for each other.
+    #[arg(long, default_value = "1000", value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub retry_after_ms: u32,
     /// overload: the server's `log.max_backlog_bytes`, in MiB. The shipped 64 MiB would need more than a
     /// thousand connections to fill.
     #[arg(long, default_value = "4", value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -105,6 +110,11 @@ impl Plan {
         trials.sort_unstable();
         trials.dedup();
         trials
+    }
+
+    /// How long a refused client waits at least.
+    pub(super) fn pause(&self) -> Duration {
+        Duration::from_millis(self.retry_after_ms.into())
     }
 
     /// Bytes for the prepared bodies of a workload.

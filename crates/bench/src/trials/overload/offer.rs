@@ -5,6 +5,7 @@ use crate::client::{Call, Connection, Received, Target};
 use crate::drive::Latencies;
 use crate::error::Error;
 use crate::journal::{Fate, Journal, Tally};
+use crate::population::Random;
 use hyper::{Method, StatusCode, Uri};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,19 @@ pub(super) struct Offered {
     pub first_refusal: Option<String>,
 }
 
+/// How long a refused client waits: between this and half as long again, or all that were refused together
+/// would come back together.
+struct Pauses {
+    least: Duration,
+    random: Random,
+}
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        self.least + self.least / 2 * self.random.below(100) as u32 / 100
+    }
+}
+
 impl Offer {
     /// Nothing is sent yet.
     pub(super) fn new(bodies: Bodies) -> Arc<Offer> {
@@ -47,13 +61,14 @@ impl Offer {
         self.crash_is_near.store(true, Ordering::SeqCst);
     }
 
-    /// Sends over `connections` connections for that long. Each sends its body until it is acknowledged,
-    /// without the pause that a 503 asks for: the worst of clients.
+    /// Sends over `connections` connections for that long. Each sends its body until it is acknowledged, with
+    /// a pause after a 503.
     pub(super) async fn run(
         self: &Arc<Offer>,
         target: &Target,
         connections: usize,
         duration: Duration,
+        pause: Duration,
     ) -> Result<Offered, Error> {
         let mut open = Vec::new();
         for _ in 0..connections {
@@ -61,8 +76,9 @@ impl Offer {
         }
         let deadline = Instant::now() + duration;
         let mut workers = JoinSet::new();
-        for connection in open {
-            workers.spawn(Arc::clone(self).work(connection, deadline));
+        for (number, connection) in open.into_iter().enumerate() {
+            let pauses = Pauses { least: pause, random: Random::new(number as u64) };
+            workers.spawn(Arc::clone(self).work(connection, deadline, pauses));
         }
         let mut all = Offered::nothing();
         while let Some(ended) = workers.join_next().await {
@@ -71,7 +87,12 @@ impl Offer {
         Ok(all)
     }
 
-    async fn work(self: Arc<Offer>, mut connection: Connection, deadline: Instant) -> Offered {
+    async fn work(
+        self: Arc<Offer>,
+        mut connection: Connection,
+        deadline: Instant,
+        mut pauses: Pauses,
+    ) -> Offered {
         let mut offered = Offered::nothing();
         while Instant::now() < deadline {
             let Some(body) = self.journal().hand_out() else { return offered };
@@ -85,10 +106,12 @@ impl Offer {
                             self.journal().settle(body, Fate::Acknowledged);
                             break;
                         }
-                        if Instant::now() >= deadline {
+                        let next = Instant::now() + pauses.next();
+                        if next >= deadline {
                             self.journal().settle(body, Fate::Refused);
                             return offered;
                         }
+                        tokio::time::sleep_until(next.into()).await;
                     }
                     // Its fate stays unknown.
                     Err(_) if self.crash_is_near.load(Ordering::SeqCst) => return offered,
@@ -189,6 +212,16 @@ mod tests {
         assert_eq!((sum.acknowledged.count(), sum.refused.count(), sum.without_retry_after), (1, 2, 1));
         assert_eq!(sum.errors, 1);
         assert!(sum.first_error.unwrap().contains("500"));
+    }
+
+    #[test]
+    fn pauses_are_as_long_as_asked_and_differ() {
+        let mut pauses = Pauses { least: Duration::from_secs(1), random: Random::new(1) };
+        let drawn: Vec<Duration> = (0..20).map(|_| pauses.next()).collect();
+        assert!(drawn.iter().all(|pause| (1000..1500).contains(&pause.as_millis())), "{drawn:?}");
+        assert!(drawn.iter().any(|&pause| pause != drawn[0]));
+        let mut none = Pauses { least: Duration::ZERO, random: Random::new(1) };
+        assert_eq!(none.next(), Duration::ZERO);
     }
 
     #[test]

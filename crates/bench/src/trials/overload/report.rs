@@ -12,6 +12,8 @@ use std::fmt;
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     flush_delay_ms: u32,
+    /// How long refused clients wait at least.
+    retry_after_ms: u32,
     connections: usize,
     backlog_bytes: u64,
     backlog_bytes_peak: u64,
@@ -39,6 +41,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(super) struct Parts {
     pub flush_delay_ms: u32,
+    pub retry_after_ms: u32,
     pub connections: usize,
     pub backlog_bytes: u64,
     pub backlog_bytes_peak: u64,
@@ -68,6 +71,7 @@ impl Report {
         ];
         Report {
             flush_delay_ms: parts.flush_delay_ms,
+            retry_after_ms: parts.retry_after_ms,
             connections: parts.connections,
             backlog_bytes: parts.backlog_bytes,
             backlog_bytes_peak: parts.backlog_bytes_peak,
@@ -103,10 +107,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "overload: every flush {} ms slower, {} connections with bodies of 10,000 memberships for {:.0} s, backlog bound {} MiB",
+            "overload: every flush {} ms slower, {} connections with bodies of 10,000 memberships for {:.0} s, back {} ms after a 503, backlog bound {} MiB",
             self.flush_delay_ms,
             self.connections,
             self.seconds,
+            self.retry_after_ms,
             mib(self.backlog_bytes)
         )?;
         writeln!(f, "  {:<22}{}", "", Micros::HEADING)?;
