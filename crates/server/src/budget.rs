@@ -1,13 +1,15 @@
 //! A bound in bytes over things that come and go: what waits for the log, what bodies are held.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// So many bytes and no more, shared by all who take a [`Share`].
 #[derive(Debug)]
 pub(crate) struct ByteBudget {
     held_bytes: AtomicUsize,
     max_bytes: usize,
+    /// Something did not fit, and nothing has been given back since.
+    refused: AtomicBool,
 }
 
 /// A part of a [`ByteBudget`], given back when dropped.
@@ -20,7 +22,7 @@ pub(crate) struct Share {
 impl ByteBudget {
     /// A budget of that many bytes.
     pub(crate) fn new(max_bytes: usize) -> Arc<ByteBudget> {
-        Arc::new(ByteBudget { held_bytes: AtomicUsize::new(0), max_bytes })
+        Arc::new(ByteBudget { held_bytes: AtomicUsize::new(0), max_bytes, refused: AtomicBool::new(false) })
     }
 
     /// A share of nothing yet.
@@ -31,6 +33,13 @@ impl ByteBudget {
     /// What is taken at present.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether something did not fit, and nothing has been given back since: the next would not fit either,
+    /// so that what it costs to find out can be saved.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        // What is held will be given back: a refusal that crossed with the last giving back does not stay.
+        self.refused.load(Ordering::Relaxed) && self.held_bytes() > 0
     }
 }
 
@@ -45,6 +54,7 @@ impl Share {
             self.bytes += bytes;
         } else {
             self.budget.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.budget.refused.store(true, Ordering::Relaxed);
         }
         fits
     }
@@ -52,13 +62,33 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        if self.bytes > 0 {
+            self.budget.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+            self.budget.refused.store(false, Ordering::Relaxed);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_stands_until_something_is_given_back() {
+        let budget = ByteBudget::new(100);
+        let (mut a, mut b, mut c) = (budget.share(), budget.share(), budget.share());
+        assert!(a.grow(60) && b.grow(30));
+        assert!(!budget.is_exhausted());
+        assert!(!c.grow(20));
+        assert!(budget.is_exhausted());
+        drop(c);
+        assert!(budget.is_exhausted(), "a share of nothing gives nothing back");
+        drop(b);
+        assert!(!budget.is_exhausted());
+        assert!(!budget.share().grow(50));
+        drop(a);
+        assert!(!budget.is_exhausted());
+    }
 
     #[test]
     fn shares_keep_within_the_budget_and_give_back() {

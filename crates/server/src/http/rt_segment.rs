@@ -29,9 +29,12 @@ pub(super) async fn post(
     let member = caller.0.member;
     let limits = app.limits.of(&app.snapshot.load(), member);
     app.limits.take_post(member, &limits, app.clock.now_ms())?;
+    app.committer.check_room()?;
     let body = body::read(&app, &headers, body, limits.payload_bytes).await?;
     let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
     let (prepared, share) = body::work_on(&app, body.is_large(), move || {
+        // Much may have changed while it was received, and while it waited for its turn.
+        worker.committer.check_room()?;
         let (bytes, share) = body.decode()?;
         let request = ingest::Request {
             snapshot: &worker.snapshot.load(),

@@ -85,6 +85,13 @@ impl Committer {
         Ok((Committer { log, to_applier, backlog, alarm }, applier))
     }
 
+    /// Fails while a record would not be taken for want of room. Costs nothing: to be asked before a body
+    /// is read and again before it is parsed, so that under an overload a refusal does not wait behind
+    /// work that ends in refusals too.
+    pub(crate) fn check_room(&self) -> Result<(), CommitError> {
+        if self.backlog.is_exhausted() { Err(CommitError::Backlog) } else { Ok(()) }
+    }
+
     /// Makes `record` durable and visible, and returns its position in the log. After an error nothing of
     /// it is visible; after [`CommitError::Broken`] or a latched log it may be there after a restart. If
     /// the caller goes away meanwhile, the record is committed whole or not at all.
