@@ -192,8 +192,6 @@ struct AskedUser<'a> {
 mod tests {
     use super::*;
     use crate::client::Connection;
-    use crate::law::Law;
-    use crate::script::Script;
     use crate::workload::Workload;
 
     #[tokio::test]
@@ -203,7 +201,7 @@ mod tests {
         let serving = tokio::spawn(serve(listener));
         let mut connection = Connection::open(&target).await.unwrap();
         for workload in Workload::all(64) {
-            let pool = Script::new(&workload, 3000, Law::Uniform, 1 << 20).http().for_ceiling();
+            let pool = workload.prepare(3000, 1 << 20).for_ceiling();
             for prepared in pool.calls.iter().take(3) {
                 let received = connection.call(&prepared.call).await.unwrap();
                 assert!(received.is_ok_with(&prepared.mark), "{}: {received:?}", workload.name);

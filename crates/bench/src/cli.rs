@@ -1,6 +1,7 @@
 //! The command line.
 
 mod compare;
+mod trials;
 
 use crate::error::Error;
 use crate::server::{Installation, find_binary};
@@ -10,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +32,8 @@ enum Command {
     Crash(CrashArgs),
     /// Measure the server, Redis, and the HTTP stack without a server behind it, side by side.
     Compare(compare::CompareArgs),
+    /// Show how the server behaves beside its peak rates, and hold it to its targets.
+    Trials(trials::TrialsArgs),
     /// Be the HTTP stack without a server behind it, for `compare`.
     #[command(hide = true)]
     Ceiling,
@@ -105,6 +108,7 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
             args.run.execute(plan, async |at, plan| crash::run(at, plan).await, crash::Report::is_good)
         }
         Command::Compare(args) => args.execute(),
+        Command::Trials(args) => args.execute(),
         Command::Ceiling => ceiling::run().map(|()| true),
     };
     match outcome {
@@ -165,6 +169,12 @@ impl RunArgs {
     }
 }
 
+/// Writes a report as JSON to `file`, where one is asked for.
+fn save(report: &impl Serialize, file: Option<&Path>) -> Result<(), Error> {
+    let Some(file) = file else { return Ok(()) };
+    std::fs::write(file, json(report) + "\n").map_err(Error::io(format!("write {}", file.display())))
+}
+
 fn json(report: &impl Serialize) -> String {
     serde_json::to_string_pretty(report).expect("a report holds nothing that JSON cannot say")
 }
@@ -220,7 +230,7 @@ impl CrashArgs {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if !(0.01..=86_400.0).contains(&seconds) {
         return Err("must be from 0.01 to 86400".to_owned());
@@ -255,6 +265,8 @@ mod tests {
             "compare --rounds 0",
             "compare --zipf 0",
             "compare --zipf NaN",
+            "trials --only overlode",
+            "trials --sizes 0",
         ] {
             let words = ["ia-bench"].into_iter().chain(arguments.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{arguments}");

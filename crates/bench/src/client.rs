@@ -102,6 +102,8 @@ pub(crate) struct Call {
 pub(crate) struct Received {
     /// The HTTP status.
     pub status: StatusCode,
+    /// Whether it says when to try again.
+    pub says_retry_after: bool,
     /// The first 256 bytes, or all of them.
     pub head: Bytes,
 }
@@ -142,6 +144,7 @@ pub(crate) struct Connection {
 /// The head of an answer.
 struct Head {
     status: StatusCode,
+    says_retry_after: bool,
     framing: Framing,
 }
 
@@ -191,7 +194,7 @@ impl Connection {
     /// Keeps the first `keep` bytes of the answer's body.
     async fn exchange(&mut self, call: &Call, keep: usize) -> io::Result<Received> {
         self.send(call).await?;
-        let Head { status, framing } = self.head().await?;
+        let Head { status, says_retry_after, framing } = self.head().await?;
         let mut head = Vec::new();
         match framing {
             Framing::Length(length) => self.take(length, keep, &mut head).await?,
@@ -203,7 +206,7 @@ impl Connection {
                 self.end_of_chunk().await?;
             }
         }
-        Ok(Received { status, head: head.into() })
+        Ok(Received { status, says_retry_after, head: head.into() })
     }
 
     async fn send(&mut self, call: &Call) -> io::Result<()> {
@@ -298,7 +301,9 @@ fn parse_head(bytes: &[u8]) -> io::Result<Option<(Head, usize)>> {
         }
     });
     let framing = framing.ok_or_else(|| wrong("the answer does not say where it ends"))?;
-    Ok(Some((Head { status, framing }, length)))
+    let mut names = response.headers.iter().map(|header| header.name);
+    let says_retry_after = names.any(|name| name.eq_ignore_ascii_case("retry-after"));
+    Ok(Some((Head { status, says_retry_after, framing }, length)))
 }
 
 #[cfg(test)]

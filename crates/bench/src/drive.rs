@@ -17,13 +17,25 @@ pub(crate) struct Latencies(Histogram<u64>);
 impl Latencies {
     const LONGEST_MICROS: u64 = 120_000_000;
 
-    fn new() -> Latencies {
+    /// None yet.
+    pub(crate) fn new() -> Latencies {
         let made = Histogram::new_with_bounds(1, Latencies::LONGEST_MICROS, 3);
         Latencies(made.expect("the bounds are sound"))
     }
 
-    fn record(&mut self, took: Duration) {
+    /// Adds one; one that is too long counts as the longest.
+    pub(crate) fn record(&mut self, took: Duration) {
         self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Adds those of another.
+    pub(crate) fn add(&mut self, other: &Latencies) {
+        self.0.add(&other.0).expect("all histograms have the same bounds");
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
     }
 
     /// Microseconds that this share of the answers took at most.
@@ -79,7 +91,7 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Of no run.
+    /// Of no run, or of one that sent nothing yet.
     pub(crate) fn nothing() -> Measured {
         Measured {
             answered: 0,
@@ -94,18 +106,19 @@ impl Measured {
     pub(crate) fn count(&mut self, other: &Measured) {
         self.answered += other.answered;
         self.elapsed += other.elapsed;
-        self.latencies.0.add(&other.latencies.0).expect("all histograms have the same bounds");
+        self.latencies.add(&other.latencies);
     }
 
-    /// Adds what came out of another worker of the same run.
-    fn add(&mut self, other: Measured) {
+    /// Adds what came out of another worker of the same run; the time that elapsed is the caller's to set.
+    pub(crate) fn add(&mut self, other: Measured) {
         self.answered += other.answered;
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);
-        self.latencies.0.add(&other.latencies.0).expect("all histograms have the same bounds");
+        self.latencies.add(&other.latencies);
     }
 
-    fn fail(&mut self, error: Error) {
+    /// Counts a request that was not answered as it should.
+    pub(crate) fn fail(&mut self, error: Error) {
         self.errors += 1;
         self.first_error.get_or_insert(error);
     }

@@ -17,7 +17,7 @@ pub(crate) enum Error {
     },
     /// There is no Redis to compare with.
     #[error(
-        "there is no redis-server {place}; install it with scripts/install-redis, or name it with --redis"
+        "there is no redis-server {place}; install it with scripts/install-bench-tools, or name it with --redis"
     )]
     NoRedis {
         /// Where it was looked for.

@@ -1,4 +1,4 @@
-//! Loading the users that reads find.
+//! The users that reads find: loaded, and found again.
 
 use crate::calls::Bodies;
 use crate::client::Target;
@@ -7,33 +7,39 @@ use crate::journal::Fate;
 use crate::load::Load;
 use crate::population::{KNOWN, Population};
 use crate::progress::Progress;
-use crate::verify::verify;
+use crate::verify::{Findings, verify};
 use crate::workload::KNOWN_SEGMENTS;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// How many connections load.
+/// How many connections load and read back.
 const CONNECTIONS: usize = 8;
 
-/// How many of the users are decoded and checked before reads are measured.
-const CHECKED_USERS: u64 = 10_000;
+/// How many users are read back and compared, at the most.
+const CHECKED_USERS: u64 = 100_000;
 
 /// The known users in bodies.
 pub(crate) fn known(users: u64) -> Bodies {
     Bodies { population: Population::new(KNOWN, users), segments: KNOWN_SEGMENTS }
 }
 
-/// Loads them.
-pub(crate) async fn fill(target: &Target, users: u64, progress: &Progress) -> Result<(), Error> {
+/// Loads them; returns how long that took.
+pub(crate) async fn fill(target: &Target, users: u64, progress: &Progress) -> Result<Duration, Error> {
     let load = Load::new(known(users));
-    progress.during(load.run_to_the_end(target, CONNECTIONS), || load.progress()).await
+    let started = Instant::now();
+    progress.during(load.run_to_the_end(target, CONNECTIONS), || load.progress()).await?;
+    Ok(started.elapsed())
 }
 
-/// Makes sure that they are found.
+/// Reads back the first of them, and compares every membership.
+pub(crate) async fn find(target: &Target, users: u64) -> Result<Findings, Error> {
+    let bodies = known(users.min(CHECKED_USERS));
+    verify(target, bodies, vec![Fate::Acknowledged; bodies.count()], CONNECTIONS, Arc::default()).await
+}
+
+/// Makes sure, after a load, that they are found.
 pub(crate) async fn check(target: &Target, users: u64) -> Result<(), Error> {
-    let checked = Bodies { population: Population::new(KNOWN, users.min(CHECKED_USERS)), ..known(users) };
-    let fates = vec![Fate::Acknowledged; checked.count()];
-    let findings = verify(target, checked, fates, 1, Arc::default()).await?;
-    match findings.first_fault {
+    match find(target, users).await?.first_fault {
         None => Ok(()),
         Some(fault) => Err(Error::Broken(format!("what was just loaded cannot be read: {fault}"))),
     }

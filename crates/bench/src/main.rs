@@ -10,24 +10,28 @@
 //! cargo run --release -p ia-bench -- rates
 //! cargo run --release -p ia-bench -- crash
 //! cargo run --release -p ia-bench -- compare
+//! cargo run --release -p ia-bench -- trials
 //! ```
 //!
 //! - `rates` measures throughput, latency and the server's CPU time and memory for bulk and small writes,
 //!   single reads and bulk reads. Any answer that is not OK fails the run.
 //! - `crash` kills the server with SIGKILL while it loads, starts it again, and reads back every membership
 //!   that was acknowledged. One that is missing fails the run. `crash --users 20000` takes seconds.
-//!
 //! - `compare` puts the same memberships into the server, into a Redis that it starts, and into the HTTP
 //!   stack that parses them and does nothing more, round by round, and prints the ratios. A wrong answer of
 //!   any of them fails the run; a ratio never does.
+//! - `trials` shows how the server behaves beside its peak rates: how soon a write is seen at half load,
+//!   reads beside ingest, many users, minutes of ingest, more writes than the disk takes. A target that is
+//!   missed is told and fails nothing; lost or wrong data does.
 //!
 //! A SIGKILL is a crash of the process, not of the machine: what the server had handed to the kernel
 //! survives it, flushed or not. That an answered write survives a power cut is for other tests to show.
 //!
-//! The clients are a closed loop: each connection sends its next request when it has the answer to the
-//! last. On a small machine they take a good part of the processors, so every row also says how many
-//! cores the server, the clients and the rest of the machine used. Variables `INSTANT_AUDIENCE__…` of the
-//! environment reach the server; the rates and sizes that it limits are lifted in any case.
+//! The clients are a closed loop, except where a trial says otherwise: each connection sends its next
+//! request when it has the answer to the last. On a small machine they take a good part of the processors, so
+//! every row also says how many cores the server, the clients and the rest of the machine used. Variables
+//! `INSTANT_AUDIENCE__…` of the environment reach the server; the rates and sizes that it limits are lifted in
+//! any case.
 
 mod calls;
 mod ceiling;
@@ -52,6 +56,7 @@ mod redis;
 mod script;
 mod server;
 mod table;
+mod trials;
 mod verify;
 mod workload;
 

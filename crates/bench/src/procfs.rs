@@ -13,35 +13,63 @@ pub(crate) struct Usage {
 
 /// Reads `/proc/PID/stat` and `/proc/PID/status`.
 pub(crate) fn usage(pid: u32) -> Result<Usage, Error> {
-    let read = |name: &str| {
-        let path = format!("/proc/{pid}/{name}");
-        std::fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))
-    };
     let ticks_per_second = rustix::param::clock_ticks_per_second();
-    parse(&read("stat")?, &read("status")?, ticks_per_second)
-        .ok_or_else(|| Error::Broken(format!("/proc/{pid} does not hold what proc(5) says")))
+    let (stat, status) = (read(&format!("{pid}/stat"))?, read(&format!("{pid}/status"))?);
+    parse(&stat, &status, ticks_per_second).ok_or_else(|| unreadable(&pid.to_string()))
 }
 
 /// Bytes that a process has caused to be sent to storage since its start: `write_bytes` of `/proc/PID/io`.
 /// The kernel counts whole pages when they become dirty, so that a page that is flushed and appended to again
 /// counts twice.
 pub(crate) fn written_bytes(pid: u32) -> Result<u64, Error> {
-    let path = format!("/proc/{pid}/io");
-    let text = std::fs::read_to_string(&path).map_err(Error::io(format!("read {path}")))?;
-    parse_written_bytes(&text).ok_or_else(|| Error::Broken(format!("{path} does not hold what proc(5) says")))
+    let name = format!("{pid}/io");
+    parse_written_bytes(&read(&name)?).ok_or_else(|| unreadable(&name))
 }
 
 fn parse_written_bytes(io: &str) -> Option<u64> {
     io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
 }
 
+/// Bytes of memory that were resident when the process had the most.
+pub(crate) fn peak_resident_bytes(pid: u32) -> Result<u64, Error> {
+    let name = format!("{pid}/status");
+    kib_of(&read(&name)?, "VmHWM:").map(|kib| kib << 10).ok_or_else(|| unreadable(&name))
+}
+
+fn kib_of(status: &str, name: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// Seconds of processor time that the whole machine has spent since its start on anything but waiting, and
 /// that a hypervisor has kept from it.
 pub(crate) fn machine_cpu_seconds() -> Result<f64, Error> {
-    let text = std::fs::read_to_string("/proc/stat").map_err(Error::io("read /proc/stat"))?;
-    busy_ticks(&text)
-        .map(|ticks| ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
-        .ok_or_else(|| Error::Broken("/proc/stat does not hold what proc(5) says".to_owned()))
+    busy_ticks(&read("stat")?).map(seconds).ok_or_else(|| unreadable("stat"))
+}
+
+/// Seconds of processor time of this process and of those that it started, as far as they have ended and
+/// were waited for.
+pub(crate) fn own_cpu_seconds() -> Result<f64, Error> {
+    own_ticks(&read("self/stat")?).map(seconds).ok_or_else(|| unreadable("self/stat"))
+}
+
+/// utime, stime, cutime and cstime.
+fn own_ticks(stat: &str) -> Option<u64> {
+    let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let ticks: Vec<u64> = fields.take(4).map(str::parse).collect::<Result<_, _>>().ok()?;
+    (ticks.len() == 4).then(|| ticks.iter().sum())
+}
+
+fn read(name: &str) -> Result<String, Error> {
+    std::fs::read_to_string(format!("/proc/{name}")).map_err(Error::io(format!("read /proc/{name}")))
+}
+
+fn unreadable(name: &str) -> Error {
+    Error::Broken(format!("/proc/{name} does not hold what proc(5) says"))
+}
+
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
 fn busy_ticks(stat: &str) -> Option<u64> {
@@ -57,8 +85,7 @@ fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     let ticks = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let (user, system) = (ticks(14)?, ticks(15)?);
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = resident.trim().strip_suffix(" kB")?.parse().ok()?;
+    let kib = kib_of(status, "VmRSS:")?;
     Some(Usage { cpu_seconds: (user + system) as f64 / ticks_per_second as f64, resident_bytes: kib << 10 })
 }
 
@@ -72,6 +99,15 @@ mod tests {
         let status = "Name:\ta\nVmHWM:\t  999 kB\nVmRSS:\t    2048 kB\n";
         let usage = parse(stat, status, 100).unwrap();
         assert_eq!(usage, Usage { cpu_seconds: 3.8, resident_bytes: 2 << 20 });
+        assert_eq!(kib_of(status, "VmHWM:"), Some(999));
+    }
+
+    #[test]
+    fn ended_children_count_as_own() {
+        let stat = "42 (a) b (c)) S 1 2 3 0 -1 4194304 102 0 0 0 250 130 7 8 20 0 1 0 311610";
+        assert_eq!(own_ticks(stat), Some(250 + 130 + 7 + 8));
+        assert_eq!(own_ticks("42 (a) S 1 2"), None);
+        assert!(own_cpu_seconds().is_ok());
     }
 
     #[test]

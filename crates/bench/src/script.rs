@@ -5,7 +5,7 @@ use crate::calls::{self, MAX_USERS};
 use crate::client::Call;
 use crate::law::{Drawing, Law};
 use crate::population::{KNOWN, Membership, Population, Random, UNKNOWN, WRITTEN};
-use crate::workload::{KNOWN_SEGMENTS, Kind, Pool, Prepared, Workload};
+use crate::workload::{KNOWN_SEGMENTS, Kind, Pool, Prepared, Workload, Written};
 use bytes::Bytes;
 use hyper::{Method, Uri};
 
@@ -16,6 +16,7 @@ const MAX_POOL_CALLS: u64 = 200_000;
 #[derive(Debug)]
 pub(crate) struct Script {
     kind: Kind,
+    written: Written,
     population: Population,
     users_per_call: usize,
     /// Those of all calls, one call after the other.
@@ -33,8 +34,14 @@ pub(crate) struct Drawn {
 
 impl Script {
     /// The script of a workload whose HTTP bodies take about `pool_bytes`. Users are drawn from `users`, the
-    /// same ones in every run.
-    pub(crate) fn new(workload: &Workload, users: u64, law: Law, pool_bytes: u64) -> Script {
+    /// same ones in every run. `written` is for writes; reads are of the known users.
+    pub(crate) fn new(
+        workload: &Workload,
+        written: Written,
+        users: u64,
+        law: Law,
+        pool_bytes: u64,
+    ) -> Script {
         let stream =
             workload.name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         let mut random = Random::new(stream);
@@ -42,7 +49,11 @@ impl Script {
         let (range, per_call, calls) = match workload.kind {
             Kind::Write { users: per_call, segments } => {
                 let per_call = per_call.min(users);
-                (WRITTEN, per_call, pool_calls(pool_bytes, per_call * (46 + 44 * u64::from(segments))))
+                let range = match written {
+                    Written::NewSegments => WRITTEN,
+                    Written::Known => KNOWN,
+                };
+                (range, per_call, pool_calls(pool_bytes, per_call * (46 + 44 * u64::from(segments))))
             }
             Kind::Read { .. } => (KNOWN, 1, MAX_POOL_CALLS),
             Kind::ReadMany { users: per_call } => {
@@ -60,6 +71,7 @@ impl Script {
             .collect();
         Script {
             kind: workload.kind,
+            written,
             population: Population::new(range, drawing.users()),
             users_per_call: usize::try_from(per_call.min(MAX_USERS)).expect("a thousand at most"),
             users,
@@ -103,10 +115,15 @@ impl Script {
         if user.is_unknown { 0 } else { KNOWN_SEGMENTS }
     }
 
-    /// The memberships that call number `call` writes for a user. A user that is drawn again gets other
-    /// segments, not a refresh of the same.
+    /// The memberships that call number `call` writes for a user.
     pub(crate) fn written(&self, call: u64, user: Drawn) -> impl Iterator<Item = Membership> + use<> {
-        self.population.memberships(user.number, call + 1, self.segments_written().unwrap_or(0))
+        let variant = match self.written {
+            // A user that is drawn again gets other segments, not a refresh of the same.
+            Written::NewSegments => call + 1,
+            // Those of the load.
+            Written::Known => 0,
+        };
+        self.population.memberships(user.number, variant, self.segments_written().unwrap_or(0))
     }
 
     /// The script in HTTP.

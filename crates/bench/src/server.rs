@@ -91,17 +91,35 @@ impl Installation {
         Err(Error::Ended { what: "instant-audience apply", status: output.status, log })
     }
 
-    /// Starts the server and waits for its ready line.
-    pub(crate) async fn start(&self) -> Result<Server, Error> {
-        self.start_with(&[]).await
+    /// An installation of the same binary in a folder of its own under this one's.
+    pub(crate) fn another(&self, name: &str) -> Result<Installation, Error> {
+        Installation::create(self.binary.clone(), Some(self.folder.join(name)))
     }
 
-    /// [`Installation::start`] with settings, each the name of a variable after its prefix and a value.
-    pub(crate) async fn start_with(&self, settings: &[(&str, &str)]) -> Result<Server, Error> {
+    /// Starts the server and waits for its ready line.
+    pub(crate) async fn start(&self) -> Result<Server, Error> {
+        self.start_with(&[], &[]).await
+    }
+
+    /// [`Installation::start`] under another program and with settings. `wrapper` is a command line that ends
+    /// before the server's; it must leave the server a direct child of this process. A setting is the name of
+    /// a variable after its prefix, and a value.
+    pub(crate) async fn start_with(
+        &self,
+        wrapper: &[String],
+        settings: &[(&str, &str)],
+    ) -> Result<Server, Error> {
         let log = self.log_file();
         let log = std::fs::File::options().create(true).append(true).open(&log);
         let log = log.map_err(Error::io("open the file for the server's log"))?;
-        let mut command = Command::new(&self.binary);
+        let mut command = match wrapper {
+            [] => Command::new(&self.binary),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&self.binary);
+                command
+            }
+        };
         command.arg("serve").arg("--data-dir").arg(self.data_dir());
         command.args(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
         let lifted = LIFTED_LIMITS.map(|limit| (format!("INSTANT_AUDIENCE__LIMITS__{limit}"), "0"));
@@ -110,7 +128,8 @@ impl Installation {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
 
         let started = Instant::now();
-        let child = command.spawn().map_err(Error::io(format!("run {}", self.binary.display())))?;
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().map_err(Error::io(format!("run {program}")))?;
         let mut process = Process::new(child);
         let (line, stdout) = process.first_line().await?;
         let time_to_ready = started.elapsed();

@@ -35,6 +35,15 @@ pub(crate) enum Kind {
     },
 }
 
+/// Which memberships writes are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Other segments with every body, of users that nothing else writes.
+    NewSegments,
+    /// Those that a load of the known users left: the same profiles stay as large as they are.
+    Known,
+}
+
 /// A kind of call over a number of connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Workload {
@@ -105,16 +114,16 @@ impl Workload {
     /// Prepares its calls, about `pool_bytes` of bodies. Users are drawn uniformly from `users`, the same ones
     /// in every run. When the pool is used up it starts over, and what it writes is no longer new.
     pub(crate) fn prepare(&self, users: u64, pool_bytes: u64) -> Pool {
-        Script::new(self, users, Law::Uniform, pool_bytes).http()
+        Script::new(self, Written::NewSegments, users, Law::Uniform, pool_bytes).http()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::population::{KNOWN, Population};
+    use crate::population::{KNOWN, Membership, Population};
     use serde_json::Value;
-    use std::collections::HashSet;
+    use std::collections::{HashMap, HashSet};
 
     fn workload(name: &str) -> Workload {
         Workload::all(64).into_iter().find(|workload| workload.name == name).unwrap()
@@ -148,6 +157,23 @@ mod tests {
         let pool = workload("bulk1").prepare(3, 1 << 20);
         assert_eq!(pool.items_per_call, 3);
         assert_eq!(workload("readmany").prepare(3, 1 << 20).items_per_call, 3);
+    }
+
+    #[test]
+    fn known_users_are_written_what_a_load_left() {
+        for (name, segments) in [("bulk10", 10), ("small", 2)] {
+            let script = Script::new(&workload(name), Written::Known, 1000, Law::Uniform, 1 << 20);
+            let population = Population::new(KNOWN, 1000);
+            let loaded: HashMap<u64, Vec<Membership>> = (0..1000)
+                .map(|user| (population.id(user), population.memberships(user, 0, KNOWN_SEGMENTS).collect()))
+                .collect();
+            for (call, users) in script.calls() {
+                for &user in users {
+                    let written: Vec<Membership> = script.written(call, user).collect();
+                    assert_eq!(written, loaded[&script.id(user)][..segments], "{name}");
+                }
+            }
+        }
     }
 
     #[test]

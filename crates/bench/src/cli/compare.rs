@@ -1,6 +1,6 @@
 //! The command line of `compare`.
 
-use super::{RunArgs, chosen, json, seconds};
+use super::{RunArgs, chosen, save, seconds};
 use crate::error::Error;
 use crate::law::Law;
 use crate::server::data_folder;
@@ -68,10 +68,7 @@ impl CompareArgs {
             let (folder, _temporary) = data_folder(folder)?;
             compare::run(&compare::Site { server, folder }, &plan).await
         })?;
-        if let Some(out) = &self.out {
-            let written = std::fs::write(out, json(&report) + "\n");
-            written.map_err(Error::io(format!("write {}", out.display())))?;
-        }
+        save(&report, self.out.as_deref())?;
         self.run.print(&report)?;
         Ok(report.is_good())
     }

@@ -3,7 +3,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 fn received(status: u16, head: &str) -> Received {
-    Received { status: StatusCode::from_u16(status).unwrap(), head: head.to_owned().into() }
+    let status = StatusCode::from_u16(status).unwrap();
+    Received { status, says_retry_after: false, head: head.to_owned().into() }
 }
 
 #[test]
@@ -52,15 +53,17 @@ async fn answers_are_told_apart_wherever_they_are_cut() {
     let pieces = [
         "HTTP/1.1 200 OK\r\nContent-",
         "Length: 5\r\n\r\nab",
-        "cdeHTTP/1.1 503 No\r\n",
-        "content-length: 2\r\n\r\nno",
+        "cdeHTTP/1.1 503 No\r\nRetry-",
+        "After: 1\r\ncontent-length: 2\r\n\r\nno",
     ];
     let (target, _server) = played(pieces.to_vec(), |_| 10).await;
     let mut connection = Connection::open(&target).await.unwrap();
     let first = connection.call(&get("/a?b=c")).await.unwrap();
     assert_eq!((first.status, &first.head[..]), (StatusCode::OK, &b"abcde"[..]));
+    assert!(!first.says_retry_after);
     let second = connection.call(&get("/")).await.unwrap();
     assert_eq!((second.status, &second.head[..]), (StatusCode::SERVICE_UNAVAILABLE, &b"no"[..]));
+    assert!(second.says_retry_after);
     assert_eq!(connection.call(&get("/")).await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
 }
 

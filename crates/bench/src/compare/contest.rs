@@ -11,7 +11,7 @@ use crate::meter::{Counted, Moment, Spent};
 use crate::progress::Progress;
 use crate::redis::{self, RedisLane};
 use crate::script::Script;
-use crate::workload::Workload;
+use crate::workload::{Workload, Written};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub(super) async fn run(
     progress: &Progress,
 ) -> Result<Row, Error> {
     progress.show(&format!("{}: preparing", workload.name));
-    let script = Script::new(workload, plan.users, plan.law, plan.pool_bytes);
+    let script = Script::new(workload, Written::NewSegments, plan.users, plan.law, plan.pool_bytes);
     let pool = script.http();
     let contest = Contest {
         ground,

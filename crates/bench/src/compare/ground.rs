@@ -65,7 +65,7 @@ impl Ground {
         settings: &[(&str, &str)],
     ) -> Result<Ground, Error> {
         let installation = Installation::create(site.server.clone(), Some(site.folder.join(name)))?;
-        let server = installation.start_with(settings).await?;
+        let server = installation.start_with(&[], settings).await?;
         let empty_server = procfs::usage(server.pid())?;
         let target = Target::log_in(&server).await?;
         let redis = Redis::start(redis, &site.folder).await?;

@@ -88,7 +88,7 @@ mod tests {
     use super::super::resp::{Reply, parse, strings};
     use super::*;
     use crate::law::Law;
-    use crate::workload::Workload;
+    use crate::workload::{Workload, Written};
     use serde_json::Value;
     use std::collections::BTreeMap;
 
@@ -109,7 +109,7 @@ mod tests {
 
     fn script(name: &str) -> Script {
         let workload = Workload::all(64).into_iter().find(|workload| workload.name == name).unwrap();
-        Script::new(&workload, 5000, Law::Uniform, 8 << 20)
+        Script::new(&workload, Written::NewSegments, 5000, Law::Uniform, 8 << 20)
     }
 
     #[test]

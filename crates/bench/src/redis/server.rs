@@ -222,7 +222,7 @@ mod tests {
         let error = find(Some("/nonexistent/redis-server".into())).unwrap_err();
         let error = error.to_string();
         assert!(
-            error.contains("at /nonexistent/redis-server; install it with scripts/install-redis"),
+            error.contains("at /nonexistent/redis-server; install it with scripts/install-bench-tools"),
             "{error}"
         );
     }
