@@ -9,6 +9,7 @@ use ia_model::Record;
 use ia_profiles::{Profiles, ProfilesError};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 /// Why a record was not committed. Nothing of it is visible.
@@ -67,7 +68,7 @@ struct Durable {
 }
 
 impl Committer {
-    /// Starts the applier thread; [`Committer::stop`] ends it. When a record cannot be applied, it raises
+    /// Starts the applier thread, from within the runtime; [`Committer::stop`] ends it. When a record cannot be applied, it raises
     /// `alarm`, and no write succeeds from then on.
     pub(crate) fn start(
         log: Arc<dyn Log>,
@@ -77,10 +78,12 @@ impl Committer {
     ) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (to_applier, from_log) = mpsc::channel();
         let applier_alarm = alarm.clone();
+        let (to_answer, answers) = unbounded_channel();
         let applier = std::thread::Builder::new().name("applier".to_owned()).spawn(move || {
             let _watch = applier_alarm.watch("applier thread");
-            apply_in_order(&from_log, &views, &applier_alarm);
+            apply_in_order(&from_log, &views, &applier_alarm, &to_answer);
         })?;
+        tokio::spawn(answer_all(answers));
         let backlog = ByteBudget::new(max_backlog_bytes);
         Ok((Committer { log, to_applier, backlog, alarm }, applier))
     }
@@ -146,8 +149,30 @@ impl Committer {
     }
 }
 
-fn apply_in_order(from_log: &mpsc::Receiver<Job>, views: &Views, alarm: &Alarm) {
-    while let Ok(Job::Apply(Durable { position, record, answer, share })) = from_log.recv() {
+/// How many answers are handed over at once.
+const ANSWERS_AT_ONCE: usize = 64;
+
+/// A record with more users is answered at once: those behind it take their time.
+const FEW_USERS: usize = 8;
+
+type Answer = (oneshot::Sender<Result<u64, CommitError>>, Result<u64, CommitError>);
+
+fn apply_in_order(
+    from_log: &mpsc::Receiver<Job>,
+    views: &Views,
+    alarm: &Alarm,
+    to_answer: &UnboundedSender<Vec<Answer>>,
+) {
+    let mut answers = Vec::new();
+    loop {
+        let job = match from_log.try_recv() {
+            Err(mpsc::TryRecvError::Empty) => {
+                hand_over(&mut answers, to_answer);
+                from_log.recv().ok()
+            }
+            job => job.ok(),
+        };
+        let Some(Job::Apply(Durable { position, record, answer, share })) = job else { break };
         let result = if alarm.reason().is_some() {
             Err(CommitError::Broken)
         } else {
@@ -158,8 +183,31 @@ fn apply_in_order(from_log: &mpsc::Receiver<Job>, views: &Views, alarm: &Alarm) 
                 CommitError::Broken
             })
         };
-        // Given back first: who has an answer may count on the room. The caller may have gone away.
+        // Given back first: who has an answer may count on the room.
         drop(share);
-        let _ = answer.send(result);
+        answers.push((answer, result));
+        let is_long = matches!(&record, Record::Ingest(ingest) if ingest.batch.users() > FEW_USERS);
+        if is_long || answers.len() == ANSWERS_AT_ONCE {
+            hand_over(&mut answers, to_answer);
+        }
+    }
+    hand_over(&mut answers, to_answer);
+}
+
+fn hand_over(answers: &mut Vec<Answer>, to_answer: &UnboundedSender<Vec<Answer>>) {
+    if !answers.is_empty() {
+        // Fails only when the runtime is gone, and with it all who wait.
+        let _ = to_answer.send(std::mem::take(answers));
+    }
+}
+
+/// Wakes those who wait for their answers. A task of the runtime does it, because each waking from outside
+/// may have to wake a worker as well: one for a group of records is enough.
+async fn answer_all(mut answers: UnboundedReceiver<Vec<Answer>>) {
+    while let Some(answers) = answers.recv().await {
+        for (answer, result) in answers {
+            // The caller may have gone away.
+            let _ = answer.send(result);
+        }
     }
 }

@@ -55,7 +55,7 @@ async fn a_checkpoint_is_written_when_it_is_due_and_the_log_is_given_up() {
 #[tokio::test]
 async fn cold_profiles_leave_memory_and_are_read_from_disk() {
     let mut kit = Kit::builder()
-        .config(|config| config.profiles.memory_budget = serde_json::from_value(json!("4MiB")).unwrap())
+        .config(|config| config.profiles.memory_budget = serde_json::from_value(json!("2MiB")).unwrap())
         .start()
         .await;
     let provider = kit.login("provider").await;
