@@ -9,6 +9,7 @@ use ia_model::Record;
 use ia_profiles::{Profiles, ProfilesError};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -152,8 +153,11 @@ impl Committer {
 /// How many answers are handed over at once.
 const ANSWERS_AT_ONCE: usize = 64;
 
-/// A record with more users is answered at once: those behind it take their time.
+/// A record with more users takes its time: who was applied before it does not wait for it.
 const FEW_USERS: usize = 8;
+
+/// How long an applied record may wait for company; the next ones may have to be read from disk.
+const LONGEST_WAIT: Duration = Duration::from_millis(1);
 
 type Answer = (oneshot::Sender<Result<u64, CommitError>>, Result<u64, CommitError>);
 
@@ -164,6 +168,7 @@ fn apply_in_order(
     to_answer: &UnboundedSender<Vec<Answer>>,
 ) {
     let mut answers = Vec::new();
+    let mut first_applied = Instant::now();
     loop {
         let job = match from_log.try_recv() {
             Err(mpsc::TryRecvError::Empty) => {
@@ -173,6 +178,9 @@ fn apply_in_order(
             job => job.ok(),
         };
         let Some(Job::Apply(Durable { position, record, answer, share })) = job else { break };
+        if matches!(&record, Record::Ingest(ingest) if ingest.batch.users() > FEW_USERS) {
+            hand_over(&mut answers, to_answer);
+        }
         let result = if alarm.reason().is_some() {
             Err(CommitError::Broken)
         } else {
@@ -185,9 +193,12 @@ fn apply_in_order(
         };
         // Given back first: who has an answer may count on the room.
         drop(share);
+        let applied = Instant::now();
+        if answers.is_empty() {
+            first_applied = applied;
+        }
         answers.push((answer, result));
-        let is_long = matches!(&record, Record::Ingest(ingest) if ingest.batch.users() > FEW_USERS);
-        if is_long || answers.len() == ANSWERS_AT_ONCE {
+        if answers.len() == ANSWERS_AT_ONCE || applied - first_applied >= LONGEST_WAIT {
             hand_over(&mut answers, to_answer);
         }
     }
