@@ -6,14 +6,15 @@ use crate::background::{self, CheckpointRules, Checkpointer, WarmUp};
 use crate::budget::ByteBudget;
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::http::Service;
 use crate::http::serve::{ConnectionLimits, serve};
 use crate::ingest::commit::{Committer, Views};
 use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
 use crate::limits::{Limits, RequestLimits};
 use crate::metrics::Metrics;
+use crate::tls;
 use crate::usage::UsageFollower;
-use crate::{http, tls};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use ia_catalog::usage::SqliteUsage;
@@ -163,8 +164,13 @@ pub async fn run(
         idle_timeout: Duration::from_secs(config.http.idle_timeout_seconds),
     };
     let started = Arc::new(OnceLock::new());
-    let ops =
-        tokio::spawn(serve(listeners.ops, None, http::ops(Arc::clone(&started)), connections, ops_stopping));
+    let ops = tokio::spawn(serve(
+        listeners.ops,
+        None,
+        Service::ops(Arc::clone(&started)),
+        connections,
+        ops_stopping,
+    ));
 
     let data_dir = DataDir::create(&config.server.data_dir)?;
     let _lock = data_dir.lock()?;
@@ -182,7 +188,7 @@ pub async fn run(
     let app = Arc::clone(&engines.app);
     let _ = started.set(Arc::clone(&app));
     let keepers = background::keep_current(&app, &api_stopping);
-    let api = serve(listeners.api, tls, http::api(Arc::clone(&app)), connections, api_stopping);
+    let api = serve(listeners.api, tls, Service::api(Arc::clone(&app)), connections, api_stopping);
     let mut api = tokio::spawn(api);
     // Nobody may be waiting for the news.
     let _ = ready.send(());

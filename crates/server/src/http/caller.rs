@@ -4,7 +4,7 @@ use super::error::ApiError;
 use crate::app::App;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Uri, header};
 use ia_catalog::{Login, UserType};
 use ia_model::MemberId;
 use std::borrow::Cow;
@@ -17,6 +17,13 @@ pub(crate) const TOKEN_COOKIE: &str = "ia_token";
 pub(crate) struct Caller(pub(crate) Login);
 
 impl Caller {
+    /// The login of a request with those headers and that target.
+    pub(crate) fn of(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Caller, ApiError> {
+        let token = token(headers, uri.query())
+            .ok_or_else(|| ApiError::unauthenticated("A token is required; log in at /auth"))?;
+        Ok(Caller(app.tokens.check(&token, app.clock.now_ms())?))
+    }
+
     /// Whether it sees the memberships of every member.
     pub(crate) fn sees_all(&self) -> bool {
         matches!(self.0.user_type, UserType::Bidder | UserType::Admin)
@@ -41,9 +48,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, ApiError> {
-        let token = token(&parts.headers, parts.uri.query())
-            .ok_or_else(|| ApiError::unauthenticated("A token is required; log in at /auth"))?;
-        Ok(Caller(app.tokens.check(&token, app.clock.now_ms())?))
+        Caller::of(app, &parts.headers, &parts.uri)
     }
 }
 

@@ -3,12 +3,15 @@
 use super::body::Leftover;
 use super::error::ApiError;
 use crate::app::App;
+use axum::Extension;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use serde::Serialize;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,6 +42,11 @@ pub(crate) struct DbgInfo<'a> {
 }
 
 impl RequestInfo {
+    fn of(app: &App, headers: &HeaderMap) -> RequestInfo {
+        let id = sane_request_id(headers).unwrap_or_else(|| app.next_request_id());
+        RequestInfo { id: id.into(), started: Instant::now() }
+    }
+
     /// The `dbg_info` of an answer whose payload is called `output_term`.
     pub(crate) fn dbg_info<'a>(&'a self, app: &'a App, output_term: &'static str) -> DbgInfo<'a> {
         let time = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
@@ -72,10 +80,9 @@ impl RequestInfo {
     }
 }
 
-/// Wraps every route: gives the request its id and turns failures into bodies.
+/// Wraps every route of the router: gives the request its id and turns failures into bodies.
 pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let id = sane_request_id(request.headers()).unwrap_or_else(|| app.next_request_id());
-    let info = RequestInfo { id: id.into(), started: Instant::now() };
+    let info = RequestInfo::of(&app, request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", known_route);
     request.extensions_mut().insert(info.clone());
@@ -89,16 +96,41 @@ pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, 
         (Request::from_parts(head, body), Some(leftover))
     };
 
-    let mut response = next.run(request).await;
+    let response = next.run(request).await;
     if let Some(leftover) = leftover {
         leftover.drain().await;
     }
+    finish(&app, &info, &method, route, response)
+}
+
+/// The same around one handler, for a request whose body is there, and which needs no router.
+pub(crate) async fn enclose<F: Future<Output = Result<Response, ApiError>>>(
+    app: &Arc<App>,
+    request: Request,
+    route: &'static str,
+    handler: impl FnOnce(State<Arc<App>>, Extension<RequestInfo>, Request) -> F,
+) -> Response {
+    let info = RequestInfo::of(app, request.headers());
+    let method = request.method().clone();
+    let handling = handler(State(Arc::clone(app)), Extension(info.clone()), request);
+    let handled = AssertUnwindSafe(handling).catch_unwind().await;
+    let response = handled.unwrap_or_else(|_| Err(ApiError::internal_without_cause())).into_response();
+    finish(app, &info, &method, route, response)
+}
+
+fn finish(
+    app: &App,
+    info: &RequestInfo,
+    method: &Method,
+    route: &'static str,
+    mut response: Response,
+) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        response = failure(&app, &info, &method, route, &error);
+        response = failure(app, info, method, route, &error);
     }
     let id = HeaderValue::from_str(&info.id).expect("a request id is plain ASCII");
     response.headers_mut().insert(REQUEST_ID, id);
-    app.metrics.answered(route, metric_method(&method), response.status().as_u16(), info.started.elapsed());
+    app.metrics.answered(route, metric_method(method), response.status().as_u16(), info.started.elapsed());
     tracing::debug!(request_id = %info.id, %method, route, status = response.status().as_u16(), "answered");
     response
 }

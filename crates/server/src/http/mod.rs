@@ -5,7 +5,9 @@ mod body;
 mod caller;
 mod envelope;
 mod error;
+mod general;
 mod ops;
+mod plain;
 mod query;
 mod rt_segment;
 mod rt_segment_processed;
@@ -13,39 +15,78 @@ pub(crate) mod serve;
 mod user_segment;
 
 use crate::app::App;
+use crate::budget::Share;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use error::ApiError;
+use serve::Peer;
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
-/// The routes of the API.
-pub(crate) fn api(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/auth", post(auth::post))
-        .route("/rt-segment", post(rt_segment::post))
-        .route("/rt-segment-processed", get(rt_segment_processed::get))
-        .route("/user-segment", get(user_segment::get).post(user_segment::post))
-        .fallback(no_such_service)
-        .method_not_allowed_fallback(no_such_service)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(&app), envelope::envelope))
-        // The handlers bound what they read themselves, by the member's limit.
-        .layer(DefaultBodyLimit::disable())
-        .with_state(app)
+/// What answers the requests of a listener.
+#[derive(Clone)]
+pub(crate) struct Service {
+    router: Router,
+    /// Where plain requests may go ahead of the router.
+    app: Option<Arc<App>>,
 }
 
-/// The routes of the ops listener, which answers before there is an app.
-pub(crate) fn ops(started: Arc<OnceLock<Arc<App>>>) -> Router {
-    Router::new()
-        .route("/healthz", get(ops::healthz))
-        .route("/readyz", get(ops::readyz))
-        .route("/metrics", get(ops::metrics))
-        .with_state(started)
+impl Service {
+    /// The API.
+    pub(crate) fn api(app: Arc<App>) -> Service {
+        let router = Router::new()
+            .route("/auth", post(auth::post))
+            .route("/rt-segment", post(rt_segment::post))
+            .route("/rt-segment-processed", get(rt_segment_processed::get))
+            .route("/user-segment", get(user_segment::get).post(user_segment::post))
+            .fallback(no_such_service)
+            .method_not_allowed_fallback(no_such_service)
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn_with_state(Arc::clone(&app), envelope::envelope))
+            // The handlers bound what they read themselves, by the member's limit.
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&app));
+        Service { router, app: Some(app) }
+    }
+
+    /// What the ops listener says, which answers before there is an app.
+    pub(crate) fn ops(started: Arc<OnceLock<Arc<App>>>) -> Service {
+        let router = Router::new()
+            .route("/healthz", get(ops::healthz))
+            .route("/readyz", get(ops::readyz))
+            .route("/metrics", get(ops::metrics))
+            .with_state(started);
+        Service { router, app: None }
+    }
+
+    /// Answers a request that came whole. The routes that carry the load do without the router, whose layers
+    /// take longer than they do.
+    async fn answer(&self, mut request: Request, peer: Peer) -> Response {
+        match (&self.app, request.method(), request.uri().path()) {
+            (Some(app), &Method::GET, "/user-segment") => {
+                envelope::enclose(app, request, "/user-segment", user_segment::get).await
+            }
+            (Some(app), &Method::POST, "/rt-segment") => {
+                envelope::enclose(app, request, "/rt-segment", rt_segment::post).await
+            }
+            _ => {
+                request.extensions_mut().insert(peer);
+                let Ok(response) = self.router.clone().oneshot(request).await;
+                response
+            }
+        }
+    }
+
+    /// For the memory that a body takes while it comes in; `None` where none is expected.
+    fn body_share(&self) -> Option<Share> {
+        self.app.as_ref().map(|app| app.body_budget.share())
+    }
 }
 
 async fn no_such_service() -> ApiError {

@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use axum::extract::FromRequestParts;
+use axum::http::Uri;
 use axum::http::request::Parts;
 use ia_model::MemberId;
 use std::convert::Infallible;
@@ -10,6 +11,12 @@ use std::convert::Infallible;
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// The query of that target.
+    pub(crate) fn of(uri: &Uri) -> Query {
+        let query = uri.query().unwrap_or_default();
+        Query(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
     /// The value of that name; an empty one counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.get_even_empty(name).filter(|value| !value.is_empty())
@@ -42,7 +49,6 @@ impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query, Infallible> {
-        let query = parts.uri.query().unwrap_or_default();
-        Ok(Query(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        Ok(Query::of(&parts.uri))
     }
 }

@@ -9,9 +9,7 @@ use crate::app::App;
 use crate::ingest;
 use crate::ingest::structure::StructureLimits;
 use axum::Extension;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use ia_model::Record;
 use std::sync::Arc;
@@ -19,19 +17,18 @@ use std::sync::Arc;
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,
-    caller: Caller,
-    query: Query,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    let (head, body) = request.into_parts();
+    let caller = Caller::of(&app, &head.headers, &head.uri)?;
     caller.may_change()?;
-    let verbose = query.flag("verbose")?;
+    let verbose = Query::of(&head.uri).flag("verbose")?;
     let member = caller.0.member;
     let limits = app.limits.of(&app.snapshot.load(), member);
     app.limits.take_post(member, &limits, app.clock.now_ms())?;
     let has_room = || app.committer.check_room().map_err(ApiError::from);
     has_room()?;
-    let body = body::read(&app, &headers, body, limits.payload_bytes).await?;
+    let body = body::read(&app, &head.headers, body, limits.payload_bytes).await?;
     // Much may have changed while it was received, and may while it waits for its turn.
     let place = body::place(&app, body.is_large(), has_room).await?;
     has_room()?;

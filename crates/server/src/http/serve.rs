@@ -1,43 +1,22 @@
 //! Listening: a bounded number of connections, each with deadlines, until a shutdown that answers what was taken.
 
-use axum::body::Body;
-use axum::{BoxError, Router};
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use std::io::IoSlice;
+use super::plain::Outcome;
+use super::{Service, general, plain};
+use axum::BoxError;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, sleep_until};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
 /// How long a stop waits for answers that are under way: longer than a body may take as shipped.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// How long to wait after the system refused to accept, as it does when files run out.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// The longest request line and headers; also how much of a connection is buffered.
-const MAX_HEAD_BYTES: usize = 64 << 10;
-
-/// Requests that may be under way at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 100;
-
-/// What every HTTP/2 connection begins with, and no other.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// More than pings and their answers come to in an idle timeout, and less than any client takes of an
-/// answer that it means to have.
-const MIN_ANSWER_BYTES: u64 = 1 << 10;
 
 /// Bounds on connections.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +40,12 @@ pub(crate) struct Peer {
     pub tls: bool,
 }
 
-/// Serves `router` on `listener` until `shutdown` turns true; then takes no more, and returns when what
+/// Serves `service` on `listener` until `shutdown` turns true; then takes no more, and returns when what
 /// was taken is answered.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    router: Router,
+    service: Service,
     limits: ConnectionLimits,
     mut shutdown: watch::Receiver<bool>,
 ) {
@@ -80,10 +59,10 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, address, place)) => {
-                let (tls, router, stopping) = (tls.clone(), router.clone(), stopping.clone());
+                let (tls, service, stopping) = (tls.clone(), service.clone(), stopping.clone());
                 tokio::spawn(async move {
                     let _place = place;
-                    if let Err(error) = connection(stream, address, tls, router, limits, stopping).await {
+                    if let Err(error) = connection(stream, address, tls, service, limits, stopping).await {
                         tracing::debug!(%error, "a connection ended early");
                     }
                 });
@@ -115,233 +94,34 @@ async fn connection(
     stream: TcpStream,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
-    router: Router,
+    service: Service,
     limits: ConnectionLimits,
     stopping: watch::Receiver<()>,
 ) -> Result<(), BoxError> {
     // Answers are small and complete: waiting to fill a packet only delays them.
     stream.set_nodelay(true)?;
+    let Some(tls) = tls else {
+        let peer = Peer { address, tls: false };
+        return match plain::serve(stream, peer, &service, limits, &stopping).await? {
+            Outcome::Closed => Ok(()),
+            Outcome::GoesOn(stream, read) => {
+                let stream = with_timeouts(stream, limits);
+                general::serve(stream, read, peer, service, limits, stopping).await
+            }
+        };
+    };
+    let stream = with_timeouts(stream, limits);
+    let stream = tokio::time::timeout(limits.header_timeout, tls.accept(stream)).await??;
+    let peer = Peer { address, tls: true };
+    match plain::serve(stream, peer, &service, limits, &stopping).await? {
+        Outcome::Closed => Ok(()),
+        Outcome::GoesOn(stream, read) => general::serve(stream, read, peer, service, limits, stopping).await,
+    }
+}
+
+fn with_timeouts(stream: TcpStream, limits: ConnectionLimits) -> Pin<Box<TimeoutStream<TcpStream>>> {
     let mut stream = TimeoutStream::new(stream);
     stream.set_read_timeout(Some(limits.idle_timeout));
     stream.set_write_timeout(Some(limits.idle_timeout));
-    let stream = Box::pin(stream);
-    match tls {
-        None => speak(stream, Peer { address, tls: false }, router, limits, stopping).await,
-        Some(tls) => {
-            let stream = tokio::time::timeout(limits.header_timeout, tls.accept(stream)).await??;
-            speak(stream, Peer { address, tls: true }, router, limits, stopping).await
-        }
-    }
-}
-
-async fn speak(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Peer,
-    router: Router,
-    limits: ConnectionLimits,
-    mut stopping: watch::Receiver<()>,
-) -> Result<(), BoxError> {
-    let activity = Arc::new(Activity::new());
-    let stream = Observed { stream, preface_bytes: Some(0), activity: Arc::clone(&activity) };
-    let requests = Arc::clone(&activity);
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        let under_way = UnderWay::begin(Arc::clone(&requests));
-        request.extensions_mut().insert(peer);
-        let answer = router.clone().oneshot(request.map(Body::new));
-        async move {
-            let _under_way = under_way;
-            answer.await
-        }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(MAX_HEAD_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEAD_BYTES as u32)
-        .max_concurrent_streams(MAX_STREAMS)
-        .keep_alive_interval(limits.header_timeout)
-        .keep_alive_timeout(limits.header_timeout);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        biased;
-        ended = connection.as_mut() => return ended,
-        _ = stopping.changed() => {}
-        () = activity.idle_for(limits.idle_timeout) => {}
-    }
-    // Tells an HTTP/2 client to send no more here; answers it has not taken yet still go out.
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        biased;
-        ended = connection => ended,
-        () = activity.stalled_for(limits.idle_timeout) => Err("the client takes no answer".into()),
-    }
-}
-
-/// What goes on on one connection, seen from its two sides: the stream and the requests.
-struct Activity(Mutex<Seen>);
-
-struct Seen {
-    version: Version,
-    /// Requests whose answer is not made yet.
-    under_way: usize,
-    /// When a request last came in or got its answer; before the first, when the connection began.
-    last_request: Instant,
-    written_bytes: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Version {
-    Unknown,
-    Http1,
-    Http2,
-}
-
-impl Activity {
-    fn new() -> Activity {
-        Activity(Mutex::new(Seen {
-            version: Version::Unknown,
-            under_way: 0,
-            last_request: Instant::now(),
-            written_bytes: 0,
-        }))
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until there has been no request for `timeout`. Never ends for HTTP/1.1, which has a
-    /// deadline for the next request, nor before the first bytes, for which the stream has one.
-    async fn idle_for(&self, timeout: Duration) {
-        loop {
-            let deadline = {
-                let seen = self.seen();
-                match seen.version {
-                    Version::Http1 => None,
-                    Version::Http2 if seen.under_way == 0 => Some(seen.last_request + timeout),
-                    // What begins while this sleeps is not idle for long enough before it wakes.
-                    Version::Http2 | Version::Unknown => Some(Instant::now() + timeout),
-                }
-            };
-            match deadline {
-                None => std::future::pending().await,
-                Some(deadline) if deadline <= Instant::now() => return,
-                Some(deadline) => sleep_until(deadline).await,
-            }
-        }
-    }
-
-    /// Waits until, for `timeout`, nothing was under way and hardly more than pings was written. Never
-    /// ends for HTTP/1.1: the write timeout of the stream sees a client that takes nothing.
-    async fn stalled_for(&self, timeout: Duration) {
-        let mut written_before = self.seen().written_bytes;
-        loop {
-            sleep(timeout).await;
-            let seen = self.seen();
-            let moves = seen.under_way > 0 || seen.written_bytes - written_before >= MIN_ANSWER_BYTES;
-            if seen.version == Version::Http2 && !moves {
-                return;
-            }
-            written_before = seen.written_bytes;
-        }
-    }
-}
-
-/// A request whose answer is not made yet.
-struct UnderWay(Arc<Activity>);
-
-impl UnderWay {
-    fn begin(activity: Arc<Activity>) -> UnderWay {
-        let mut seen = activity.seen();
-        seen.under_way += 1;
-        seen.last_request = Instant::now();
-        drop(seen);
-        UnderWay(activity)
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        let mut seen = self.0.seen();
-        seen.under_way -= 1;
-        seen.last_request = Instant::now();
-    }
-}
-
-/// A stream that tells which version of HTTP is spoken on it and how much was written.
-struct Observed<S> {
-    stream: S,
-    /// How much of the preface of HTTP/2 has come in; `None` once the version is known.
-    preface_bytes: Option<usize>,
-    activity: Arc<Activity>,
-}
-
-impl<S> Observed<S> {
-    fn came_in(&mut self, bytes: &[u8]) {
-        let Some(matched) = self.preface_bytes else { return };
-        let expected = &HTTP2_PREFACE[matched..];
-        let length = bytes.len().min(expected.len());
-        let version = if bytes[..length] != expected[..length] {
-            Version::Http1
-        } else if length == expected.len() {
-            Version::Http2
-        } else {
-            self.preface_bytes = Some(matched + length);
-            return;
-        };
-        self.preface_bytes = None;
-        self.activity.seen().version = version;
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.came_in(&buffer.filled()[before..]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.activity.seen().written_bytes += written as u64;
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
-        self.activity.seen().written_bytes += written as u64;
-        Poll::Ready(Ok(written))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
+    Box::pin(stream)
 }

@@ -10,7 +10,7 @@ use crate::limits::ReadRoute;
 use crate::reading::{self, Asked, ReadError, View};
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ia_catalog::UserType;
@@ -45,9 +45,10 @@ impl Format {
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,
-    caller: Caller,
-    query: Query,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    let caller = Caller::of(&app, request.headers(), request.uri())?;
+    let query = Query::of(request.uri());
     take_read(&app, &caller)?;
     let format = Format::of(&query)?;
     let asked = asked(&app, &caller, &query)?;

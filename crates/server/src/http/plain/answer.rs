@@ -1,0 +1,142 @@
+//! Writing answers.
+
+use axum::body::{Body, Bytes};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+use bytes::Buf;
+use http_body_util::BodyExt;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+/// Bodies up to this size are copied behind their head, which costs less than handing over two slices.
+const COPIED_BYTES: usize = 16 << 10;
+
+/// Room for an answer of usual size; more is given back.
+const KEPT_BYTES: usize = 4 << 10;
+
+/// Writes the answers of one connection.
+#[derive(Default)]
+pub(super) struct Answers {
+    out: Vec<u8>,
+    /// The second for which `date` is written.
+    second: u64,
+    date: String,
+}
+
+impl Answers {
+    /// Writes `response`, whose body is made already. Each piece of it may take `write_timeout`. The last
+    /// answer of a connection says so.
+    pub(super) async fn write(
+        &mut self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        response: Response,
+        is_last: bool,
+        write_timeout: Duration,
+    ) -> io::Result<()> {
+        let (head, body) = response.into_parts();
+        let body = whole(body).await?;
+        self.read_clock();
+        let out = &mut self.out;
+        out.clear();
+        out.shrink_to(KEPT_BYTES);
+        let reason = head.status.canonical_reason().unwrap_or_default();
+        for part in ["HTTP/1.1 ", head.status.as_str(), " ", reason, "\r\ndate: ", &self.date, "\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
+            for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+        }
+        if is_last {
+            out.extend_from_slice(b"connection: close\r\n");
+        }
+        if !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        if body.len() <= COPIED_BYTES {
+            out.extend_from_slice(&body);
+            send(stream, &out[..], write_timeout).await
+        } else {
+            send(stream, Buf::chain(&out[..], body), write_timeout).await
+        }
+    }
+
+    fn read_clock(&mut self) {
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        if second != self.second || self.date.is_empty() {
+            self.date = httpdate::fmt_http_date(now);
+            self.second = second;
+        }
+    }
+}
+
+/// A body in one piece, which it is already in most cases.
+async fn whole(mut body: Body) -> io::Result<Bytes> {
+    use axum::body::HttpBody;
+    let Some(first) = body.frame().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(io::Error::other)?.into_data().unwrap_or_default();
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let mut all = first.to_vec();
+    all.extend_from_slice(&body.collect().await.map_err(io::Error::other)?.to_bytes());
+    Ok(all.into())
+}
+
+async fn send(
+    stream: &mut (impl AsyncWrite + Unpin),
+    mut bytes: impl Buf,
+    write_timeout: Duration,
+) -> io::Result<()> {
+    while bytes.has_remaining() {
+        if timeout(write_timeout, stream.write_buf(&mut bytes)).await?? == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+    }
+    timeout(write_timeout, stream.flush()).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use std::convert::Infallible;
+
+    async fn written(response: Response, is_last: bool) -> String {
+        let mut out = Vec::new();
+        let mut answers = Answers::default();
+        answers.write(&mut out, response, is_last, Duration::from_secs(60)).await.unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let (date, rest) = text.split_once("\r\ndate: ").unwrap();
+        let (value, rest) = rest.split_once("\r\n").unwrap();
+        httpdate::parse_http_date(value).unwrap();
+        format!("{date}\r\n{rest}")
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_its_length_and_its_date() {
+        let answer =
+            Response::builder().header("x-a", "b").header("content-length", "2").body(Body::from("ok"));
+        let expected = "HTTP/1.1 200 OK\r\nx-a: b\r\ncontent-length: 2\r\n\r\nok";
+        assert_eq!(written(answer.unwrap(), false).await, expected);
+        let empty = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).body(Body::empty());
+        let expected = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(written(empty.unwrap(), true).await, expected);
+        let none = Response::builder().status(StatusCode::NO_CONTENT).body(Body::empty());
+        assert_eq!(written(none.unwrap(), false).await, "HTTP/1.1 204 No Content\r\n\r\n");
+    }
+
+    #[tokio::test]
+    async fn large_bodies_and_bodies_in_pieces_go_out_whole() {
+        let large = "x".repeat(COPIED_BYTES + 1);
+        let text = written(Response::new(Body::from(large.clone())), false).await;
+        assert!(text.ends_with(&format!("content-length: {}\r\n\r\n{large}", large.len())));
+    }
+}
