@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::entries::DiskEntries;
 use crate::recovery::{self, Opened};
@@ -66,6 +67,8 @@ impl DiskLog {
             active,
             last_indexed_offset,
             blocked_frame_bytes: 0,
+            last_batch: 0,
+            flush_time: Duration::ZERO,
             buffer: Vec::new(),
         };
         // The thread may outlive this value (see `close`) and still writes then.

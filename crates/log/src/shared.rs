@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::format::FRAME_HEADER_BYTES;
 use crate::{AppendError, Completion, LogOptions, LogState, LogStats};
@@ -37,6 +37,8 @@ pub(crate) struct Segment {
 /// The state behind the lock. The lock is never held over a call to the disk or to a completion.
 pub(crate) struct Inner {
     queue: VecDeque<Pending>,
+    /// The log's thread is woken when so many wait.
+    wake_at: usize,
     /// Of the queue and of the batch that is being written.
     queued_bytes: usize,
     queued_records: usize,
@@ -68,6 +70,7 @@ impl Shared {
     pub(crate) fn new(options: &LogOptions, next_position: u64, segments: VecDeque<Segment>) -> Shared {
         let inner = Inner {
             queue: VecDeque::new(),
+            wake_at: 1,
             queued_bytes: 0,
             queued_records: 0,
             closed: false,
@@ -107,9 +110,9 @@ impl Shared {
         inner.queued_bytes += frame_bytes;
         inner.queued_records += 1;
         inner.queue.push_back(pending);
-        let first = inner.queue.len() == 1;
+        let is_awaited = inner.queue.len() == inner.wake_at;
         drop(inner);
-        if first {
+        if is_awaited {
             self.wake.notify_one();
         }
         Ok(())
@@ -138,6 +141,24 @@ impl Shared {
                 inner = self.wake.wait(inner).unwrap_or_else(PoisonError::into_inner);
             }
         }
+    }
+
+    /// Waits, while few records wait beside the `last_batch` that were told their fate a moment ago: many of
+    /// those who were answered send again at once, and a flush for the first of them keeps the others waiting.
+    /// Waits until half of both are there, or for `patience`.
+    pub(crate) fn gather(&self, last_batch: usize, patience: Duration) {
+        let mut inner = self.lock();
+        let wanted = (last_batch + inner.queue.len()) / 2;
+        let deadline = Instant::now() + patience;
+        while inner.queue.len() < wanted && !inner.closed {
+            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            else {
+                break;
+            };
+            inner.wake_at = wanted;
+            (inner, _) = self.wake.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner);
+        }
+        inner.wake_at = 1;
     }
 
     /// Takes the first record and those behind it that fit the bytes with it.

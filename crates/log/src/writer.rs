@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::format::{self, FILE_HEADER_BYTES, MARK_BYTES};
 use crate::segment::{Active, Failure};
@@ -13,6 +13,9 @@ use crate::{AppendError, Disk, LogOptions, LogState, Observer};
 /// The most that one flush covers, unless a single record is larger. More would make the records of a
 /// batch wait longer than it saves.
 const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// The longest time that a record waits for others before it is written: a quarter of a flush, at most.
+const MAX_GATHERING: Duration = Duration::from_millis(1);
 
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
@@ -25,6 +28,10 @@ pub(crate) struct Writer {
     pub(crate) last_indexed_offset: u64,
     /// The frame for which there was no room; a probe asks for the same.
     pub(crate) blocked_frame_bytes: usize,
+    /// How many records the last flush made durable.
+    pub(crate) last_batch: usize,
+    /// How long a flush takes of late.
+    pub(crate) flush_time: Duration,
     /// The frames of a batch; kept for its allocation.
     pub(crate) buffer: Vec<u8>,
 }
@@ -49,7 +56,10 @@ impl Writer {
     fn work(&mut self) {
         loop {
             match self.shared.wait(self.options.full_probe_interval) {
-                Work::Records(first_frame_bytes) => self.commit(first_frame_bytes),
+                Work::Records(first_frame_bytes) => {
+                    self.shared.gather(self.last_batch, (self.flush_time / 4).min(MAX_GATHERING));
+                    self.commit(first_frame_bytes);
+                }
                 Work::Probe => self.probe(),
                 Work::Stop => break,
             }
@@ -83,7 +93,10 @@ impl Writer {
             return self.refuse(batch, Failure::Fatal(error));
         }
         let bytes = self.buffer.len();
-        self.observer.flushed(batch.len(), bytes, written - started, written.elapsed());
+        let flush_time = written.elapsed();
+        self.observer.flushed(batch.len(), bytes, written - started, flush_time);
+        self.last_batch = batch.len();
+        self.flush_time = (self.flush_time * 7 + flush_time) / 8;
 
         self.active.tail += bytes as u64;
         self.active.previous = encoded.previous;

@@ -22,6 +22,7 @@ use ia_catalog::{Catalog, CatalogError, Snapshot, SqliteCatalog, Tokens};
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::Clock;
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
+use std::fmt::Write;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -96,17 +97,21 @@ const REPORTS_AT_ONCE: usize = 2;
 
 /// Unique over restarts and instances: a random start, then a count.
 struct RequestIds {
-    prefix: u64,
+    prefix: Box<str>,
     count: AtomicU64,
 }
 
 impl RequestIds {
     fn new() -> anyhow::Result<RequestIds> {
-        Ok(RequestIds { prefix: getrandom::u64()?, count: AtomicU64::new(0) })
+        Ok(RequestIds { prefix: format!("{:016x}-", getrandom::u64()?).into(), count: AtomicU64::new(0) })
     }
 
     fn next(&self) -> String {
-        format!("{:016x}-{:x}", self.prefix, self.count.fetch_add(1, Ordering::Relaxed))
+        let mut id = String::with_capacity(self.prefix.len() + 16);
+        id.push_str(&self.prefix);
+        write!(id, "{:x}", self.count.fetch_add(1, Ordering::Relaxed))
+            .expect("writing to a String does not fail");
+        id
     }
 }
 

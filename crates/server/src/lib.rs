@@ -15,6 +15,7 @@ mod data_dir;
 mod hashing;
 mod http;
 mod ingest;
+mod json;
 mod limits;
 mod metrics;
 mod rate;

@@ -3,6 +3,7 @@
 use super::body::Leftover;
 use super::error::ApiError;
 use crate::app::App;
+use crate::json;
 use axum::Extension;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
@@ -35,9 +36,9 @@ pub(crate) struct DbgInfo<'a> {
     version: &'static str,
     instance: &'a str,
     request_id: &'a str,
+    output_term: &'static str,
     /// Milliseconds since the request was read.
     time: f64,
-    output_term: &'static str,
     warnings: [(); 0],
 }
 
@@ -73,10 +74,28 @@ impl RequestInfo {
         out.extend_from_slice(br#"":"#);
         write(&mut out);
         out.extend_from_slice(br#","dbg_info":"#);
-        serde_json::to_writer(&mut out, &self.dbg_info(app, output_term))
-            .expect("dbg_info holds nothing that JSON cannot say");
+        self.dbg_info(app, output_term).write(&mut out);
         out.extend_from_slice(b"}}");
         out
+    }
+}
+
+impl DbgInfo<'_> {
+    /// Appends the JSON that the derived `Serialize` makes, in a fraction of the time.
+    fn write(&self, out: &mut Vec<u8>) {
+        let DbgInfo { version, instance, request_id, output_term, time, warnings: [] } = *self;
+        for (name, text) in [
+            (r#"{"version":"#, version),
+            (r#","instance":"#, instance),
+            (r#","request_id":"#, request_id),
+            (r#","output_term":"#, output_term),
+        ] {
+            out.extend_from_slice(name.as_bytes());
+            json::write_text(out, text);
+        }
+        out.extend_from_slice(br#","time":"#);
+        serde_json::to_writer(&mut *out, &time).expect("a time is a number");
+        out.extend_from_slice(br#","warnings":[]}"#);
     }
 }
 
@@ -213,5 +232,27 @@ fn metric_method(method: &Method) -> &'static str {
         Method::PUT => "PUT",
         Method::DELETE => "DELETE",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dbg_info_by_hand_is_what_serde_makes() {
+        for instance in ["one", "a \"quoted\" é\n"] {
+            let info = DbgInfo {
+                version: "1.2.3",
+                instance,
+                request_id: "r-1",
+                output_term: "message",
+                time: 0.125,
+                warnings: [],
+            };
+            let mut written = Vec::new();
+            info.write(&mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&info).unwrap());
+        }
     }
 }

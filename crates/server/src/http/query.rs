@@ -5,16 +5,16 @@ use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
 use ia_model::MemberId;
+use std::borrow::Cow;
 use std::convert::Infallible;
 
 /// Its names and values, decoded, in their order: there are few.
-pub(crate) struct Query(Vec<(String, String)>);
+pub(crate) struct Query<'u>(Vec<(Cow<'u, str>, Cow<'u, str>)>);
 
-impl Query {
+impl<'u> Query<'u> {
     /// The query of that target.
-    pub(crate) fn of(uri: &Uri) -> Query {
-        let query = uri.query().unwrap_or_default();
-        Query(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    pub(crate) fn of(uri: &'u Uri) -> Query<'u> {
+        Query(form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).collect())
     }
 
     /// The value of that name; an empty one counts as absent.
@@ -24,7 +24,7 @@ impl Query {
 
     /// The value of that name, where an empty one is a mistake.
     pub(crate) fn get_even_empty(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find_map(|(own, value)| (own == name).then_some(value.as_str()))
+        self.0.iter().rev().find_map(|(own, value)| (own == name).then_some(&**value))
     }
 
     /// A switch: absent is off.
@@ -45,10 +45,13 @@ impl Query {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Query {
+impl<S: Sync> FromRequestParts<S> for Query<'static> {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query, Infallible> {
-        Ok(Query::of(&parts.uri))
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Query<'static>, Infallible> {
+        let Query(pairs) = Query::of(&parts.uri);
+        let owned =
+            pairs.into_iter().map(|(name, value)| (name.into_owned().into(), value.into_owned().into()));
+        Ok(Query(owned.collect()))
     }
 }

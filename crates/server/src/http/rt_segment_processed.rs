@@ -27,7 +27,7 @@ struct Answer {
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     caller: Caller,
-    query: Query,
+    query: Query<'static>,
 ) -> Result<Response, ApiError> {
     let now_ms = app.clock.now_ms();
     app.limits.take_read(ReadRoute::Processed, caller.0.member, &app.snapshot.load(), now_ms)?;

@@ -32,7 +32,7 @@ enum Format {
 }
 
 impl Format {
-    fn of(query: &Query) -> Result<Format, ApiError> {
+    fn of(query: &Query<'_>) -> Result<Format, ApiError> {
         match query.get("format") {
             None => Ok(Format::Plain),
             Some("openrtb") => Ok(Format::OpenRtb),
@@ -70,7 +70,7 @@ pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,
     caller: Caller,
-    query: Query,
+    query: Query<'static>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -203,7 +203,7 @@ fn take_read(app: &App, caller: &Caller) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn asked(app: &App, caller: &Caller, query: &Query) -> Result<Asked, ApiError> {
+fn asked(app: &App, caller: &Caller, query: &Query<'_>) -> Result<Asked, ApiError> {
     let viewer = (!caller.sees_all()).then_some(caller.0.member);
     let snapshot = app.snapshot.load();
     let own_ids =

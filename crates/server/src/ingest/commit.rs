@@ -38,8 +38,8 @@ pub(crate) struct Views {
 }
 
 impl Views {
-    fn apply(&self, position: u64, record: &Record) -> Result<(), ProfilesError> {
-        let applied = self.profiles.apply(position, record)?;
+    fn apply(&self, position: u64, record: Record) -> Result<(), ProfilesError> {
+        let applied = self.profiles.apply(position, &record)?;
         self.usage.observe(position, record);
         self.metrics.applied(&applied);
         Ok(())
@@ -184,7 +184,7 @@ fn apply_in_order(
         let result = if alarm.reason().is_some() {
             Err(CommitError::Broken)
         } else {
-            views.apply(position, &record).map(|()| position).map_err(|error| {
+            views.apply(position, record).map(|()| position).map_err(|error| {
                 let cause = &error as &dyn std::error::Error;
                 tracing::error!(position, error = cause, "a record cannot be applied; writes stop");
                 alarm.raise(format!("the profiles cannot take the record at position {position}: {error}"));

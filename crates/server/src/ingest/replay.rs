@@ -104,7 +104,7 @@ pub(crate) fn replay(
             profiles.apply(position, &record).map_err(|source| ReplayError::Profiles { position, source })?;
         }
         if position > covered_by_usage {
-            usage.observe(position, &record);
+            usage.observe(position, record);
         }
         records += 1;
     }

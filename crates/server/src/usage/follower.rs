@@ -38,7 +38,12 @@ struct Hour {
     /// The newest; deques, because each record pushes an old one out.
     error_lines: VecDeque<String>,
     segment_lines: VecDeque<String>,
+    /// The newest records of all, whose lines (all of them segment lines) nobody has asked for yet.
+    without_lines: VecDeque<Box<Ingest>>,
 }
+
+/// Only records with fewer pairs are kept: lines are bounded, records are not.
+const MAX_KEPT_PAIRS: usize = 16;
 
 impl UsageFollower {
     /// A follower that goes on where `store` stands.
@@ -49,7 +54,7 @@ impl UsageFollower {
     }
 
     /// Counts one record. Called in log order, each position once.
-    pub(crate) fn observe(&self, position: u64, record: &Record) {
+    pub(crate) fn observe(&self, position: u64, record: Record) {
         let mut pending = self.pending();
         debug_assert!(position > pending.observed, "records come in log order");
         pending.observed = position;
@@ -75,7 +80,7 @@ impl UsageFollower {
     pub(crate) async fn flush(&self) -> Result<(), CatalogError> {
         let _nobody_reads = self.moving.write().await;
         self.settle().await?;
-        let (position, hours) = {
+        let (position, mut hours) = {
             let mut pending = self.pending();
             if pending.observed == pending.stored {
                 return Ok(());
@@ -83,7 +88,7 @@ impl UsageFollower {
             (pending.observed, std::mem::take(&mut pending.hours))
         };
         let deltas: Vec<HourDelta> =
-            hours.iter().map(|(&(member, start), hour)| hour.delta(member, start)).collect();
+            hours.iter_mut().map(|(&(member, start), hour)| hour.delta(member, start)).collect();
         let written = self.store.commit(position, &deltas).await;
         let mut pending = self.pending();
         match written {
@@ -143,8 +148,8 @@ impl UsageFollower {
     ) -> Result<Vec<HourRow>, CatalogError> {
         let _nothing_moves = self.read().await?;
         let mut rows = self.store.report(member, hours.clone()).await?;
-        let pending = self.pending();
-        for (&(_, start), hour) in pending.hours.range((member, hours.start)..(member, hours.end)) {
+        let mut pending = self.pending();
+        for (&(_, start), hour) in pending.hours.range_mut((member, hours.start)..(member, hours.end)) {
             let delta = hour.delta(member, start);
             let index = rows.partition_point(|row| row.hour_start_ms < start);
             match rows.get_mut(index).filter(|row| row.hour_start_ms == start) {
@@ -189,7 +194,39 @@ fn push_lines(lines: &mut VecDeque<String>, more: impl IntoIterator<Item = Strin
 }
 
 impl Hour {
-    fn add(&mut self, ingest: &Ingest) {
+    fn add(&mut self, ingest: Box<Ingest>) {
+        self.count(&ingest);
+        let usage = &ingest.usage;
+        let refused = usage.invalid_users.count
+            + usage.unauthorized.count
+            + usage.inactive.count
+            + usage.invalid.count
+            + usage.other.count;
+        let users = 1..MAX_KEPT_PAIRS;
+        if refused == 0
+            && users.contains(&ingest.batch.users())
+            && ingest.batch.operations().len() < MAX_KEPT_PAIRS
+        {
+            // Each gives a line at least: those before it would be pushed out.
+            if self.without_lines.len() == LINES_PER_HOUR {
+                self.without_lines.pop_front();
+            }
+            self.without_lines.push_back(ingest);
+        } else {
+            self.write_lines();
+            push_lines(&mut self.error_lines, lines::error_lines(&ingest));
+            push_lines(&mut self.segment_lines, lines::segment_lines(&ingest));
+        }
+    }
+
+    /// Writes the lines of the records that were kept for them.
+    fn write_lines(&mut self) {
+        for ingest in self.without_lines.drain(..) {
+            push_lines(&mut self.segment_lines, lines::segment_lines(&ingest));
+        }
+    }
+
+    fn count(&mut self, ingest: &Ingest) {
         let operations = ingest.batch.operations();
         let removes = operations.iter().filter(|operation| operation.change == Change::Remove).count() as u64;
         self.counters.add(&Counters {
@@ -202,17 +239,18 @@ impl Hour {
             invalid_segments: u64::from(ingest.usage.invalid.count),
             other_errors: u64::from(ingest.usage.other.count),
         });
-        push_lines(&mut self.error_lines, lines::error_lines(ingest));
-        push_lines(&mut self.segment_lines, lines::segment_lines(ingest));
     }
 
     fn append(&mut self, later: Hour) {
         self.counters.add(&later.counters);
+        self.write_lines();
         push_lines(&mut self.error_lines, later.error_lines);
         push_lines(&mut self.segment_lines, later.segment_lines);
+        self.without_lines = later.without_lines;
     }
 
-    fn delta(&self, member: MemberId, hour_start_ms: u64) -> HourDelta {
+    fn delta(&mut self, member: MemberId, hour_start_ms: u64) -> HourDelta {
+        self.write_lines();
         HourDelta {
             member,
             hour_start_ms,
@@ -227,7 +265,8 @@ impl Hour {
 mod tests {
     use super::*;
     use ia_catalog::usage::MemoryUsage;
-    use ia_model::{Batch, UserKey};
+    use ia_model::{Batch, Expiry, Operation, SegmentId, UserKey};
+    use proptest::prelude::*;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// A store whose commits can fail before or after they have happened.
@@ -274,6 +313,57 @@ mod tests {
         }))
     }
 
+    /// A record of `users` users in a segment each, or without any and with a refused one.
+    fn ingest(number: u64, users: u64, refused: bool) -> Box<Ingest> {
+        let Record::Ingest(mut ingest) = record() else { unreachable!() };
+        ingest.batch = Batch::default();
+        for user in 0..users {
+            let expires = Expiry::Never;
+            let change = if number % 3 == 0 { Change::Remove } else { Change::Add { value: 1, expires } };
+            let operation = Operation { segment: SegmentId(7), change };
+            ingest.batch.push(UserKey::platform(100 * number + user + 1).unwrap(), [operation]);
+        }
+        if refused {
+            ingest.usage.invalid_users.add(|| format!("user {number}"));
+        }
+        ingest
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_the_same_however_late_they_are_written(
+            records in proptest::collection::vec((0u64..20, proptest::bool::weighted(0.05)), 1..500),
+            asked_after in 1usize..300,
+        ) {
+            let (mut late, mut at_once) = (Hour::default(), Hour::default());
+            for (number, &(users, refused)) in (1..).zip(&records) {
+                late.add(ingest(number, users, refused));
+                at_once.add(ingest(number, users, refused));
+                at_once.write_lines();
+                if number as usize % asked_after == 0 {
+                    late.delta(MemberId(1), 0);
+                }
+            }
+            prop_assert!(late.without_lines.len() <= LINES_PER_HOUR);
+            prop_assert_eq!(late.delta(MemberId(1), 0), at_once.delta(MemberId(1), 0));
+        }
+
+        #[test]
+        fn lines_keep_their_order_when_a_later_part_is_appended(
+            records in proptest::collection::vec((0u64..20, proptest::bool::weighted(0.1)), 1..300),
+            split in 0usize..300,
+        ) {
+            let (mut whole, mut parts) = (Hour::default(), [Hour::default(), Hour::default()]);
+            for (number, &(users, refused)) in records.iter().enumerate() {
+                whole.add(ingest(number as u64, users, refused));
+                parts[usize::from(number >= split)].add(ingest(number as u64, users, refused));
+            }
+            let [mut first, second] = parts;
+            first.append(second);
+            prop_assert_eq!(first.delta(MemberId(1), 0), whole.delta(MemberId(1), 0));
+        }
+    }
+
     #[tokio::test]
     async fn a_failed_write_counts_once_whether_it_happened_or_not() {
         let store = Arc::new(Unreliable::default());
@@ -282,11 +372,11 @@ mod tests {
         for switch in [&store.fails_before, &store.fails_after] {
             for settles_by_reading in [true, false] {
                 position += 1;
-                usage.observe(position, &record());
+                usage.observe(position, record());
                 switch.store(true, Ordering::Relaxed);
                 assert!(usage.flush().await.is_err());
                 position += 1;
-                usage.observe(position, &record());
+                usage.observe(position, record());
                 if settles_by_reading {
                     assert_eq!(usage.totals(MemberId(1), 0..1).await.unwrap().valid_users, position);
                 }

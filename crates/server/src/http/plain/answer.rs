@@ -4,6 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use bytes::Buf;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -96,18 +97,25 @@ async fn send(
     write_timeout: Duration,
 ) -> io::Result<()> {
     while bytes.has_remaining() {
-        if timeout(write_timeout, stream.write_buf(&mut bytes)).await?? == 0 {
+        // What fits the socket's buffer needs no timer.
+        let written = match stream.write(bytes.chunk()).now_or_never() {
+            Some(written) => written?,
+            None => timeout(write_timeout, stream.write(bytes.chunk())).await??,
+        };
+        if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
+        bytes.advance(written);
     }
-    timeout(write_timeout, stream.flush()).await?
+    match stream.flush().now_or_never() {
+        Some(flushed) => flushed,
+        None => timeout(write_timeout, stream.flush()).await?,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::Full;
-    use std::convert::Infallible;
 
     async fn written(response: Response, is_last: bool) -> String {
         let mut out = Vec::new();
