@@ -8,6 +8,7 @@
 //! [`Catalog::snapshot`] and call [`Tokens::reload`].
 
 mod apply;
+mod by_id;
 mod catalog;
 mod credentials;
 mod database;

@@ -1,3 +1,4 @@
+use crate::by_id::ById;
 use crate::state::{Exposure, State};
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use ia_model::{MemberId, SegmentId};
@@ -61,7 +62,7 @@ pub struct Member {
 pub struct Snapshot {
     generation: u64,
     segments: Vec<Segment>,
-    by_id: HashMap<SegmentId, u32>,
+    by_id: ById,
     /// Indexes of the segments that have a code, hashed by owner and lower-case code.
     by_code: HashTable<u32>,
     code_hasher: DefaultHashBuilder,
@@ -80,7 +81,7 @@ enum SharedSegments {
 impl Snapshot {
     /// The segment of that id; `None` when there is none or it was deleted.
     pub fn segment(&self, id: SegmentId) -> Option<&Segment> {
-        self.by_id.get(&id).map(|&index| self.at(index))
+        self.by_id.find(&self.segments, id)
     }
 
     /// The segment that `member` calls `code`, without regard to (ASCII) case. Allocates nothing.
@@ -134,14 +135,12 @@ impl Snapshot {
         let segments: Vec<Segment> =
             state.segments.into_values().filter(|row| !row.deleted).map(|row| row.segment).collect();
         let code_hasher = DefaultHashBuilder::default();
-        let mut by_id = HashMap::with_capacity(segments.len());
         let mut by_code = HashTable::with_capacity(segments.len());
         let hash_at = |index: &u32| {
             let segment = &segments[*index as usize];
             hash_code(&code_hasher, segment.member, segment.code.as_deref().unwrap_or_default())
         };
         for (index, segment) in (0u32..).zip(&segments) {
-            by_id.insert(segment.id, index);
             if segment.code.is_some() {
                 by_code.insert_unique(hash_at(&index), index, hash_at);
             }
@@ -162,7 +161,7 @@ impl Snapshot {
         });
         Snapshot {
             generation,
-            by_id,
+            by_id: ById::of(&segments),
             by_code,
             members,
             access,

@@ -13,6 +13,7 @@ use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
 use crate::limits::{Limits, RequestLimits};
 use crate::metrics::Metrics;
+use crate::threads::{Urgency, WorkThreads};
 use crate::tls;
 use crate::usage::UsageFollower;
 use anyhow::Context;
@@ -46,6 +47,8 @@ pub struct App {
     pub(crate) body_budget: Arc<ByteBudget>,
     /// Bounds the memory and the threads that reading large bodies takes.
     pub(crate) large_requests: Arc<Semaphore>,
+    /// Where they are worked on, which async workers must not do.
+    pub(crate) large_work: WorkThreads,
     /// Bounds the memory that usage reports take.
     pub(crate) reports: Semaphore,
     pub(crate) committer: Committer,
@@ -94,6 +97,9 @@ impl App {
 
 /// Usage reports by the hour that are put together at once; each can take a hundred megabytes.
 const REPORTS_AT_ONCE: usize = 2;
+
+/// No machine has memory for more large requests at once: one of a megabyte takes up to 120 MiB.
+const MAX_LARGE_REQUESTS: usize = 1 << 16;
 
 /// Unique over restarts and instances: a random start, then a count.
 struct RequestIds {
@@ -297,6 +303,8 @@ async fn open(
     };
     let authenticator =
         Authenticator::new(Arc::clone(&catalog) as _, Arc::clone(&tokens), Arc::clone(&clock), login_limits);
+    let max_large_requests = config.http.max_large_requests.min(MAX_LARGE_REQUESTS);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let app = Arc::new(App {
         instance: config.server.instance.clone(),
         clock,
@@ -310,7 +318,13 @@ async fn open(
         },
         body_timeout: Duration::from_secs(config.http.body_timeout_seconds),
         body_budget: ByteBudget::new(config.http.max_body_memory.as_usize()),
-        large_requests: Arc::new(Semaphore::new(config.http.max_large_requests.min(Semaphore::MAX_PERMITS))),
+        large_requests: Arc::new(Semaphore::new(max_large_requests)),
+        large_work: WorkThreads::start(
+            "ia-large",
+            max_large_requests.min(2 * cores),
+            max_large_requests,
+            Urgency::Low,
+        )?,
         reports: Semaphore::new(REPORTS_AT_ONCE),
         committer,
         log: Arc::clone(&log) as _,

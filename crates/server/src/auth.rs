@@ -1,7 +1,7 @@
 //! Logging in: limits first, then the password, then a token.
 
-use crate::hashing::{HashThreads, QueueFull};
 use crate::rate::{Exceeded, RateLimiter};
+use crate::threads::{QueueFull, Urgency, WorkThreads};
 use ia_catalog::{Catalog, CatalogError, CredentialError, Tokens, check_credentials};
 use ia_model::Clock;
 use std::net::{IpAddr, Ipv6Addr};
@@ -57,7 +57,7 @@ pub(crate) struct Authenticator {
     failures_by_user: RateLimiter<String>,
     failures_by_address: RateLimiter<IpAddr>,
     waiting: Semaphore,
-    hashing: HashThreads,
+    hashing: WorkThreads,
 }
 
 impl Authenticator {
@@ -79,7 +79,7 @@ impl Authenticator {
             failures_by_user: RateLimiter::per_ms(FIVE_MINUTES_MS),
             failures_by_address: RateLimiter::per_ms(FIVE_MINUTES_MS),
             waiting: Semaphore::new(WAITING_LOGINS),
-            hashing: HashThreads::start(HASHES_AT_ONCE, WAITING_LOGINS)
+            hashing: WorkThreads::start("ia-hash", HASHES_AT_ONCE, WAITING_LOGINS, Urgency::Usual)
                 .expect("the system starts a few threads"),
         }
     }

@@ -123,20 +123,21 @@ pub(crate) async fn place(
     }
 }
 
-/// Runs `work` at once, or on the blocking pool where it has a place.
+/// Runs `work` at once, or on a thread for large requests where it has a place.
 pub(crate) async fn work_on<T: Send + 'static>(
+    app: &App,
     place: Option<OwnedSemaphorePermit>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
     if place.is_none() {
         return work();
     }
-    let task = tokio::task::spawn_blocking(move || {
+    let worked = app.large_work.run(move || {
         // Moved in: the work goes on when the client has gone away.
         let _place = place;
         work()
     });
-    task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    worked.await.expect("the queue has room for all who have a place")
 }
 
 /// A JSON body of an answer. A large one keeps a share of the memory for bodies until it is written.

@@ -33,7 +33,7 @@ pub(super) async fn post(
     let place = body::place(&app, body.is_large(), has_room).await?;
     has_room()?;
     let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
-    let (prepared, share) = body::work_on(place, move || {
+    let (prepared, share) = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
         let request = ingest::Request {
             snapshot: &worker.snapshot.load(),

@@ -85,7 +85,7 @@ pub(super) async fn post(
     let worker = Arc::clone(&app);
     // A thousand profiles take milliseconds, and may have to come from disk.
     let place = body::place(&app, true, || Ok(())).await?;
-    let answer = body::work_on(place, move || {
+    let answer = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
         let users = user_keys(asked, &bytes)?;
         let view = View { asked, snapshot: &worker.snapshot.load(), now: reading::now(&worker) };

@@ -1,8 +1,9 @@
-//! Threads of their own for password hashes.
+//! Threads of their own for work that takes long.
 //!
-//! One hash takes 19 MiB, and glibc keeps and fragments such blocks in each arena that they are freed in.
-//! On the async runtime's blocking threads, which come and go, that adds up to hundreds of MiB; fixed
-//! threads bound it.
+//! The async runtime's blocking threads come and go, and work moves from one to the next. For a password hash
+//! that means 19 MiB in the allocator's heap of each; for a body of a megabyte, that the processor's cache has
+//! nothing of the last one. Fixed threads bound the one and keep the other, and can be less urgent than the
+//! threads on which short requests are answered.
 
 use std::any::Any;
 use std::io;
@@ -15,26 +16,58 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A fixed number of threads that work off one bounded queue. They end when this is dropped, after what
 /// they are at.
-pub(crate) struct HashThreads {
+pub(crate) struct WorkThreads {
     jobs: SyncSender<Job>,
     #[cfg(test)]
     queue: std::sync::Weak<Mutex<Receiver<Job>>>,
+}
+
+/// Which share of a busy processor threads get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// The same as all others.
+    Usual,
+    /// A tenth of what a usual thread gets that has work at the same time, and whatever is left over.
+    Low,
+}
+
+/// The kernel halves the share every three steps, or so.
+const LOW_NICENESS: i32 = 10;
+
+impl Urgency {
+    /// Makes it that of the calling thread.
+    fn take_on(self) {
+        if self == Urgency::Low
+            && let Err(error) = rustix::process::nice(LOW_NICENESS)
+        {
+            tracing::warn!(%error, "large requests are as urgent as small ones: the system refused the priority");
+        }
+    }
 }
 
 /// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueFull;
 
-impl HashThreads {
-    /// Starts `threads` threads, for which up to `max_queued` jobs may wait.
-    pub(crate) fn start(threads: usize, max_queued: usize) -> io::Result<HashThreads> {
+impl WorkThreads {
+    /// Starts `threads` threads of that name, for which up to `max_queued` jobs may wait.
+    pub(crate) fn start(
+        name: &str,
+        threads: usize,
+        max_queued: usize,
+        urgency: Urgency,
+    ) -> io::Result<WorkThreads> {
         let (jobs, queue) = sync_channel(max_queued);
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..threads {
             let queue = Arc::clone(&queue);
-            std::thread::Builder::new().name(format!("ia-hash-{number}")).spawn(move || work_off(&queue))?;
+            let work = move || {
+                urgency.take_on();
+                work_off(&queue);
+            };
+            std::thread::Builder::new().name(format!("{name}-{number}")).spawn(work)?;
         }
-        Ok(HashThreads {
+        Ok(WorkThreads {
             jobs,
             #[cfg(test)]
             queue: Arc::downgrade(&queue),
@@ -80,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     /// Keeps the only thread busy until the sender is dropped.
-    async fn busy_thread(threads: &Arc<HashThreads>) -> std::sync::mpsc::Sender<()> {
+    async fn busy_thread(threads: &Arc<WorkThreads>) -> std::sync::mpsc::Sender<()> {
         let (let_go, held) = std::sync::mpsc::channel::<()>();
         let (begun, has_begun) = oneshot::channel();
         let threads = Arc::clone(threads);
@@ -97,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_jobs_than_threads_run_at_once() {
-        let threads = HashThreads::start(2, 64).unwrap();
+        let threads = WorkThreads::start("ia-hash", 2, 64, Urgency::Usual).unwrap();
         let running = Arc::new(AtomicUsize::new(0));
         let job = |n: usize| {
             let running = Arc::clone(&running);
@@ -115,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_goes_to_the_caller_and_the_thread_lives_on() {
-        let threads = Arc::new(HashThreads::start(1, 1).unwrap());
+        let threads = Arc::new(WorkThreads::start("ia-test", 1, 1, Urgency::Low).unwrap());
         for _ in 0..3 {
             let threads = Arc::clone(&threads);
             let caller = tokio::spawn(async move { threads.run(|| panic!("a bug in a hash")).await });
@@ -127,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_takes_no_more_and_jobs_of_callers_that_left_are_not_run() {
-        let threads = Arc::new(HashThreads::start(1, 1).unwrap());
+        let threads = Arc::new(WorkThreads::start("ia-test", 1, 1, Urgency::Low).unwrap());
         let let_go = busy_thread(&threads).await;
         let has_run = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&has_run);
@@ -144,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_threads_end_with_their_owner() {
-        let threads = HashThreads::start(2, 1).unwrap();
+        let threads = WorkThreads::start("ia-test", 2, 1, Urgency::Usual).unwrap();
         assert_eq!(threads.run(|| 5).await, Ok(5));
         let queue = threads.queue.clone();
         assert!(queue.upgrade().is_some());
