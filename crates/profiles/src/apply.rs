@@ -20,6 +20,9 @@ use std::sync::atomic::Ordering;
 /// ten memberships takes, this is a tenth of a millisecond at the most.
 const USERS_PER_HOLD: usize = 64;
 
+/// How many users are changed before other threads get their turn: one or two tenths of a millisecond.
+const USERS_PER_TURN: usize = 128;
+
 /// What a record does to a user.
 pub(crate) struct UserEdit<'a> {
     pub(crate) user: &'a UserKey,
@@ -59,8 +62,14 @@ impl PackedProfiles {
         let Applying { merger, packed, order, ends, read } = &mut *applying;
         group(edits, self.shards.len(), |edit| self.shard_index(edit.hash), order, ends);
         let result = self.read_absent(edits, order, ends, read).and_then(|()| {
-            let mut change =
-                Change { seen, merger, packed, read: read.drain(..).peekable(), applied: Applied::default() };
+            let mut change = Change {
+                seen,
+                merger,
+                packed,
+                read: read.drain(..).peekable(),
+                applied: Applied::default(),
+                users_of_turn: 0,
+            };
             for (shard, users) in groups(order, ends) {
                 self.change_group(shard, edits, users, &mut change)?;
             }
@@ -129,6 +138,14 @@ impl PackedProfiles {
             if left == 0 {
                 shard.release(users.len());
             }
+            drop(shard);
+            change.users_of_turn += users.len();
+            if change.users_of_turn >= USERS_PER_TURN {
+                // A reader that woke meanwhile would wait for the end of this thread's time slice, which
+                // is some milliseconds.
+                std::thread::yield_now();
+                change.users_of_turn = 0;
+            }
         }
         Ok(())
     }
@@ -141,11 +158,13 @@ struct Change<'a, R: Iterator<Item = (u32, Stored)>> {
     packed: &'a mut Vec<u8>,
     read: std::iter::Peekable<R>,
     applied: Applied,
+    /// Changed since other threads had their turn.
+    users_of_turn: usize,
 }
 
 impl<R: Iterator<Item = (u32, Stored)>> Change<'_, R> {
     fn apply(&mut self, shard: &mut Shard, index: u32, edit: &UserEdit<'_>) -> Result<(), ProfilesError> {
-        let Change { seen, merger, packed, read, applied } = self;
+        let Change { seen, merger, packed, read, applied, .. } = self;
         let stored = read.next_if(|(of, _)| *of == index).map(|(_, stored)| stored);
         let hashed = edit.hashed();
         let found = shard.find(hashed);

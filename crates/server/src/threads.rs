@@ -27,20 +27,23 @@ pub(crate) struct WorkThreads {
 pub(crate) enum Urgency {
     /// The same as all others.
     Usual,
-    /// A tenth of what a usual thread gets that has work at the same time, and whatever is left over.
+    /// A third of what a usual thread gets that has work at the same time, and whatever is left over. It is put
+    /// aside at once for a usual thread that wakes, and does not first use up its time.
+    Lower,
+    /// A tenth of it.
     Low,
 }
 
-/// The kernel halves the share every three steps, or so.
-const LOW_NICENESS: i32 = 10;
-
 impl Urgency {
     /// Makes it that of the calling thread.
-    fn take_on(self) {
-        if self == Urgency::Low
-            && let Err(error) = rustix::process::nice(LOW_NICENESS)
-        {
-            tracing::warn!(%error, "large requests are as urgent as small ones: the system refused the priority");
+    pub(crate) fn take_on(self) {
+        let niceness = match self {
+            Urgency::Usual => return,
+            Urgency::Lower => 5,
+            Urgency::Low => 10,
+        };
+        if let Err(error) = rustix::process::nice(niceness) {
+            tracing::warn!(%error, "work in the background is as urgent as requests: the system refused the priority");
         }
     }
 }

@@ -29,6 +29,9 @@ const WAITING_POLL: Duration = Duration::from_millis(25);
 /// How much room is made for a body before it is there.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
 
+/// How much of a body is received before other connections get their turn.
+const MAX_TURN_BYTES: usize = 64 << 10;
+
 /// Answers larger than this count against the memory for bodies until they are written.
 const LARGE_ANSWER_BYTES: usize = 64 << 10;
 
@@ -192,6 +195,7 @@ async fn collect(
     }
     let mut first = Bytes::new();
     let mut buffer = BytesMut::new();
+    let mut turn_bytes = 0;
     while let Some(frame) = body.frame().await {
         let broken = |_| CollectError::Other("The request body ended before it was complete".to_owned());
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
@@ -200,6 +204,12 @@ async fn collect(
         }
         if !share.grow(data.len()) {
             return Err(CollectError::NoMemory);
+        }
+        turn_bytes += data.len();
+        if turn_bytes >= MAX_TURN_BYTES {
+            // Other connections are looked at before it goes on.
+            tokio::task::yield_now().await;
+            turn_bytes = 0;
         }
         if first.is_empty() && buffer.is_empty() {
             // Most bodies come in one piece and need no copy.

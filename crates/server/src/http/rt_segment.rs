@@ -7,6 +7,7 @@ use super::error::ApiError;
 use super::query::Query;
 use crate::app::App;
 use crate::ingest;
+use crate::ingest::commit::Encoded;
 use crate::ingest::structure::StructureLimits;
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -33,7 +34,7 @@ pub(super) async fn post(
     let place = body::place(&app, body.is_large(), has_room).await?;
     has_room()?;
     let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
-    let (prepared, share) = body::work_on(&app, place, move || {
+    let (prepared, record, share) = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
         let request = ingest::Request {
             snapshot: &worker.snapshot.load(),
@@ -47,14 +48,16 @@ pub(super) async fn post(
             expiration: worker.expiration,
             verbose,
         };
-        Ok::<_, ApiError>((ingest::prepare(&bytes, &request)?, share))
+        let mut prepared = ingest::prepare(&bytes, &request)?;
+        let record = prepared.ingest.take().map(|ingest| Encoded::new(Record::Ingest(ingest)));
+        Ok::<_, ApiError>((prepared, record, share))
     })
     .await?;
     app.limits.take_users(member, prepared.users, &limits, app.clock.now_ms())?;
     // Before the commit: what is refused for want of memory must not be applied.
     let answer = body::answer(prepared.answer, share)?;
-    if let Some(ingest) = prepared.ingest {
-        let position = app.committer.commit(Record::Ingest(ingest)).await?;
+    if let Some(record) = record {
+        let position = app.committer.commit(record).await?;
         tracing::debug!(request_id = %info.id, %member, position, "committed");
     }
     app.metrics.dropped(&prepared.dropped);

@@ -3,6 +3,7 @@
 use crate::alarm::Alarm;
 use crate::budget::{ByteBudget, Share};
 use crate::metrics::AppliedMetrics;
+use crate::threads::Urgency;
 use crate::usage::UsageFollower;
 use ia_log::{AppendError, Log, LogState};
 use ia_model::Record;
@@ -46,6 +47,20 @@ impl Views {
     }
 }
 
+/// A record in both forms that a commit needs. Encoding a large one takes as long as a hundred small requests, so
+/// it is not for an async worker.
+pub(crate) struct Encoded {
+    record: Record,
+    payload: Vec<u8>,
+}
+
+impl Encoded {
+    /// Encodes a record.
+    pub(crate) fn new(record: Record) -> Encoded {
+        Encoded { payload: record.encode(), record }
+    }
+}
+
 /// The write side: one log writer thread, one applier thread, a bound in bytes over both.
 pub(crate) struct Committer {
     log: Arc<dyn Log>,
@@ -82,6 +97,7 @@ impl Committer {
         let (to_answer, answers) = unbounded_channel();
         let applier = std::thread::Builder::new().name("applier".to_owned()).spawn(move || {
             let _watch = applier_alarm.watch("applier thread");
+            Urgency::Lower.take_on();
             apply_in_order(&from_log, &views, &applier_alarm, &to_answer);
         })?;
         tokio::spawn(answer_all(answers));
@@ -96,14 +112,14 @@ impl Committer {
         if self.backlog.is_exhausted() { Err(CommitError::Backlog) } else { Ok(()) }
     }
 
-    /// Makes `record` durable and visible, and returns its position in the log. After an error nothing of
+    /// Makes a record durable and visible, and returns its position in the log. After an error nothing of
     /// it is visible; after [`CommitError::Broken`] or a latched log it may be there after a restart. If
     /// the caller goes away meanwhile, the record is committed whole or not at all.
-    pub(crate) async fn commit(&self, record: Record) -> Result<u64, CommitError> {
+    pub(crate) async fn commit(&self, record: Encoded) -> Result<u64, CommitError> {
         if self.alarm.reason().is_some() {
             return Err(CommitError::Broken);
         }
-        let payload = record.encode();
+        let Encoded { record, payload } = record;
         let mut share = self.backlog.share();
         if !share.grow(payload.len()) {
             return Err(CommitError::Backlog);
