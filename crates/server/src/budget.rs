@@ -1,15 +1,13 @@
 //! A bound in bytes over things that come and go: what waits for the log, what bodies are held.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// So many bytes and no more, shared by all who take a [`Share`].
 #[derive(Debug)]
 pub(crate) struct ByteBudget {
     held_bytes: AtomicUsize,
     max_bytes: usize,
-    /// Something did not fit, and nothing has been given back since.
-    refused: AtomicBool,
 }
 
 /// A part of a [`ByteBudget`], given back when dropped.
@@ -22,7 +20,7 @@ pub(crate) struct Share {
 impl ByteBudget {
     /// A budget of that many bytes.
     pub(crate) fn new(max_bytes: usize) -> Arc<ByteBudget> {
-        Arc::new(ByteBudget { held_bytes: AtomicUsize::new(0), max_bytes, refused: AtomicBool::new(false) })
+        Arc::new(ByteBudget { held_bytes: AtomicUsize::new(0), max_bytes })
     }
 
     /// A share of nothing yet.
@@ -33,13 +31,6 @@ impl ByteBudget {
     /// What is taken at present.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Whether something did not fit, and nothing has been given back since: the next would not fit either,
-    /// so that what it costs to find out can be saved.
-    pub(crate) fn is_exhausted(&self) -> bool {
-        // What is held will be given back: a refusal that crossed with the last giving back does not stay.
-        self.refused.load(Ordering::Relaxed) && self.held_bytes() > 0
     }
 }
 
@@ -54,9 +45,20 @@ impl Share {
             self.bytes += bytes;
         } else {
             self.budget.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.budget.refused.store(true, Ordering::Relaxed);
         }
         fits
+    }
+
+    /// Makes it `bytes`: gives back what is more, or takes what is missing as [`Share::grow`] does.
+    #[must_use]
+    pub(crate) fn become_bytes(&mut self, bytes: usize) -> bool {
+        if let Some(surplus) = self.bytes.checked_sub(bytes) {
+            self.budget.held_bytes.fetch_sub(surplus, Ordering::Relaxed);
+            self.bytes = bytes;
+            true
+        } else {
+            self.grow(bytes - self.bytes)
+        }
     }
 }
 
@@ -64,7 +66,6 @@ impl Drop for Share {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.budget.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-            self.budget.refused.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -74,20 +75,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_stands_until_something_is_given_back() {
+    fn a_share_becomes_what_is_needed_if_there_is_room() {
         let budget = ByteBudget::new(100);
-        let (mut a, mut b, mut c) = (budget.share(), budget.share(), budget.share());
+        let (mut a, mut b) = (budget.share(), budget.share());
         assert!(a.grow(60) && b.grow(30));
-        assert!(!budget.is_exhausted());
-        assert!(!c.grow(20));
-        assert!(budget.is_exhausted());
-        drop(c);
-        assert!(budget.is_exhausted(), "a share of nothing gives nothing back");
+        assert!(a.become_bytes(20));
+        assert!(b.become_bytes(80));
+        assert!(!a.become_bytes(21));
+        assert_eq!(budget.held_bytes(), 100);
         drop(b);
-        assert!(!budget.is_exhausted());
-        assert!(!budget.share().grow(50));
-        drop(a);
-        assert!(!budget.is_exhausted());
+        assert_eq!(budget.held_bytes(), 20);
     }
 
     #[test]

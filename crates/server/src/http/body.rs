@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use serde::de::DeserializeOwned;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -22,9 +22,6 @@ const MAX_BODY_BYTES: usize = 64 << 20;
 /// Bodies larger than this are worked on by the blocking pool, a bounded number at once: an async worker
 /// that parses a megabyte answers nobody else meanwhile.
 const LARGE_BODY_BYTES: usize = 64 << 10;
-
-/// How often a request that waits for its turn looks whether it still should.
-const WAITING_POLL: Duration = Duration::from_millis(25);
 
 /// How much room is made for a body before it is there.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
@@ -47,6 +44,11 @@ pub(crate) struct HeldBody {
 }
 
 impl HeldBody {
+    /// How long it is, as it was sent.
+    pub(crate) fn sent_bytes(&self) -> usize {
+        self.raw.bytes.len()
+    }
+
     /// Whether working on it takes long enough to need a thread of its own.
     pub(crate) fn is_large(&self) -> bool {
         self.raw.bytes.len() > LARGE_BODY_BYTES || self.raw.encoding == Encoding::Gzip
@@ -107,23 +109,13 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], form: &str) -> Result<T, 
     T::deserialize(value).map_err(|_| ApiError::syntax(format!("The request body must be {form}")))
 }
 
-/// A place among the large requests that are worked on at once; small ones need none. While there is none
-/// `may_wait` is asked from time to time, and its error ends the waiting.
-pub(crate) async fn place(
-    app: &App,
-    is_large: bool,
-    may_wait: impl Fn() -> Result<(), ApiError>,
-) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+/// A place among the large requests that are worked on at once, when there is one; small ones need none.
+pub(crate) async fn place(app: &App, is_large: bool) -> Option<OwnedSemaphorePermit> {
     if !is_large {
-        return Ok(None);
+        return None;
     }
-    let mut waiting = pin!(Arc::clone(&app.large_requests).acquire_owned());
-    loop {
-        may_wait()?;
-        if let Ok(permit) = tokio::time::timeout(WAITING_POLL, waiting.as_mut()).await {
-            return Ok(Some(permit.expect("the semaphore is never closed")));
-        }
-    }
+    let permit = Arc::clone(&app.large_requests).acquire_owned().await;
+    Some(permit.expect("the semaphore is never closed"))
 }
 
 /// Runs `work` at once, or on a thread for large requests where it has a place.
@@ -176,6 +168,12 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     }
 }
 
+/// How long a body is, as far as its head says so; 0 where it does not.
+pub(crate) fn announced_bytes(headers: &HeaderMap) -> usize {
+    let length = headers.get(header::CONTENT_LENGTH);
+    length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or_default()
+}
+
 enum CollectError {
     TooLarge,
     NoMemory,
@@ -188,9 +186,8 @@ async fn collect(
     max_bytes: usize,
     share: &mut Share,
 ) -> Result<Bytes, CollectError> {
-    let announced =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > max_bytes) {
+    let announced = announced_bytes(headers);
+    if announced > max_bytes {
         return Err(CollectError::TooLarge);
     }
     let mut first = Bytes::new();
@@ -218,7 +215,7 @@ async fn collect(
             if buffer.is_empty() {
                 // One copy, not one for each time that the buffer has doubled. Room that nothing is written
                 // to takes no memory.
-                buffer.reserve(announced.unwrap_or_default().min(MAX_RESERVED_BYTES));
+                buffer.reserve(announced.min(MAX_RESERVED_BYTES));
             }
             buffer.extend_from_slice(&std::mem::take(&mut first));
             buffer.extend_from_slice(&data);

@@ -27,12 +27,11 @@ pub(super) async fn post(
     let member = caller.0.member;
     let limits = app.limits.of(&app.snapshot.load(), member);
     app.limits.take_post(member, &limits, app.clock.now_ms())?;
-    let has_room = || app.committer.check_room().map_err(ApiError::from);
-    has_room()?;
+    // Refused before it is sent, if there is no room now. Not held so long: who sends slowly would keep others out.
+    drop(app.committer.reserve(body::announced_bytes(&head.headers))?);
     let body = body::read(&app, &head.headers, body, limits.payload_bytes).await?;
-    // Much may have changed while it was received, and may while it waits for its turn.
-    let place = body::place(&app, body.is_large(), has_room).await?;
-    has_room()?;
+    let room = app.committer.reserve(body.sent_bytes())?;
+    let place = body::place(&app, body.is_large()).await;
     let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
     let (prepared, record, share) = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
@@ -57,7 +56,7 @@ pub(super) async fn post(
     // Before the commit: what is refused for want of memory must not be applied.
     let answer = body::answer(prepared.answer, share)?;
     if let Some(record) = record {
-        let position = app.committer.commit(record).await?;
+        let position = app.committer.commit(record, room).await?;
         tracing::debug!(request_id = %info.id, %member, position, "committed");
     }
     app.metrics.dropped(&prepared.dropped);

@@ -42,7 +42,7 @@ pub(super) async fn get(
     };
     let report = usage::report(&app.usage, member, range, aggregate).await?;
     let share = app.body_budget.share();
-    let place = body::place(&app, is_long, || Ok(())).await?;
+    let place = body::place(&app, is_long).await;
     let answer = body::work_on(&app, place, move || {
         let answer = serde_json::to_vec(&Envelope { response: Answer { status: "OK", report } });
         body::answer(answer.expect("answers hold nothing that JSON cannot say"), share)

@@ -84,7 +84,7 @@ pub(super) async fn post(
     let body = body::read(&app, &headers, body, payload_bytes).await?;
     let worker = Arc::clone(&app);
     // A thousand profiles take milliseconds, and may have to come from disk.
-    let place = body::place(&app, true, || Ok(())).await?;
+    let place = body::place(&app, true).await;
     let answer = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
         let users = user_keys(asked, &bytes)?;

@@ -105,23 +105,23 @@ impl Committer {
         Ok((Committer { log, to_applier, backlog, alarm }, applier))
     }
 
-    /// Fails while a record would not be taken for want of room. Costs nothing: to be asked before a body
-    /// is read and again before it is parsed, so that under an overload a refusal does not wait behind
-    /// work that ends in refusals too.
-    pub(crate) fn check_room(&self) -> Result<(), CommitError> {
-        if self.backlog.is_exhausted() { Err(CommitError::Backlog) } else { Ok(()) }
+    /// Room in the backlog for the record of a body of that length, as it was sent, from before it is parsed until
+    /// the record is applied: under an overload a refusal does not wait behind work that ends in refusals too. What
+    /// the record takes is not known yet; an eighth of the body is enough for most.
+    pub(crate) fn reserve(&self, body_bytes: usize) -> Result<Share, CommitError> {
+        let mut share = self.backlog.share();
+        if share.grow(body_bytes / 8) { Ok(share) } else { Err(CommitError::Backlog) }
     }
 
-    /// Makes a record durable and visible, and returns its position in the log. After an error nothing of
+    /// Makes a record durable and visible, in the room that was reserved for it, and returns its position in the log. After an error nothing of
     /// it is visible; after [`CommitError::Broken`] or a latched log it may be there after a restart. If
     /// the caller goes away meanwhile, the record is committed whole or not at all.
-    pub(crate) async fn commit(&self, record: Encoded) -> Result<u64, CommitError> {
+    pub(crate) async fn commit(&self, record: Encoded, mut share: Share) -> Result<u64, CommitError> {
         if self.alarm.reason().is_some() {
             return Err(CommitError::Broken);
         }
         let Encoded { record, payload } = record;
-        let mut share = self.backlog.share();
-        if !share.grow(payload.len()) {
+        if !share.become_bytes(payload.len()) {
             return Err(CommitError::Backlog);
         }
         let (answer, answered) = oneshot::channel();
