@@ -241,3 +241,66 @@ impl Inner {
         self.segments.front().map_or(self.next_position, |segment| segment.first_position)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+
+    fn shared(records: usize) -> Arc<Shared> {
+        let shared = Arc::new(Shared::new(&LogOptions::default(), 1, VecDeque::new()));
+        for _ in 0..records {
+            append(&shared);
+        }
+        shared
+    }
+
+    fn append(shared: &Shared) {
+        shared.append(vec![1], Box::new(|_| {})).unwrap();
+    }
+
+    #[test]
+    fn nobody_waits_who_writes_alone_or_with_enough_others() {
+        for (waiting, last_batch) in [(1, 0), (1, 1), (1, 2), (5, 5), (9, 1)] {
+            shared(waiting).gather(last_batch, FOR_EVER);
+        }
+    }
+
+    #[test]
+    fn a_record_waits_until_half_are_there_and_later_ones_wake_again() {
+        let shared = shared(1);
+        let appender = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                // Half of the 1 that waits and the 7 before it.
+                while shared.lock().wake_at != 4 {
+                    thread::yield_now();
+                }
+                (0..3).for_each(|_| append(&shared));
+            }
+        });
+        shared.gather(7, FOR_EVER);
+        appender.join().unwrap();
+        assert_eq!(shared.take_batch(usize::MAX).len(), 4);
+        let appender = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || append(&shared)
+        });
+        assert!(matches!(shared.wait(FOR_EVER), Work::Records(_)));
+        appender.join().unwrap();
+    }
+
+    #[test]
+    fn patience_and_a_close_end_it() {
+        shared(1).gather(100, Duration::from_millis(1));
+        let shared = shared(1);
+        let closer = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || shared.close()
+        });
+        shared.gather(100, FOR_EVER);
+        closer.join().unwrap();
+    }
+}

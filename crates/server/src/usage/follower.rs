@@ -319,7 +319,8 @@ mod tests {
         ingest.batch = Batch::default();
         for user in 0..users {
             let expires = Expiry::Never;
-            let change = if number % 3 == 0 { Change::Remove } else { Change::Add { value: 1, expires } };
+            let change =
+                if number.is_multiple_of(3) { Change::Remove } else { Change::Add { value: 1, expires } };
             let operation = Operation { segment: SegmentId(7), change };
             ingest.batch.push(UserKey::platform(100 * number + user + 1).unwrap(), [operation]);
         }
@@ -340,7 +341,7 @@ mod tests {
                 late.add(ingest(number, users, refused));
                 at_once.add(ingest(number, users, refused));
                 at_once.write_lines();
-                if number as usize % asked_after == 0 {
+                if (number as usize).is_multiple_of(asked_after) {
                     late.delta(MemberId(1), 0);
                 }
             }

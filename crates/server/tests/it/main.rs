@@ -11,5 +11,6 @@ mod examples;
 mod ingest;
 mod limits;
 mod ops;
+mod plain;
 mod reading;
 mod usage;
