@@ -22,7 +22,7 @@ impl ById {
         let (first, last) = (first.id.0, last.id.0);
         // As many numbers as segments, about, however far apart the ids are.
         let shift =
-            (u64::from(last - first + 1).div_ceil(2 * segments.len() as u64)).next_power_of_two().ilog2();
+            ((u64::from(last - first) + 1).div_ceil(2 * segments.len() as u64)).next_power_of_two().ilog2();
         let blocks = ((last - first) >> shift) as usize + 1;
         let mut starts = vec![0; blocks + 1];
         for segment in segments {
@@ -54,7 +54,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn ids() -> impl Strategy<Value = BTreeSet<u32>> {
-        let anywhere = proptest::collection::btree_set(1..=u32::MAX, 0..50);
+        let anywhere = proptest::collection::btree_set(any::<u32>(), 0..50);
         let dense =
             (1..=u32::MAX - 1000, 0u32..1000).prop_map(|(first, count)| (first..first + count).collect());
         (anywhere, dense).prop_map(|(some, more): (BTreeSet<u32>, BTreeSet<u32>)| &some | &more)
@@ -73,7 +73,7 @@ mod tests {
             let segments: Vec<Segment> = ids.iter().map(segment).collect();
             let index = ById::of(&segments);
             prop_assert!(index.starts.len() <= 4 * ids.len() + 2);
-            let near = ids.iter().flat_map(|&id| [id - 1, id, id.saturating_add(1)]);
+            let near = ids.iter().flat_map(|&id| [id.saturating_sub(1), id, id.saturating_add(1)]);
             for id in near.chain(others) {
                 let found = index.find(&segments, SegmentId(id)).map(|segment| segment.id.0);
                 prop_assert_eq!(found, ids.contains(&id).then_some(id));

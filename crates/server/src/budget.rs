@@ -28,6 +28,12 @@ impl ByteBudget {
         Share { budget: Arc::clone(self), bytes: 0 }
     }
 
+    /// Whether `bytes` more would fit at this moment.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let held = self.held_bytes();
+        held == 0 || held.saturating_add(bytes) <= self.max_bytes
+    }
+
     /// What is taken at present.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes.load(Ordering::Relaxed)
@@ -83,7 +89,9 @@ mod tests {
         assert!(b.become_bytes(80));
         assert!(!a.become_bytes(21));
         assert_eq!(budget.held_bytes(), 100);
+        assert!(budget.has_room(0) && !budget.has_room(1) && !budget.has_room(usize::MAX));
         drop(b);
+        assert!(budget.has_room(80) && !budget.has_room(81));
         assert_eq!(budget.held_bytes(), 20);
     }
 

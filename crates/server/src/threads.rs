@@ -27,10 +27,10 @@ pub(crate) struct WorkThreads {
 pub(crate) enum Urgency {
     /// The same as all others.
     Usual,
-    /// A third of what a usual thread gets that has work at the same time, and whatever is left over. It is put
-    /// aside at once for a usual thread that wakes, and does not first use up its time.
+    /// A third of what a usual thread gets that has work at the same time, and whatever is left over. That does
+    /// not keep it from using up a time slice of some milliseconds first: it has to yield as well.
     Lower,
-    /// A tenth of it.
+    /// A tenth, and the same.
     Low,
 }
 

@@ -66,6 +66,33 @@ impl HeldBody {
     }
 }
 
+fn max_bytes(payload_bytes: u32) -> usize {
+    match payload_bytes {
+        0 => MAX_BODY_BYTES,
+        bytes => usize::try_from(bytes).unwrap_or(MAX_BODY_BYTES).min(MAX_BODY_BYTES),
+    }
+}
+
+/// The most that may be sent, so that not more than `max_bytes` come of it.
+fn max_sent_bytes(encoding: Encoding, max_bytes: usize) -> usize {
+    match encoding {
+        Encoding::Identity => max_bytes,
+        // What cannot be packed grows a little.
+        Encoding::Gzip => max_bytes + max_bytes / 1000 + 1024,
+    }
+}
+
+/// How much of a body is to come, as far as its head says so. Refuses what [`read`] would refuse: it is too large
+/// at any time, and must not be told to try again.
+pub(crate) fn expected_bytes(headers: &HeaderMap, payload_bytes: u32) -> Result<usize, ApiError> {
+    let max_bytes = max_bytes(payload_bytes);
+    let announced = announced_bytes(headers);
+    if announced > max_sent_bytes(encoding(headers)?, max_bytes) {
+        return Err(DecodeError::TooLarge { max_bytes }.into());
+    }
+    Ok(announced)
+}
+
 /// Reads a body to its end, as it was sent. A `payload_bytes` of 0 lifts the limit, up to what memory is
 /// given for.
 pub(crate) async fn read(
@@ -74,16 +101,9 @@ pub(crate) async fn read(
     body: Body,
     payload_bytes: u32,
 ) -> Result<HeldBody, ApiError> {
-    let max_bytes = match payload_bytes {
-        0 => MAX_BODY_BYTES,
-        bytes => usize::try_from(bytes).unwrap_or(MAX_BODY_BYTES).min(MAX_BODY_BYTES),
-    };
+    let max_bytes = max_bytes(payload_bytes);
     let encoding = encoding(headers)?;
-    let max_sent_bytes = match encoding {
-        Encoding::Identity => max_bytes,
-        // What cannot be packed grows a little.
-        Encoding::Gzip => max_bytes + max_bytes / 1000 + 1024,
-    };
+    let max_sent_bytes = max_sent_bytes(encoding, max_bytes);
     let mut share = app.body_budget.share();
     let collecting = collect(headers, body, max_sent_bytes, &mut share);
     let collected = tokio::time::timeout(app.body_timeout, collecting).await.unwrap_or_else(|_| {
@@ -169,7 +189,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
 }
 
 /// How long a body is, as far as its head says so; 0 where it does not.
-pub(crate) fn announced_bytes(headers: &HeaderMap) -> usize {
+fn announced_bytes(headers: &HeaderMap) -> usize {
     let length = headers.get(header::CONTENT_LENGTH);
     length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or_default()
 }

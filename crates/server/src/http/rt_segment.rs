@@ -27,11 +27,11 @@ pub(super) async fn post(
     let member = caller.0.member;
     let limits = app.limits.of(&app.snapshot.load(), member);
     app.limits.take_post(member, &limits, app.clock.now_ms())?;
-    // Refused before it is sent, if there is no room now. Not held so long: who sends slowly would keep others out.
-    drop(app.committer.reserve(body::announced_bytes(&head.headers))?);
+    app.committer.check_room(body::expected_bytes(&head.headers, limits.payload_bytes)?)?;
     let body = body::read(&app, &head.headers, body, limits.payload_bytes).await?;
     let room = app.committer.reserve(body.sent_bytes())?;
     let place = body::place(&app, body.is_large()).await;
+    let is_large = place.is_some();
     let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
     let (prepared, record, share) = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
@@ -45,6 +45,7 @@ pub(super) async fn post(
                 segments_per_user: limits.segments_per_user as usize,
             },
             expiration: worker.expiration,
+            gives_way: is_large,
             verbose,
         };
         let mut prepared = ingest::prepare(&bytes, &request)?;

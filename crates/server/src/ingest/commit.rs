@@ -69,6 +69,12 @@ pub(crate) struct Committer {
     alarm: Alarm,
 }
 
+/// What the record of a body of that length takes, as long as it is not known: enough for most. One that needs
+/// more has to find more room when it is committed.
+fn expected_bytes(body_bytes: usize) -> usize {
+    body_bytes / 8
+}
+
 /// Work for the applier thread.
 enum Job {
     Apply(Durable),
@@ -84,8 +90,8 @@ struct Durable {
 }
 
 impl Committer {
-    /// Starts the applier thread, from within the runtime; [`Committer::stop`] ends it. When a record cannot be applied, it raises
-    /// `alarm`, and no write succeeds from then on.
+    /// Starts the applier thread, from within the runtime; [`Committer::stop`] ends it. When a record cannot
+    /// be applied, it raises `alarm`, and no write succeeds from then on.
     pub(crate) fn start(
         log: Arc<dyn Log>,
         views: Views,
@@ -105,16 +111,21 @@ impl Committer {
         Ok((Committer { log, to_applier, backlog, alarm }, applier))
     }
 
-    /// Room in the backlog for the record of a body of that length, as it was sent, from before it is parsed until
-    /// the record is applied: under an overload a refusal does not wait behind work that ends in refusals too. What
-    /// the record takes is not known yet; an eighth of the body is enough for most.
-    pub(crate) fn reserve(&self, body_bytes: usize) -> Result<Share, CommitError> {
-        let mut share = self.backlog.share();
-        if share.grow(body_bytes / 8) { Ok(share) } else { Err(CommitError::Backlog) }
+    /// Fails where there is no room now for the record of a body of that length: to be asked before it comes in.
+    /// Nothing is held, or who sends slowly would keep others out.
+    pub(crate) fn check_room(&self, body_bytes: usize) -> Result<(), CommitError> {
+        if self.backlog.has_room(expected_bytes(body_bytes)) { Ok(()) } else { Err(CommitError::Backlog) }
     }
 
-    /// Makes a record durable and visible, in the room that was reserved for it, and returns its position in the log. After an error nothing of
-    /// it is visible; after [`CommitError::Broken`] or a latched log it may be there after a restart. If
+    /// Room in the backlog for the record of a body of that length, as it was sent, from before it is parsed until
+    /// the record is applied: under an overload a refusal does not wait behind work that ends in refusals too.
+    pub(crate) fn reserve(&self, body_bytes: usize) -> Result<Share, CommitError> {
+        let mut share = self.backlog.share();
+        if share.grow(expected_bytes(body_bytes)) { Ok(share) } else { Err(CommitError::Backlog) }
+    }
+
+    /// Makes a record durable and visible, in the room that was reserved for it, and returns its position in
+    /// the log. After an error nothing of it is visible; after [`CommitError::Broken`] or a latched log it may be there after a restart. If
     /// the caller goes away meanwhile, the record is committed whole or not at all.
     pub(crate) async fn commit(&self, record: Encoded, mut share: Share) -> Result<u64, CommitError> {
         if self.alarm.reason().is_some() {

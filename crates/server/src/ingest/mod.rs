@@ -33,6 +33,8 @@ pub(crate) struct Request<'c> {
     pub limits: StructureLimits,
     /// How long memberships live.
     pub expiration: ExpirationRules,
+    /// Whether this thread lets others go first from time to time.
+    pub gives_way: bool,
     /// Whether the caller wants to hear about what is dropped in resolution.
     pub verbose: bool,
 }
@@ -72,7 +74,7 @@ pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, B
         now_ms: request.now_ms,
         expiration: request.expiration,
     };
-    match plain::read(bytes, request.limits, context) {
+    match plain::read(bytes, request.limits, context, request.gives_way) {
         Some(Plain { users, segments, resolved }) => {
             let answer = answer::write(&request.message(users, segments, &resolved), &[]);
             Ok(Prepared { ingest: request.ingest(resolved), answer, users, dropped: Dropped::default() })

@@ -31,10 +31,16 @@ pub(super) struct Plain<'r> {
 }
 
 /// Reads a plain request; `None` sends it the long way.
-pub(super) fn read<'r>(bytes: &'r [u8], limits: StructureLimits, context: Context<'_>) -> Option<Plain<'r>> {
+pub(super) fn read<'r>(
+    bytes: &'r [u8],
+    limits: StructureLimits,
+    context: Context<'_>,
+    gives_way: bool,
+) -> Option<Plain<'r>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let mut walk = Walk {
         limits,
+        gives_way,
         resolver: Resolver::new((bytes.len() / SHORT_USER_BYTES).min(MANY_USERS), context),
         blocks: Vec::new(),
         segments: 0,
@@ -53,6 +59,8 @@ pub(super) fn read<'r>(bytes: &'r [u8], limits: StructureLimits, context: Contex
 
 struct Walk<'r, 'c> {
     limits: StructureLimits,
+    /// Never on an async worker: what it has to do is as urgent as what waits.
+    gives_way: bool,
     resolver: Resolver<'r, 'c>,
     /// Those of the user that is being read.
     blocks: Vec<Wanted<'r>>,
@@ -74,7 +82,7 @@ impl<'r> Walk<'r, '_> {
         {
             return None;
         }
-        if self.users.is_multiple_of(USERS_PER_TURN) {
+        if self.gives_way && self.users.is_multiple_of(USERS_PER_TURN) {
             // Large bodies do not keep a request that came in meanwhile from the processor.
             std::thread::yield_now();
         }

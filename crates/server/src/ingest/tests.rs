@@ -15,6 +15,7 @@ fn request(snapshot: &Snapshot, verbose: bool) -> Request<'_> {
         request_id: "r",
         limits: LIMITS,
         expiration: ExpirationRules { default_minutes: 60, max_minutes: Some(1000) },
+        gives_way: true,
         verbose,
     }
 }
@@ -31,7 +32,7 @@ fn context<'c>(request: &Request<'c>) -> Context<'c> {
 fn is_plain(text: &str) -> bool {
     let snapshot = snapshot();
     let request = request(&snapshot, false);
-    plain::read(text.as_bytes(), LIMITS, context(&request)).is_some()
+    plain::read(text.as_bytes(), LIMITS, context(&request), true).is_some()
 }
 
 /// All that a request leads to: what is committed, the answer, the users, what was dropped; or the error.

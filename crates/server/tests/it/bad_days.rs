@@ -95,6 +95,9 @@ async fn more_than_the_backlog_holds_is_refused_at_once() {
         (2..=900).map(|user| json!({"user_id": user, "seg_block": [{"seg_id": 12}]})).collect();
     let refused = provider.post("/rt-segment", &json!({"rt_segment": large})).await;
     assert_unavailable(&refused);
+    // What is too large at any time is not told to try again.
+    let too_large = provider.post("/rt-segment", &json!({"rt_segment": "x".repeat(8 << 20)})).await;
+    assert_eq!(too_large.status, 413, "{too_large:?}");
     kit.disk.release();
     first.await.unwrap().ok();
     provider.post("/rt-segment", &json!({"rt_segment": large})).await.ok();

@@ -7,6 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// How long a server may take for what it must do; only a broken one takes it up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What the server sends until it closes the connection.
 async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut bytes = Vec::new();
@@ -25,9 +28,20 @@ async fn headers_that_do_not_come_end_the_connection() {
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed() {
-    let kit = Kit::builder().config(|config| config.http.idle_timeout_seconds = 1).start().await;
-    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
-    assert_eq!(rest(&mut stream).await, "");
+    for (idle_timeout_seconds, header_timeout_seconds) in [(1, 3600), (3600, 1)] {
+        let timeouts = |config: &mut instant_audience::config::Config| {
+            config.http.idle_timeout_seconds = idle_timeout_seconds;
+            config.http.header_timeout_seconds = header_timeout_seconds;
+        };
+        let kit = Kit::builder().config(timeouts).start().await;
+        let mut silent = TcpStream::connect(kit.api()).await.unwrap();
+        let mut served = TcpStream::connect(kit.api()).await.unwrap();
+        served.write_all(b"GET /user-segment HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let closed = async { (rest(&mut silent).await, rest(&mut served).await) };
+        let (nothing, answer) = tokio::time::timeout(PATIENCE, closed).await.expect("both are closed");
+        assert_eq!(nothing, "");
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -211,13 +225,26 @@ async fn an_http_2_request_that_takes_longer_than_the_idle_timeout_is_answered()
 async fn an_http_1_connection_may_take_its_time_for_the_headers() {
     let kit = kit_with_short_idle_timeout().await;
     let mut stream = TcpStream::connect(kit.api()).await.unwrap();
-    for part in ["PRI", " / HTTP/1.1\r\n", "Host: x\r\n", "X-Slow: y\r\n", "Connection: close\r\n", "\r\n"] {
-        stream.write_all(part.as_bytes()).await.unwrap();
-        // Bytes move, so the idle timeout does not count, though all of it takes twice as long.
-        tokio::time::sleep(Duration::from_millis(400)).await;
+    stream.write_all(b"PRI / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Slow: ").await.unwrap();
+    let client = kit.anonymous();
+    // Bytes move, so the idle timeout does not count, though all of it takes twice as long: two silent
+    // connections, one after the other, are closed meanwhile. An answer is waited for between the bytes.
+    for _ in 0..2 {
+        let mut silent = TcpStream::connect(kit.api()).await.unwrap();
+        let mut closed = Box::pin(async move { rest(&mut silent).await });
+        loop {
+            stream.write_all(b"y").await.unwrap();
+            let answered = client.get("/nothing");
+            tokio::select! {
+                biased;
+                _ = &mut closed => break,
+                _ = answered => {}
+            }
+        }
     }
+    stream.write_all(b"\r\n\r\n").await.unwrap();
     let answer = rest(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
 
 #[tokio::test]

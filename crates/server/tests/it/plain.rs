@@ -2,8 +2,12 @@
 
 use ia_testkit::Kit;
 use serde_json::Value;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// How long a server may take for what it must do; only a broken one takes it up.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An answer: its status line, its headers but the date, sorted, and its body.
 #[derive(Debug, PartialEq)]
@@ -122,4 +126,14 @@ async fn requests_that_come_together_or_in_pieces_are_answered_in_their_order() 
     assert!(posted.status.contains("200") && !posted.went_ahead, "{posted:?}");
     let read = answer(&mut stream).await;
     assert!(read.body.contains("\"id\":12") && !read.went_ahead, "{read:?}");
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_connections_that_are_kept_open() {
+    let mut kit = Kit::start().await;
+    let mut kept = TcpStream::connect(kit.api()).await.unwrap();
+    kept.write_all(b"GET /user-segment HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert!(answer(&mut kept).await.went_ahead);
+    tokio::time::timeout(PATIENCE, kit.stop()).await.expect("it stops").unwrap();
+    assert_eq!(kept.read(&mut [0]).await.unwrap(), 0);
 }

@@ -116,6 +116,8 @@ async fn send(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::stream;
+    use std::convert::Infallible;
 
     async fn written(response: Response, is_last: bool) -> String {
         let mut out = Vec::new();
@@ -146,5 +148,8 @@ mod tests {
         let large = "x".repeat(COPIED_BYTES + 1);
         let text = written(Response::new(Body::from(large.clone())), false).await;
         assert!(text.ends_with(&format!("content-length: {}\r\n\r\n{large}", large.len())));
+        let pieces = ["a", "bc", "def"].map(Ok::<_, Infallible>);
+        let text = written(Response::new(Body::from_stream(stream::iter(pieces))), false).await;
+        assert!(text.ends_with("content-length: 6\r\n\r\nabcdef"), "{text}");
     }
 }

@@ -49,8 +49,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let mut answers = Answers::default();
     let mut stop = stopping.clone();
     let mut stopped = pin!(stop.changed());
+    let patience = limits.header_timeout.min(limits.idle_timeout);
     // Set anew when it goes off, not for every request.
-    let mut alarm = pin!(sleep(limits.header_timeout));
+    let mut alarm = pin!(sleep(patience));
     let mut waiting_since = Instant::now();
     loop {
         if received.is_empty() {
@@ -61,7 +62,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     if let Poll::Ready(read) = read.as_mut().poll(context) {
                         return Poll::Ready(read);
                     }
-                    let late = is_late(alarm.as_mut(), waiting_since + limits.header_timeout, context);
+                    let late = is_late(alarm.as_mut(), waiting_since + patience, context);
                     if late || stopped.as_mut().poll(context).is_ready() {
                         return Poll::Ready(Ok(0));
                     }
