@@ -1,0 +1,174 @@
+//! A run: one installation, one journal, one model, many starts.
+
+use crate::audit;
+use crate::client::{ClientArgs, TOKEN_VARIABLE};
+use crate::findings::Findings;
+use crate::ground::Ground;
+use crate::journal::{JournalReader, JournalWriter};
+use crate::model::{Model, Rules};
+use crate::operation::{Shape, users};
+use crate::server::{Installation, log_in};
+use anyhow::{Context, bail};
+use ia_testkit::ServerProcess;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+
+/// A client that has to end does so by then: its last request has a timeout of its own.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(70);
+
+/// The load that a client makes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Writers at once; never more than [`Run`] was made for.
+    pub writers: u16,
+    /// Ends after so many POSTs; 0 is without end.
+    pub posts: u32,
+    /// A writer's pause after each POST.
+    pub pause_ms: u64,
+    /// How large POSTs are.
+    pub shape: Shape,
+}
+
+/// All that a test carries from one start of the server to the next.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The server, installed.
+    pub installation: Installation,
+    /// All that was found so far.
+    pub findings: Findings,
+    journal: JournalReader,
+    model: Model,
+    /// Of the first start, and for all others: tokens survive.
+    token: Option<String>,
+    load: Load,
+    next_post: u32,
+}
+
+impl Run {
+    /// Installs the server with its data in `data_dir`.
+    pub(crate) async fn create(ground: &Ground, data_dir: &Path, load: Load) -> anyhow::Result<Run> {
+        let scratch = ground.journal.path();
+        let installation = Installation::create(&ground.binary, data_dir, scratch).await?;
+        let name = format!("journal-{}", data_dir.file_name().unwrap_or_default().display());
+        let path = scratch.join(name);
+        JournalWriter::open(&path)?;
+        Ok(Run {
+            installation,
+            findings: Findings::default(),
+            journal: JournalReader::new(path),
+            model: Model::default(),
+            token: None,
+            load,
+            next_post: 1,
+        })
+    }
+
+    /// Starts a server that has to get ready, and sees to a token.
+    pub(crate) async fn start(&mut self) -> anyhow::Result<ServerProcess> {
+        let server = self.installation.start().await?;
+        self.token(&server).await?;
+        Ok(server)
+    }
+
+    /// The token, which the first server gave.
+    pub(crate) async fn token(&mut self, server: &ServerProcess) -> anyhow::Result<String> {
+        if self.token.is_none() {
+            self.token = Some(log_in(server).await?);
+        }
+        self.token.clone().context("just set")
+    }
+
+    /// Starts a client that makes this run's load, or as much of it.
+    pub(crate) async fn load(
+        &mut self,
+        server: &ServerProcess,
+        ground: &mut Ground,
+    ) -> anyhow::Result<Client> {
+        let Load { writers, posts, pause_ms, shape } = self.load;
+        let args = ClientArgs {
+            api: server.api,
+            journal: self.journal.path().to_owned(),
+            writers,
+            posts,
+            first_post: self.next_post,
+            users_per_post: shape.users_per_post,
+            users_per_writer: shape.users_per_writer,
+            pause_ms,
+            seed: ground.dice.next(),
+        };
+        let token = self.token(server).await?;
+        let child = Command::new(std::env::current_exe().context("cannot tell where this program is")?)
+            .arg("client")
+            .args(args.to_words())
+            .env(TOKEN_VARIABLE, token)
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start the client")?;
+        Ok(Client(child))
+    }
+
+    /// Holds a server to the journal. Clients have to have ended.
+    pub(crate) async fn audit(&mut self, server: &ServerProcess, rules: Rules) -> anyhow::Result<Findings> {
+        let session = self.journal.next_session()?;
+        if let Some(last) = session.cases.iter().map(|case| case.post.id).max() {
+            self.next_post = last + 1;
+        }
+        let users: Vec<u64> = users(self.load.writers, self.load.shape).collect();
+        let token = self.token(server).await?;
+        let seen = audit::look(server, &token, &users).await.context("the audit cannot read")?;
+        let findings = self.model.settle(&session, rules, &seen);
+        self.findings.add(findings.clone());
+        Ok(findings)
+    }
+
+    /// The journal, to look at while a client writes it.
+    pub(crate) fn journal_path(&self) -> &Path {
+        self.journal.path()
+    }
+}
+
+/// A client at work.
+#[derive(Debug)]
+pub(crate) struct Client(Child);
+
+impl Client {
+    /// Lets it finish what it has sent, and waits for its end.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        drop(self.0.stdin.take());
+        self.end().await
+    }
+
+    /// Waits until it has nothing more to do, or nobody to send it to.
+    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
+        // Held open: its end would tell the client to stop.
+        let stdin = self.0.stdin.take();
+        let status = tokio::time::timeout(CLIENT_PATIENCE, self.0.wait()).await;
+        drop(stdin);
+        let status = status.context("the client does not end")?.context("cannot wait for the client")?;
+        if !status.success() {
+            bail!("the client ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+/// Asks `condition` until it gives something.
+pub(crate) async fn until<T>(
+    what: &str,
+    patience: Duration,
+    mut condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(value) = condition().await? {
+            return Ok(value);
+        }
+        if Instant::now() > deadline {
+            bail!("waited in vain for {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
