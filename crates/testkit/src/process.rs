@@ -76,9 +76,18 @@ impl ServerProcess {
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: none of its threads gets any further, but for what the kernel is doing for them.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("an id of a process");
         // It cannot hit another process: the id is not given away before the child is waited for.
-        kill_process(id, Signal::TERM).expect("it runs");
+        kill_process(id, signal).expect("it runs");
     }
 
     /// How it ended, if it has.

@@ -3,6 +3,8 @@
 use crate::client::ClientArgs;
 use crate::ground::{Ground, GroundArgs};
 use crate::kill::KillArgs;
+use crate::power_cut::PowerCutArgs;
+use crate::stop::StopArgs;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -22,6 +24,10 @@ struct Cli {
 enum Command {
     /// SIGKILL at random moments under load
     Kill(KillArgs),
+    /// The file system under the server shut down under load, with a control run (as root)
+    PowerCut(PowerCutArgs),
+    /// SIGTERM under load
+    Stop(StopArgs),
     /// The client that the other commands start
     #[command(hide = true)]
     Client(ClientArgs),
@@ -44,6 +50,8 @@ impl Command {
     fn execute(self) -> anyhow::Result<bool> {
         match self {
             Command::Kill(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
+            Command::PowerCut(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
+            Command::Stop(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::Client(args) => until_a_signal(async || args.run().await.map(|()| true)),
         }
     }

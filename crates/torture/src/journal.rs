@@ -149,15 +149,28 @@ impl JournalReader {
 
     /// What was written since the last call. No client may be at work.
     pub(crate) fn next_session(&mut self) -> anyhow::Result<Session> {
+        let (entries, offset) = self.read()?;
+        self.offset = offset;
+        Session::of(entries)
+    }
+
+    /// The same, and the next call gives it again. A line that a client is writing is left out.
+    pub(crate) fn peek_session(&self) -> anyhow::Result<Session> {
+        Session::of(self.read()?.0)
+    }
+
+    fn read(&self) -> anyhow::Result<(Vec<Entry>, u64)> {
         let context = || format!("cannot read the journal {}", self.path.display());
         let mut file = File::open(&self.path).with_context(context)?;
         file.seek(SeekFrom::Start(self.offset)).with_context(context)?;
-        let mut entries = Vec::new();
-        for line in BufReader::new(file).lines() {
-            let line = line.with_context(context)?;
-            self.offset += line.len() as u64 + 1;
-            entries.push(serde_json::from_str(&line).with_context(|| format!("not an entry: {line:?}"))?);
+        let mut reader = BufReader::new(file);
+        let (mut entries, mut offset) = (Vec::new(), self.offset);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).with_context(context)? > 0 && line.ends_with(b"\n") {
+            entries.push(serde_json::from_slice(&line).context("a line of the journal is no entry")?);
+            offset += line.len() as u64;
+            line.clear();
         }
-        Session::of(entries)
+        Ok((entries, offset))
     }
 }

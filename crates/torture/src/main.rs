@@ -11,9 +11,13 @@ mod ground;
 mod journal;
 mod kill;
 mod model;
+mod mount;
 mod operation;
+mod power_cut;
 mod run;
 mod server;
+mod stop;
+mod strace;
 
 fn main() -> std::process::ExitCode {
     cli::main()

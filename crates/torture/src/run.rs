@@ -4,8 +4,8 @@ use crate::audit;
 use crate::client::{ClientArgs, TOKEN_VARIABLE};
 use crate::findings::Findings;
 use crate::ground::Ground;
-use crate::journal::{JournalReader, JournalWriter};
-use crate::model::{Model, Rules};
+use crate::journal::{JournalReader, JournalWriter, Session};
+use crate::model::{Break, Model, Refusal, Rules, Seen};
 use crate::operation::{Shape, users};
 use crate::server::{Installation, log_in};
 use anyhow::{Context, bail};
@@ -113,20 +113,49 @@ impl Run {
     /// Holds a server to the journal. Clients have to have ended.
     pub(crate) async fn audit(&mut self, server: &ServerProcess, rules: Rules) -> anyhow::Result<Findings> {
         let session = self.journal.next_session()?;
-        if let Some(last) = session.cases.iter().map(|case| case.post.id).max() {
-            self.next_post = last + 1;
-        }
-        let users: Vec<u64> = users(self.load.writers, self.load.shape).collect();
-        let token = self.token(server).await?;
-        let seen = audit::look(server, &token, &users).await.context("the audit cannot read")?;
+        self.note_posts(&session);
+        let seen = self.look(server).await?;
         let findings = self.model.settle(&session, rules, &seen);
         self.findings.add(findings.clone());
         Ok(findings)
     }
 
-    /// The journal, to look at while a client writes it.
-    pub(crate) fn journal_path(&self) -> &Path {
-        self.journal.path()
+    /// How many POSTs were acknowledged since the last audit.
+    pub(crate) fn acknowledged(&self) -> anyhow::Result<u64> {
+        Ok(self.journal.peek_session()?.acknowledged() as u64)
+    }
+
+    /// Holds a running server to the journal, which goes on after it. Clients have to have ended.
+    ///
+    /// Nothing that was refused may be seen, whatever a restart may bring back.
+    pub(crate) async fn audit_meanwhile(&mut self, server: &ServerProcess) -> anyhow::Result<Findings> {
+        let rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
+        let session = self.journal.peek_session()?;
+        self.note_posts(&session);
+        let seen = self.look(server).await?;
+        let found = self.model.clone().settle(&session, rules, &seen);
+        // Its POSTs are counted when they are settled.
+        let faults = Findings {
+            acknowledged: 0,
+            refused: 0,
+            unknown: 0,
+            unknown_present: 0,
+            reads: 0,
+            ..found.clone()
+        };
+        self.findings.add(faults);
+        Ok(found)
+    }
+
+    fn note_posts(&mut self, session: &Session) {
+        let last = session.cases.iter().map(|case| case.post.id).max();
+        self.next_post = self.next_post.max(last.map_or(0, |last| last + 1));
+    }
+
+    async fn look(&mut self, server: &ServerProcess) -> anyhow::Result<Seen> {
+        let users: Vec<u64> = users(self.load.writers, self.load.shape).collect();
+        let token = self.token(server).await?;
+        audit::look(server, &token, &users).await.context("the audit cannot read")
     }
 }
 
