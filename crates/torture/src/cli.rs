@@ -1,6 +1,8 @@
 //! The command line.
 
 use crate::client::ClientArgs;
+use crate::crash_points::CrashPointsArgs;
+use crate::failing_disk::FailingDiskArgs;
 use crate::ground::{Ground, GroundArgs};
 use crate::kill::KillArgs;
 use crate::power_cut::PowerCutArgs;
@@ -26,6 +28,10 @@ enum Command {
     Kill(KillArgs),
     /// The file system under the server shut down under load, with a control run (as root)
     PowerCut(PowerCutArgs),
+    /// Death at each state-changing system call (needs strace)
+    CrashPoints(CrashPointsArgs),
+    /// System calls that fail (needs strace)
+    FailingDisk(FailingDiskArgs),
     /// SIGTERM under load
     Stop(StopArgs),
     /// The client that the other commands start
@@ -51,6 +57,8 @@ impl Command {
         match self {
             Command::Kill(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::PowerCut(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
+            Command::CrashPoints(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
+            Command::FailingDisk(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::Stop(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::Client(args) => until_a_signal(async || args.run().await.map(|()| true)),
         }

@@ -1,6 +1,7 @@
 //! What a comparison of the server with the journal brought to light.
 
 use crate::figure::Figure;
+use std::fmt;
 
 /// How many faults are told in words.
 const FAULTS_TOLD: usize = 10;
@@ -80,5 +81,22 @@ impl Findings {
             .with("reads", self.reads)
             .with("stale", self.stale)
             .with("wrong_answers", self.wrong_answers)
+    }
+}
+
+/// One line; the faults on lines of their own.
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Findings { acknowledged, refused, unknown, unknown_present, lost, torn, unexpected, .. } = self;
+        write!(
+            f,
+            "{acknowledged} acknowledged, {refused} refused, {unknown} unknown ({unknown_present} there)"
+        )?;
+        if !self.is_sound() {
+            let Findings { miscounted, stale, wrong_answers, .. } = self;
+            write!(f, "; {lost} LOST, {torn} TORN, {unexpected} UNEXPECTED, {miscounted} MISCOUNTED, ")?;
+            write!(f, "{stale} STALE, {wrong_answers} WRONG ANSWERS")?;
+        }
+        self.faults.iter().try_for_each(|fault| write!(f, "\n    {fault}"))
     }
 }

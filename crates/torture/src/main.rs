@@ -4,7 +4,9 @@
 mod audit;
 mod cli;
 mod client;
+mod crash_points;
 mod dice;
+mod failing_disk;
 mod figure;
 mod findings;
 mod ground;

@@ -77,7 +77,7 @@ async fn cut_often(ground: &mut Ground, cycles: u32) -> anyhow::Result<Findings>
         cut_under_load(&mut run, &mut disk, server, ground, cut).await?;
         server = run.start().await?;
         let found = run.audit(&server, RULES).await?;
-        progress(format_args!("power cut {cycle} of {cycles}, {cut:?}: {found:?}"));
+        progress(format_args!("power cut {cycle} of {cycles}, {cut:?}: {found}"));
         if !found.is_sound() {
             break;
         }
@@ -122,7 +122,7 @@ async fn control(ground: &mut Ground) -> anyhow::Result<Findings> {
     match run.installation.try_start(&[]).await? {
         Ok(server) => {
             let found = run.audit(&server, RULES).await?;
-            progress(format_args!("the control: {found:?}"));
+            progress(format_args!("the control: {found}"));
             server.kill().await;
             Ok(found)
         }

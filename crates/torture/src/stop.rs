@@ -52,7 +52,7 @@ impl StopArgs {
             let server = run.start().await?;
             let found = run.audit(&server, RULES).await?;
             run.installation.stop(server).await?;
-            progress(format_args!("stop {cycle} of {cycles}: {found:?}"));
+            progress(format_args!("stop {cycle} of {cycles}: {found}"));
             if !found.is_sound() {
                 break;
             }

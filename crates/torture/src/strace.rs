@@ -70,9 +70,24 @@ impl Tampering {
         if threads.is_empty() {
             return Ok(None);
         }
+        let targets = threads.iter().flat_map(|id| ["-p".to_owned(), id.to_string()]).collect();
+        self.attach_to(targets, threads.len(), output).await.map(Some)
+    }
+
+    /// Does it from now on to all threads of a process, and to those that it starts.
+    pub(crate) async fn attach_to_all(&self, process: u32, output: &Path) -> anyhow::Result<Attached> {
+        self.attach_to(["-f", "-p", &process.to_string()].map(str::to_owned).into(), 1, output).await
+    }
+
+    async fn attach_to(
+        &self,
+        targets: Vec<String>,
+        announcements: usize,
+        output: &Path,
+    ) -> anyhow::Result<Attached> {
         let mut child = Command::new("strace")
             .args(self.arguments(output))
-            .args(threads.iter().flat_map(|id| ["-p".to_owned(), id.to_string()]))
+            .args(targets)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -80,21 +95,19 @@ impl Tampering {
             .context("cannot run strace; install it with `scripts/install-bench-tools strace`")?;
         let mut lines = BufReader::new(child.stderr.take().context("its output is piped")?).lines();
         let attached = async {
-            let mut attached = 0;
-            while attached < threads.len() {
+            for _ in 0..announcements {
                 let line = lines.next_line().await.context("strace's output is no text")?;
                 let line = line.context("strace ended before it was attached")?;
                 if !line.contains("attached") {
                     bail!("strace cannot attach: {line}");
                 }
-                attached += 1;
             }
             Ok(())
         };
         tokio::time::timeout(ATTACH_PATIENCE, attached).await.context("strace does not attach").flatten()?;
         // Read to its end, so that strace is never blocked by it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Some(Attached { child, output: output.to_owned() }))
+        Ok(Attached { child, output: output.to_owned() })
     }
 }
 
@@ -131,9 +144,10 @@ pub(crate) fn struck(output: &Path) -> anyhow::Result<Option<String>> {
     if let Some(line) = lines.iter().find(|line| line.contains("(INJECTED)")) {
         return Ok(Some((*line).to_owned()));
     }
-    // A call in whose place the process died has no result: the last one before the end.
+    // A call in whose place the process died has no result: the last one that was begun before the end.
     let end = lines.iter().position(|line| line.contains("+++ killed by SIGKILL +++"));
-    Ok(end.map(|end| lines[..end].last().copied().unwrap_or("(the first)").to_owned()))
+    let begun = |end: usize| lines[..end].iter().rfind(|line| line.contains('(') && !line.contains("<... "));
+    Ok(end.map(|end| begun(end).copied().unwrap_or("(the first)").to_owned()))
 }
 
 /// The ids of the threads of a process with this name, as the kernel keeps it: 15 bytes.
