@@ -3,6 +3,7 @@
 use crate::client::ClientArgs;
 use crate::crash_points::CrashPointsArgs;
 use crate::failing_disk::FailingDiskArgs;
+use crate::full_disk::FullDiskArgs;
 use crate::ground::{Ground, GroundArgs};
 use crate::kill::KillArgs;
 use crate::power_cut::PowerCutArgs;
@@ -32,6 +33,8 @@ enum Command {
     CrashPoints(CrashPointsArgs),
     /// System calls that fail (needs strace)
     FailingDisk(FailingDiskArgs),
+    /// A small disk filled up and emptied again (as root)
+    FullDisk(FullDiskArgs),
     /// SIGTERM under load
     Stop(StopArgs),
     /// The client that the other commands start
@@ -59,6 +62,7 @@ impl Command {
             Command::PowerCut(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::CrashPoints(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::FailingDisk(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
+            Command::FullDisk(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::Stop(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::Client(args) => until_a_signal(async || args.run().await.map(|()| true)),
         }

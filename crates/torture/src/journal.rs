@@ -121,12 +121,6 @@ impl Session {
         }
         Ok(session)
     }
-
-    /// How many POSTs were acknowledged.
-    pub(crate) fn acknowledged(&self) -> usize {
-        let is_ok = |case: &&Case| matches!(case.ended, Some((_, End::Acknowledged)));
-        self.cases.iter().filter(is_ok).count()
-    }
 }
 
 /// Reads a journal bit by bit.

@@ -9,6 +9,7 @@ mod dice;
 mod failing_disk;
 mod figure;
 mod findings;
+mod full_disk;
 mod ground;
 mod journal;
 mod kill;

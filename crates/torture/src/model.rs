@@ -286,15 +286,23 @@ fn verdicts(cases: &[Case], rules: Rules, findings: &mut Findings) -> Vec<Verdic
     let first_refusal = refusals.min().unwrap_or(usize::MAX);
     let mut verdicts = Vec::with_capacity(cases.len());
     for case in cases {
+        let disk_had_failed = rules.refusal == Refusal::OfAFailedDisk && case.sent_at > first_refusal;
         let verdict = match &case.ended {
-            Some((_, End::Acknowledged)) => Verdict::Must,
+            Some((_, End::Acknowledged)) => {
+                if disk_had_failed {
+                    findings.wrong_answers += 1;
+                    findings
+                        .tell(|| format!("POST {} was acknowledged after the disk had failed", case.post.id));
+                }
+                Verdict::Must
+            }
             Some((_, End::Refused { status, says_retry_after })) => {
                 if *status != 503 || !says_retry_after {
                     findings.wrong_answers += 1;
                     findings.tell(|| format!("POST {} was answered with {:?}", case.post.id, case.ended));
                 }
                 match rules.refusal {
-                    Refusal::OfAFailedDisk if case.sent_at < first_refusal => Verdict::May,
+                    Refusal::OfAFailedDisk if !disk_had_failed => Verdict::May,
                     _ => Verdict::MustNot,
                 }
             }
@@ -304,6 +312,7 @@ fn verdicts(cases: &[Case], rules: Rules, findings: &mut Findings) -> Vec<Verdic
                 Verdict::May
             }
             Some((_, End::Broken { received_bytes, error })) => match rules.on_break {
+                Break::IsOpen if disk_had_failed => Verdict::MustNot,
                 Break::IsOpen => Verdict::May,
                 Break::LeavesNothing => {
                     if *received_bytes > 0 {

@@ -8,16 +8,21 @@
 //! the server of what ext4 does: a flush that is under way while the file system is shut down can return success
 //! with its data lost, as a bare loop of `pwrite` and `fdatasync` shows (Linux 6.18).
 //!
+//! In some cycles one flush of the log fails before the cut. Whoever is told OK over a failed flush has nothing
+//! after such a cut.
+//!
 //! In the control run the flushes of the server are taken out from under it: they succeed without being made. If
 //! that run loses nothing, the others prove nothing, and the command fails.
 
 use crate::figure::{Figure, progress};
 use crate::findings::Findings;
 use crate::ground::{Ground, GroundArgs};
+use crate::journal::End;
 use crate::model::{Break, Refusal, Rules};
 use crate::mount::{self, Cut, Mount};
 use crate::operation::Shape;
-use crate::run::{Load, Run};
+use crate::run::{Load, Run, until};
+use crate::server::PATIENCE;
 use crate::strace::{Deed, Tampering};
 use anyhow::Context;
 use clap::Args;
@@ -36,8 +41,6 @@ pub(crate) struct PowerCutArgs {
 
 const LOAD: Load =
     Load { writers: 8, posts: 0, pause_ms: 0, shape: Shape { users_per_post: 5, users_per_writer: 1000 } };
-
-const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 
 const NO_FLUSH: Tampering =
     Tampering { calls: "fdatasync,fsync,sync_file_range,msync", deed: Deed::Pretend, nth: None };
@@ -73,11 +76,15 @@ async fn cut_often(ground: &mut Ground, cycles: u32) -> anyhow::Result<Findings>
     let mut run = Run::create(ground, &disk.point().join("data"), LOAD).await?;
     let mut server = run.start().await?;
     for cycle in 1..=cycles {
-        let cut = if cycle % 3 == 0 { Cut::AfterMetadata } else { Cut::Plain };
-        cut_under_load(&mut run, &mut disk, server, ground, cut).await?;
+        let how = match cycle % 3 {
+            0 => Way::OverAFailedFlush,
+            1 => Way::Cut(Cut::Plain),
+            _ => Way::Cut(Cut::AfterMetadata),
+        };
+        cut_under_load(&mut run, &mut disk, server, ground, how).await?;
         server = run.start().await?;
-        let found = run.audit(&server, RULES).await?;
-        progress(format_args!("power cut {cycle} of {cycles}, {cut:?}: {found}"));
+        let found = run.audit(&server, how.rules()).await?;
+        progress(format_args!("power cut {cycle} of {cycles}, {how:?}: {found}"));
         if !found.is_sound() {
             break;
         }
@@ -86,17 +93,56 @@ async fn cut_often(ground: &mut Ground, cycles: u32) -> anyhow::Result<Findings>
     Ok(run.findings)
 }
 
+/// How a cycle goes.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// The cut comes at any moment.
+    Cut(Cut),
+    /// A flush of the log fails, and then comes the cut.
+    OverAFailedFlush,
+}
+
+impl Way {
+    fn rules(self) -> Rules {
+        let refusal = match self {
+            Way::Cut(_) => Refusal::LeavesNothing,
+            Way::OverAFailedFlush => Refusal::OfAFailedDisk,
+        };
+        Rules { refusal, on_break: Break::IsOpen }
+    }
+}
+
 /// Loads, cuts the power, ends the server, and gives the disk its power back.
 async fn cut_under_load(
     run: &mut Run,
     disk: &mut Mount,
     server: ServerProcess,
     ground: &mut Ground,
-    cut: Cut,
+    how: Way,
 ) -> anyhow::Result<()> {
-    let client = run.load(&server, ground).await?;
-    let moment = EARLIEST_MS + ground.dice.below(LATEST_MS - EARLIEST_MS);
-    tokio::time::sleep(Duration::from_millis(moment)).await;
+    let (cut, client) = match how {
+        Way::Cut(cut) => {
+            let client = run.load(&server, ground).await?;
+            let moment = EARLIEST_MS + ground.dice.below(LATEST_MS - EARLIEST_MS);
+            tokio::time::sleep(Duration::from_millis(moment)).await;
+            (cut, client)
+        }
+        Way::OverAFailedFlush => {
+            let nth = 1 + ground.dice.below(40) as u32;
+            let failure = Tampering { calls: "fdatasync", deed: Deed::Fail("EIO"), nth: Some(nth) };
+            let trace = ground.journal.path().join("failed-flush.strace");
+            let attached =
+                failure.attach(server.id(), "log", &trace).await?.context("no thread of the log")?;
+            let client = run.load(&server, ground).await?;
+            until("a flush to fail", PATIENCE, async || {
+                let refused = run.count_ends(|end| matches!(end, End::Refused { .. }))?;
+                Ok((refused >= LOAD.writers.into()).then_some(()))
+            })
+            .await?;
+            attached.detach().await?;
+            (Cut::Plain, client)
+        }
+    };
     server.freeze();
     disk.cut_power(cut)?;
     server.kill().await;
@@ -118,17 +164,18 @@ async fn control(ground: &mut Ground) -> anyhow::Result<Findings> {
     let server = run.installation.try_start(&NO_FLUSH.wrapper(&trace)).await?;
     let server =
         server.map_err(|error| anyhow::anyhow!("{error:?}")).context("the control does not start")?;
-    cut_under_load(&mut run, &mut disk, server, ground, Cut::Plain).await?;
+    let how = Way::Cut(Cut::Plain);
+    cut_under_load(&mut run, &mut disk, server, ground, how).await?;
     match run.installation.try_start(&[]).await? {
         Ok(server) => {
-            let found = run.audit(&server, RULES).await?;
+            let found = run.audit(&server, how.rules()).await?;
             progress(format_args!("the control: {found}"));
             server.kill().await;
             Ok(found)
         }
         Err(_) => {
             progress(format_args!("the control does not start any more:\n{}", run.installation.log_tail()));
-            let acknowledged = run.acknowledged()?;
+            let acknowledged = run.count_ends(|end| *end == End::Acknowledged)? as u64;
             Ok(Findings { acknowledged, lost: acknowledged, ..Findings::default() })
         }
     }

@@ -4,7 +4,7 @@ use crate::audit;
 use crate::client::{ClientArgs, TOKEN_VARIABLE};
 use crate::findings::Findings;
 use crate::ground::Ground;
-use crate::journal::{JournalReader, JournalWriter, Session};
+use crate::journal::{End, JournalReader, JournalWriter, Session};
 use crate::model::{Break, Model, Refusal, Rules, Seen};
 use crate::operation::{Shape, users};
 use crate::server::{Installation, log_in};
@@ -120,9 +120,11 @@ impl Run {
         Ok(findings)
     }
 
-    /// How many POSTs were acknowledged since the last audit.
-    pub(crate) fn acknowledged(&self) -> anyhow::Result<u64> {
-        Ok(self.journal.peek_session()?.acknowledged() as u64)
+    /// How many POSTs since the last audit have ended in such a way. A client may be at work.
+    pub(crate) fn count_ends(&self, is_such: impl Fn(&End) -> bool) -> anyhow::Result<usize> {
+        let session = self.journal.peek_session()?;
+        let ends = session.cases.iter().filter_map(|case| case.ended.as_ref());
+        Ok(ends.filter(|(_, end)| is_such(end)).count())
     }
 
     /// Holds a running server to the journal, which goes on after it. Clients have to have ended.

@@ -71,11 +71,6 @@ impl Installation {
         self
     }
 
-    /// The server's data directory.
-    pub(crate) fn data_dir(&self) -> &Path {
-        &self.data_dir
-    }
-
     /// Starts the server; `Err` within the result when it ends before it is ready.
     ///
     /// `wrapper` is a command line that runs the server in the place of its own process; it may be empty.

@@ -152,6 +152,11 @@ fn after_a_failed_flush_only_what_was_under_way_is_in_doubt() {
     assert!(settle(&session, FAILED_DISK, &server(&[])).is_sound());
     assert!(settle(&session, FAILED_DISK, &server(&[&first])).is_sound());
     assert_eq!(settle(&session, FAILED_DISK, &server(&[&first, &second])).unexpected, 1);
+    let unanswered = one_by_one(&[(first.clone(), refused()), (second.clone(), broken())]);
+    assert_eq!(settle(&unanswered, FAILED_DISK, &server(&[&second])).unexpected, 1);
+    // A latch that does not hold.
+    let taken = one_by_one(&[(first, refused()), (second.clone(), End::Acknowledged)]);
+    assert_eq!(settle(&taken, FAILED_DISK, &server(&[&second])).wrong_answers, 1);
 }
 
 #[test]
