@@ -49,7 +49,7 @@ impl KillArgs {
             client.end().await?;
             server = run.start().await?;
             let found = run.audit(&server, RULES).await?;
-            progress(format_args!("kill {cycle} of {cycles}: {} acknowledged, {found}", found.acknowledged));
+            progress(format_args!("kill {cycle} of {cycles}: {found}"));
             if !found.is_sound() {
                 break;
             }
