@@ -32,7 +32,7 @@ pub(crate) struct FullDiskArgs {
 }
 
 const LOAD: Load =
-    Load { writers: 8, posts: 0, pause_ms: 5, shape: Shape { users_per_post: 20, users_per_writer: 500 } };
+    Load { writers: 8, posts: 0, pause_ms: 5, shape: Shape { users_per_post: 20, users_per_writer: 250 } };
 
 const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 

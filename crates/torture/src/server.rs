@@ -143,7 +143,8 @@ pub(crate) async fn ask(
 ) -> anyhow::Result<Answer> {
     let asking = async {
         let mut connection = Connection::open(address).await.context("cannot connect")?;
-        let answered = connection.exchange(&request(method, path, address, token, body)).await;
+        let token = token.map(|token| ("authorization", token));
+        let answered = connection.exchange(&request(method, path, address, token.as_slice(), body)).await;
         answered.map_err(|broken| {
             anyhow::anyhow!("no answer after {} bytes: {}", broken.received_bytes, broken.error)
         })
