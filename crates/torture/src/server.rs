@@ -153,10 +153,14 @@ pub(crate) async fn ask(
     answer.with_context(|| format!("{method} {path}"))
 }
 
+/// The body of a login.
+pub(crate) fn credentials() -> String {
+    json!({"auth": {"username": "provider", "password": PASSWORD}}).to_string()
+}
+
 /// Logs in.
 pub(crate) async fn log_in(server: &ServerProcess) -> anyhow::Result<String> {
-    let credentials = json!({"auth": {"username": "provider", "password": PASSWORD}}).to_string();
-    let answer = ask(server.api, "POST", "/auth", None, Some(credentials.as_bytes())).await?;
+    let answer = ask(server.api, "POST", "/auth", None, Some(credentials().as_bytes())).await?;
     if answer.status != 200 {
         bail!("the login was answered with {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
     }
