@@ -4,12 +4,14 @@
 //! Everything here panics where something is not as a test needs it: a test has no use for an error.
 
 mod client;
+mod connection;
 mod kit;
 mod process;
 
 pub use client::{Answer, Client, send};
+pub use connection::{Broken, Connection, request};
 pub use kit::{Kit, KitBuilder, PASSWORD, START_MS};
-pub use process::ServerProcess;
+pub use process::{NotReady, ServerProcess};
 
 use std::time::{Duration, Instant};
 

@@ -2,12 +2,17 @@
 
 use crate::client::Client;
 use crate::kit::PASSWORD;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+
+/// It ended before it was ready, in this way.
+#[derive(Debug)]
+pub struct NotReady(pub ExitStatus);
 
 /// A running `instant-audience`. Dropping it kills it.
 pub struct ServerProcess {
@@ -31,23 +36,32 @@ impl ServerProcess {
         environment: &[(&str, &str)],
         log: Stdio,
     ) -> ServerProcess {
-        let mut child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command.envs(environment.iter().copied());
+        ServerProcess::start(command, data_dir, log).await.unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    /// Adds `serve` on free ports to a command that begins with the binary, or with a program that runs it in
+    /// its own place, and waits for the "ready" line. A server that ends without one is an answer.
+    pub async fn start(mut command: Command, data_dir: &Path, log: Stdio) -> Result<ServerProcess, NotReady> {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data-dir"])
             .arg(data_dir)
-            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .expect("the binary runs");
         let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-        let line =
-            lines.next_line().await.expect("its output is text").expect("it prints a line before it ends");
+        let Some(line) = lines.next_line().await.expect("its output is text") else {
+            return Err(NotReady(child.wait().await.expect("it is our child")));
+        };
         let address = |name: &str| {
             let after = line.split_once(name).unwrap_or_else(|| panic!("no {name} in {line:?}")).1;
             after.split(' ').next().expect("a first word").parse().expect("an address")
         };
-        ServerProcess { api: address("api=http://"), ops: address("ops=http://"), child }
+        Ok(ServerProcess { api: address("api=http://"), ops: address("ops=http://"), child })
     }
 
     /// The process id.
@@ -58,6 +72,27 @@ impl ServerProcess {
     /// SIGKILL, at once.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it was running");
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: none of its threads gets any further, but for what the kernel is doing for them.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("an id of a process");
+        // It cannot hit another process: the id is not given away before the child is waited for.
+        kill_process(id, signal).expect("it runs");
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is our child")
     }
 
     /// Waits for its end.

@@ -215,7 +215,7 @@ impl Config {
         ] {
             ensure!(value > 0, "{key} must be at least 1");
         }
-        ensure!(self.log.segment_bytes.0 >= 1 << 20, "log.segment_bytes must be at least 1MiB");
+        ensure!(self.log.segment_bytes.0 >= 64 << 10, "log.segment_bytes must be at least 64KiB");
         ensure!(self.profiles.memory_budget.0 >= 1 << 20, "profiles.memory_budget must be at least 1MiB");
         if let Err(error) = EnvFilter::try_new(&self.server.log_level) {
             anyhow::bail!("server.log_level is not a valid filter: {error}");

@@ -1,0 +1,256 @@
+//! The client, which is a process of its own: what it has noted outlives whatever happens to the server.
+
+use crate::audit::holdings;
+use crate::dice::Dice;
+use crate::journal::{End, Entry, JournalWriter};
+use crate::operation::{Post, Shape, is_shared};
+use anyhow::Context;
+use clap::Args;
+use ia_testkit::{Answer, Connection, request};
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+/// The variable that holds the token: arguments can be read by all users of a machine.
+pub(crate) const TOKEN_VARIABLE: &str = "IA_TORTURE_TOKEN";
+
+/// A request that is not answered by then is noted as broken.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// How long a refused writer waits.
+const AFTER_REFUSAL: Duration = Duration::from_millis(20);
+
+/// How often, of a hundred POSTs, what was acknowledged is read back at once.
+const READ_BACK_PERCENT: u64 = 10;
+
+/// How often, of a hundred POSTs, the next one goes over a new connection.
+const NEW_CONNECTION_PERCENT: u64 = 5;
+
+/// What a client does. It ends when all POSTs are sent, when its standard input ends, or when the server does.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClientArgs {
+    /// Where the API is
+    #[arg(long)]
+    pub api: SocketAddr,
+    /// The journal, which is appended to
+    #[arg(long)]
+    pub journal: PathBuf,
+    /// Writers at once
+    #[arg(long)]
+    pub writers: u16,
+    /// Ends after so many POSTs; 0 is without end
+    #[arg(long)]
+    pub posts: u32,
+    /// The number of the first POST
+    #[arg(long)]
+    pub first_post: u32,
+    /// Users of a POST, at the most
+    #[arg(long)]
+    pub users_per_post: u64,
+    /// Users of a writer
+    #[arg(long)]
+    pub users_per_writer: u64,
+    /// A writer's pause after each POST
+    #[arg(long)]
+    pub pause_ms: u64,
+    /// Decides what is posted
+    #[arg(long)]
+    pub seed: u64,
+}
+
+impl ClientArgs {
+    /// How large POSTs are.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape { users_per_post: self.users_per_post, users_per_writer: self.users_per_writer }
+    }
+
+    /// As they are given on a command line.
+    pub(crate) fn to_words(&self) -> Vec<String> {
+        let ClientArgs {
+            api,
+            journal,
+            writers,
+            posts,
+            first_post,
+            users_per_post,
+            users_per_writer,
+            pause_ms,
+            seed,
+        } = self;
+        [
+            ("--api", api.to_string()),
+            ("--journal", journal.display().to_string()),
+            ("--writers", writers.to_string()),
+            ("--posts", posts.to_string()),
+            ("--first-post", first_post.to_string()),
+            ("--users-per-post", users_per_post.to_string()),
+            ("--users-per-writer", users_per_writer.to_string()),
+            ("--pause-ms", pause_ms.to_string()),
+            ("--seed", seed.to_string()),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
+    }
+
+    /// Writes until the end.
+    pub(crate) async fn run(&self) -> anyhow::Result<()> {
+        let token = std::env::var(TOKEN_VARIABLE).with_context(|| format!("{TOKEN_VARIABLE} is not set"))?;
+        let mut dice = Dice::new(self.seed);
+        let shared = Arc::new(Shared {
+            args: self.clone(),
+            token,
+            journal: JournalWriter::open(&self.journal)?,
+            next: AtomicU32::new(self.first_post),
+            stop: AtomicBool::new(false),
+        });
+        let stopping = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            // However it ends, nobody wants more.
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            stopping.stop.store(true, Ordering::Relaxed);
+        });
+        let writers: Vec<_> = (0..self.writers)
+            .map(|number| {
+                let writer =
+                    Writer { shared: Arc::clone(&shared), number, dice: dice.split(), connection: None };
+                tokio::spawn(writer.run())
+            })
+            .collect();
+        for writer in writers {
+            writer.await.context("a writer panicked")?;
+        }
+        Ok(())
+    }
+}
+
+struct Shared {
+    args: ClientArgs,
+    token: String,
+    journal: JournalWriter,
+    next: AtomicU32,
+    stop: AtomicBool,
+}
+
+impl Shared {
+    /// The number of the next POST, if there is to be one.
+    fn next(&self) -> Option<u32> {
+        let ClientArgs { posts, first_post, .. } = self.args;
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let is_over = self.stop.load(Ordering::Relaxed) || (posts > 0 && id - first_post >= posts);
+        (!is_over).then_some(id)
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    number: u16,
+    dice: Dice,
+    connection: Option<Connection>,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut acknowledged: Option<Post> = None;
+        while let Some(id) = shared.next() {
+            let post = Post::draw(&mut self.dice, id, self.number, shared.args.shape());
+            let body = post.body();
+            let Some(connection) = self.connect().await else { return };
+            shared.journal.note(&Entry::Sent(post.clone()));
+            let answer = self.exchange(connection, "POST", "/rt-segment", Some(&body)).await;
+            let end = answer.map_or_else(|broken| broken, |answer| end(&answer, &post));
+            shared.journal.note(&Entry::Ended { post: id, end: end.clone() });
+            match end {
+                End::Acknowledged => acknowledged = Some(post),
+                End::Refused { .. } => tokio::time::sleep(AFTER_REFUSAL).await,
+                // Nobody knows any more what comes before what.
+                End::Broken { .. } | End::Nonsense(_) => return,
+            }
+            if let Some(post) = acknowledged.as_ref().filter(|_| self.dice.in_percent(READ_BACK_PERCENT)) {
+                self.read_back(post).await;
+            }
+            if self.dice.in_percent(NEW_CONNECTION_PERCENT) {
+                self.connection = None;
+            }
+            if shared.args.pause_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(shared.args.pause_ms)).await;
+            }
+        }
+    }
+
+    /// The connection, or a new one; `None` when nobody listens any more.
+    async fn connect(&mut self) -> Option<Connection> {
+        match self.connection.take() {
+            Some(connection) => Some(connection),
+            None => Connection::open(self.shared.args.api).await.ok(),
+        }
+    }
+
+    /// Sends a request, and keeps the connection if the server does.
+    async fn exchange(
+        &mut self,
+        mut connection: Connection,
+        method: &str,
+        path: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Answer, End> {
+        let request = request(method, path, self.shared.args.api, Some(&self.shared.token), body);
+        match tokio::time::timeout(ANSWER_TIMEOUT, connection.exchange(&request)).await {
+            Ok(Ok(answer)) => {
+                let closes =
+                    answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+                self.connection = (!closes).then_some(connection);
+                Ok(answer)
+            }
+            Ok(Err(broken)) => {
+                Err(End::Broken { received_bytes: broken.received_bytes, error: broken.error.to_string() })
+            }
+            Err(_) => Err(End::Broken { received_bytes: 0, error: "no answer in time".to_owned() }),
+        }
+    }
+
+    /// Reads a user of the writer's own: it has to hold what was acknowledged last, since nobody else writes to it.
+    async fn read_back(&mut self, post: &Post) {
+        let Some(part) = post.users.iter().find(|part| !is_shared(part.user)) else { return };
+        let Some(connection) = self.connect().await else { return };
+        let path = format!("/user-segment?user_id={}", part.user);
+        // Where the server is gone, the next POST notes it.
+        let Ok(answer) = self.exchange(connection, "GET", &path, None).await else { return };
+        let fault = match answer.status.as_u16() {
+            200 => match holdings(&answer.response()["user_segment"]) {
+                Ok(found) => part.changes.iter().find_map(|change| {
+                    let found = found.get(&change.segment).copied();
+                    (found != change.held).then(|| {
+                        format!(
+                            "after POST {}, user {} is read with {found:?} in place of {change:?}",
+                            post.id, part.user
+                        )
+                    })
+                }),
+                Err(error) => Some(format!("{error:#}")),
+            },
+            status => Some(format!("a read was answered with {status}")),
+        };
+        self.shared.journal.note(&Entry::Read { fault });
+    }
+}
+
+/// What an answer to a POST means.
+fn end(answer: &Answer, post: &Post) -> End {
+    let status = answer.status.as_u16();
+    if status != 200 {
+        return End::Refused { status, says_retry_after: answer.header("retry-after").is_some() };
+    }
+    let response = answer.response();
+    let message = &response["message"];
+    let counts = (message["users_in_request"].as_u64(), message["segments_in_request"].as_u64());
+    if response["status"] == "OK" && counts == (Some(post.users.len() as u64), Some(post.blocks())) {
+        End::Acknowledged
+    } else {
+        End::Nonsense(response.to_string())
+    }
+}

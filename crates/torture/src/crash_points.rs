@@ -1,0 +1,240 @@
+//! `ia-torture crash-points`: the process dies at the N-th state-changing call of a thread, for every N.
+//!
+//! What a start finds after a SIGKILL is what the calls before it have made of the files, and nothing else: the
+//! page cache outlives the process. Between two calls that change files the files stay as they are. So a death in
+//! the place of each such call, one after the other, is a death at each step of the code that can be told apart
+//! afterwards: of a commit, a rotation of the log, a checkpoint, the removal of log files, a write of the
+//! statistics, a start and a stop. Flushes are not among the calls, since they change nothing that a mere kill
+//! could show; what they are worth is the business of `power-cut`.
+//!
+//! Calls are counted by thread. In service each kind of thread that writes is walked by itself. At a start and at a
+//! stop, threads come and go: there the first thread that gets to its N-th call dies, whichever it is.
+//!
+//! Erasing has no route yet, and so is not among the steps.
+
+use crate::figure::{Figure, progress};
+use crate::ground::{Ground, GroundArgs};
+use crate::model::{Break, Refusal, Rules};
+use crate::mount;
+use crate::operation::Shape;
+use crate::run::{Load, Run};
+use crate::strace::{Deed, Tampering, struck};
+use anyhow::Context;
+use clap::Args;
+use ia_testkit::{NotReady, ServerProcess};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Options of `crash-points`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CrashPointsArgs {
+    #[command(flatten)]
+    pub ground: GroundArgs,
+}
+
+/// With users enough that the log rotates two or three times, and for long enough that checkpoints follow.
+const LOAD: Load =
+    Load { writers: 2, posts: 60, pause_ms: 50, shape: Shape { users_per_post: 60, users_per_writer: 500 } };
+
+const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
+
+/// How long what runs by the clock (checkpoints, statistics) may take to come to the call after the load.
+const AFTER_THE_LOAD: Duration = Duration::from_millis(1300);
+
+/// When the process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Before it is ready.
+    Start,
+    /// While it serves; which threads are walked.
+    Service(&'static str),
+    /// After SIGTERM.
+    Stop,
+}
+
+/// A walk over the calls of a phase.
+#[derive(Debug, Clone, Copy)]
+struct Walk {
+    name: &'static str,
+    phase: Phase,
+    calls: &'static str,
+    /// How many calls are tried in the short form, and among how many.
+    short: (u32, u32),
+}
+
+/// At a start and a stop. Openings are left out, since most of them are to read; flushes stand for the moments
+/// between what is finished and what is begun.
+const ALL_CALLS: &str =
+    "write,pwrite64,writev,rename,renameat,fallocate,ftruncate,unlink,mkdir,fsync,fdatasync";
+
+const WALKS: [Walk; 6] = [
+    Walk {
+        name: "log",
+        phase: Phase::Service("log"),
+        calls: "write,pwrite64,openat,rename,fallocate,ftruncate,unlink",
+        short: (5, 110),
+    },
+    Walk {
+        name: "checkpoint",
+        phase: Phase::Service("checkpoint"),
+        calls: "write,pwrite64,openat,rename,renameat,ftruncate,unlink,mkdir",
+        short: (5, 80),
+    },
+    Walk {
+        name: "statistics",
+        phase: Phase::Service("sqlx-sqlite-wor"),
+        calls: "pwrite64,openat,ftruncate,unlink",
+        short: (2, 40),
+    },
+    Walk {
+        name: "compaction",
+        phase: Phase::Service("fjall:worker"),
+        calls: "write,openat,rename,renameat,unlink",
+        short: (0, 1),
+    },
+    Walk { name: "start", phase: Phase::Start, calls: ALL_CALLS, short: (3, 20) },
+    Walk { name: "stop", phase: Phase::Stop, calls: ALL_CALLS, short: (2, 25) },
+];
+
+/// A walk is at its end when so many deaths in a row did not come: what runs by the clock varies a little.
+const MISSES_AT_THE_END: u32 = 3;
+
+impl CrashPointsArgs {
+    /// Kills at each call, restarts and checks; whether all was there.
+    pub(crate) async fn run(&self, ground: Ground) -> anyhow::Result<bool> {
+        mount::require(&["strace"])?;
+        let begun = Instant::now();
+        let data_dir = ground.data.path().join("data");
+        let run = Run::create(&ground, &data_dir, LOAD).await?;
+        ground.check_apart(&data_dir)?;
+        let trace = ground.journal.path().join("strace");
+        let mut walker =
+            Walker { ground, run, trace, server: None, points: BTreeMap::new(), calls: BTreeMap::new() };
+        for walk in WALKS {
+            walker.walk(walk).await?;
+            if !walker.run.findings.is_sound() {
+                break;
+            }
+        }
+        let mut figure = Figure::new("crash-points").with("points", walker.points.values().sum::<u32>());
+        for (name, points) in &walker.points {
+            figure = figure.with(name, points);
+        }
+        let calls: Vec<String> = walker.calls.iter().map(|(call, count)| format!("{call}:{count}")).collect();
+        let figure = walker.run.findings.write_to(figure.with("calls", calls.join(",")));
+        figure.with("seconds", begun.elapsed().as_secs()).print();
+        let missed: Vec<&str> = WALKS
+            .iter()
+            .filter(|walk| (walker.ground.long || walk.short.0 > 0) && !walker.points.contains_key(walk.name))
+            .map(|walk| walk.name)
+            .collect();
+        if !missed.is_empty() {
+            progress(format_args!("no process has died in {missed:?}: this proves nothing about them"));
+        }
+        Ok(walker.run.findings.is_sound() && walker.run.findings.acknowledged > 0 && missed.is_empty())
+    }
+}
+
+struct Walker {
+    ground: Ground,
+    run: Run,
+    trace: PathBuf,
+    /// The server that the last check was made on: the next death is its.
+    server: Option<ServerProcess>,
+    points: BTreeMap<&'static str, u32>,
+    /// In whose places processes have died.
+    calls: BTreeMap<String, u32>,
+}
+
+impl Walker {
+    async fn walk(&mut self, walk: Walk) -> anyhow::Result<()> {
+        let (mut tried, mut misses) = (0, 0);
+        while misses < MISSES_AT_THE_END && (self.ground.long || tried < walk.short.0) {
+            tried += 1;
+            let nth =
+                if self.ground.long { tried } else { 1 + self.ground.dice.below(walk.short.1.into()) as u32 };
+            let died = self.die_at(walk, nth).await?;
+            let call = struck(&self.trace)?.filter(|_| died);
+            let server = self.run.start().await.with_context(|| format!("after a death at {call:?}"))?;
+            let found = self.run.audit(&server, RULES).await?;
+            self.server = Some(server);
+            let at = call.as_deref().unwrap_or("not reached");
+            progress(format_args!("{} {nth}: {found}, at {at}", walk.name));
+            match call {
+                Some(call) => {
+                    misses = 0;
+                    *self.points.entry(walk.name).or_default() += 1;
+                    *self.calls.entry(name_of(&call)).or_default() += 1;
+                }
+                None => misses += 1,
+            }
+            if !found.is_sound() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings a server to its end: by the tampering (the answer is whether it was that), or otherwise if the call
+    /// does not come.
+    async fn die_at(&mut self, walk: Walk, nth: u32) -> anyhow::Result<bool> {
+        let tampering = Tampering { calls: walk.calls, deed: Deed::Kill, nth: Some(nth) };
+        std::fs::write(&self.trace, "").context("cannot make the file for strace's output")?;
+        let server = match self.server.take() {
+            Some(server) => server,
+            None => self.run.start().await?,
+        };
+        match walk.phase {
+            Phase::Service(threads) => {
+                let _attached = tampering.attach(server.id(), threads, &self.trace).await?;
+                let client = self.run.load(&server, &mut self.ground).await?;
+                client.end().await?;
+                Ok(end_within(server, AFTER_THE_LOAD).await)
+            }
+            Phase::Start => {
+                let client = self.run.load(&server, &mut self.ground).await?;
+                let moment = self.ground.dice.below(1000);
+                tokio::time::sleep(Duration::from_millis(moment)).await;
+                server.kill().await;
+                client.end().await?;
+                let wrapper = tampering.wrapper(&self.trace);
+                match self.run.installation.try_start(&wrapper).await? {
+                    Ok(server) => {
+                        server.kill().await;
+                        Ok(false)
+                    }
+                    Err(NotReady(_)) => Ok(true),
+                }
+            }
+            Phase::Stop => {
+                let client = self.run.load(&server, &mut self.ground).await?;
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                let _attached = tampering.attach_to_all(server.id(), &self.trace).await?;
+                server.terminate();
+                let status = self.run.installation.end_of(server).await?;
+                client.end().await?;
+                Ok(!status.success())
+            }
+        }
+    }
+}
+
+/// Waits for the end of a server, and brings it about when the time is over. Returns whether it came by itself.
+async fn end_within(mut server: ServerProcess, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    while server.has_ended().is_none() {
+        if Instant::now() > deadline {
+            server.kill().await;
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    true
+}
+
+/// The name of a call in a line of strace, which may begin with the id of the thread.
+fn name_of(line: &str) -> String {
+    let call = line.split('(').next().unwrap_or_default();
+    call.rsplit([' ', ']']).next().unwrap_or_default().to_owned()
+}

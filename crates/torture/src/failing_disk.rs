@@ -1,0 +1,306 @@
+//! `ia-torture failing-disk`: system calls of the real server fail, one at a time, at every n-th call.
+//!
+//! - The log's thread: no POST is acknowledged over a failed write or flush. After anything but a lack of room the
+//!   latch holds, although the next call would succeed: POSTs stay 503, reads go on, nothing refused is seen. After
+//!   a lack of room the log goes on by itself.
+//! - Checkpoints, compaction, statistics: no client sees anything of it, and they catch up.
+//! - At a start: the server ends, or gets ready and has everything.
+//!
+//! Afterwards a clean start has all that was acknowledged.
+
+use crate::figure::{Figure, progress};
+use crate::findings::Findings;
+use crate::ground::{Ground, GroundArgs};
+use crate::model::{Break, Refusal, Rules};
+use crate::mount;
+use crate::operation::{Post, Shape};
+use crate::run::{Load, Run, until};
+use crate::server::{ask, metric, readiness};
+use crate::strace::{Deed, Tampering, struck};
+use anyhow::{Context, bail};
+use clap::Args;
+use ia_testkit::{NotReady, ServerProcess};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Options of `failing-disk`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FailingDiskArgs {
+    #[command(flatten)]
+    pub ground: GroundArgs,
+}
+
+/// With users enough that the log rotates two or three times, and for long enough that checkpoints follow.
+const LOAD: Load =
+    Load { writers: 4, posts: 80, pause_ms: 35, shape: Shape { users_per_post: 60, users_per_writer: 500 } };
+
+/// How long checkpoints and statistics may take to catch up: a failed checkpoint is tried again after 5 seconds.
+const CATCH_UP: Duration = Duration::from_secs(25);
+
+/// How long the log may take to notice that there is room.
+const RESUME: Duration = Duration::from_secs(10);
+
+/// How many failures of a kind the long form tries at the most.
+const MOST: u32 = 30;
+
+/// What has to follow from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Writes stop until a restart.
+    Latches,
+    /// At the most some POSTs are refused, of which nothing is kept.
+    Resumes,
+    /// No client notices.
+    Nothing,
+    /// At the start: it is refused, or it succeeds.
+    StartsOrEnds,
+}
+
+/// Failures of a kind.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    /// The threads; none at a start.
+    threads: Option<&'static str>,
+    calls: &'static str,
+    error: &'static str,
+    then: Then,
+    /// Which calls fail in the short form.
+    short: &'static [u32],
+}
+
+const fn log(calls: &'static str, error: &'static str, then: Then, short: &'static [u32]) -> Kind {
+    Kind { threads: Some("log"), calls, error, then, short }
+}
+
+const fn beside(
+    threads: &'static str,
+    calls: &'static str,
+    error: &'static str,
+    short: &'static [u32],
+) -> Kind {
+    Kind { threads: Some(threads), calls, error, then: Then::Nothing, short }
+}
+
+const fn start(calls: &'static str, error: &'static str, short: &'static [u32]) -> Kind {
+    Kind { threads: None, calls, error, then: Then::StartsOrEnds, short }
+}
+
+const SQLITE: &str = "sqlx-sqlite-wor";
+
+const KINDS: [Kind; 28] = [
+    // A batch, then the mark behind it.
+    log("pwrite64", "EIO", Then::Latches, &[5, 6]),
+    log("pwrite64", "ENOSPC", Then::Resumes, &[7]),
+    log("fdatasync", "EIO", Then::Latches, &[4]),
+    log("fdatasync", "ENOSPC", Then::Latches, &[]),
+    log("fallocate", "ENOSPC", Then::Resumes, &[1]),
+    log("fallocate", "EIO", Then::Latches, &[]),
+    log("rename", "EIO", Then::Latches, &[1]),
+    log("rename", "ENOSPC", Then::Resumes, &[]),
+    log("fsync", "EIO", Then::Latches, &[1]),
+    log("ftruncate", "EIO", Then::Latches, &[]),
+    log("openat", "EMFILE", Then::Latches, &[]),
+    beside("checkpoint", "write", "EIO", &[]),
+    beside("checkpoint", "write", "ENOSPC", &[20]),
+    beside("checkpoint", "fsync", "EIO", &[1]),
+    beside("checkpoint", "renameat", "EIO", &[1]),
+    beside("checkpoint", "openat", "EMFILE", &[]),
+    beside("checkpoint", "unlink", "EIO", &[1]),
+    beside("fjall:worker", "write", "EIO", &[]),
+    beside("fjall:worker", "fsync", "EIO", &[]),
+    beside(SQLITE, "pwrite64", "EIO", &[3]),
+    beside(SQLITE, "pwrite64", "ENOSPC", &[]),
+    beside(SQLITE, "fsync", "EIO", &[1]),
+    start("pwrite64", "EIO", &[1]),
+    start("fdatasync", "EIO", &[1]),
+    start("fsync", "EIO", &[2]),
+    start("ftruncate", "EIO", &[]),
+    start("rename,renameat", "EIO", &[]),
+    start("unlink", "EIO", &[]),
+];
+
+impl FailingDiskArgs {
+    /// Lets calls fail, checks, restarts and checks again; whether all was as it should.
+    pub(crate) async fn run(&self, ground: Ground) -> anyhow::Result<bool> {
+        mount::require(&["strace"])?;
+        let begun = Instant::now();
+        let data_dir = ground.data.path().join("data");
+        let run = Run::create(&ground, &data_dir, LOAD).await?;
+        ground.check_apart(&data_dir)?;
+        let trace = ground.journal.path().join("strace");
+        let mut bench =
+            Bench { ground, run, trace, server: None, failed_calls: 0, latched: 0, refused_starts: 0 };
+        'kinds: for kind in KINDS {
+            let is_long = bench.ground.long;
+            let numbers: Vec<u32> = if is_long { (1..=MOST).collect() } else { kind.short.to_vec() };
+            for nth in numbers {
+                let found = bench.fail(kind, nth).await.with_context(|| format!("{kind:?}, call {nth}"))?;
+                let Some(found) = found else {
+                    if !is_long {
+                        bail!("{kind:?}: call {nth} never came; this proves nothing about it");
+                    }
+                    break;
+                };
+                progress(format_args!("{} {} {nth}: {found}", kind.calls, kind.error));
+                if !found.is_sound() {
+                    break 'kinds;
+                }
+            }
+        }
+        if let Some(server) = bench.server.take() {
+            bench.run.installation.stop(server).await?;
+        }
+        let figure = Figure::new("failing-disk").with("failed_calls", bench.failed_calls);
+        let figure = figure.with("latched", bench.latched).with("refused_starts", bench.refused_starts);
+        let figure = bench.run.findings.write_to(figure);
+        figure.with("seconds", begun.elapsed().as_secs()).print();
+        let Findings { acknowledged, refused, unknown, .. } = bench.run.findings;
+        let has_bitten = acknowledged > 0 && refused + unknown > 0 && bench.latched > 0;
+        Ok(bench.run.findings.is_sound() && has_bitten)
+    }
+}
+
+struct Bench {
+    ground: Ground,
+    run: Run,
+    trace: PathBuf,
+    /// Ready, and checked.
+    server: Option<ServerProcess>,
+    failed_calls: u32,
+    latched: u32,
+    refused_starts: u32,
+}
+
+impl Bench {
+    /// Lets one call fail and sees what follows; `None` when the call did not come.
+    async fn fail(&mut self, kind: Kind, nth: u32) -> anyhow::Result<Option<Findings>> {
+        let tampering = Tampering { calls: kind.calls, deed: Deed::Fail(kind.error), nth: Some(nth) };
+        std::fs::write(&self.trace, "").context("cannot make the file for strace's output")?;
+        let server = match self.server.take() {
+            Some(server) => server,
+            None => self.run.start().await?,
+        };
+        match kind.threads {
+            Some(threads) => self.fail_in_service(server, kind, tampering, threads).await?,
+            None => self.fail_at_the_start(server, tampering).await?,
+        }
+        let refusal = match kind.then {
+            Then::Latches => Refusal::OfAFailedDisk,
+            _ => Refusal::LeavesNothing,
+        };
+        let server = self.run.start().await?;
+        let found = self.run.audit(&server, Rules { refusal, on_break: Break::IsOpen }).await?;
+        self.server = Some(server);
+        if struck(&self.trace)?.is_none() {
+            return Ok(None);
+        }
+        self.failed_calls += 1;
+        if kind.then == Then::Nothing && found.refused + found.unknown > 0 {
+            bail!("clients noticed: {found}");
+        }
+        Ok(Some(found))
+    }
+
+    async fn fail_in_service(
+        &mut self,
+        server: ServerProcess,
+        kind: Kind,
+        tampering: Tampering,
+        threads: &str,
+    ) -> anyhow::Result<()> {
+        let Some(attached) = tampering.attach(server.id(), threads, &self.trace).await? else {
+            bail!("there is no thread {threads}");
+        };
+        let client = self.run.load(&server, &mut self.ground).await?;
+        client.end().await?;
+        if kind.then == Then::Nothing {
+            // What runs by the clock may come to the call only now.
+            let waiting = until("the call", Duration::from_millis(1300), async || attached.struck());
+            if waiting.await.is_err() {
+                return self.run.installation.stop(server).await;
+            }
+        } else if attached.struck()?.is_none() {
+            return self.run.installation.stop(server).await;
+        }
+        let found = self.run.audit_meanwhile(&server).await?;
+        if !found.is_sound() {
+            bail!("before the restart: {found}");
+        }
+        match kind.then {
+            Then::Latches => {
+                self.latched += 1;
+                self.check_latch(&server).await?;
+                attached.detach().await?;
+                self.check_latch(&server).await?;
+                server.terminate();
+                // What is left to write cannot be written; that it ends is enough.
+                self.run.installation.end_of(server).await?;
+            }
+            Then::Resumes => {
+                until("the log to go on", RESUME, async || {
+                    Ok((readiness(&server).await?.0 == 200).then_some(()))
+                })
+                .await?;
+                server.kill().await;
+            }
+            Then::Nothing | Then::StartsOrEnds => {
+                catch_up(&server).await?;
+                attached.detach().await?;
+                self.run.installation.stop(server).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The log is out of service: it says so, POSTs get 503 with a time to try again, reads go on.
+    async fn check_latch(&mut self, server: &ServerProcess) -> anyhow::Result<()> {
+        let (status, why) = readiness(server).await?;
+        if status != 503 || !why.contains("the log is out of service") {
+            bail!("/readyz says {status}: {why}");
+        }
+        let token = self.run.token(server).await?;
+        for _ in 0..3 {
+            // To a user that the journal does not know: whatever it leaves is something unexpected.
+            let post = Post::draw(&mut self.ground.dice, 1, u16::MAX, LOAD.shape);
+            let answer = ask(server.api, "POST", "/rt-segment", Some(&token), Some(&post.body())).await?;
+            if answer.status != 503 || answer.header("retry-after").is_none() {
+                bail!("a POST to a log that is out of service was answered with {answer:?}");
+            }
+        }
+        let answer = ask(server.api, "GET", "/user-segment?user_id=1000000", Some(&token), None).await?;
+        if answer.status != 200 {
+            bail!("a read beside a log that is out of service was answered with {answer:?}");
+        }
+        Ok(())
+    }
+
+    async fn fail_at_the_start(&mut self, server: ServerProcess, tampering: Tampering) -> anyhow::Result<()> {
+        let client = self.run.load(&server, &mut self.ground).await?;
+        let moment = 300 + self.ground.dice.below(700);
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        server.kill().await;
+        client.end().await?;
+        match self.run.installation.try_start(&tampering.wrapper(&self.trace)).await? {
+            Ok(server) => {
+                let found = self.run.audit_meanwhile(&server).await?;
+                server.kill().await;
+                if !found.is_sound() {
+                    bail!("in a server that got ready all the same: {found}");
+                }
+            }
+            Err(NotReady(_)) => self.refused_starts += 1,
+        }
+        Ok(())
+    }
+}
+
+/// Waits until checkpoints and statistics have all that was applied.
+pub(crate) async fn catch_up(server: &ServerProcess) -> anyhow::Result<()> {
+    until("checkpoints and statistics to catch up", CATCH_UP, async || {
+        let applied = metric(server, "applied_position").await?;
+        let checkpointed = metric(server, "checkpointed_position").await?;
+        let counted = metric(server, "usage_position").await?;
+        Ok((checkpointed >= applied && counted >= applied).then_some(()))
+    })
+    .await
+}

@@ -1,0 +1,101 @@
+//! What a run stands on: the server's binary, a folder for its data, another file system for the journal, chance.
+
+use crate::dice::Dice;
+use crate::figure::progress;
+use anyhow::{Context, bail};
+use clap::Args;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What all commands take.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GroundArgs {
+    /// The server's binary; by default the one beside this program
+    #[arg(long, value_name = "PATH")]
+    pub server: Option<PathBuf>,
+    /// Where to make the folder for the data
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to make the folder for the journal: on another file system than the data
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    pub journal_dir: PathBuf,
+    /// Repeats the choices of an earlier run; the machine adds its own
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The long form
+    #[arg(long)]
+    pub long: bool,
+}
+
+/// The arguments, made real. The folders go when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    /// The server's binary.
+    pub binary: PathBuf,
+    /// For data.
+    pub data: TempDir,
+    /// For the journal, and for all else that must not lie on the disk under test.
+    pub journal: TempDir,
+    /// Decides what is posted and when something happens.
+    pub dice: Dice,
+    /// The long form.
+    pub long: bool,
+}
+
+impl GroundArgs {
+    /// Finds the binary and makes the folders.
+    pub(crate) fn prepare(&self) -> anyhow::Result<Ground> {
+        let binary = find_binary(self.server.as_deref())?;
+        let seed = self.seed.unwrap_or_else(|| std::process::id().into());
+        progress(format_args!("{} with --seed {seed}", binary.display()));
+        let folder = |parent: &Path| {
+            let made = tempfile::Builder::new().prefix("ia-torture-").tempdir_in(parent);
+            made.with_context(|| format!("cannot make a folder in {}", parent.display()))
+        };
+        let data = folder(self.data_dir.as_deref().unwrap_or(&std::env::temp_dir()))?;
+        let journal = folder(&self.journal_dir)?;
+        Ok(Ground { binary, data, journal, dice: Dice::new(seed), long: self.long })
+    }
+}
+
+impl Ground {
+    /// Fails where the journal lies on the file system that is about to be tormented.
+    pub(crate) fn check_apart(&self, data: &Path) -> anyhow::Result<()> {
+        let device = |path: &Path| {
+            std::fs::metadata(path)
+                .map(|found| found.dev())
+                .with_context(|| format!("cannot look at {}", path.display()))
+        };
+        if device(data)? == device(self.journal.path())? {
+            bail!(
+                "the journal in {} lies on the file system of the data in {}: what that loses, the journal loses \
+                 too. Name another with --journal-dir or --data-dir",
+                self.journal.path().display(),
+                data.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// A number by the form: short or long.
+    pub(crate) fn of_form<T>(&self, short: T, long: T) -> T {
+        if self.long { long } else { short }
+    }
+}
+
+/// The binary that is given, or `instant-audience` beside this program.
+fn find_binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe()
+            .context("cannot tell where this program is")?
+            .with_file_name("instant-audience"),
+    };
+    path.canonicalize().with_context(|| {
+        format!(
+            "there is no server at {}; build it with `cargo build --release --workspace`, or name it with --server",
+            path.display()
+        )
+    })
+}

@@ -1,0 +1,62 @@
+//! `ia-torture kill`: SIGKILL at random moments under concurrent load.
+//!
+//! The page cache outlives a killed process, so this says nothing about flushes (`power-cut` does). It shows that
+//! at no moment the files, taken as they are, are in a state from which a start does not come back with all that
+//! was acknowledged.
+
+use crate::figure::{Figure, progress};
+use crate::ground::{Ground, GroundArgs};
+use crate::model::{Break, Refusal, Rules};
+use crate::operation::Shape;
+use crate::run::{Load, Run};
+use clap::Args;
+use std::time::{Duration, Instant};
+
+/// Options of `kill`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KillArgs {
+    #[command(flatten)]
+    pub ground: GroundArgs,
+    /// How often the server is killed: 20, and 200 in the long form
+    #[arg(long)]
+    pub cycles: Option<u32>,
+}
+
+const LOAD: Load =
+    Load { writers: 8, posts: 0, pause_ms: 0, shape: Shape { users_per_post: 5, users_per_writer: 1000 } };
+
+const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
+
+/// The moment of a kill after the client's start, in milliseconds. Checkpoints and the writing of statistics come
+/// every second at the latest.
+const EARLIEST_MS: u64 = 50;
+const LATEST_MS: u64 = 1500;
+
+impl KillArgs {
+    /// Kills, restarts and checks; whether all was there.
+    pub(crate) async fn run(&self, mut ground: Ground) -> anyhow::Result<bool> {
+        let begun = Instant::now();
+        let cycles = self.cycles.unwrap_or(ground.of_form(20, 200));
+        let data_dir = ground.data.path().join("data");
+        let mut run = Run::create(&ground, &data_dir, LOAD).await?;
+        ground.check_apart(&data_dir)?;
+        let mut server = run.start().await?;
+        for cycle in 1..=cycles {
+            let client = run.load(&server, &mut ground).await?;
+            let moment = EARLIEST_MS + ground.dice.below(LATEST_MS - EARLIEST_MS);
+            tokio::time::sleep(Duration::from_millis(moment)).await;
+            server.kill().await;
+            client.end().await?;
+            server = run.start().await?;
+            let found = run.audit(&server, RULES).await?;
+            progress(format_args!("kill {cycle} of {cycles}: {} acknowledged, {found}", found.acknowledged));
+            if !found.is_sound() {
+                break;
+            }
+        }
+        run.installation.stop(server).await?;
+        let figure = Figure::new("kill").with("cycles", cycles);
+        run.findings.write_to(figure).with("seconds", begun.elapsed().as_secs()).print();
+        Ok(run.findings.is_sound() && run.findings.acknowledged > 0)
+    }
+}

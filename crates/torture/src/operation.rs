@@ -1,0 +1,166 @@
+//! What is posted.
+//!
+//! Each writer has users of its own, to which it alone posts, one POST after the other: what these hold is known
+//! exactly. Some users are shared by all writers; a POST changes all segments of such a user or none, so that what
+//! it holds has to come from one POST, and not from one that a later one has replaced.
+//!
+//! Every value names its POST, and every POST adds at least one membership to a user of its writer's own. So
+//! whether a POST that was not answered has happened can be seen, whatever else it changed.
+
+use crate::dice::Dice;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// The segments of the users that one writer has to itself.
+pub(crate) const OWN_SEGMENTS: std::ops::RangeInclusive<u32> = 10_001..=10_008;
+/// The segments of the users that all writers share.
+pub(crate) const SHARED_SEGMENTS: std::ops::RangeInclusive<u32> = 20_001..=20_003;
+/// The users that all writers share have the ids from 1 to this.
+pub(crate) const SHARED_USERS: u64 = 8;
+/// No segment of the catalog: what is posted to it is counted and dropped.
+const NO_SEGMENT: u32 = 999_999;
+/// Each writer's users begin at a multiple of this.
+const USERS_APART: u64 = 1_000_000;
+/// Values of one POST are told apart by their last four bits.
+const VALUES_A_POST: u32 = 16;
+/// How long memberships last that do not last for ever: far longer than a run.
+const MINUTES: u32 = 14_400;
+
+/// A POST.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Post {
+    /// Its number, from 1; no two of a journal have the same.
+    pub id: u32,
+    /// Who sends it.
+    pub writer: u16,
+    /// Each user once.
+    pub users: Vec<Part>,
+    /// Segments that do not exist, all of them of the first user.
+    pub invalid_segments: u32,
+}
+
+/// What a POST does to one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// The platform's user id.
+    pub user: u64,
+    /// Each segment once.
+    pub changes: Vec<Change>,
+}
+
+/// What becomes of one membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Change {
+    /// The segment.
+    pub segment: u32,
+    /// What is held from now on; `None` when it is removed.
+    pub held: Option<Held>,
+}
+
+/// A membership as it can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Held {
+    /// Its value.
+    pub value: u32,
+    /// Whether it never expires.
+    pub for_ever: bool,
+}
+
+impl Held {
+    /// The POST that a membership comes from.
+    pub(crate) fn post(self) -> u32 {
+        self.value / VALUES_A_POST
+    }
+}
+
+/// How large POSTs are, and to how many users they go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// A POST has up to so many users of the writer's own.
+    pub users_per_post: u64,
+    /// A writer has so many.
+    pub users_per_writer: u64,
+}
+
+/// Whether a user is one that writers share.
+pub(crate) fn is_shared(user: u64) -> bool {
+    (1..=SHARED_USERS).contains(&user)
+}
+
+/// All users that a number of writers post to.
+pub(crate) fn users(writers: u16, shape: Shape) -> impl Iterator<Item = u64> {
+    let own = (0..u64::from(writers)).flat_map(move |writer| {
+        let first = (writer + 1) * USERS_APART;
+        first..first + shape.users_per_writer
+    });
+    (1..=SHARED_USERS).chain(own)
+}
+
+impl Post {
+    /// Draws one.
+    pub(crate) fn draw(dice: &mut Dice, id: u32, writer: u16, shape: Shape) -> Post {
+        let mut values = (id * VALUES_A_POST..(id + 1) * VALUES_A_POST).cycle();
+        let mut value = || values.next().expect("it is a cycle");
+        let count = 1 + dice.below(shape.users_per_post);
+        let mut users = Vec::new();
+        for (index, number) in dice.distinct(count, shape.users_per_writer).into_iter().enumerate() {
+            let segments = 1 + dice.below(4);
+            let mut changes = Vec::new();
+            for offset in dice.distinct(segments, OWN_SEGMENTS.count() as u64) {
+                // The first of all is an add: it shows whether the POST has happened.
+                let is_mark = index == 0 && changes.is_empty();
+                let held = (is_mark || !dice.in_percent(25))
+                    .then(|| Held { value: value(), for_ever: dice.in_percent(70) });
+                changes.push(Change { segment: OWN_SEGMENTS.start() + offset as u32, held });
+            }
+            users.push(Part { user: (u64::from(writer) + 1) * USERS_APART + number, changes });
+        }
+        if dice.in_percent(30) {
+            let held = (!dice.in_percent(20)).then(|| Held { value: value(), for_ever: true });
+            let changes = SHARED_SEGMENTS.map(|segment| Change { segment, held }).collect();
+            users.push(Part { user: 1 + dice.below(SHARED_USERS), changes });
+        }
+        Post { id, writer, users, invalid_segments: u32::from(dice.in_percent(10)) }
+    }
+
+    /// The body of the request.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let block = |change: &Change| match change.held {
+            Some(Held { value, for_ever }) => {
+                json!({"seg_id": change.segment, "value": value, "expiration": if for_ever { 0 } else { MINUTES }})
+            }
+            None => json!({"seg_id": change.segment, "expiration": -1}),
+        };
+        let mut users: Vec<Value> = self
+            .users
+            .iter()
+            .map(|part| {
+                let blocks: Vec<Value> = part.changes.iter().map(block).collect();
+                json!({"user_id": part.user.to_string(), "seg_block": blocks})
+            })
+            .collect();
+        if let Some(blocks) = users.first_mut().and_then(|user| user["seg_block"].as_array_mut()) {
+            blocks.extend((0..self.invalid_segments).map(|offset| json!({"seg_id": NO_SEGMENT + offset})));
+        }
+        json!({"rt_segment": users}).to_string().into_bytes()
+    }
+
+    /// How many blocks the answer has to count.
+    pub(crate) fn blocks(&self) -> u64 {
+        let changes: usize = self.users.iter().map(|part| part.changes.len()).sum();
+        changes as u64 + u64::from(self.invalid_segments)
+    }
+}
+
+/// The catalog of a run, as a file for `instant-audience apply`.
+pub(crate) fn catalog() -> Value {
+    let segments: Vec<Value> = OWN_SEGMENTS
+        .chain(SHARED_SEGMENTS)
+        .map(|id| json!({"id": id, "member_id": 958, "code": format!("code-{id}")}))
+        .collect();
+    json!({
+        "members": [{"id": 958, "name": "Provider"}],
+        "users": [{"username": "provider", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "member"}],
+        "segments": segments,
+    })
+}

@@ -1,0 +1,205 @@
+//! A run: one installation, one journal, one model, many starts.
+
+use crate::audit;
+use crate::client::{ClientArgs, TOKEN_VARIABLE};
+use crate::findings::Findings;
+use crate::ground::Ground;
+use crate::journal::{End, JournalReader, JournalWriter, Session};
+use crate::model::{Break, Model, Refusal, Rules, Seen};
+use crate::operation::{Shape, users};
+use crate::server::{Installation, log_in};
+use anyhow::{Context, bail};
+use ia_testkit::ServerProcess;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+
+/// A client that has to end does so by then: its last request has a timeout of its own.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(70);
+
+/// The load that a client makes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Writers at once; never more than [`Run`] was made for.
+    pub writers: u16,
+    /// Ends after so many POSTs; 0 is without end.
+    pub posts: u32,
+    /// A writer's pause after each POST.
+    pub pause_ms: u64,
+    /// How large POSTs are.
+    pub shape: Shape,
+}
+
+/// All that a test carries from one start of the server to the next.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// The server, installed.
+    pub installation: Installation,
+    /// All that was found so far.
+    pub findings: Findings,
+    journal: JournalReader,
+    model: Model,
+    /// Of the first start, and for all others: tokens survive.
+    token: Option<String>,
+    load: Load,
+    next_post: u32,
+}
+
+impl Run {
+    /// Installs the server with its data in `data_dir`.
+    pub(crate) async fn create(ground: &Ground, data_dir: &Path, load: Load) -> anyhow::Result<Run> {
+        let scratch = ground.journal.path();
+        let installation = Installation::create(&ground.binary, data_dir, scratch).await?;
+        let name = format!("journal-{}", data_dir.file_name().unwrap_or_default().display());
+        let path = scratch.join(name);
+        JournalWriter::open(&path)?;
+        Ok(Run {
+            installation,
+            findings: Findings::default(),
+            journal: JournalReader::new(path),
+            model: Model::default(),
+            token: None,
+            load,
+            next_post: 1,
+        })
+    }
+
+    /// Starts a server that has to get ready, and sees to a token.
+    pub(crate) async fn start(&mut self) -> anyhow::Result<ServerProcess> {
+        let server = self.installation.start().await?;
+        self.token(&server).await?;
+        Ok(server)
+    }
+
+    /// The token, which the first server gave.
+    pub(crate) async fn token(&mut self, server: &ServerProcess) -> anyhow::Result<String> {
+        if self.token.is_none() {
+            self.token = Some(log_in(server).await?);
+        }
+        self.token.clone().context("just set")
+    }
+
+    /// Starts a client that makes this run's load, or as much of it.
+    pub(crate) async fn load(
+        &mut self,
+        server: &ServerProcess,
+        ground: &mut Ground,
+    ) -> anyhow::Result<Client> {
+        let Load { writers, posts, pause_ms, shape } = self.load;
+        let args = ClientArgs {
+            api: server.api,
+            journal: self.journal.path().to_owned(),
+            writers,
+            posts,
+            first_post: self.next_post,
+            users_per_post: shape.users_per_post,
+            users_per_writer: shape.users_per_writer,
+            pause_ms,
+            seed: ground.dice.next(),
+        };
+        let token = self.token(server).await?;
+        let child = Command::new(std::env::current_exe().context("cannot tell where this program is")?)
+            .arg("client")
+            .args(args.to_words())
+            .env(TOKEN_VARIABLE, token)
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start the client")?;
+        Ok(Client(child))
+    }
+
+    /// Holds a server to the journal. Clients have to have ended.
+    pub(crate) async fn audit(&mut self, server: &ServerProcess, rules: Rules) -> anyhow::Result<Findings> {
+        let session = self.journal.next_session()?;
+        self.note_posts(&session);
+        let seen = self.look(server).await?;
+        let findings = self.model.settle(&session, rules, &seen);
+        self.findings.add(findings.clone());
+        Ok(findings)
+    }
+
+    /// How many POSTs since the last audit have ended in such a way. A client may be at work.
+    pub(crate) fn count_ends(&self, is_such: impl Fn(&End) -> bool) -> anyhow::Result<usize> {
+        let session = self.journal.peek_session()?;
+        let ends = session.cases.iter().filter_map(|case| case.ended.as_ref());
+        Ok(ends.filter(|(_, end)| is_such(end)).count())
+    }
+
+    /// Holds a running server to the journal, which goes on after it. Clients have to have ended.
+    ///
+    /// Nothing that was refused may be seen, whatever a restart may bring back.
+    pub(crate) async fn audit_meanwhile(&mut self, server: &ServerProcess) -> anyhow::Result<Findings> {
+        let rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
+        let session = self.journal.peek_session()?;
+        self.note_posts(&session);
+        let seen = self.look(server).await?;
+        let found = self.model.clone().settle(&session, rules, &seen);
+        // Its POSTs are counted when they are settled.
+        let faults = Findings {
+            acknowledged: 0,
+            refused: 0,
+            unknown: 0,
+            unknown_present: 0,
+            reads: 0,
+            ..found.clone()
+        };
+        self.findings.add(faults);
+        Ok(found)
+    }
+
+    fn note_posts(&mut self, session: &Session) {
+        let last = session.cases.iter().map(|case| case.post.id).max();
+        self.next_post = self.next_post.max(last.map_or(0, |last| last + 1));
+    }
+
+    async fn look(&mut self, server: &ServerProcess) -> anyhow::Result<Seen> {
+        let users: Vec<u64> = users(self.load.writers, self.load.shape).collect();
+        let token = self.token(server).await?;
+        audit::look(server, &token, &users).await.context("the audit cannot read")
+    }
+}
+
+/// A client at work.
+#[derive(Debug)]
+pub(crate) struct Client(Child);
+
+impl Client {
+    /// Lets it finish what it has sent, and waits for its end.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        drop(self.0.stdin.take());
+        self.end().await
+    }
+
+    /// Waits until it has nothing more to do, or nobody to send it to.
+    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
+        // Held open: its end would tell the client to stop.
+        let stdin = self.0.stdin.take();
+        let status = tokio::time::timeout(CLIENT_PATIENCE, self.0.wait()).await;
+        drop(stdin);
+        let status = status.context("the client does not end")?.context("cannot wait for the client")?;
+        if !status.success() {
+            bail!("the client ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+/// Asks `condition` until it gives something.
+pub(crate) async fn until<T>(
+    what: &str,
+    patience: Duration,
+    mut condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(value) = condition().await? {
+            return Ok(value);
+        }
+        if Instant::now() > deadline {
+            bail!("waited in vain for {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
