@@ -2,6 +2,7 @@
 //! plain enough for [`super::plain`].
 
 use super::Service;
+use super::framing::Framing;
 use super::serve::{ConnectionLimits, Peer};
 use axum::BoxError;
 use axum::body::{Body, Bytes};
@@ -22,6 +23,9 @@ use tower::ServiceExt;
 
 /// The longest request line and headers; also how much of a connection is buffered.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// How much hyper gets at once of a connection that is refused.
+const REFUSAL_BYTES: usize = 256;
 
 /// Requests that may be under way at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
@@ -44,7 +48,7 @@ pub(super) async fn serve(
     mut stopping: watch::Receiver<()>,
 ) -> Result<(), BoxError> {
     let activity = Arc::new(Activity::new());
-    let stream = Observed { stream, read, preface_bytes: Some(0), activity: Arc::clone(&activity) };
+    let stream = Observed::new(stream, read, Arc::clone(&activity));
     let requests = Arc::clone(&activity);
     let answer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let under_way = UnderWay::begin(Arc::clone(&requests));
@@ -175,31 +179,54 @@ impl Drop for UnderWay {
     }
 }
 
-/// A stream that tells which version of HTTP is spoken on it and how much was written.
+/// A stream that tells which version of HTTP is spoken on it and how much was written, and lets nothing through
+/// that HTTP/1 could understand in two ways.
 struct Observed<S> {
     stream: S,
     /// What comes before the stream.
     read: Bytes,
-    /// How much of the preface of HTTP/2 has come in; `None` once the version is known.
-    preface_bytes: Option<usize>,
+    spoken: Spoken,
     activity: Arc<Activity>,
 }
 
+/// What is spoken on a stream.
+enum Spoken {
+    /// So many bytes of the preface of HTTP/2 have come in, and nothing else.
+    Unknown(usize),
+    Http1(Framing),
+    Http2,
+}
+
 impl<S> Observed<S> {
-    fn came_in(&mut self, bytes: &[u8]) {
-        let Some(matched) = self.preface_bytes else { return };
-        let expected = &HTTP2_PREFACE[matched..];
-        let length = bytes.len().min(expected.len());
-        let version = if bytes[..length] != expected[..length] {
-            Version::Http1
-        } else if length == expected.len() {
-            Version::Http2
-        } else {
-            self.preface_bytes = Some(matched + length);
-            return;
-        };
-        self.preface_bytes = None;
-        self.activity.seen().version = version;
+    fn new(stream: S, read: Bytes, activity: Arc<Activity>) -> Observed<S> {
+        Observed { stream, read, spoken: Spoken::Unknown(0), activity }
+    }
+
+    fn came_in(&mut self, bytes: &mut [u8]) {
+        if let Spoken::Unknown(matched) = self.spoken {
+            let expected = &HTTP2_PREFACE[matched..];
+            let length = bytes.len().min(expected.len());
+            let version = if bytes[..length] != expected[..length] {
+                let mut framing = Framing::new(MAX_HEAD_BYTES);
+                framing.pass(&mut HTTP2_PREFACE[..matched].to_vec());
+                self.spoken = Spoken::Http1(framing);
+                Version::Http1
+            } else if length == expected.len() {
+                self.spoken = Spoken::Http2;
+                Version::Http2
+            } else {
+                self.spoken = Spoken::Unknown(matched + length);
+                return;
+            };
+            self.activity.seen().version = version;
+        }
+        if let Spoken::Http1(framing) = &mut self.spoken {
+            framing.pass(bytes);
+        }
+    }
+
+    fn has_refused(&self) -> bool {
+        matches!(&self.spoken, Spoken::Http1(framing) if framing.has_refused())
     }
 }
 
@@ -209,6 +236,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if self.has_refused() {
+            // hyper need not wait for the client to learn that.
+            let length = buffer.remaining().min(REFUSAL_BYTES);
+            buffer.put_slice(&[Framing::REFUSAL; REFUSAL_BYTES][..length]);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         if self.read.is_empty() {
             ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
@@ -217,7 +250,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
             buffer.put_slice(&self.read[..length]);
             self.read.advance(length);
         }
-        self.came_in(&buffer.filled()[before..]);
+        self.came_in(&mut buffer.filled_mut()[before..]);
         Poll::Ready(Ok(()))
     }
 }

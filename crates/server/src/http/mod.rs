@@ -5,6 +5,7 @@ mod body;
 mod caller;
 mod envelope;
 mod error;
+mod framing;
 mod general;
 mod ops;
 mod plain;

@@ -1,5 +1,6 @@
 //! The product's tests: a real server, spoken to over HTTP.
 
+mod abuse;
 mod auth;
 mod bad_days;
 mod bad_input;

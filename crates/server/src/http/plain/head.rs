@@ -30,12 +30,17 @@ impl PlainHead {
         let mut head = httparse::Request::new(&mut lines);
         let Ok(Status::Complete(head_bytes)) = head.parse(received) else { return None };
         let target = head.path.filter(|target| target.starts_with('/') && head.version == Some(1))?;
-        let mut body_bytes = None;
+        if !target.bytes().all(|byte| byte.is_ascii_graphic()) || has_bare_line_feed(&received[..head_bytes])
+        {
+            return None;
+        }
+        let (mut hosts, mut body_bytes) = (0, None);
         let mut headers = HeaderMap::with_capacity(head.headers.len());
         for line in head.headers.iter() {
             let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
             match name {
                 header::CONTENT_LENGTH if body_bytes.is_none() => body_bytes = Some(length(line.value)?),
+                header::HOST => hosts += 1,
                 header::CONNECTION if line.value.eq_ignore_ascii_case(b"keep-alive") => {}
                 header::CONTENT_LENGTH
                 | header::CONNECTION
@@ -53,6 +58,9 @@ impl PlainHead {
             ("POST", Some(length)) => (Method::POST, length),
             _ => return None,
         };
+        if hosts != 1 {
+            return None;
+        }
         Some(PlainHead { method, uri: Uri::try_from(target).ok()?, headers, head_bytes, body_bytes })
     }
 
@@ -74,6 +82,11 @@ impl PlainHead {
         *request.headers_mut() = self.headers;
         request
     }
+}
+
+/// Whether a line ends in the way that some take and others do not.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    head.first() == Some(&b'\n') || head.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
 }
 
 /// The length of a body, if it is written as everybody would and is not too large.
@@ -109,41 +122,52 @@ mod tests {
 
     #[test]
     fn what_could_be_understood_in_two_ways_is_not_plain() {
-        assert!(is_plain("GET / HTTP/1.1\n\n"));
+        assert!(is_plain("GET / HTTP/1.1\nHost: x\n\n"));
         assert!(is_plain("GET /?q HTTP/1.1\nHost: x\nConnection: Keep-Alive\n\n"));
-        assert!(is_plain("POST / HTTP/1.1\ncontent-length: 0\n\n"));
+        assert!(is_plain("POST / HTTP/1.1\nhost: x\ncontent-length: 0\n\n"));
         for head in [
             "",
             "GET / HTTP/1.1\n",
-            "GET / HTTP/1.0\n\n",
+            "GET / HTTP/1.0\nhost: x\n\n",
             "PRI * HTTP/2.0\n\nSM\n\n",
-            "HEAD / HTTP/1.1\n\n",
-            "PUT / HTTP/1.1\ncontent-length: 1\n\n",
-            "GET http://h/ HTTP/1.1\n\n",
-            "OPTIONS * HTTP/1.1\n\n",
-            "GET / HTTP/1.1\ncontent-length: 0\n\n",
-            "GET / HTTP/1.1\nconnection: close\n\n",
-            "GET / HTTP/1.1\nconnection: keep-alive, upgrade\n\n",
-            "GET / HTTP/1.1\nupgrade: h2c\n\n",
-            "GET / HTTP/1.1\ntransfer-encoding: chunked\n\n",
-            "GET / HTTP/1.1\nbad name: x\n\n",
-            "GET / HTTP/1.1\nfolded: x\n y\n\n",
-            "POST / HTTP/1.1\n\n",
-            "POST / HTTP/1.1\ncontent-length: 3\ncontent-length: 3\n\n",
-            "POST / HTTP/1.1\ncontent-length: 3\ntransfer-encoding: chunked\n\n",
-            "POST / HTTP/1.1\ncontent-length: 3\nexpect: 100-continue\n\n",
-            "POST / HTTP/1.1\ncontent-length: +3\n\n",
-            "POST / HTTP/1.1\ncontent-length: -3\n\n",
-            "POST / HTTP/1.1\ncontent-length: 3, 3\n\n",
-            "POST / HTTP/1.1\ncontent-length: 0x3\n\n",
-            "POST / HTTP/1.1\ncontent-length:\n\n",
-            "POST / HTTP/1.1\ncontent-length: 000003\n\n",
-            "POST / HTTP/1.1\ncontent-length: 32769\n\n",
-            "POST / HTTP/1.1\ncontent-length: 18446744073709551619\n\n",
+            "HEAD / HTTP/1.1\nhost: x\n\n",
+            "PUT / HTTP/1.1\nhost: x\ncontent-length: 1\n\n",
+            "GET http://h/ HTTP/1.1\nhost: x\n\n",
+            "OPTIONS * HTTP/1.1\nhost: x\n\n",
+            "GET / HTTP/1.1\nhost: x\ncontent-length: 0\n\n",
+            "GET / HTTP/1.1\nhost: x\nconnection: close\n\n",
+            "GET / HTTP/1.1\nhost: x\nconnection: keep-alive, upgrade\n\n",
+            "GET / HTTP/1.1\nhost: x\nupgrade: h2c\n\n",
+            "GET / HTTP/1.1\nhost: x\ntransfer-encoding: chunked\n\n",
+            "GET / HTTP/1.1\nhost: x\nbad name: x\n\n",
+            "GET / HTTP/1.1\nhost: x\nfolded: x\n y\n\n",
+            "POST / HTTP/1.1\nhost: x\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: 3\ncontent-length: 3\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: 3\ntransfer-encoding: chunked\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: 3\nexpect: 100-continue\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: +3\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: -3\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: 3, 3\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: 0x3\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length:\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: 000003\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: 32769\n\n",
+            "POST / HTTP/1.1\nhost: x\ncontent-length: 18446744073709551619\n\n",
+            "GET / HTTP/1.1\n\n",
+            "GET / HTTP/1.1\nhost: x\nHost: x\n\n",
+            "GET /\u{e9} HTTP/1.1\nhost: x\n\n",
         ] {
             assert!(!is_plain(head), "{head:?}");
         }
-        let many = format!("GET / HTTP/1.1\n{}\n", "a: b\n".repeat(MAX_HEADERS + 1));
+        for sent in [
+            "GET / HTTP/1.1\r\nhost: x\n\r\n",
+            "GET / HTTP/1.1\nhost: x\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: x\r\n\n",
+            "\nGET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        ] {
+            assert!(PlainHead::parse(sent.as_bytes()).is_none(), "{sent:?}");
+        }
+        let many = format!("GET / HTTP/1.1\nhost: x\n{}\n", "a: b\n".repeat(MAX_HEADERS + 1));
         assert!(!is_plain(&many));
     }
 }
