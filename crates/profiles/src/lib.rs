@@ -12,7 +12,7 @@
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
 //! | `packed`, `apply` | [`PackedProfiles`]: the shards together; reads, and applying a record |
 //! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
-//! | `store` | the only place that knows fjall |
+//! | `store`, `files` | the only places that know fjall: its interface, and its files |
 //! | `reference` | [`MemoryProfiles`]: the same behaviour, simple enough to be believed |
 //! | [`inspect`] | reading a checkpoint beside a running server |
 
@@ -23,6 +23,7 @@ mod apply;
 mod checkpoint;
 mod codec;
 mod error;
+mod files;
 mod keys;
 mod large;
 mod membership;
