@@ -10,7 +10,8 @@
 //!   finished, and *deletes* it; without `version` it begins a new database. What lies in such a folder
 //!   may be all that is needed to mend it.
 //!
-//! - It does not open a store whose lock file is gone.
+//! - It does not open a store whose lock file is gone; and where the journal is gone, it opens it and
+//!   hides what is written afterwards behind what was there.
 //!
 //! Nothing here changes a file that is there.
 
@@ -31,6 +32,8 @@ const CURRENT_BYTES: usize = 8 + 16 + 1;
 const TRAILER_BYTES: usize = 4 + 1 + 1 + 16 + 8 + 8;
 /// Tables have six sections, named in some bytes.
 const MAX_SECTION_LIST_BYTES: u64 = 4096;
+/// Nothing is ever written to it.
+const JOURNAL: &str = "0.jnl";
 /// So much of the journal is looked at: fjall stops at the first entry that is none.
 const JOURNAL_BYTES: u64 = 4096;
 
@@ -49,7 +52,7 @@ pub(crate) fn check(dir: &Path, depth: Depth) -> Result<(), ProfilesError> {
     let keyspaces = keyspaces(dir)?;
     let has_profiles = keyspaces.iter().any(|keyspace| keyspace.number != 0 && !keyspace.tables.is_empty());
     check_marker(dir, has_profiles)?;
-    check_journal(&dir.join("0.jnl"))?;
+    check_journal(&dir.join(JOURNAL))?;
     if has_profiles && !keyspaces.iter().any(|keyspace| keyspace.number == 0) {
         return Err(damaged(dir.join("keyspaces").join("0"), "it is missing"));
     }
@@ -68,15 +71,16 @@ pub(crate) fn check(dir: &Path, depth: Depth) -> Result<(), ProfilesError> {
     Ok(())
 }
 
-/// fjall does not open a store whose lock file is gone, which holds nothing.
-pub(crate) fn replace_lock(dir: &Path) -> Result<(), ProfilesError> {
-    let path = dir.join("lock");
-    if dir.join("version").exists() && !path.exists() {
-        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-        made.map_err(|source| ProfilesError::Io {
-            doing: "make the lock file of the profile store",
-            source,
-        })?;
+/// Makes the files anew that hold nothing, and without which fjall does not go on as before: the lock, and
+/// the journal, which is always empty. Without a journal fjall begins to count its writes from the start
+/// again, and what it writes then is hidden by what was written before.
+pub(crate) fn complete(dir: &Path) -> Result<(), ProfilesError> {
+    if !dir.join("version").exists() {
+        return Ok(());
+    }
+    for name in ["lock", JOURNAL] {
+        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(dir.join(name));
+        made.map_err(unreadable(&dir.join(name)))?;
     }
     Ok(())
 }

@@ -126,9 +126,8 @@ impl View {
     }
 }
 
-/// The journal is left out, because nothing ever passes through it.
+/// The lock and the journal, which hold nothing, are made anew when it is opened.
 fn fill(dir: &Path, view: &Path) -> io::Result<()> {
-    fs::write(view.join("lock"), [])?;
     fs::copy(dir.join("version"), view.join("version"))?;
     fs::create_dir(view.join("keyspaces"))?;
     for keyspace in fs::read_dir(dir.join("keyspaces"))? {

@@ -14,7 +14,7 @@
 //! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
 //! | `store`, `files` | the only places that know fjall: its interface, and its files |
 //! | `reference` | [`MemoryProfiles`]: the same behaviour, simple enough to be believed |
-//! | [`inspect`] | reading a checkpoint beside a running server |
+//! | [`inspect`], `copy` | reading and copying a checkpoint beside a running server |
 
 pub mod inspect;
 
@@ -22,6 +22,7 @@ mod adding;
 mod apply;
 mod checkpoint;
 mod codec;
+mod copy;
 mod error;
 mod files;
 mod keys;
@@ -36,6 +37,7 @@ mod store;
 mod warm_up;
 
 pub use codec::BLOB_FORMAT_VERSION;
+pub use copy::{StoreCopy, copy};
 pub use error::{ErrorKind, ProfilesError};
 pub use membership::{Applied, Membership};
 pub use packed::{PackedProfiles, ProfileOptions};

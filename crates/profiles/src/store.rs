@@ -65,7 +65,7 @@ impl Store {
         // One worker: with two, fjall keeps the first one free of compaction for flushes, which never
         // happen here.
         files::check(dir, Depth::Ends)?;
-        files::replace_lock(dir)?;
+        files::complete(dir)?;
         let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads(1);
         Store::from(builder.open(), dir)
     }
@@ -74,6 +74,7 @@ impl Store {
     /// no thread that compacts it.
     pub(crate) fn open_still(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
         files::check(dir, Depth::Ends)?;
+        files::complete(dir)?;
         let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads_unchecked(0);
         Store::from(builder.open(), dir)
     }

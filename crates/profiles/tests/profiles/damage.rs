@@ -133,10 +133,27 @@ fn judge(folder: &Path, sound: &BTreeMap<UserKey, Vec<Membership>>, case: &str) 
             refused = true;
         }
     }
+    if !refused && !is_new {
+        goes_on(profiles, folder, case);
+    }
     match (is_new, refused) {
         (true, false) => Outcome::BeginsAnew,
         (_, true) => Outcome::RefusedAtRead,
         (false, false) => Outcome::Harmless,
+    }
+}
+
+/// What is written from now on is what is read after a start.
+fn goes_on(profiles: PackedProfiles, folder: &Path, case: &str) {
+    let all = (1..=USERS).map(|id| (user(id), vec![add(3, 77, Expiry::Never)]));
+    profiles.apply(POSITION + 1, &ingest(95, all)).unwrap();
+    profiles.checkpoint().unwrap();
+    drop(profiles);
+    let profiles = PackedProfiles::open(folder, SMALL).unwrap();
+    assert_eq!(profiles.checkpointed_position(), POSITION + 1, "{case}");
+    for id in 1..=USERS {
+        let found = profiles.load(&user(id), NOW).unwrap();
+        assert!(found.iter().any(|found| found.segment.0 == 3 && found.value == 77), "{case}: user {id}");
     }
 }
 
