@@ -89,6 +89,28 @@ impl Database {
         }
     }
 
+    /// Copies what is committed in `from` into the new file `to`, also while other processes use `from`,
+    /// whose pages are looked at before. The caller makes the copy durable.
+    pub(crate) async fn copy(from: &Path, to: &Path) -> Result<(), CatalogError> {
+        let options =
+            SqliteConnectOptions::new().filename(from).create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let database = Database { pool, path: from.to_owned() };
+        let copied = database.copy_to(to).await;
+        database.close().await;
+        copied
+    }
+
+    async fn copy_to(&self, to: &Path) -> Result<(), CatalogError> {
+        self.check_pages().await?;
+        let target = to.to_str().ok_or_else(|| CatalogError::File {
+            path: to.to_owned(),
+            source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
+        })?;
+        let copied = sqlx::query("VACUUM INTO $1").bind(target).execute(&self.pool).await;
+        copied.map(drop).map_err(self.error("copying the file"))
+    }
+
     /// For single statements that read.
     pub(crate) fn pool(&self) -> &SqlitePool {
         &self.pool

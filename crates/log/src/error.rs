@@ -72,6 +72,12 @@ pub enum LogError {
         /// Its version.
         version: u32,
     },
+    /// There is no file of a log in the directory.
+    #[error("there is no log in {dir}")]
+    NoLog {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A file between others, or the newest, is missing.
     #[error("the log file that begins at position {expected} is missing after {file}")]
     MissingFile {

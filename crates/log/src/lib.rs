@@ -11,6 +11,7 @@
 //! * Damage to a record that may have been answered with OK is never cut off in silence: opening fails
 //!   and names the file and the byte.
 
+mod copy;
 mod disk;
 mod disk_log;
 mod entries;
@@ -28,6 +29,7 @@ mod writer;
 #[doc(hidden)]
 pub mod faults;
 
+pub use copy::{Copied, copy};
 pub use disk::{Access, Disk, DiskFile, RealDisk};
 pub use disk_log::DiskLog;
 pub use error::{AppendError, Fault, LogError};

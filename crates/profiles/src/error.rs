@@ -13,6 +13,10 @@ pub enum ErrorKind {
     Io,
 }
 
+/// The way out of a damaged store.
+const WAY_OUT: &str = "restore the data directory from a backup; or, where the log still begins at position \
+    1, move the store's folder away and start: the profiles are built again from the log";
+
 /// Why the profiles could not do what they were asked to. No message tells a user id.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,10 +41,7 @@ pub enum ProfilesError {
         known: u8,
     },
     /// The stored profile of one user is damaged.
-    #[error(
-        "the stored profile of a user of domain {domain:?} is damaged in its {part}; restore the profile \
-         store from a copy, or delete its folder and replay a log that goes back to the first record"
-    )]
+    #[error("the stored profile of a user of domain {domain:?} is damaged in its {part}; {}", WAY_OUT)]
     DamagedProfile {
         /// The domain of the user's id.
         domain: Domain,
@@ -48,13 +49,46 @@ pub enum ProfilesError {
         part: &'static str,
     },
     /// The store is damaged outside a profile.
-    #[error(
-        "the profile store is damaged in its {part}; restore its folder from a copy, or delete it and \
-         replay a log that goes back to the first record"
-    )]
+    #[error("the profile store is damaged in its {part}; {}", WAY_OUT)]
     DamagedStore {
         /// Which part does not hold together.
         part: &'static str,
+    },
+    /// A file of the store is missing, or its bytes are not those that were written.
+    #[error("{} is damaged: {what}; {}", file.display(), WAY_OUT)]
+    DamagedFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The storage engine met bytes that are not those that were written.
+    #[error(
+        "the profile store is damaged, as shows in {doing}; `instant-audience inspect checkpoint` names the \
+         file; {}",
+        WAY_OUT
+    )]
+    DamagedTable {
+        /// What it was about to do.
+        doing: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<fjall::Error>,
+    },
+    /// The journal of the storage engine, which nothing writes to, holds something.
+    #[error("{} is not empty, as it always is; the disk has changed it: remove it and start", file.display())]
+    JournalInUse {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file of the store cannot be read.
+    #[error("cannot read {}", file.display())]
+    UnreadableFile {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
     },
     /// The storage engine failed.
     #[error("the profile store failed while {doing}")]
@@ -83,16 +117,38 @@ impl ProfilesError {
             ProfilesError::Locked { .. } => ErrorKind::Locked,
             ProfilesError::UnknownVersion { .. }
             | ProfilesError::DamagedProfile { .. }
-            | ProfilesError::DamagedStore { .. } => ErrorKind::Corrupted,
-            ProfilesError::Io { .. } => ErrorKind::Io,
-            ProfilesError::Store { source, .. } => match &**source {
-                // A store that was poisoned by a failed write is a failed disk as well.
-                fjall::Error::Io(_)
-                | fjall::Error::Storage(fjall::LsmError::Io(_))
-                | fjall::Error::Poisoned => ErrorKind::Io,
-                fjall::Error::Locked => ErrorKind::Locked,
-                _ => ErrorKind::Corrupted,
-            },
+            | ProfilesError::DamagedStore { .. }
+            | ProfilesError::DamagedFile { .. }
+            | ProfilesError::DamagedTable { .. }
+            | ProfilesError::JournalInUse { .. } => ErrorKind::Corrupted,
+            ProfilesError::Io { .. } | ProfilesError::UnreadableFile { .. } => ErrorKind::Io,
+            ProfilesError::Store { source, .. } => kind_of(source),
         }
+    }
+
+    /// Sorts an error of the storage engine that came up in `doing`.
+    pub(crate) fn store(doing: &'static str, source: fjall::Error) -> ProfilesError {
+        let source = Box::new(source);
+        match kind_of(&source) {
+            ErrorKind::Corrupted => ProfilesError::DamagedTable { doing, source },
+            ErrorKind::Io | ErrorKind::Locked => ProfilesError::Store { doing, source },
+        }
+    }
+}
+
+fn kind_of(error: &fjall::Error) -> ErrorKind {
+    match error {
+        // Bytes that are missing at the end of a file are damage, whatever the system calls them.
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))
+            if error.kind() == io::ErrorKind::UnexpectedEof =>
+        {
+            ErrorKind::Corrupted
+        }
+        // A store that was poisoned by a failed write is a failed disk as well.
+        fjall::Error::Io(_) | fjall::Error::Storage(fjall::LsmError::Io(_)) | fjall::Error::Poisoned => {
+            ErrorKind::Io
+        }
+        fjall::Error::Locked => ErrorKind::Locked,
+        _ => ErrorKind::Corrupted,
     }
 }

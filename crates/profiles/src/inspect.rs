@@ -7,6 +7,7 @@
 //! the meantime; then the view is made again.
 
 use crate::codec;
+use crate::files::{self, Depth};
 use crate::store::{Checkpoint, Store};
 use crate::{ErrorKind, Membership, ProfilesError, STORE_FORMAT_VERSION};
 use ia_model::UserKey;
@@ -47,13 +48,13 @@ pub struct StoredProfile {
     pub memberships: Vec<Membership>,
 }
 
-/// Sums up the checkpoint in `dir`; reads all of it. `None` before the first checkpoint.
+/// Sums up the checkpoint in `dir`; reads and checks all of it. `None` before the first checkpoint.
 ///
 /// # Errors
 ///
 /// When there is no store in `dir`, or it cannot be read.
 pub fn checkpoint(dir: &Path) -> Result<Option<CheckpointSummary>, ProfilesError> {
-    with_view(dir, |store, checkpoint| {
+    with_view(dir, Depth::Whole, |store, checkpoint| {
         let mut summary = CheckpointSummary {
             position: checkpoint.position,
             profiles: 0,
@@ -62,11 +63,16 @@ pub fn checkpoint(dir: &Path) -> Result<Option<CheckpointSummary>, ProfilesError
             format_version: STORE_FORMAT_VERSION,
             rewrite_due: checkpoint.rewrite_due,
         };
-        let mut last_key = Vec::new();
+        let (mut last_key, mut memberships) = (Vec::new(), Vec::new());
         loop {
             let blobs = store.scan(&last_key, PROFILES_PER_SCAN)?;
             let Some((key, _)) = blobs.last() else { return Ok(summary) };
             last_key = key.to_vec();
+            for (key, blob) in &blobs {
+                let user = UserKey::from_bytes(key)
+                    .map_err(|_| ProfilesError::DamagedStore { part: "user keys" })?;
+                codec::read_blob(blob, user.domain(), &mut memberships)?;
+            }
             summary.profiles += blobs.len() as u64;
             summary.blob_bytes += blobs.iter().map(|(_, blob)| blob.len() as u64).sum::<u64>();
         }
@@ -79,7 +85,7 @@ pub fn checkpoint(dir: &Path) -> Result<Option<CheckpointSummary>, ProfilesError
 ///
 /// When there is no store in `dir`, or it cannot be read.
 pub fn profile(dir: &Path, user: &UserKey) -> Result<Option<StoredProfile>, ProfilesError> {
-    with_view(dir, |store, checkpoint| {
+    with_view(dir, Depth::Ends, |store, checkpoint| {
         let mut memberships = Vec::new();
         if let Some(blob) = store.get(user.as_bytes())? {
             codec::read_blob(&blob, user.domain(), &mut memberships)?;
@@ -90,11 +96,12 @@ pub fn profile(dir: &Path, user: &UserKey) -> Result<Option<StoredProfile>, Prof
 
 fn with_view<T>(
     dir: &Path,
+    depth: Depth,
     read: impl Fn(&Store, Checkpoint) -> Result<T, ProfilesError>,
 ) -> Result<Option<T>, ProfilesError> {
     let mut attempt = 1;
     loop {
-        let result = View::of(dir).and_then(|view| {
+        let result = files::check(dir, depth).and_then(|()| View::of(dir)).and_then(|view| {
             let store = Store::open_still(view.0.path(), CACHE_BYTES)?;
             store.checkpoint()?.map(|checkpoint| read(&store, checkpoint)).transpose()
         });
@@ -119,9 +126,8 @@ impl View {
     }
 }
 
-/// The journal is left out, because nothing ever passes through it.
+/// The lock and the journal, which hold nothing, are made anew when it is opened.
 fn fill(dir: &Path, view: &Path) -> io::Result<()> {
-    fs::write(view.join("lock"), [])?;
     fs::copy(dir.join("version"), view.join("version"))?;
     fs::create_dir(view.join("keyspaces"))?;
     for keyspace in fs::read_dir(dir.join("keyspaces"))? {

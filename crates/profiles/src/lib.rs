@@ -12,9 +12,9 @@
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
 //! | `packed`, `apply` | [`PackedProfiles`]: the shards together; reads, and applying a record |
 //! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
-//! | `store` | the only place that knows fjall |
+//! | `store`, `files` | the only places that know fjall: its interface, and its files |
 //! | `reference` | [`MemoryProfiles`]: the same behaviour, simple enough to be believed |
-//! | [`inspect`] | reading a checkpoint beside a running server |
+//! | [`inspect`], `copy` | reading and copying a checkpoint beside a running server |
 
 pub mod inspect;
 
@@ -22,7 +22,9 @@ mod adding;
 mod apply;
 mod checkpoint;
 mod codec;
+mod copy;
 mod error;
+mod files;
 mod keys;
 mod large;
 mod membership;
@@ -35,6 +37,7 @@ mod store;
 mod warm_up;
 
 pub use codec::BLOB_FORMAT_VERSION;
+pub use copy::{StoreCopy, copy};
 pub use error::{ErrorKind, ProfilesError};
 pub use membership::{Applied, Membership};
 pub use packed::{PackedProfiles, ProfileOptions};

@@ -13,6 +13,7 @@
 //!   bytes, are what stands between a change in fjall and a broken promise.
 
 use crate::ProfilesError;
+use crate::files::{self, Depth};
 use fjall::config::{
     BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy, PinningPolicy,
 };
@@ -63,6 +64,8 @@ impl Store {
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
         // One worker: with two, fjall keeps the first one free of compaction for flushes, which never
         // happen here.
+        files::check(dir, Depth::Ends)?;
+        files::complete(dir)?;
         let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads(1);
         Store::from(builder.open(), dir)
     }
@@ -70,6 +73,8 @@ impl Store {
     /// Opens a store that will not be written to for long (a view of another, or a test's), and starts
     /// no thread that compacts it.
     pub(crate) fn open_still(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
+        files::check(dir, Depth::Ends)?;
+        files::complete(dir)?;
         let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads_unchecked(0);
         Store::from(builder.open(), dir)
     }
@@ -226,5 +231,5 @@ fn keyspace_options() -> KeyspaceCreateOptions {
 }
 
 fn failed(doing: &'static str) -> impl Fn(fjall::Error) -> ProfilesError {
-    move |source| ProfilesError::Store { doing, source: Box::new(source) }
+    move |source| ProfilesError::store(doing, source)
 }

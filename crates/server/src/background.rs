@@ -111,6 +111,18 @@ pub(crate) fn checkpoint(app: &App) -> anyhow::Result<()> {
             return Err(error.into());
         }
     }
+    // A backup needs the log from the positions on that its views had when it began.
+    let _no_backup = match app.data_dir.hold_log() {
+        Ok(Some(hold)) => hold,
+        Ok(None) => {
+            tracing::info!("a backup is being taken; log files stay until the next checkpoint");
+            return Ok(());
+        }
+        Err(error) => {
+            tracing::warn!(error = format!("{error:#}"), "old log files could not be removed");
+            return Ok(());
+        }
+    };
     let covered = app.profiles.checkpointed_position().min(app.usage.covered_position());
     if let Err(error) = app.log.trim_before(covered + 1) {
         tracing::warn!(error = &error as &dyn std::error::Error, "old log files could not be removed");

@@ -1,8 +1,8 @@
 //! The data directory: where everything that is kept lies, and who may use it.
 
 use anyhow::{Context, bail};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The places in a data directory.
@@ -15,10 +15,21 @@ pub(crate) struct DataDirLock(
     #[expect(dead_code, reason = "the lock lives as long as the file is open")] File,
 );
 
+/// Held while log files are removed, or while a backup needs all of them; the system gives it back when the
+/// process ends.
+#[derive(Debug)]
+pub(crate) struct LogHold(#[expect(dead_code, reason = "the lock lives as long as the file is open")] File);
+
+/// In a folder that is not a whole backup yet.
+const INCOMPLETE: &str = "INCOMPLETE";
+
 impl DataDir {
     /// The directory at `path`, made where it is missing, for this user alone.
     pub(crate) fn create(path: &Path) -> anyhow::Result<DataDir> {
         let fault = || format!("cannot make the data directory {}", path.display());
+        if path.join(INCOMPLETE).exists() {
+            bail!("{} is a backup that was not finished; it is of no use", path.display());
+        }
         let absolute = std::path::absolute(path).with_context(fault)?;
         let missing: Vec<&Path> = absolute.ancestors().take_while(|path| !path.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(&absolute).with_context(fault)?;
@@ -45,23 +56,43 @@ impl DataDir {
 
     /// Makes this process the only one that serves the directory. Fails when another does.
     pub(crate) fn lock(&self) -> anyhow::Result<DataDirLock> {
-        let path = self.0.join("LOCK");
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(DataDirLock(file)),
-            Err(TryLockError::WouldBlock) => {
-                bail!("the data directory {} is in use by another process", self.0.display())
-            }
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("cannot lock {}", path.display()))
-            }
+        match try_lock(&self.0.join("LOCK"))? {
+            Some(file) => Ok(DataDirLock(file)),
+            None => bail!("the data directory {} is in use by another process", self.0.display()),
         }
+    }
+
+    /// Keeps everybody else from removing log files. `None` where somebody else holds them.
+    pub(crate) fn hold_log(&self) -> anyhow::Result<Option<LogHold>> {
+        Ok(try_lock(&self.0.join("BACKUP"))?.map(LogHold))
+    }
+
+    /// Closes a directory that was there before to other users.
+    pub(crate) fn make_private(&self) -> anyhow::Result<()> {
+        std::fs::set_permissions(&self.0, Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot change the mode of {}", self.0.display()))
+    }
+
+    /// Marks a folder that is being filled.
+    pub(crate) fn mark_incomplete(&self) -> anyhow::Result<()> {
+        let path = self.0.join(INCOMPLETE);
+        let text = "This backup was not finished and is of no use. Remove the folder.\n";
+        std::fs::write(&path, text)
+            .and_then(|()| File::open(&path)?.sync_all())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        self.sync()
+    }
+
+    /// Takes the mark away, durably.
+    pub(crate) fn mark_complete(&self) -> anyhow::Result<()> {
+        let path = self.0.join(INCOMPLETE);
+        std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        self.sync()
+    }
+
+    /// The directory itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// The log's folder.
@@ -82,5 +113,23 @@ impl DataDir {
     /// The database of the usage statistics.
     pub(crate) fn usage(&self) -> PathBuf {
         self.0.join("usage.sqlite")
+    }
+}
+
+/// Locks a file, which is made where it is missing. `None` where another process has it.
+fn try_lock(path: &Path) -> anyhow::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
 }

@@ -38,6 +38,12 @@ impl SqliteCatalog {
         Ok(SqliteCatalog { database, clock })
     }
 
+    /// Copies the catalog in `from` into the new file `to`, also while other processes use it. The caller
+    /// makes the copy durable.
+    pub async fn copy(from: &Path, to: &Path) -> Result<(), CatalogError> {
+        Database::copy(from, to).await
+    }
+
     /// The highest id that a segment ever had: a new one that gets its id from the service must be above.
     /// 0 when there never was any.
     pub async fn highest_segment_id(&self) -> Result<u32, CatalogError> {

@@ -30,6 +30,12 @@ impl SqliteUsage {
         Ok(SqliteUsage { database: Database::open(path, STEPS).await? })
     }
 
+    /// Copies the statistics in `from` into the new file `to`, also while other processes use them. The
+    /// caller makes the copy durable.
+    pub async fn copy(from: &Path, to: &Path) -> Result<(), CatalogError> {
+        Database::copy(from, to).await
+    }
+
     /// Closes the file. Other clones are closed with it.
     pub async fn close(&self) {
         self.database.close().await;

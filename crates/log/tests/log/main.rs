@@ -1,6 +1,7 @@
 //! The log from outside.
 
 mod conformance;
+mod copy;
 mod durability;
 mod fixture;
 mod inspect;

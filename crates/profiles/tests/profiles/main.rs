@@ -1,6 +1,7 @@
 //! What the profiles promise, through their public interface.
 
 mod conformance;
+mod damage;
 mod erase;
 mod groups;
 mod inspect;

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod apply;
+mod backup;
 mod check_config;
 mod demo;
 mod inspect;
@@ -30,6 +31,8 @@ enum Command {
     Demo(ServerArgs),
     /// Load a catalog file (members, logins, segments); also while a server runs.
     Apply(apply::ApplyArgs),
+    /// Copy a data directory into a new folder, checked and durable; also while a server runs.
+    Backup(backup::BackupArgs),
     /// Look into a data directory without changing it; also while a server runs.
     #[command(subcommand)]
     Inspect(inspect::Inspect),
@@ -69,6 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Apply(args) => apply::run(args),
+        Command::Backup(args) => backup::run(args),
         Command::Inspect(what) => inspect::run(what),
         Command::CheckConfig(args) => check_config::run(args),
     };

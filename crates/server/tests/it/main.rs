@@ -2,6 +2,7 @@
 
 mod abuse;
 mod auth;
+mod backup;
 mod bad_days;
 mod bad_input;
 mod catalog;

@@ -1,0 +1,341 @@
+//! `instant-audience backup` beside a running server, and starting on what it made.
+
+use ia_testkit::{Client, ServerProcess, eventually};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_instant-audience");
+
+const SETTINGS: [(&str, &str); 5] = [
+    ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
+    ("INSTANT_AUDIENCE__LIMITS__GETS_PER_SECOND", "0"),
+    ("INSTANT_AUDIENCE__LIMITS__LOGINS_PER_FIVE_MINUTES", "0"),
+    // So that backups meet checkpoints, rotations and trims.
+    ("INSTANT_AUDIENCE__PROFILES__CHECKPOINT_INTERVAL_SECONDS", "1"),
+    ("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "1MiB"),
+];
+
+const WRITERS: u64 = 4;
+const GROUPS: u64 = 10;
+const USERS_PER_POST: u64 = 100;
+const SEGMENTS: [u64; 2] = [12, 13];
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn run(args: &[&str]) -> Output {
+    Command::new(BINARY).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn backup(data_dir: &Path, to: &Path) -> Output {
+    run(&["backup", "--data-dir", data_dir.to_str().unwrap(), to.to_str().unwrap()])
+}
+
+/// A data directory with one member and one login.
+fn prepare() -> (TempDir, PathBuf) {
+    let dir = TempDir::new().unwrap();
+    let data_dir = dir.path().join("data");
+    let catalog = dir.path().join("catalog.json");
+    let content = json!({
+        "members": [{"id": 958, "name": "Provider"}],
+        "users": [{"username": "provider", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "member"}],
+        "segments": [{"id": 12, "member_id": 958}, {"id": 13, "member_id": 958}],
+    });
+    fs::write(&catalog, content.to_string()).unwrap();
+    let applied = run(&["apply", catalog.to_str().unwrap(), "--data-dir", data_dir.to_str().unwrap()]);
+    assert!(applied.status.success(), "{applied:?}");
+    (dir, data_dir)
+}
+
+async fn serve(data_dir: &Path) -> ServerProcess {
+    ServerProcess::serve(Path::new(BINARY), data_dir, &SETTINGS).await
+}
+
+async fn stop(server: ServerProcess) {
+    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+    assert_eq!(server.wait().await.code(), Some(0));
+}
+
+/// The users that one POST sets to one value: nobody else writes to them.
+fn users_of(group: u64) -> impl Iterator<Item = u64> {
+    (1..=USERS_PER_POST).map(move |n| group * 1000 + n)
+}
+
+/// What is known of each group: the value that was acknowledged last. Values rise.
+type Acknowledged = BTreeMap<u64, u64>;
+
+#[derive(Default)]
+struct Load {
+    acknowledged: Mutex<Acknowledged>,
+    posts: AtomicU64,
+    ends: AtomicBool,
+}
+
+impl Load {
+    async fn write(self: Arc<Load>, client: Client, writer: u64) {
+        for value in 1.. {
+            if self.ends.load(Ordering::SeqCst) {
+                return;
+            }
+            let group = writer * GROUPS + value % GROUPS;
+            post(&client, group, value).await;
+            self.acknowledged.lock().unwrap().insert(group, value);
+            self.posts.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+async fn post(client: &Client, group: u64, value: u64) {
+    let blocks: Vec<Value> =
+        SEGMENTS.iter().map(|segment| json!({"seg_id": segment, "value": value})).collect();
+    let users: Vec<Value> =
+        users_of(group).map(|user| json!({"user_id": user, "seg_block": blocks})).collect();
+    client.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
+}
+
+/// The value of each group that has one. Panics where a POST is there in part.
+async fn values(client: &Client) -> Acknowledged {
+    let mut values = BTreeMap::new();
+    for group in 0..WRITERS * GROUPS {
+        let asked: Vec<Value> = users_of(group).map(|user| json!({"user_id": user})).collect();
+        let answer = client.post("/user-segment", &json!({"users": asked})).await.ok();
+        let mut found: Vec<Vec<u64>> = Vec::new();
+        for user in answer["user_segments"].as_array().unwrap() {
+            let segments = user["segments"].as_array().unwrap();
+            found.push(segments.iter().map(|segment| segment["value"].as_u64().unwrap()).collect());
+        }
+        let first = found[0].first().copied();
+        let whole = first.map_or(Vec::new(), |value| vec![value; SEGMENTS.len()]);
+        assert!(found.iter().all(|values| *values == whole), "group {group} is there in part: {found:?}");
+        values.extend(first.map(|value| (group, value)));
+    }
+    values
+}
+
+/// How many acknowledged values are not there.
+fn missing(found: &Acknowledged, acknowledged: &Acknowledged) -> usize {
+    acknowledged.iter().filter(|(group, value)| found.get(group).is_none_or(|found| found < value)).count()
+}
+
+/// The statistics are those of so many POSTs.
+async fn check_statistics(client: &Client, posts: u64) {
+    let report = client.get("/rt-segment-processed?agg=true").await.ok()["report"].clone();
+    let counted =
+        [&report["num_valid_users"], &report["num_valid_adds"]].map(|number| number.as_u64().unwrap());
+    assert_eq!(counted, [posts * USERS_PER_POST, posts * USERS_PER_POST * SEGMENTS.len() as u64], "{report}");
+}
+
+fn all_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = vec![dir.to_owned()];
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(all_files(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+/// `… up to position N: …`
+fn position_in(stdout: &str) -> u64 {
+    let after = stdout.split_once("up to position ").unwrap_or_else(|| panic!("{stdout}")).1;
+    after.split(':').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "the figure of the run")]
+async fn a_backup_of_a_server_under_load_has_all_that_was_acknowledged() {
+    let long = std::env::var("IA_TORTURE").is_ok_and(|form| form == "long");
+    let rounds = if long { 40 } else { 4 };
+    let (dir, data_dir) = prepare();
+    let server = serve(&data_dir).await;
+    let client = server.login("provider").await;
+    let load = Arc::new(Load::default());
+    let writers: Vec<_> =
+        (0..WRITERS).map(|writer| tokio::spawn(Arc::clone(&load).write(client.clone(), writer))).collect();
+    let (mut checked, mut lost) = (0, 0);
+    for round in 0..rounds {
+        let (posts, patience) = (load.posts.load(Ordering::SeqCst), 150);
+        eventually("some load", async || {
+            (load.posts.load(Ordering::SeqCst) >= posts + patience).then_some(())
+        })
+        .await;
+        let to = dir.path().join(format!("backup-{round}"));
+        let acknowledged = load.acknowledged.lock().unwrap().clone();
+        let posts_before = load.posts.load(Ordering::SeqCst);
+        let (from, place) = (data_dir.clone(), to.clone());
+        let made = tokio::task::spawn_blocking(move || backup(&from, &place)).await.unwrap();
+        assert!(made.status.success(), "round {round}: {}", text(&made.stderr));
+        assert!(made.stderr.is_empty(), "{}", text(&made.stderr));
+        let end = position_in(&text(&made.stdout));
+        assert!(end >= posts_before, "round {round}: {end} of {posts_before}");
+        for file in all_files(&to) {
+            let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, if file.is_dir() { 0o700 } else { 0o600 }, "{}", file.display());
+        }
+        let copy = serve(&to).await;
+        let reader = copy.login("provider").await;
+        lost += missing(&values(&reader).await, &acknowledged);
+        check_statistics(&reader, end).await;
+        checked += posts_before;
+        // It takes more, and starts again with it.
+        post(&reader, 0, 1_000_000).await;
+        copy.kill().await;
+        let copy = serve(&to).await;
+        let reader = copy.login("provider").await;
+        assert_eq!(values(&reader).await[&0], 1_000_000);
+        check_statistics(&reader, end + 1).await;
+        stop(copy).await;
+        fs::remove_dir_all(&to).unwrap();
+    }
+    load.ends.store(true, Ordering::SeqCst);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let posts = load.posts.load(Ordering::SeqCst);
+    let found = values(&client).await;
+    let acknowledged = load.acknowledged.lock().unwrap().clone();
+    assert_eq!(found, acknowledged, "the server that was copied has lost nothing");
+    check_statistics(&client, posts).await;
+    stop(server).await;
+    println!(
+        "figure: backup: rounds={rounds} posts={posts} acknowledged={checked} missing={lost} torn=0 statistics=exact"
+    );
+    assert_eq!(lost, 0);
+    assert!(
+        !data_dir.join("log/00000000000000000001.log").exists(),
+        "the log was given up meanwhile, or this proves too little"
+    );
+}
+
+#[tokio::test]
+async fn log_files_stay_while_somebody_holds_them() {
+    let (_dir, data_dir) = prepare();
+    let server = serve(&data_dir).await;
+    let client = server.login("provider").await;
+    let lock = fs::OpenOptions::new().create(true).append(true).open(data_dir.join("BACKUP")).unwrap();
+    lock.try_lock().unwrap();
+    let first = data_dir.join("log/00000000000000000001.log");
+    let checkpoints = async || {
+        let path = "/metrics";
+        let answer = ia_testkit::send(server.ops, hyper::Method::GET, path, &[], bytes::Bytes::new()).await;
+        let text = text(&answer.body);
+        let position = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap().parse().unwrap()
+        };
+        (
+            position("instant_audience_checkpointed_position")
+                .min(position("instant_audience_usage_position")),
+            position("instant_audience_log_durable_position"),
+            position("instant_audience_log_files"),
+        )
+    };
+    let fill = async || {
+        for value in 1..=200 {
+            let users: Vec<Value> = (1..=1000)
+                .map(|user| json!({"user_id": user, "seg_block": [{"seg_id": 12, "value": value}]}))
+                .collect();
+            client.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
+        }
+        eventually("a checkpoint of all", async || {
+            let (covered, durable, files) = checkpoints().await;
+            (covered >= durable).then_some(files)
+        })
+        .await
+    };
+    let files = fill().await;
+    assert!(files > 2.0 && first.exists(), "{files} files");
+    drop(lock);
+    eventually("the log to be given up", async || {
+        post(&client, 0, 1).await;
+        (!first.exists()).then_some(())
+    })
+    .await;
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn a_backup_of_a_stopped_or_killed_server_works_as_well() {
+    let (dir, data_dir) = prepare();
+    let early = backup(&data_dir, &dir.path().join("early"));
+    assert!(text(&early.stderr).contains("no server has run on it yet"), "{}", text(&early.stderr));
+    assert!(!dir.path().join("early").exists());
+    let server = serve(&data_dir).await;
+    post(&server.login("provider").await, 1, 7).await;
+    server.kill().await;
+    let killed = dir.path().join("killed");
+    assert!(backup(&data_dir, &killed).status.success());
+    stop(serve(&data_dir).await).await;
+    let stopped = dir.path().join("stopped");
+    // An empty folder that is there will do.
+    fs::create_dir(&stopped).unwrap();
+    let made = backup(&data_dir, &stopped);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    for copy in [killed, stopped] {
+        let server = serve(&copy).await;
+        let client = server.login("provider").await;
+        assert_eq!(values(&client).await, BTreeMap::from([(1, 7)]));
+        check_statistics(&client, 1).await;
+        stop(server).await;
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_made_leaves_nothing_and_says_why() {
+    let (dir, data_dir) = prepare();
+    let server = serve(&data_dir).await;
+    let client = server.login("provider").await;
+    for group in 0..GROUPS {
+        post(&client, group, 1).await;
+    }
+    stop(server).await;
+    let to = dir.path().join("to");
+    let refused = |to: &Path, reason: &str| {
+        let made = backup(&data_dir, to);
+        let error = text(&made.stderr);
+        assert_eq!(made.status.code(), Some(1), "{error}");
+        assert!(made.stdout.is_empty() && error.contains(reason), "{error}");
+    };
+    refused(&data_dir.join("inside"), "lies in the data directory");
+    refused(dir.path(), "is not empty");
+    // Each part, damaged in turn.
+    let table =
+        fs::read_dir(data_dir.join("profiles/keyspaces/1/tables")).unwrap().next().unwrap().unwrap().path();
+    let log = all_files(&data_dir.join("log")).into_iter().find(|path| path.is_file()).unwrap();
+    for (file, at) in [
+        (table, 100),
+        (log, 60),
+        (data_dir.join("catalog.sqlite"), 100),
+        (data_dir.join("usage.sqlite"), 100),
+    ] {
+        let sound = fs::read(&file).unwrap();
+        let mut damaged = sound.clone();
+        damaged[at] ^= 0x55;
+        fs::write(&file, damaged).unwrap();
+        refused(&to, &file.file_name().unwrap().to_string_lossy());
+        assert!(!to.exists(), "{}", file.display());
+        fs::write(&file, sound).unwrap();
+    }
+    fs::create_dir(&to).unwrap();
+    assert!(backup(&data_dir, &to).status.success());
+    // As it is while a backup is being made, or was killed.
+    fs::write(to.join("INCOMPLETE"), "").unwrap();
+    let start = run(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--ops-listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        to.to_str().unwrap(),
+    ]);
+    assert_eq!(start.status.code(), Some(1));
+    assert!(text(&start.stderr).contains("was not finished"), "{}", text(&start.stderr));
+}
