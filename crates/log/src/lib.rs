@@ -22,11 +22,15 @@ mod recovery;
 mod scan;
 mod segment;
 mod shared;
+mod sync;
 mod types;
 mod writer;
 
 #[doc(hidden)]
 pub mod faults;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 
 pub use disk::{Access, Disk, DiskFile, RealDisk};
 pub use disk_log::DiskLog;

@@ -23,6 +23,9 @@ mod apply;
 mod checkpoint;
 mod codec;
 mod error;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod keys;
 mod large;
 mod membership;
