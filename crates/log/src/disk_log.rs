@@ -2,13 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::entries::DiskEntries;
 use crate::recovery::{self, Opened};
 use crate::shared::Shared;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Arc, Mutex, PoisonError};
 use crate::writer::Writer;
 use crate::{
     AppendError, Completion, Disk, Entries, Log, LogError, LogOptions, LogState, LogStats, Observer, Recovery,

@@ -1,5 +1,7 @@
 //! A disk that fails when it is told to. For tests, of this crate and of those above it.
 
+pub mod simulated;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;

@@ -23,11 +23,15 @@ mod recovery;
 mod scan;
 mod segment;
 mod shared;
+mod sync;
 mod types;
 mod writer;
 
 #[doc(hidden)]
 pub mod faults;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 
 pub use copy::{Copied, copy};
 pub use disk::{Access, Disk, DiskFile, RealDisk};

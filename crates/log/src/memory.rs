@@ -1,11 +1,11 @@
 //! The log in memory: the reference for what a log does, without the durability.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::shared::{Shared, Work};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::writer::run_completion;
 use crate::{AppendError, Completion, Entries, Entry, Log, LogError, LogOptions, LogState, LogStats};
 

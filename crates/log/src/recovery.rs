@@ -132,17 +132,16 @@ impl Run<'_> {
             let next_first = listed[index + 1].0;
             predecessor = Some(self.recover_older(*first, path, next_first)?);
         }
-        let active = self.recover_last(*last_first, last_path)?;
-        let Some(predecessor) = predecessor else { return Ok(active) };
-        if active.is_empty() {
+        let active = self.recover_last(*last_first, last_path, predecessor.as_ref())?;
+        if let Some(predecessor) = predecessor
+            && active.is_empty()
+        {
             // The crash may have come between the birth of the last file and the durable end of this
             // one. A seal that can be read may still be in memory only.
             let mut sealed = predecessor.into_active(0)?;
             sealed.seal(*last_first).map_err(Failure::into_error)?;
             let index = self.segments.len() - 2;
             self.segments[index].bytes = sealed.allocated;
-        } else if !predecessor.is_sealed() {
-            return Err(predecessor.corrupt_at_stop());
         }
         Ok(active)
     }
@@ -181,7 +180,13 @@ impl Run<'_> {
         }
     }
 
-    fn recover_last(&mut self, first_position: u64, path: &Path) -> Result<Active, LogError> {
+    /// Checks the newest file, and only once there is nothing left to refuse makes it ready to be written to.
+    fn recover_last(
+        &mut self,
+        first_position: u64,
+        path: &Path,
+        predecessor: Option<&Walked>,
+    ) -> Result<Active, LogError> {
         let file = self.open(path)?;
         let header = read_file_header(&*file).map_err(LogError::io("read", path))?;
         // No crash leaves a file without its header: it is flushed before the file gets its name. So
@@ -194,6 +199,11 @@ impl Run<'_> {
         }
         if walked.scanner.find_proof_of_flush().map_err(walked.io("read"))?.is_some() {
             return Err(walked.corrupt_at_stop());
+        }
+        if let Some(unsealed) = predecessor.filter(|older| !older.is_sealed())
+            && tail > FILE_HEADER_BYTES
+        {
+            return Err(unsealed.corrupt_at_stop());
         }
         self.cut_torn_tail(&mut walked)?;
         self.make_durable(&walked, tail)?;

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::format::FRAME_HEADER_BYTES;
+use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError};
 use crate::{AppendError, Completion, LogOptions, LogState, LogStats};
 
 /// How far apart the known places of a file are; a reader walks over at most so much that it does not
@@ -242,7 +242,7 @@ impl Inner {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use super::*;
     use std::thread;

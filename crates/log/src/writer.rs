@@ -2,12 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::format::{self, FILE_HEADER_BYTES, MARK_BYTES};
 use crate::segment::{Active, Failure};
 use crate::shared::{INDEX_SPACING_BYTES, Pending, Segment, Shared, Work};
+use crate::sync::{Arc, Instant};
 use crate::{AppendError, Disk, LogOptions, LogState, Observer};
 
 /// The most that one flush covers, unless a single record is larger. More would make the records of a

@@ -8,6 +8,9 @@ pub mod time;
 pub mod user;
 pub mod varint;
 
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod ids;
 
 pub use ids::{MemberId, SegmentId};

@@ -139,11 +139,11 @@ impl UserKey {
         }
     }
 
-    /// Reads an encoded key. Fails unless the domain is known and the length is right.
+    /// Reads an encoded key. Fails unless the domain is known, the length is right, and it is somebody's.
     pub fn from_bytes(bytes: &[u8]) -> Result<UserKey, InvalidUserId> {
         let (&tag, id) = bytes.split_first().ok_or(InvalidUserId)?;
         let domain = Domain::from_tag(tag).ok_or(InvalidUserId)?;
-        if id.len() != domain.id_bytes() {
+        if id.len() != domain.id_bytes() || (domain == Domain::Platform && id == [0; 8]) {
             return Err(InvalidUserId);
         }
         Ok(UserKey::assemble(domain, id))
@@ -279,6 +279,7 @@ mod tests {
         assert_eq!(Domain::from_name("IDFA"), None);
         assert_eq!(UserKey::from_bytes(&[1, 2]), Err(InvalidUserId));
         assert_eq!(UserKey::from_bytes(&[99; 9]), Err(InvalidUserId));
+        assert_eq!(UserKey::from_bytes(&[1, 0, 0, 0, 0, 0, 0, 0, 0]), Err(InvalidUserId), "0 is nobody");
     }
 
     #[test]

@@ -25,6 +25,9 @@ mod codec;
 mod copy;
 mod error;
 mod files;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod keys;
 mod large;
 mod membership;

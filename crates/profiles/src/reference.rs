@@ -75,7 +75,9 @@ impl Profiles for MemoryProfiles {
         match record {
             Record::Ingest(ingest) => {
                 let seen = Minute::containing(ingest.accepted_at_ms);
-                for (user, operations) in ingest.batch.iter() {
+                // A user without operations stays as it is, what has expired included: a clock may be set back.
+                let changed = ingest.batch.iter().filter(|(_, operations)| !operations.is_empty());
+                for (user, operations) in changed {
                     for operation in operations {
                         match operation.change {
                             Change::Add { expires, value } if expires.is_live(seen) => {

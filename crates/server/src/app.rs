@@ -152,7 +152,7 @@ pub struct Machine {
 struct Engines {
     app: Arc<App>,
     log: Arc<DiskLog>,
-    applier: std::thread::JoinHandle<()>,
+    applier: crate::sync::thread::JoinHandle<()>,
     checkpointer: Checkpointer,
     warm_up: WarmUp,
 }

@@ -1,7 +1,7 @@
 //! A bound in bytes over things that come and go: what waits for the log, what bodies are held.
 
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// So many bytes and no more, shared by all who take a [`Share`].
 #[derive(Debug)]

@@ -12,13 +12,19 @@ mod auth;
 mod background;
 mod budget;
 mod data_dir;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod ingest;
 mod json;
 mod limits;
 mod metrics;
+#[cfg(test)]
+mod model;
 mod rate;
 mod reading;
+mod sync;
 mod threads;
 mod tls;
 mod usage;

@@ -7,5 +7,4 @@ mod fixture;
 mod inspect;
 mod power_cut;
 mod recovery;
-mod simulated;
 mod support;

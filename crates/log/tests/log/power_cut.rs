@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ia_log::faults::simulated::{Dice, SimulatedDisk};
 use ia_log::{DiskLog, Log, LogOptions};
 use proptest::prelude::*;
 
-use crate::simulated::{Dice, SimulatedDisk};
 use crate::support::{LogExt, small};
 
 /// One life of the log: opens it, checks it, appends until the power goes.

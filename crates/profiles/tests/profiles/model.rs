@@ -1,17 +1,36 @@
 //! The packed profiles against the reference, over random lives.
 
 use crate::records::*;
-use ia_model::{ErasedSegments, Expiry, Minute, Operation, Record, SegmentId};
+use ia_model::{Domain, ErasedSegments, Expiry, Minute, Operation, Record, SegmentId, UserKey};
 use ia_profiles::{MemoryProfiles, PackedProfiles, ProfileOptions, Profiles};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use std::cell::RefCell;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-const USERS: u64 = 12;
+const USERS: u64 = 14;
+
+/// Users of all domains; three of the platform's own, with the largest id among them.
+fn key(user: u64) -> UserKey {
+    let named = |name| Domain::from_name(name).unwrap();
+    match user {
+        1 => UserKey::platform(u64::MAX).unwrap(),
+        2..=3 => UserKey::platform(user).unwrap(),
+        4 => UserKey::parse(named("sha1udid"), &"ab".repeat(20)).unwrap(),
+        5 => UserKey::parse(named("openudid"), &"ab".repeat(20)).unwrap(),
+        6 => UserKey::parse(named("md5udid"), &"ab".repeat(16)).unwrap(),
+        _ => {
+            let names = ["idfa", "aaid", "windowsadid", "rida", "tifa", "vida", "lgudid"];
+            UserKey::parse(named(names[user as usize % names.len()]), &format!("{user:032x}")).unwrap()
+        }
+    }
+}
 
 #[derive(Debug, Clone)]
 enum Step {
-    Ingest { minutes_later: u32, users: Vec<(u64, Vec<Change>)> },
+    Ingest { minutes_later: i32, users: Vec<(u64, Vec<Change>)> },
     Erase(u64, Option<Vec<u32>>),
     Load(u64),
     Checkpoint,
@@ -51,15 +70,33 @@ fn any_change() -> impl Strategy<Value = Change> {
     ]
 }
 
+/// More than a page takes.
+fn many_changes() -> impl Strategy<Value = Vec<Change>> {
+    (1u32..50, 100u32..600, any::<u32>()).prop_map(|(first, count, seed)| {
+        let facts = |segment: u32| segment.wrapping_mul(seed) >> 8;
+        let segments = first..first + count;
+        segments
+            .map(|segment| match facts(segment) % 20 {
+                0 => Change::Remove(segment),
+                1..5 => Change::Add { segment, value: 1, minutes: None },
+                _ => Change::Add { segment, value: facts(segment), minutes: Some(facts(segment) % 100) },
+            })
+            .collect()
+    })
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
-    let users = vec((1..=USERS, vec(any_change(), 0..6)), 1..6);
+    let changes = prop_oneof![30 => vec(any_change(), 0..6).boxed(), 1 => many_changes().boxed()];
+    let users = vec((1..=USERS, changes), 1..6);
+    // On, far on, and back.
+    let minutes = prop_oneof![10 => 0i32..5, 1 => 0i32..3000, 1 => -30i32..0];
     let users = users.prop_map(|mut users| {
         users.sort_by_key(|(user, _)| *user);
         users.dedup_by_key(|(user, _)| *user);
         users
     });
     prop_oneof![
-        8 => (0u32..5, users).prop_map(|(minutes_later, users)| Step::Ingest { minutes_later, users }),
+        8 => (minutes, users).prop_map(|(minutes_later, users)| Step::Ingest { minutes_later, users }),
         2 => (1..=USERS, proptest::option::of(vec(any_segment(), 0..4)))
             .prop_map(|(user, segments)| Step::Erase(user, segments)),
         1 => (1..=USERS).prop_map(Step::Load),
@@ -84,9 +121,21 @@ struct Life {
     minute: u32,
 }
 
+/// What was done, over all sequences.
+#[derive(Debug, Default)]
+struct Done {
+    sequences: usize,
+    steps: usize,
+    crashes: usize,
+    checkpoints: usize,
+}
+
 impl Life {
     fn new(options: ProfileOptions) -> Life {
-        let dir = tempfile::tempdir().unwrap();
+        // The power does not go here, so flushing would only take time.
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let dir = dir.unwrap();
         let packed = Some(open(dir.path(), options));
         Life { dir, options, packed, reference: MemoryProfiles::new(), log: Vec::new(), minute: 1000 }
     }
@@ -117,10 +166,10 @@ impl Life {
     fn take(&mut self, step: Step) {
         match step {
             Step::Ingest { minutes_later, users } => {
-                self.minute += minutes_later;
+                self.minute = self.minute.saturating_add_signed(minutes_later);
                 let minute = self.minute;
                 let users = users.into_iter().map(|(id, changes)| {
-                    (user(id), changes.into_iter().map(|change| change.operation(minute)).collect())
+                    (key(id), changes.into_iter().map(|change| change.operation(minute)).collect())
                 });
                 self.apply(ingest(minute, users));
             }
@@ -128,9 +177,9 @@ impl Life {
                 let segments = segments.map_or(ErasedSegments::All, |segments| {
                     ErasedSegments::Only(segments.into_iter().map(SegmentId).collect())
                 });
-                self.apply(erase(self.minute, user(id), segments));
+                self.apply(erase(self.minute, key(id), segments));
             }
-            Step::Load(id) => drop(self.packed().load(&user(id), Minute(self.minute)).unwrap()),
+            Step::Load(id) => drop(self.packed().load(&key(id), Minute(self.minute)).unwrap()),
             Step::Checkpoint => {
                 assert_eq!(self.packed().checkpoint().unwrap().position, self.log.len() as u64);
                 assert_eq!(self.packed().dirty_bytes(), 0);
@@ -153,13 +202,13 @@ impl Life {
     fn compare(&self) {
         for id in 1..=USERS + 1 {
             for now in [Minute(self.minute), Minute(self.minute + 6)] {
-                let expected = self.reference.get(&user(id), now).unwrap();
-                match self.packed().get(&user(id), now) {
+                let expected = self.reference.get(&key(id), now).unwrap();
+                match self.packed().get(&key(id), now) {
                     Some(found) => assert_eq!(found, expected, "get of user {id} at {now:?}"),
                     None => assert!(!self.packed().stats().complete),
                 }
                 if now.0.is_multiple_of(2) {
-                    let found = self.packed().load(&user(id), now).unwrap();
+                    let found = self.packed().load(&key(id), now).unwrap();
                     assert_eq!(found, expected, "load of user {id} at {now:?}");
                 }
             }
@@ -167,16 +216,32 @@ impl Life {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 20, max_shrink_iters: 400, ..ProptestConfig::default() })]
-    #[test]
-    fn packed_profiles_say_what_the_reference_says(
-        options in any_options(), steps in vec(any_step(), 1..50)
-    ) {
+#[test]
+#[expect(clippy::print_stdout, reason = "the figure of this test")]
+fn packed_profiles_say_what_the_reference_says() {
+    let is_long = std::env::var("IA_TORTURE").is_ok_and(|form| form == "long");
+    let cases = if is_long { 10_000 } else { 20 };
+    let config = ProptestConfig { cases, max_shrink_iters: 400, ..ProptestConfig::with_source_file(file!()) };
+    let done = RefCell::new(Done::default());
+    let lives = (any_options(), vec(any_step(), 1..50));
+    let result = TestRunner::new(config).run(&lives, |(options, steps)| {
         let mut life = Life::new(options);
+        done.borrow_mut().sequences += 1;
         for step in steps {
+            let mut done = done.borrow_mut();
+            done.steps += 1;
+            done.checkpoints += usize::from(matches!(step, Step::Checkpoint | Step::Reopen));
+            done.crashes += usize::from(matches!(step, Step::Crash));
+            drop(done);
             life.take(step);
             life.compare();
         }
-    }
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
+    let Done { sequences, steps, crashes, checkpoints } = done.into_inner();
+    println!(
+        "figure: model-profiles: sequences={sequences} steps={steps} crashes={crashes} \
+         checkpoints={checkpoints} differences=0"
+    );
 }

@@ -15,6 +15,9 @@ mod rt_segment_processed;
 pub(crate) mod serve;
 mod user_segment;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use plain::fuzz;
+
 use crate::app::App;
 use crate::budget::Share;
 use axum::Router;

@@ -3,14 +3,15 @@
 use crate::alarm::Alarm;
 use crate::budget::{ByteBudget, Share};
 use crate::metrics::AppliedMetrics;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{self, Instant, mpsc};
 use crate::threads::Urgency;
 use crate::usage::UsageFollower;
 use ia_log::{AppendError, Log, LogState};
 use ia_model::Record;
 use ia_profiles::{Profiles, ProfilesError};
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -101,12 +102,12 @@ impl Committer {
         let (to_applier, from_log) = mpsc::channel();
         let applier_alarm = alarm.clone();
         let (to_answer, answers) = unbounded_channel();
-        let applier = std::thread::Builder::new().name("applier".to_owned()).spawn(move || {
+        let applier = thread::Builder::new().name("applier".to_owned()).spawn(move || {
             let _watch = applier_alarm.watch("applier thread");
             Urgency::Lower.take_on();
             apply_in_order(&from_log, &views, &applier_alarm, &to_answer);
         })?;
-        tokio::spawn(answer_all(answers));
+        sync::spawn(answer_all(answers));
         let backlog = ByteBudget::new(max_backlog_bytes);
         Ok((Committer { log, to_applier, backlog, alarm }, applier))
     }

@@ -3,7 +3,11 @@
 mod answer;
 pub(crate) mod body;
 pub(crate) mod commit;
+#[cfg(all(test, feature = "shuttle"))]
+mod concurrency;
 pub(crate) mod decode;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod plain;
 pub(crate) mod replay;
 pub(crate) mod resolve;

@@ -6,6 +6,8 @@
 //! once, goes to [`super::general`] with all bytes that were read, and so does the rest of its connection.
 
 mod answer;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod head;
 
 use super::Service;

@@ -4,22 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
 
-use ia_log::{Access, Disk, DiskFile};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::{Access, Disk, DiskFile};
 
 /// What a disk writes as a whole.
 const SECTOR_BYTES: usize = 512;
 
+/// How long a flush takes where time is simulated.
+#[cfg(feature = "shuttle")]
+const FLUSH_TIME: std::time::Duration = std::time::Duration::from_millis(4);
+
 /// A small generator, so that a failing case can be run again from its seed.
-pub(crate) struct Dice(u64);
+#[derive(Debug, Clone)]
+pub struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Dice {
+    /// Dice that fall alike for equal seeds.
+    pub fn new(seed: u64) -> Dice {
         Dice(seed | 1)
     }
 
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    /// A number from 0 to `bound - 1`.
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -29,7 +36,7 @@ impl Dice {
 
 /// The disk; clones are the same disk.
 #[derive(Clone, Default)]
-pub(crate) struct SimulatedDisk(Arc<Mutex<State>>);
+pub struct SimulatedDisk(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -94,21 +101,43 @@ impl Change {
 
 impl SimulatedDisk {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a file there, durably, in place of what had the name.
+    pub fn put(&self, path: &Path, content: &[u8]) {
+        let mut state = self.lock();
+        let number = state.files.len();
+        state.files.push(File { now: content.to_vec(), durable: content.to_vec(), pending: Vec::new() });
+        state.names.insert(path.to_owned(), number);
+        state.durable_names.insert(path.to_owned(), number);
+    }
+
+    /// All files with their content, by path.
+    pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = self.lock();
+        state.names.iter().map(|(path, &number)| (path.clone(), state.files[number].now.clone())).collect()
+    }
+
+    /// What would be there after a power cut at this moment that keeps nothing but what was flushed.
+    pub fn durable_contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = self.lock();
+        let durable = state.durable_names.iter();
+        durable.map(|(path, &number)| (path.clone(), state.files[number].durable.clone())).collect()
     }
 
     /// Lets so many more changes happen before the power goes.
-    pub(crate) fn cut_power_after(&self, calls: u64) {
+    pub fn cut_power_after(&self, calls: u64) {
         self.lock().calls_left = Some(calls);
     }
 
     /// It was the process that ended, not the power: what it wrote is there, and still not flushed.
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         self.lock().calls_left = None;
     }
 
     /// The power comes back; what was not flushed is there in part.
-    pub(crate) fn restart(&self, dice: &mut Dice) {
+    pub fn restart(&self, dice: &mut Dice) {
         let mut state = self.lock();
         let kept = dice.below(state.pending_names.len() as u64 + 1) as usize;
         if let Some(names) = kept.checked_sub(1).map(|last| state.pending_names[last].clone()) {
@@ -246,6 +275,8 @@ impl DiskFile for SimulatedFile {
     }
 
     fn flush(&self) -> io::Result<()> {
+        #[cfg(feature = "shuttle")]
+        crate::sync::advance(FLUSH_TIME);
         self.disk.change(|state| {
             let file = &mut state.files[self.number];
             file.durable = file.now.clone();

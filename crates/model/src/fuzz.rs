@@ -1,0 +1,111 @@
+//! What must hold for any bytes: the fuzz targets of this crate (`fuzz/`), which panic where it does not.
+
+use crate::{Domain, Record, UserKey};
+
+const DOMAINS: [&str; 10] =
+    ["idfa", "aaid", "sha1udid", "md5udid", "openudid", "windowsadid", "rida", "tifa", "vida", "lgudid"];
+
+/// The first byte picks the domain; the rest is an id as it stands on the wire, and an encoded key.
+pub fn user(input: &[u8]) {
+    let Some((&pick, rest)) = input.split_first() else { return };
+    let name = usize::from(pick).checked_sub(1).map(|index| DOMAINS[index % DOMAINS.len()]);
+    let domain = name.map_or(Domain::Platform, |name| Domain::from_name(name).expect("a domain"));
+    if let Ok(text) = std::str::from_utf8(rest) {
+        let parsed = UserKey::parse(domain, text).ok();
+        assert_eq!(parsed.as_ref().map(|key| key.as_bytes().to_vec()), expected_key(domain, name, text));
+        if let Some(key) = parsed {
+            check_key(&key);
+            assert_eq!(key.domain(), domain);
+        }
+        if let Some(named) = Domain::from_name(text) {
+            assert!(named.name() == Some(text) || text == "sh1udid");
+        }
+    }
+    for bytes in [rest, input] {
+        if let Ok(key) = UserKey::from_bytes(bytes) {
+            assert_eq!(key.as_bytes(), bytes);
+            check_key(&key);
+        }
+        if let Some((key, after)) = UserKey::split_encoded(bytes) {
+            assert!(UserKey::from_bytes(key).is_ok() || key == [1, 0, 0, 0, 0, 0, 0, 0, 0]);
+            assert_eq!([key, after].concat(), bytes);
+        }
+    }
+}
+
+fn check_key(key: &UserKey) {
+    let spelled = key.id();
+    assert_eq!(UserKey::parse(key.domain(), &spelled).as_ref(), Ok(key), "its own spelling");
+    assert_eq!(UserKey::from_bytes(key.as_bytes()).as_ref(), Ok(key));
+    if key.domain() != Domain::Platform {
+        assert_eq!(UserKey::parse(key.domain(), &spelled.to_uppercase()).as_ref(), Ok(key), "case");
+    }
+}
+
+/// The same by the words of the contract, with other means.
+fn expected_key(domain: Domain, name: Option<&str>, text: &str) -> Option<Vec<u8>> {
+    let tag = vec![domain as u8];
+    let Some(name) = name else {
+        let digits = text.trim_start_matches('0');
+        let is_number = !text.is_empty() && text.chars().all(|digit| "0123456789".contains(digit));
+        if !is_number || digits.is_empty() || digits.len() > 20 {
+            return None;
+        }
+        let number: u128 = digits.chars().fold(0, |sum, digit| 10 * sum + u128::from(digit as u8 - b'0'));
+        let id = u64::try_from(number).ok()?;
+        return Some([tag, id.to_be_bytes().to_vec()].concat());
+    };
+    let digits = match name {
+        "sha1udid" | "openudid" => 40,
+        _ => 32,
+    };
+    let is_uuid = !matches!(name, "sha1udid" | "openudid" | "md5udid");
+    let text: String = text.chars().filter(|&letter| !is_uuid || letter != '-').collect();
+    if text.len() != digits || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let pairs = (0..digits / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16));
+    Some([tag, pairs.collect::<Result<Vec<u8>, _>>().ok()?].concat())
+}
+
+/// A payload of the log.
+pub fn record(input: &[u8]) {
+    let Ok(record) = Record::decode(input) else { return };
+    let payload = record.encode();
+    assert!(payload.len() <= input.len(), "no shorter form was read than the one that is written");
+    assert_eq!(Record::decode(&payload).as_ref(), Ok(&record));
+    if let Record::Ingest(ingest) = &record {
+        assert_eq!(ingest.encode(), payload);
+        let runs: usize = ingest.batch.iter().map(|(_, operations)| operations.len()).sum();
+        assert_eq!(runs, ingest.batch.operations().len());
+        assert_eq!(ingest.batch.iter().len(), ingest.batch.users());
+    }
+    // Every byte is accounted for.
+    assert!(Record::decode(&[payload.as_slice(), &[0]].concat()).is_err());
+    assert!(Record::decode(&payload[..payload.len() - 1]).is_err());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// All inputs that are kept for a target: seeds, and what once failed.
+    fn replay(target: &str, check: fn(&[u8])) {
+        let mut replayed = 0;
+        for kept in ["seeds", "regressions"] {
+            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(kept).join(target);
+            for entry in std::fs::read_dir(dir).into_iter().flatten() {
+                check(&std::fs::read(entry.unwrap().path()).unwrap());
+                replayed += 1;
+            }
+        }
+        assert!(replayed > 0, "no input is kept for {target}");
+    }
+
+    #[test]
+    fn kept_inputs_hold() {
+        replay("user", user);
+        replay("record", record);
+    }
+}

@@ -1,0 +1,232 @@
+//! The plain map: what users are in, and what was counted, by the words of the contract.
+
+use super::steps::{Block, Post, Sent, User, owner};
+use ia_catalog::usage::Counters;
+use ia_model::time::format_utc;
+use ia_model::{Erase, ErasedSegments, SegmentId};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+/// Minutes since 1970; without an end: for ever.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    value: u32,
+    added: u64,
+    seen: u64,
+    ends: Option<u64>,
+}
+
+impl Entry {
+    fn is_live(&self, minute: u64) -> bool {
+        self.ends.is_none_or(|end| minute < end)
+    }
+}
+
+/// What a record does.
+#[derive(Debug, Clone)]
+enum Effect {
+    /// For each user and segment, the add or nothing.
+    Post {
+        member: u32,
+        at_ms: u64,
+        users: BTreeMap<User, BTreeMap<u32, Option<Entry>>>,
+        counters: Counters,
+    },
+    Erase {
+        at_ms: u64,
+        user: User,
+        segments: Option<Vec<u32>>,
+    },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    users: BTreeMap<User, BTreeMap<u32, Entry>>,
+    hours: BTreeMap<(u32, u64), Counters>,
+    records: u64,
+    /// Not answered OK; in the order in which they would be in the log.
+    unknown: Vec<Effect>,
+}
+
+impl Expected {
+    pub(super) fn has_unknown(&self) -> bool {
+        !self.unknown.is_empty()
+    }
+
+    /// A request was answered OK.
+    pub(super) fn accept(&mut self, post: &Post, at_ms: u64) {
+        if let Some(effect) = effect(post, at_ms) {
+            self.apply(effect);
+        }
+    }
+
+    /// A request was answered with an error, and may be in the log.
+    pub(super) fn doubt(&mut self, post: &Post, at_ms: u64) {
+        self.unknown.push(effect(post, at_ms).expect("what leaves nothing to log does not fail"));
+    }
+
+    /// An erase, which is about to be answered.
+    pub(super) fn erase(&mut self, user: &User, segments: Option<&[u32]>, at_ms: u64) -> Erase {
+        self.apply(Effect::Erase { at_ms, user: *user, segments: segments.map(<[u32]>::to_vec) });
+        let erased = |segments: &[u32]| segments.iter().copied().map(SegmentId).collect();
+        let segments =
+            segments.map_or(ErasedSegments::All, |segments| ErasedSegments::Only(erased(segments)));
+        Erase { accepted_at_ms: at_ms, user: user.key(), segments }
+    }
+
+    /// After a start: the log has that many records. Those in doubt are there from the first on, or not.
+    pub(super) fn settle(&mut self, records: u64) {
+        assert!(records >= self.records, "{} records were answered OK, {records} are there", self.records);
+        let survived = usize::try_from(records - self.records).unwrap();
+        let unknown = std::mem::take(&mut self.unknown);
+        assert!(
+            survived <= unknown.len(),
+            "{survived} records more than {} that may be there",
+            unknown.len()
+        );
+        unknown.into_iter().take(survived).for_each(|effect| self.apply(effect));
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        self.records += 1;
+        match effect {
+            Effect::Post { member, at_ms, users, counters } => {
+                self.hours.entry((member, at_ms - at_ms % HOUR_MS)).or_default().add(&counters);
+                for (user, pairs) in users {
+                    if !pairs.is_empty() {
+                        self.change(user, at_ms / MINUTE_MS, pairs);
+                    }
+                }
+            }
+            Effect::Erase { at_ms, user, segments } => {
+                let minute = at_ms / MINUTE_MS;
+                let held = self.users.entry(user).or_default();
+                held.retain(|segment, entry| {
+                    entry.is_live(minute) && segments.as_ref().is_some_and(|only| !only.contains(segment))
+                });
+            }
+        }
+    }
+
+    fn change(&mut self, user: User, minute: u64, pairs: BTreeMap<u32, Option<Entry>>) {
+        let held = self.users.entry(user).or_default();
+        // What has expired is gone with the first change after it, whatever the clock says later.
+        held.retain(|_, entry| entry.is_live(minute));
+        for (segment, add) in pairs {
+            match add {
+                Some(add) => {
+                    let added = held.get(&segment).map_or(minute, |before| before.added);
+                    held.insert(segment, Entry { added, ..add });
+                }
+                None => drop(held.remove(&segment)),
+            }
+        }
+    }
+
+    /// What a read answers.
+    pub(super) fn shown(&self, user: &User, now_ms: u64) -> Value {
+        let now = now_ms / MINUTE_MS;
+        let text = |minute: u64| format_utc(minute * MINUTE_MS);
+        let held = self.users.get(user).into_iter().flatten();
+        // 12 is off: nobody can get into it.
+        let segments = held.filter(|(_, entry)| entry.is_live(now)).map(|(&id, entry)| {
+            json!({
+                "id": id, "code": format!("c{id}"), "member_id": owner(id), "value": entry.value,
+                "added_on": text(entry.added), "expires_on": entry.ends.map(text),
+                "last_seen_min": now.saturating_sub(entry.seen),
+            })
+        });
+        let segments: Vec<Value> = segments.collect();
+        json!({"user_id": user.id(), "domain": user.domain(), "segments": segments})
+    }
+
+    pub(super) fn hours(&self, member: u32) -> Vec<(u64, Counters)> {
+        let of_member = self.hours.iter().filter(|((of, _), _)| *of == member);
+        of_member.map(|(&(_, hour), &counters)| (hour, counters)).collect()
+    }
+}
+
+/// What a request does; `None` where nothing is left to apply or to count.
+fn effect(post: &Post, at_ms: u64) -> Option<Effect> {
+    let mut counters = Counters::default();
+    let mut users: BTreeMap<User, BTreeMap<u32, Option<Entry>>> = BTreeMap::new();
+    let mut invalid = BTreeSet::new();
+    let mut refused = BTreeSet::new();
+    for (sent, blocks) in &post.users {
+        let user = match sent {
+            Sent::Well(user, _) => *user,
+            Sent::Long | Sent::Zero | Sent::UnknownDomain => {
+                invalid.insert(format!("{sent:?}"));
+                continue;
+            }
+        };
+        let pairs = users.entry(user).or_default();
+        for block in blocks {
+            match verdict(post.member, block) {
+                Verdict::Accepted => drop(pairs.insert(block.segment, add(block, at_ms))),
+                // A segment that is off is the same by either name.
+                Verdict::Inactive if refused.insert((user, block.segment, false)) => {
+                    counters.inactive_segments += 1;
+                }
+                Verdict::Unauthorized if refused.insert((user, block.segment, block.by_code)) => {
+                    counters.unauth_segments += 1;
+                }
+                Verdict::Invalid if refused.insert((user, block.segment, block.by_code)) => {
+                    counters.invalid_segments += 1;
+                }
+                Verdict::Inactive | Verdict::Unauthorized | Verdict::Invalid => {}
+            }
+        }
+    }
+    counters.valid_users = users.len() as u64;
+    counters.invalid_users = invalid.len() as u64;
+    for add in users.values().flat_map(BTreeMap::values) {
+        match add {
+            Some(_) => counters.valid_adds += 1,
+            None => counters.valid_removes += 1,
+        }
+    }
+    let is_left = !users.is_empty() || !invalid.is_empty();
+    is_left.then_some(Effect::Post { member: post.member, at_ms, users, counters })
+}
+
+enum Verdict {
+    Accepted,
+    Unauthorized,
+    Inactive,
+    Invalid,
+}
+
+fn verdict(member: u32, block: &Block) -> Verdict {
+    let may_write = |owner| owner == member || (member, owner) == (1, 2);
+    let exists = matches!(block.segment, 10..=13 | 20 | 30 | 1000..=1399);
+    // Whether a code of a stranger exists is not for the caller to know; of an id it is.
+    if !exists && !block.by_code {
+        Verdict::Invalid
+    } else if !may_write(owner(block.segment)) {
+        Verdict::Unauthorized
+    } else if !exists {
+        Verdict::Invalid
+    } else if block.segment == 12 {
+        Verdict::Inactive
+    } else {
+        Verdict::Accepted
+    }
+}
+
+/// The membership that a block asks for; nothing where it removes one.
+fn add(block: &Block, at_ms: u64) -> Option<Entry> {
+    let minutes = match block.expiration {
+        Some(-1) => return None,
+        Some(minutes) => minutes.unsigned_abs(),
+        None if block.segment == 13 => 5,
+        None => 60,
+    };
+    // A membership is never shorter than was asked for.
+    let ends = (minutes > 0).then(|| at_ms.div_ceil(MINUTE_MS) + minutes);
+    let minute = at_ms / MINUTE_MS;
+    Some(Entry { value: block.value, added: minute, seen: minute, ends })
+}

@@ -1,0 +1,286 @@
+//! What happens in a life.
+
+use ia_model::{Domain, UserKey};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Who writes.
+pub(super) const MEMBERS: [u32; 2] = [1, 2];
+
+/// The machine of a life.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GroundChoice {
+    pub(super) segment_bytes: u64,
+    pub(super) memory_budget_bytes: u64,
+    /// What the power cuts leave.
+    pub(super) dice: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Post(Post),
+    /// Requests that come in while the first is being flushed.
+    Burst(Vec<Post>),
+    /// The same, and the disk fails after some calls; then a crash.
+    BurstAndCrash {
+        posts: Vec<Post>,
+        calls: u64,
+        how: Crash,
+    },
+    Erase(User, Option<Vec<u32>>),
+    /// The clock goes on.
+    Later(u64),
+    /// The clock is set back.
+    Earlier(u64),
+    Checkpoint,
+    WriteStatistics,
+    WarmUp,
+    Load(User),
+    Crash(Crash),
+    Restart,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Crash {
+    Kill,
+    PowerCut,
+}
+
+/// A `POST /rt-segment`.
+#[derive(Debug, Clone)]
+pub(super) struct Post {
+    pub(super) member: u32,
+    pub(super) users: Vec<(Sent, Vec<Block>)>,
+}
+
+/// An id as it is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sent {
+    Well(User, Spelling),
+    /// Of 255 bytes, which is the most, and no platform id.
+    Long,
+    Zero,
+    UnknownDomain,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Spelling {
+    Canonical,
+    Other,
+    /// A number where that is possible.
+    Number,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    pub(super) segment: u32,
+    pub(super) by_code: bool,
+    pub(super) value: u32,
+    pub(super) expiration: Option<i64>,
+}
+
+/// A user by the number of the domain and one more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct User {
+    domain: u8,
+    number: u64,
+}
+
+const DOMAINS: [Option<&str>; 11] = [
+    None,
+    Some("idfa"),
+    Some("aaid"),
+    Some("sha1udid"),
+    Some("md5udid"),
+    Some("openudid"),
+    Some("windowsadid"),
+    Some("rida"),
+    Some("tifa"),
+    Some("vida"),
+    Some("lgudid"),
+];
+
+const NUMBERS: [u64; 2] = [7, u64::MAX];
+
+pub(super) fn all_users() -> impl Iterator<Item = User> {
+    (0..DOMAINS.len() as u8).flat_map(|domain| NUMBERS.map(|number| User { domain, number }))
+}
+
+impl User {
+    pub(super) fn domain(self) -> Option<&'static str> {
+        DOMAINS[usize::from(self.domain)]
+    }
+
+    /// The id in its canonical spelling.
+    pub(super) fn id(self) -> String {
+        let number = self.number;
+        match self.domain() {
+            None => number.to_string(),
+            Some("sha1udid" | "openudid") => format!("{number:040x}"),
+            Some("md5udid") => format!("{number:032x}"),
+            Some(_) => format!("abcdef01-2345-6789-{:04x}-{:012x}", number >> 48, number & 0xffff_ffff_ffff),
+        }
+    }
+
+    pub(super) fn key(self) -> UserKey {
+        let domain = self.domain().map_or(Domain::Platform, |name| Domain::from_name(name).unwrap());
+        UserKey::parse(domain, &self.id()).unwrap()
+    }
+
+    fn spelled(self, spelling: Spelling) -> (Value, Option<&'static str>) {
+        let (id, domain) = (self.id(), self.domain());
+        let other = match domain {
+            None => format!("000{id}"),
+            Some("sha1udid" | "openudid" | "md5udid") => id.to_uppercase(),
+            Some(_) => id.to_uppercase().replace('-', ""),
+        };
+        match (spelling, domain) {
+            (Spelling::Number, None) => (json!(self.number), None),
+            (Spelling::Canonical, _) => (json!(id), domain),
+            (Spelling::Number | Spelling::Other, _) => {
+                (json!(other), if domain == Some("sha1udid") { Some("sh1udid") } else { domain })
+            }
+        }
+    }
+}
+
+impl Sent {
+    fn on_the_wire(self) -> (Value, Option<&'static str>) {
+        match self {
+            Sent::Well(user, spelling) => user.spelled(spelling),
+            Sent::Long => (json!("x".repeat(255)), None),
+            Sent::Zero => (json!("0"), None),
+            Sent::UnknownDomain => (json!("7"), Some("sha1mac")),
+        }
+    }
+}
+
+/// Whose a segment is; a segment that does not exist is said to be the first member's.
+pub(super) fn owner(segment: u32) -> u32 {
+    match segment {
+        20 => 2,
+        30 => 3,
+        _ => 1,
+    }
+}
+
+impl Block {
+    fn json(&self) -> Value {
+        let mut block = json!({"value": self.value});
+        if self.by_code {
+            block["seg_code"] = json!(format!("C{}", self.segment));
+            block["member_id"] = json!(owner(self.segment));
+        } else {
+            block["seg_id"] = json!(self.segment);
+        }
+        if let Some(expiration) = self.expiration {
+            block["expiration"] = json!(expiration);
+        }
+        block
+    }
+}
+
+impl Post {
+    /// The body of the request.
+    pub(super) fn text(&self) -> String {
+        let users = self.users.iter().map(|(sent, blocks)| {
+            let (id, domain) = sent.on_the_wire();
+            let blocks: Vec<Value> = blocks.iter().map(Block::json).collect();
+            json!({"user_id": id, "domain": domain, "seg_block": blocks})
+        });
+        json!({"rt_segment": users.collect::<Vec<_>>()}).to_string()
+    }
+}
+
+fn any_user() -> impl Strategy<Value = User> {
+    // Some users are met often.
+    prop_oneof![
+        3 => prop::sample::select(vec![User { domain: 0, number: 7 }, User { domain: 1, number: 7 }]),
+        2 => prop::sample::select(all_users().collect::<Vec<_>>()),
+    ]
+}
+
+fn any_sent() -> impl Strategy<Value = Sent> {
+    let spelling = prop::sample::select(vec![Spelling::Canonical, Spelling::Other, Spelling::Number]);
+    prop_oneof![
+        20 => (any_user(), spelling).prop_map(|(user, spelling)| Sent::Well(user, spelling)),
+        1 => Just(Sent::Long),
+        1 => Just(Sent::Zero),
+        1 => Just(Sent::UnknownDomain),
+    ]
+}
+
+fn any_block() -> impl Strategy<Value = Block> {
+    let segment = prop_oneof![
+        8 => prop::sample::select(vec![10, 11, 13, 20]),
+        1 => prop::sample::select(vec![12, 30, 99]),
+        1 => 1000u32..1005,
+    ];
+    let value = prop_oneof![0u32..3, Just(2_147_483_647)];
+    let expiration =
+        prop_oneof![Just(None), Just(Some(-1)), Just(Some(0)), (1i64..8).prop_map(Some), Just(Some(1440))];
+    (segment, any::<bool>(), value, expiration).prop_map(|(segment, by_code, value, expiration)| Block {
+        segment,
+        by_code,
+        value,
+        expiration,
+    })
+}
+
+/// So many segments that the profile does not fit a page.
+fn many_blocks() -> impl Strategy<Value = Vec<Block>> {
+    (1000u32..1100, 100u32..300, 1u32..1000, 1i64..50).prop_map(|(first, count, value, minutes)| {
+        (first..first + count)
+            .map(|segment| Block {
+                segment,
+                by_code: false,
+                value: value * segment,
+                expiration: Some(minutes + i64::from(segment % 7)),
+            })
+            .collect()
+    })
+}
+
+fn any_post() -> impl Strategy<Value = Post> {
+    let blocks = prop_oneof![30 => vec(any_block(), 1..6).boxed(), 1 => many_blocks().boxed()];
+    (prop_oneof![4 => Just(1u32), 1 => Just(2)], vec((any_sent(), blocks), 1..5))
+        .prop_map(|(member, users)| Post { member, users })
+}
+
+fn any_crash() -> impl Strategy<Value = Crash> {
+    prop::sample::select(vec![Crash::Kill, Crash::PowerCut])
+}
+
+pub(super) fn any_step() -> impl Strategy<Value = Step> {
+    let erased = prop::option::of(vec(prop::sample::select(vec![10, 11, 13, 20, 1000]), 0..4));
+    let posts = || vec(any_post(), 1..5);
+    prop_oneof![
+        10 => any_post().prop_map(Step::Post),
+        3 => posts().prop_map(Step::Burst),
+        3 => (posts(), 0u64..14, any_crash())
+            .prop_map(|(posts, calls, how)| Step::BurstAndCrash { posts, calls, how }),
+        2 => (any_user(), erased).prop_map(|(user, segments)| Step::Erase(user, segments)),
+        4 => (0u64..5 * 60_000).prop_map(Step::Later),
+        1 => (0u64..30 * 3_600_000).prop_map(Step::Later),
+        1 => (0u64..20 * 60_000).prop_map(Step::Earlier),
+        3 => Just(Step::Checkpoint),
+        2 => Just(Step::WriteStatistics),
+        1 => Just(Step::WarmUp),
+        1 => any_user().prop_map(Step::Load),
+        2 => any_crash().prop_map(Step::Crash),
+        1 => Just(Step::Restart),
+    ]
+}
+
+pub(super) fn any_ground() -> impl Strategy<Value = GroundChoice> {
+    let segment_bytes = prop::sample::select(vec![1024, 4096, 1 << 20]);
+    let memory_budget_bytes = prop::sample::select(vec![0, 12_000, 1 << 20]);
+    (segment_bytes, memory_budget_bytes, any::<u64>()).prop_map(
+        |(segment_bytes, memory_budget_bytes, dice)| GroundChoice {
+            segment_bytes,
+            memory_budget_bytes,
+            dice,
+        },
+    )
+}
