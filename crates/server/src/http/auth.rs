@@ -4,6 +4,9 @@ use super::body;
 use super::caller::TOKEN_COOKIE;
 use super::envelope::{DbgInfo, RequestInfo, json};
 use super::error::ApiError;
+use super::openapi::{
+    self, BadRequest, LoginRequest, NotAuthenticated, TooLarge, TooManyRequests, Unavailable,
+};
 use super::serve::Peer;
 use crate::app::App;
 use axum::Extension;
@@ -14,22 +17,48 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// A login is small.
 const MAX_LOGIN_BYTES: u32 = 64 << 10;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LoginAnswer)]
 struct Envelope<'a> {
     response: Answer<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LoginResponse)]
 struct Answer<'a> {
+    #[schema(schema_with = openapi::status_ok)]
     status: &'static str,
     token: &'a str,
     dbg_info: DbgInfo<'a>,
 }
 
+/// Log in
+///
+/// Gives a token, which dies 2 hours after its last use and 24 hours after it was issued.
+#[utoipa::path(
+    post,
+    path = "/auth",
+    operation_id = "log_in",
+    tag = "logging in",
+    security(()),
+    request_body = LoginRequest,
+    responses(
+        (status = 200, description = "A token, also set as a cookie", body = Envelope, headers(
+            ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` under TLS"),
+            ("Cache-Control" = String, description = "`no-store`"),
+        )),
+        BadRequest,
+        NotAuthenticated,
+        TooLarge,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,

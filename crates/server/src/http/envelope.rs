@@ -2,6 +2,7 @@
 
 use super::body::Leftover;
 use super::error::ApiError;
+use super::openapi;
 use crate::app::App;
 use crate::json;
 use axum::Extension;
@@ -15,6 +16,7 @@ use serde::Serialize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
+use utoipa::ToSchema;
 
 /// The header that carries the request id, in both directions.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
@@ -30,16 +32,38 @@ pub(crate) struct RequestInfo {
     started: Instant,
 }
 
-/// `dbg_info`
-#[derive(Debug, Serialize)]
+/// About the answer itself.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DbgInfo<'a> {
     version: &'static str,
+    /// Which process answered.
     instance: &'a str,
     request_id: &'a str,
+    /// What the payload is called.
     output_term: &'static str,
     /// Milliseconds since the request was read.
     time: f64,
+    #[schema(schema_with = openapi::no_warnings)]
     warnings: [(); 0],
+}
+
+/// The body of every failure.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FailureBody<'a> {
+    response: Failure<'a>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Failure<'a> {
+    #[schema(schema_with = openapi::status_error)]
+    status: &'static str,
+    error_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    error_code: Option<&'static str>,
+    /// One clear sentence.
+    error: &'a str,
+    dbg_info: DbgInfo<'a>,
 }
 
 impl RequestInfo {
@@ -155,23 +179,9 @@ fn finish(
 }
 
 fn failure(app: &App, info: &RequestInfo, method: &Method, route: &str, error: &ApiError) -> Response {
-    #[derive(Serialize)]
-    struct Envelope<'a> {
-        response: Failure<'a>,
-    }
-    #[derive(Serialize)]
-    struct Failure<'a> {
-        status: &'static str,
-        error_id: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        error_code: Option<&'static str>,
-        error: &'a str,
-        dbg_info: DbgInfo<'a>,
-    }
-
     let status = error.status;
     tracing::info!(request_id = %info.id, route, status = status.as_u16(), error_id = error.error_id, error = %error.message, "refused");
-    let body = Envelope {
+    let body = FailureBody {
         response: Failure {
             status: "ERROR",
             error_id: error.error_id,
@@ -220,7 +230,7 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
 
 /// The routes by the names under which they are counted.
 fn known_route(path: &MatchedPath) -> &'static str {
-    let known = ["/auth", "/rt-segment", "/rt-segment-processed", "/user-segment"];
+    let known = ["/auth", "/openapi.json", "/rt-segment", "/rt-segment-processed", "/user-segment"];
     known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")
 }
 

@@ -1,5 +1,6 @@
 //! HTTP: the only place that knows axum. One file a resource; a handler extracts, calls, responds.
 
+mod asked_users;
 mod auth;
 mod body;
 mod caller;
@@ -7,6 +8,7 @@ mod envelope;
 mod error;
 mod framing;
 mod general;
+mod openapi;
 mod ops;
 mod plain;
 mod query;
@@ -20,18 +22,20 @@ pub(crate) use plain::fuzz;
 
 use crate::app::App;
 use crate::budget::Share;
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
+use axum::{Extension, Router};
 use error::ApiError;
 use serve::Peer;
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// What answers the requests of a listener.
 #[derive(Clone)]
@@ -44,11 +48,15 @@ pub(crate) struct Service {
 impl Service {
     /// The API.
     pub(crate) fn api(app: Arc<App>) -> Service {
-        let router = Router::new()
-            .route("/auth", post(auth::post))
-            .route("/rt-segment", post(rt_segment::post))
-            .route("/rt-segment-processed", get(rt_segment_processed::get))
-            .route("/user-segment", get(user_segment::get).post(user_segment::post))
+        let (routes, description) = OpenApiRouter::with_openapi(openapi::beginning())
+            .routes(routes!(auth::post))
+            .routes(routes!(rt_segment::post))
+            .routes(routes!(rt_segment_processed::get))
+            .routes(routes!(user_segment::get, user_segment::post))
+            .routes(routes!(openapi::get))
+            .split_for_parts();
+        let router = routes
+            .layer(Extension(openapi::finish(description)))
             .fallback(no_such_service)
             .method_not_allowed_fallback(no_such_service)
             .layer(CatchPanicLayer::custom(panicked))

@@ -4,6 +4,10 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
+use super::openapi::{
+    BadRequest, Flag, Forbidden, NotAuthenticated, RtSegmentAnswer, RtSegmentRequest, TooLarge,
+    TooManyRequests, Unavailable,
+};
 use super::query::Query;
 use crate::app::App;
 use crate::ingest;
@@ -15,6 +19,27 @@ use axum::response::Response;
 use ia_model::Record;
 use std::sync::Arc;
 
+/// Add users to segments, remove them
+///
+/// OK means that it survives a power cut and that every read that starts afterwards sees it. Parts of the request
+/// that are malformed, or name what the caller may not write to, are left out; the rest is applied.
+#[utoipa::path(
+    post,
+    path = "/rt-segment",
+    operation_id = "add_to_segments",
+    tag = "memberships",
+    params(("verbose" = inline(Option<Flag>), Query, description = "Whether to tell what was accepted, and a warning for each block that was not")),
+    request_body = RtSegmentRequest,
+    responses(
+        (status = 200, description = "Applied, but for what the warnings name", body = RtSegmentAnswer),
+        BadRequest,
+        NotAuthenticated,
+        Forbidden,
+        TooLarge,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,

@@ -4,6 +4,7 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::json_bytes;
 use super::error::ApiError;
+use super::openapi::{self, BadRequest, Flag, Forbidden, NotAuthenticated, TooManyRequests, Unavailable};
 use super::query::Query;
 use crate::app::App;
 use crate::limits::ReadRoute;
@@ -12,18 +13,46 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReportAnswer)]
 struct Envelope {
     response: Answer,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReportResponse)]
 struct Answer {
+    #[schema(schema_with = openapi::status_ok)]
     status: &'static str,
     report: Report,
 }
 
+/// What was counted
+///
+/// By the hour, or with `agg=true` the sums. Each accepted POST is counted once, and a report that starts after its
+/// answer has it.
+#[utoipa::path(
+    get,
+    path = "/rt-segment-processed",
+    operation_id = "usage_report",
+    tag = "usage",
+    params(
+        ("start" = Option<String>, Query, description = "`YYYY-MM-DD HH:MM:SS`, UTC; a `T` or a missing time is taken too. The hour that it lies in is included. Two weeks before the end if absent"),
+        ("end" = Option<String>, Query, description = "As `start`; now if absent"),
+        ("agg" = inline(Option<Flag>), Query, description = "Whether to sum up"),
+        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The caller's own if absent; another is for admins"),
+    ),
+    responses(
+        (status = 200, description = "The report", body = Envelope),
+        BadRequest,
+        NotAuthenticated,
+        Forbidden,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     caller: Caller,

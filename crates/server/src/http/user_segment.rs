@@ -1,9 +1,14 @@
 //! `GET` and `POST /user-segment`: what segments a user is in.
 
+use super::asked_users::{user_key, user_keys};
 use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json, json_bytes};
 use super::error::ApiError;
+use super::openapi::{
+    BadRequest, KnownDomain, ManyFormat, ManyUsers, NotAuthenticated, OneUser, ReadFormat, TooLarge,
+    TooManyRequests, Unavailable, UsersRequest,
+};
 use super::query::Query;
 use crate::app::App;
 use crate::limits::ReadRoute;
@@ -14,14 +19,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ia_catalog::UserType;
-use ia_model::{Domain, UserKey};
-use serde::de::{Deserialize, Deserializer, Visitor};
-use std::borrow::Cow;
-use std::fmt;
+use ia_model::UserKey;
 use std::sync::Arc;
-
-/// The most users of one POST.
-const MAX_USERS: usize = 1000;
 
 /// How the answer is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,6 +41,30 @@ impl Format {
     }
 }
 
+/// What segments a user is in
+///
+/// The caller's own and those shared with it; logins of type `bidder` and `admin` see all.
+#[utoipa::path(
+    get,
+    path = "/user-segment",
+    operation_id = "read_user",
+    tag = "memberships",
+    params(
+        ("user_id" = String, Query, min_length = 1, description = "Well formed for its domain"),
+        ("domain" = inline(Option<KnownDomain>), Query, description = "Absent for the platform's own ids"),
+        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Only segments of this owner"),
+        ("format" = inline(Option<ReadFormat>), Query, description = "The `user` object of OpenRTB 2.6, or plain codes"),
+    ),
+    responses(
+        (status = 200, description = "Its segments; none for a user that is not known", content(
+            (OneUser = "application/json"),
+            (String = "text/plain; charset=utf-8"),
+        )),
+        BadRequest,
+        NotAuthenticated,
+        TooManyRequests,
+    )
+)]
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,
@@ -66,6 +89,26 @@ pub(super) async fn get(
     })
 }
 
+/// What segments many users are in
+#[utoipa::path(
+    post,
+    path = "/user-segment",
+    operation_id = "read_users",
+    tag = "memberships",
+    params(
+        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Only segments of this owner"),
+        ("format" = inline(Option<ManyFormat>), Query, description = "The `user` objects of OpenRTB 2.6"),
+    ),
+    request_body = UsersRequest,
+    responses(
+        (status = 200, description = "Each user's segments, in the order of the request", body = ManyUsers),
+        BadRequest,
+        NotAuthenticated,
+        TooLarge,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
 pub(super) async fn post(
     State(app): State<Arc<App>>,
     Extension(info): Extension<RequestInfo>,
@@ -124,76 +167,6 @@ fn openrtb_of_many(app: &App, view: View<'_>, users: &[UserKey]) -> Result<Vec<u
     Ok(serde_json::to_vec(&found).expect("answers hold nothing that JSON cannot say"))
 }
 
-#[derive(serde::Deserialize)]
-struct Users<'b> {
-    #[serde(borrow)]
-    users: Vec<User<'b>>,
-}
-
-#[derive(serde::Deserialize)]
-struct User<'b> {
-    #[serde(borrow)]
-    user_id: UserId<'b>,
-    #[serde(borrow, default)]
-    domain: Option<Cow<'b, str>>,
-}
-
-/// A JSON integer is taken as its digits.
-struct UserId<'b>(Cow<'b, str>);
-
-impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<UserId<'b>, D::Error> {
-        struct AnyId;
-        impl<'b> Visitor<'b> for AnyId {
-            type Value = UserId<'b>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a user id")
-            }
-
-            fn visit_u64<E>(self, id: u64) -> Result<UserId<'b>, E> {
-                Ok(UserId(id.to_string().into()))
-            }
-
-            fn visit_borrowed_str<E>(self, id: &'b str) -> Result<UserId<'b>, E> {
-                Ok(UserId(id.into()))
-            }
-
-            fn visit_str<E>(self, id: &str) -> Result<UserId<'b>, E> {
-                Ok(UserId(id.to_owned().into()))
-            }
-        }
-        deserializer.deserialize_any(AnyId)
-    }
-}
-
-/// The users of a POST, in their order.
-fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
-    let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
-    let owned;
-    let plain = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
-    let Users { users } = match plain {
-        Some(users) => users,
-        // Not as plain as most are: read with more patience, or refused with a reason.
-        None => {
-            owned = body::parse::<serde_json::Value>(body, form)?;
-            Users::deserialize(&owned)
-                .map_err(|_| ApiError::syntax(format!("The request body must be {form}")))?
-        }
-    };
-    if users.len() > MAX_USERS {
-        return Err(ApiError::syntax(format!("At most {MAX_USERS} users can be asked for at once")));
-    }
-    let keys = users.iter().enumerate().map(|(index, user)| {
-        let domain = user.domain.as_deref().filter(|domain| !domain.is_empty());
-        user_key(asked, domain, &user.user_id.0).map_err(|mut error| {
-            error.message = format!("users[{index}]: {}", error.message).into();
-            error
-        })
-    });
-    keys.collect()
-}
-
 /// Bidders ask for every bid, and admins are the operator: only members are counted.
 fn take_read(app: &App, caller: &Caller) -> Result<(), ApiError> {
     if caller.0.user_type == UserType::Member {
@@ -209,17 +182,6 @@ fn asked(app: &App, caller: &Caller, query: &Query<'_>) -> Result<Asked, ApiErro
     let own_ids =
         viewer.and_then(|member| snapshot.member(member)).is_some_and(|member| member.use_external_uids);
     Ok(Asked { viewer, owner: query.member_id()?, own_ids })
-}
-
-fn user_key(asked: Asked, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
-    let domain = match domain {
-        None if asked.own_ids => return Err(ApiError::syntax("External user ids are not available")),
-        None => Domain::Platform,
-        Some(name) => {
-            Domain::from_name(name).ok_or_else(|| ApiError::syntax("'domain' is not a known one"))?
-        }
-    };
-    UserKey::parse(domain, id).map_err(|_| ApiError::syntax("'user_id' is not well formed for its domain"))
 }
 
 fn codes(text: String) -> Response {

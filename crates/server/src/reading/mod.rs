@@ -7,7 +7,7 @@ use crate::app::App;
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{MemberId, Minute, UserKey};
 use ia_profiles::{Membership, ProfilesError};
-use openrtb::OpenRtbUser;
+pub(crate) use openrtb::OpenRtbUser;
 use std::sync::Arc;
 
 /// Who asks, and for whose segments.

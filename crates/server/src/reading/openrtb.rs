@@ -4,22 +4,25 @@ use ia_catalog::{Segment, Snapshot};
 use ia_model::{MemberId, UserKey};
 use ia_profiles::Membership;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A user with a `data` object for each owner of its segments, in the order of their ids.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OpenRtbUser {
     id: String,
     data: Vec<Data>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenRtbData)]
 struct Data {
     id: String,
     name: String,
     segment: Vec<DataSegment>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenRtbSegment)]
 struct DataSegment {
     id: String,
     value: String,

@@ -5,6 +5,7 @@ use ia_catalog::CatalogError;
 use ia_catalog::usage::{Counters, HourRow};
 use ia_model::{MemberId, time};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What a report without a range covers.
 const DEFAULT_DAYS: u32 = 14;
@@ -44,7 +45,7 @@ impl Range {
 }
 
 /// The payload under `report`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum Report {
     /// An entry an hour that had traffic, oldest first.
@@ -54,9 +55,12 @@ pub(crate) enum Report {
 }
 
 /// One object of a report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReportEntry)]
 pub(crate) struct Entry {
+    #[schema(value_type = u64)]
     member_id: u32,
+    /// UTC, `YYYY-MM-DD HH:00:00`
     processed_hour: String,
     num_valid_users: u64,
     num_invalid_users: u64,
@@ -66,8 +70,13 @@ pub(crate) struct Entry {
     num_inactive_segments: u64,
     num_invalid_segments: u64,
     num_other_errors: u64,
+    /// 100 x valid users / all users, to two decimals.
     match_rate: f64,
+    /// The newest lines, joined by line feeds; null in a sum.
+    #[schema(required = true)]
     error_log_lines: Option<String>,
+    /// As `error_log_lines`.
+    #[schema(required = true)]
     segment_log_lines: Option<String>,
 }
 

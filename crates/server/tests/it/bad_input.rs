@@ -214,6 +214,8 @@ async fn queries_that_make_no_sense_are_refused() {
         json!({"users": 5}),
         json!({"users": [{}]}),
         json!({"users": [{"user_id": "x"}]}),
+        json!([[{"user_id": 7}]]),
+        json!({"users": [[7, null]]}),
         json!({"users": users}),
     ] {
         assert_failure(&provider.post("/user-segment", &body).await, 400, "SYNTAX");

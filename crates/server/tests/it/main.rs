@@ -12,6 +12,7 @@ mod crash;
 mod examples;
 mod ingest;
 mod limits;
+mod openapi;
 mod ops;
 mod plain;
 mod reading;

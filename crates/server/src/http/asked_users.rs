@@ -1,0 +1,117 @@
+//! The users that a read of memberships asks for.
+
+use super::body;
+use super::error::ApiError;
+use crate::reading::Asked;
+use ia_model::{Domain, UserKey};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// The most users of one POST.
+const MAX_USERS: usize = 1000;
+
+#[derive(serde::Deserialize)]
+struct Users<'b> {
+    #[serde(borrow)]
+    users: Vec<Object<User<'b>>>,
+}
+
+#[derive(serde::Deserialize)]
+struct User<'b> {
+    #[serde(borrow)]
+    user_id: UserId<'b>,
+    #[serde(borrow, default)]
+    domain: Option<Cow<'b, str>>,
+}
+
+/// A JSON integer is taken as its digits.
+struct UserId<'b>(Cow<'b, str>);
+
+impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<UserId<'b>, D::Error> {
+        struct AnyId;
+        impl<'b> Visitor<'b> for AnyId {
+            type Value = UserId<'b>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a user id")
+            }
+
+            fn visit_u64<E>(self, id: u64) -> Result<UserId<'b>, E> {
+                Ok(UserId(id.to_string().into()))
+            }
+
+            fn visit_borrowed_str<E>(self, id: &'b str) -> Result<UserId<'b>, E> {
+                Ok(UserId(id.into()))
+            }
+
+            fn visit_str<E>(self, id: &str) -> Result<UserId<'b>, E> {
+                Ok(UserId(id.to_owned().into()))
+            }
+        }
+        deserializer.deserialize_any(AnyId)
+    }
+}
+
+/// An object. Without it, an array would do as well: serde takes its items for the fields in their order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        struct AnyObject<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for AnyObject<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(AnyObject(PhantomData))
+    }
+}
+
+/// The users of a POST, in their order.
+pub(super) fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
+    let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
+    let owned;
+    let plain = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
+    let Object(Users { users }) = match plain {
+        Some(users) => users,
+        // Not as plain as most are: read with more patience, or refused with a reason.
+        None => {
+            owned = body::parse::<serde_json::Value>(body, form)?;
+            Object::deserialize(&owned)
+                .map_err(|_| ApiError::syntax(format!("The request body must be {form}")))?
+        }
+    };
+    if users.len() > MAX_USERS {
+        return Err(ApiError::syntax(format!("At most {MAX_USERS} users can be asked for at once")));
+    }
+    let keys = users.iter().enumerate().map(|(index, Object(user))| {
+        let domain = user.domain.as_deref().filter(|domain| !domain.is_empty());
+        user_key(asked, domain, &user.user_id.0).map_err(|mut error| {
+            error.message = format!("users[{index}]: {}", error.message).into();
+            error
+        })
+    });
+    keys.collect()
+}
+
+/// The key of one user.
+pub(super) fn user_key(asked: Asked, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
+    let domain = match domain {
+        None if asked.own_ids => return Err(ApiError::syntax("External user ids are not available")),
+        None => Domain::Platform,
+        Some(name) => {
+            Domain::from_name(name).ok_or_else(|| ApiError::syntax("'domain' is not a known one"))?
+        }
+    };
+    UserKey::parse(domain, id).map_err(|_| ApiError::syntax("'user_id' is not well formed for its domain"))
+}

@@ -1,0 +1,95 @@
+//! What failures look like: the same body everywhere, each status with the identifiers that come with it.
+
+use super::super::envelope::FailureBody;
+use super::request_id_header;
+use std::collections::BTreeMap;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{IntoResponses, PartialSchema, ToSchema};
+
+/// A status with its meaning.
+struct Kind {
+    name: &'static str,
+    status: u16,
+    error_ids: &'static [&'static str],
+    means: &'static str,
+}
+
+macro_rules! failures {
+    ($($(#[doc = $means:literal])+ $name:ident: $status:literal, $($error_id:literal)|+;)+) => {
+        const KINDS: &[Kind] = &[$(Kind {
+            name: stringify!($name),
+            status: $status,
+            error_ids: &[$($error_id),+],
+            means: concat!($($means),+),
+        }),+];
+
+        $(
+            $(#[doc = $means])+
+            pub(in super::super) struct $name;
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    let name = stringify!($name);
+                    [(stringify!($status).to_owned(), RefOr::Ref(Ref::from_response_name(name)))].into()
+                }
+            }
+        )+
+    };
+}
+
+failures! {
+    /// The body is not JSON, or a field or parameter makes no sense, or the body did not arrive in time.
+    BadRequest: 400, "SYNTAX";
+    /// No token, an unknown or expired one, a wrong user name or password; or the login is switched off.
+    NotAuthenticated: 401, "NOAUTH" | "NOAUTH_DISABLED";
+    /// The token is good, and what is asked for is not for it.
+    Forbidden: 403, "UNAUTH";
+    /// The body is over its limit.
+    TooLarge: 413, "SYNTAX";
+    /// Over a rate.
+    TooManyRequests: 429, "SYSTEM";
+    /// A fault of the server.
+    ServerFault: 500, "SYSTEM";
+    /// Not able to take this on now. Nothing of it is visible.
+    Unavailable: 503, "SYSTEM";
+}
+
+/// All of them, to be referred to by name.
+pub(super) fn components() -> BTreeMap<String, RefOr<Response>> {
+    KINDS.iter().map(|kind| (kind.name.to_owned(), RefOr::T(response(kind)))).collect()
+}
+
+/// The body that they refer to, with all that it refers to.
+pub(super) fn schemas() -> Vec<(String, RefOr<Schema>)> {
+    let mut schemas = vec![(FailureBody::name().into(), FailureBody::schema())];
+    FailureBody::schemas(&mut schemas);
+    schemas
+}
+
+fn response(kind: &Kind) -> Response {
+    let one_of = |values: &[&str]| {
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(values.iter().copied()))
+    };
+    let any = || ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+    let mut failure = any().property("error_id", one_of(kind.error_ids)).required("error_id");
+    if kind.status == 429 {
+        failure = failure.property("error_code", one_of(&["RATE_EXCEEDED"])).required("error_code");
+    }
+    let schema = AllOfBuilder::new()
+        .item(Ref::from_schema_name(FailureBody::name()))
+        .item(any().property("response", failure));
+    let response = ResponseBuilder::new()
+        .description(kind.means.trim())
+        .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
+        .header("X-Request-Id", request_id_header());
+    if !matches!(kind.status, 429 | 503) {
+        return response.build();
+    }
+    let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+    let retry_after = HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds to wait."));
+    response.header("Retry-After", retry_after.build()).build()
+}

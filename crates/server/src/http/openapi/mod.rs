@@ -1,0 +1,139 @@
+//! `GET /openapi.json`: the API as a machine reads it, put together from what stands at the handlers.
+//!
+//! Routes get into the router only with their description (`utoipa_axum`), so neither can be without the other.
+//! What all operations have in common is added here.
+
+mod failures;
+mod shapes;
+
+pub(super) use failures::{BadRequest, Forbidden, NotAuthenticated, TooLarge, TooManyRequests, Unavailable};
+pub(super) use shapes::*;
+
+use super::caller::TOKEN_COOKIE;
+use super::envelope::json_bytes;
+use axum::Extension;
+use axum::body::Bytes;
+use axum::response::Response;
+use utoipa::IntoResponses;
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required};
+
+/// The document, written.
+#[derive(Clone)]
+pub(super) struct Document(Bytes);
+
+/// This document
+///
+/// The only answer in JSON that is not under `response`. It takes no token: it says nothing of anybody's data.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "openapi",
+    tag = "description",
+    security(()),
+    responses((status = 200, description = "An OpenAPI 3.1 document", content_type = "application/json", body = Object))
+)]
+pub(super) async fn get(Extension(Document(bytes)): Extension<Document>) -> Response {
+    json_bytes(bytes)
+}
+
+/// What a document begins with, before it has any routes.
+pub(super) fn beginning() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Instant Audience")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(include_str!("introduction.md")));
+    let each = |name| SecurityRequirement::new::<_, [&str; 0], _>(name, []);
+    OpenApiBuilder::new().info(info).security(Some(token_schemes().map(|(name, _)| each(name)))).build()
+}
+
+/// The document of all routes: with what they have in common.
+pub(super) fn finish(mut api: OpenApi) -> Document {
+    for item in api.paths.paths.values_mut() {
+        operations(item).for_each(complete);
+    }
+    let components = api.components.get_or_insert_default();
+    components.responses.extend(failures::components());
+    components.schemas.extend(failures::schemas());
+    let schemes = token_schemes().map(|(name, scheme)| (name.to_owned(), RefOr::T(scheme)));
+    components.security_schemes.extend(schemes);
+    Document(api.to_json().expect("a document is plain data").into())
+}
+
+/// Where a token may be; any one of them will do.
+fn token_schemes() -> [(&'static str, SecurityScheme); 4] {
+    let key = |name, about| ApiKeyValue::with_description(name, about);
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("The token after `Bearer`, in the `Authorization` header."))
+        .build();
+    let bare = "The token alone in the `Authorization` header, without a scheme.";
+    [
+        ("token", SecurityScheme::ApiKey(ApiKey::Header(key("Authorization", bare)))),
+        ("bearer", SecurityScheme::Http(bearer)),
+        ("query", SecurityScheme::ApiKey(ApiKey::Query(key("access_token", "Where no header has a token.")))),
+        (
+            "cookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(key(
+                TOKEN_COOKIE,
+                "Where neither header nor query has one.",
+            ))),
+        ),
+    ]
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, options, head, patch, trace, .. } = item;
+    [get, put, post, delete, options, head, patch, trace].into_iter().flatten()
+}
+
+/// Adds what every operation has: a request id in both directions, and the fault of the server.
+fn complete(operation: &mut Operation) {
+    operation.parameters.get_or_insert_default().push(RefOr::T(request_id_parameter()));
+    operation.responses.responses.extend(failures::ServerFault::responses());
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            response.headers.insert("X-Request-Id".to_owned(), RefOr::T(request_id_header()));
+        }
+    }
+}
+
+fn request_id_parameter() -> Parameter {
+    ParameterBuilder::new()
+        .name("X-Request-Id")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "1 to 128 letters, digits, `-`, `_`, `.` or `:`, to be found in the answer, in the server's log and in \
+             the record of a write. Anything else is ignored, and a new id made.",
+        ))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
+}
+
+fn request_id_header() -> Header {
+    let id = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(128))
+        .pattern(Some("^[A-Za-z0-9_.:-]+$"));
+    HeaderBuilder::new()
+        .schema(Some(id))
+        .description(Some("The caller's id of the request, or a new one."))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::envelope::REQUEST_ID;
+
+    #[test]
+    fn the_header_is_described_under_the_name_it_has() {
+        assert_eq!(REQUEST_ID, "X-Request-Id".to_ascii_lowercase());
+    }
+}

@@ -1,0 +1,288 @@
+//! Bodies that are read or written by hand, as the document shows them. Nothing is made of these types.
+#![expect(dead_code, reason = "these types are described, never made")]
+
+use crate::http::envelope::DbgInfo;
+use crate::reading::OpenRtbUser;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{
+    Array, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+};
+
+/// `status` of a success.
+pub(crate) fn status_ok() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["OK"])).build()
+}
+
+/// `status` of a failure.
+pub(crate) fn status_error() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ERROR"])).build()
+}
+
+/// `warnings` of `dbg_info`, of which there are none.
+pub(crate) fn no_warnings() -> Array {
+    ArrayBuilder::new().max_items(Some(0)).build()
+}
+
+/// A time, and how it is written.
+pub(crate) fn time() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$"))
+        .description(Some("UTC, `YYYY-MM-DD HH:MM:SS`"))
+        .build()
+}
+
+/// A time, or null for never.
+fn time_or_null() -> Object {
+    let mut time = time();
+    time.schema_type = SchemaType::from_iter([Type::String, Type::Null]);
+    time
+}
+
+/// A user's id as it is sent.
+fn sent_user_id() -> Schema {
+    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
+    let digits = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(u64::MAX));
+    let id = OneOfBuilder::new()
+        .item(text)
+        .item(digits)
+        .description(Some(
+            "Without a domain the platform's own id, 1 to 2^64-1. For `idfa`, `aaid`, `windowsadid`, `rida`, `tifa`, \
+             `vida`, `lgudid` a UUID; for `sha1udid`, `openudid` 40 hex digits; for `md5udid` 32. An integer is \
+             taken as its digits.",
+        ))
+        .build();
+    Schema::OneOf(id)
+}
+
+/// The body of `POST /auth`.
+#[derive(ToSchema)]
+#[schema(example = json!({"auth": {"username": "demo", "password": "Instant-Audience-1"}}))]
+pub(crate) struct LoginRequest {
+    auth: Credentials,
+}
+
+#[derive(ToSchema)]
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+/// The body of `POST /rt-segment`.
+#[derive(ToSchema)]
+#[schema(example = json!({"rt_segment": [{
+    "user_id": "12345678900987654321",
+    "seg_block": [
+        {"seg_id": 10001, "value": 1, "expiration": 1440},
+        {"seg_code": "abcd", "member_id": 1661, "expiration": -1},
+    ],
+    "domain": null,
+}]}))]
+pub(crate) struct RtSegmentRequest {
+    /// Users over the limit of a request, 1,000 as shipped, are left out with a warning.
+    rt_segment: Vec<RtSegmentUser>,
+}
+
+/// A user and what becomes of it.
+#[derive(ToSchema)]
+struct RtSegmentUser {
+    #[schema(schema_with = sent_user_id)]
+    user_id: String,
+    /// Blocks over the limit of a user, 100 as shipped, are left out with a warning.
+    #[schema(min_items = 1)]
+    seg_block: Vec<RtSegmentBlock>,
+    /// Null or absent for the platform's own ids. A domain that is not known makes the user an invalid one.
+    domain: Option<String>,
+}
+
+/// A segment, named by `seg_id` or by `seg_code` and `member_id`, and how long the user is in it.
+#[derive(ToSchema)]
+struct RtSegmentBlock {
+    /// The segment. Not together with `seg_code`.
+    #[schema(minimum = 1, maximum = 4_294_967_295_u64)]
+    seg_id: Option<u64>,
+    /// The owner's code of the segment, in any case.
+    seg_code: Option<String>,
+    /// The owner of `seg_code`.
+    #[schema(minimum = 1, maximum = 4_294_967_295_u64)]
+    member_id: Option<u64>,
+    /// 0 if absent.
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
+    value: Option<u64>,
+    /// Minutes from now, 0 for ever, -1 to remove. Absent: the segment's, else the member's, else the server's.
+    #[schema(minimum = -1, maximum = 2_147_483_647)]
+    expiration: Option<i64>,
+}
+
+/// A success of `POST /rt-segment`.
+#[derive(ToSchema)]
+pub(crate) struct RtSegmentAnswer {
+    response: RtSegmentResponse,
+}
+
+#[derive(ToSchema)]
+struct RtSegmentResponse {
+    #[schema(schema_with = status_ok)]
+    status: String,
+    message: RtSegmentMessage,
+    warnings: Vec<RtSegmentWarning>,
+}
+
+/// What passed the structural check, whether or not the ids exist; with `verbose=true` also what was accepted.
+#[derive(ToSchema)]
+struct RtSegmentMessage {
+    users_in_request: u64,
+    segments_in_request: u64,
+    #[schema(nullable = false)]
+    users_accepted: Option<u64>,
+    #[schema(nullable = false)]
+    segments_accepted: Option<u64>,
+}
+
+/// A part of the request that was left out, shown as it was sent.
+#[derive(ToSchema)]
+struct RtSegmentWarning {
+    message: String,
+    /// The block, the user or the request. Where an object was expected and something else was sent: that.
+    #[schema(schema_with = anything)]
+    entity: (),
+}
+
+fn anything() -> Object {
+    ObjectBuilder::new().schema_type(SchemaType::AnyValue).build()
+}
+
+/// The body of `POST /user-segment`.
+#[derive(ToSchema)]
+#[schema(example = json!({"users": [{"user_id": "12345678900987654321", "domain": null}]}))]
+pub(crate) struct UsersRequest {
+    #[schema(max_items = 1000)]
+    users: Vec<AskedUser>,
+}
+
+#[derive(ToSchema)]
+struct AskedUser {
+    #[schema(schema_with = sent_user_id)]
+    user_id: String,
+    domain: Option<KnownDomain>,
+}
+
+/// A name space of device ids.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum KnownDomain {
+    Idfa,
+    Aaid,
+    Sha1Udid,
+    Sh1Udid,
+    Md5Udid,
+    OpenUdid,
+    WindowsAdId,
+    Rida,
+    Tifa,
+    Vida,
+    LgUdid,
+}
+
+/// How memberships are written.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum ReadFormat {
+    OpenRtb,
+    Codes,
+}
+
+/// How memberships of many users are written.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum ManyFormat {
+    OpenRtb,
+}
+
+/// A switch.
+#[derive(ToSchema)]
+pub(crate) enum Flag {
+    #[schema(rename = "true")]
+    True,
+    #[schema(rename = "false")]
+    False,
+    #[schema(rename = "1")]
+    One,
+    #[schema(rename = "0")]
+    Zero,
+}
+
+/// What `GET /user-segment` answers as JSON.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum OneUser {
+    Plain(UserSegmentAnswer),
+    OpenRtb(OpenRtbUser),
+}
+
+/// What `POST /user-segment` answers.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ManyUsers {
+    Plain(UserSegmentsAnswer),
+    OpenRtb(Vec<OpenRtbUser>),
+}
+
+/// A success of `GET /user-segment`.
+#[derive(ToSchema)]
+pub(crate) struct UserSegmentAnswer {
+    response: UserSegmentResponse,
+}
+
+#[derive(ToSchema)]
+struct UserSegmentResponse {
+    #[schema(schema_with = status_ok)]
+    status: String,
+    user_segment: UserSegment,
+    #[schema(value_type = DbgInfo)]
+    dbg_info: (),
+}
+
+/// A success of `POST /user-segment`.
+#[derive(ToSchema)]
+pub(crate) struct UserSegmentsAnswer {
+    response: UserSegmentsResponse,
+}
+
+#[derive(ToSchema)]
+struct UserSegmentsResponse {
+    #[schema(schema_with = status_ok)]
+    status: String,
+    /// In the order of the request.
+    user_segments: Vec<UserSegment>,
+    #[schema(value_type = DbgInfo)]
+    dbg_info: (),
+}
+
+/// What the caller may see of a user. Empty for one that is not known.
+#[derive(ToSchema)]
+struct UserSegment {
+    user_id: String,
+    #[schema(required = true)]
+    domain: Option<String>,
+    /// Ascending by id.
+    segments: Vec<Membership>,
+}
+
+/// That a user is in a segment.
+#[derive(ToSchema)]
+struct Membership {
+    id: u64,
+    #[schema(required = true)]
+    code: Option<String>,
+    /// The owner of the segment.
+    member_id: u64,
+    value: u64,
+    /// The minute in which it began.
+    #[schema(schema_with = time)]
+    added_on: String,
+    #[schema(schema_with = time_or_null)]
+    expires_on: String,
+    /// How many minutes ago it was last added.
+    last_seen_min: u64,
+}
