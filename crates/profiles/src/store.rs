@@ -12,6 +12,8 @@
 //!   `maintenance`. Both are behind `#[doc(hidden)]`, so the erase tests, which search the folder for
 //!   bytes, are what stands between a change in fjall and a broken promise.
 
+mod unfinished;
+
 use crate::ProfilesError;
 use fjall::config::{
     BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy, PinningPolicy,
@@ -104,9 +106,24 @@ impl Store {
         entries.collect::<fjall::Result<_>>().map_err(failed("reading the profiles"))
     }
 
-    /// Writes blobs and the checkpoint entry: all or nothing, and on stable storage when it returns.
+    /// Writes blobs and the checkpoint entry: all or nothing, and on stable storage when it returns. After a
+    /// failure it can be tried again, unless that is [`ProfilesError::HalfWritten`].
     /// `fill` hands over the blobs, which ascend by key without repeats; `None` deletes one.
     pub(crate) fn write(
+        &self,
+        checkpoint: Checkpoint,
+        fill: impl FnOnce(&mut Put<'_>) -> Result<(), ProfilesError>,
+    ) -> Result<(), ProfilesError> {
+        self.check_version()?;
+        let before = self.before_write()?;
+        let written = self.ingest(checkpoint, fill);
+        if written.is_err() {
+            self.remove_leftovers(&before);
+        }
+        written
+    }
+
+    fn ingest(
         &self,
         checkpoint: Checkpoint,
         fill: impl FnOnce(&mut Put<'_>) -> Result<(), ProfilesError>,
@@ -141,6 +158,7 @@ impl Store {
     /// Rewrites the store without what is deleted or outdated, and unlinks the old files. Costs reading
     /// and writing all of it.
     pub(crate) fn rewrite(&self) -> Result<(), ProfilesError> {
+        self.check_version()?;
         let failed = failed("rewriting it after an erase");
         let _none_open = self.iterators.write().unwrap_or_else(PoisonError::into_inner);
         let tree = &self.profiles.tree;
@@ -228,3 +246,6 @@ fn keyspace_options() -> KeyspaceCreateOptions {
 fn failed(doing: &'static str) -> impl Fn(fjall::Error) -> ProfilesError {
     move |source| ProfilesError::Store { doing, source: Box::new(source) }
 }
+
+#[cfg(test)]
+mod tests;
