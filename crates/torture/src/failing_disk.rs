@@ -105,10 +105,10 @@ const KINDS: [Kind; 28] = [
     log("ftruncate", "EIO", Then::Latches, &[]),
     log("openat", "EMFILE", Then::Latches, &[]),
     beside("checkpoint", "write", "EIO", &[]),
-    beside("checkpoint", "write", "ENOSPC", &[20]),
+    beside("checkpoint", "write", "ENOSPC", &[]),
     // The first is of a table; the sixth comes after the rename that swaps the new version in.
     beside("checkpoint", "fsync", "EIO", &[1, 6]),
-    beside("checkpoint", "renameat", "EIO", &[1]),
+    beside("checkpoint", "renameat", "EIO", &[]),
     beside("checkpoint", "openat", "EMFILE", &[]),
     beside("checkpoint", "unlink", "EIO", &[1]),
     beside("fjall:worker", "write", "EIO", &[]),
