@@ -13,6 +13,7 @@
 //!   bytes, are what stands between a change in fjall and a broken promise.
 
 mod unfinished;
+mod worker;
 
 use crate::ProfilesError;
 use fjall::config::{
@@ -22,6 +23,7 @@ use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, Slice};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
+use worker::WorkerWatch;
 
 /// The version of the store's layout: its keyspace and its checkpoint entry.
 pub const STORE_FORMAT_VERSION: u8 = 1;
@@ -58,6 +60,8 @@ pub(crate) struct Store {
     /// Held for reading while an iterator is open. An iterator pins table files and outdated entries, so
     /// a rewrite waits until there is none.
     iterators: RwLock<()>,
+    /// Whether fjall's worker still compacts.
+    worker: WorkerWatch,
 }
 
 impl Store {
@@ -82,7 +86,7 @@ impl Store {
             error => failed("opening it")(error),
         })?;
         let profiles = db.keyspace(KEYSPACE, keyspace_options).map_err(failed("opening it"))?;
-        Ok(Store { profiles, db, iterators: RwLock::new(()) })
+        Ok(Store { profiles, db, iterators: RwLock::new(()), worker: WorkerWatch::default() })
     }
 
     /// The checkpoint entry; `None` in a new store.
@@ -115,10 +119,12 @@ impl Store {
         fill: impl FnOnce(&mut Put<'_>) -> Result<(), ProfilesError>,
     ) -> Result<(), ProfilesError> {
         self.check_version()?;
+        self.watch_worker();
         let before = self.before_write()?;
         let written = self.ingest(checkpoint, fill);
-        if written.is_err() {
-            self.remove_leftovers(&before);
+        match written {
+            Ok(()) => self.worker_was_asked(&before),
+            Err(_) => self.remove_leftovers(&before),
         }
         written
     }
@@ -175,10 +181,13 @@ impl Store {
     }
 
     /// Lets go of outdated versions, which keep replaced table files on disk. An ingestion makes a
-    /// version, and fjall itself clears up only when it flushes or compacts.
+    /// version, and fjall itself clears up only when it flushes or compacts. Compacts where fjall does not.
     pub(crate) fn clear_up(&self) -> Result<(), ProfilesError> {
         match self.iterators.try_write() {
-            Ok(_none_open) => self.forget_old_versions(),
+            Ok(_none_open) => {
+                self.compact_in_place_of_worker()?;
+                self.forget_old_versions()
+            }
             // The next checkpoint does it.
             Err(_) => Ok(()),
         }

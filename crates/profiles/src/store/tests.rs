@@ -60,3 +60,18 @@ fn nothing_is_written_over_a_version_that_only_the_disk_has() {
     std::fs::write(folder.join("current"), content).unwrap();
     store.write_one(CHECKPOINT, &[1, 2], &[8]);
 }
+
+#[test]
+fn tables_do_not_pile_up_where_no_worker_compacts() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_still(dir.path(), 1 << 20).unwrap();
+    for position in 1..=60 {
+        store.write_one(Checkpoint { position, ..CHECKPOINT }, &[1, position as u8], &[7]);
+        store.clear_up().unwrap();
+        let tables = files(store.profiles.path().join("tables")).len();
+        assert!(tables < 12, "{tables} tables after {position} writes");
+    }
+    drop(store);
+    let store = Store::open_still(dir.path(), 1 << 20).unwrap();
+    assert!((1..=60).all(|number| store.get(&[1, number]).unwrap().is_some()));
+}

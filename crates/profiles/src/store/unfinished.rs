@@ -24,7 +24,8 @@ const LOOKS: u32 = 4;
 /// How things stood before a write.
 pub(super) struct Before {
     tables: HashSet<u64>,
-    compactions: usize,
+    /// That fjall's worker had completed.
+    pub(super) compactions: usize,
 }
 
 impl Store {
