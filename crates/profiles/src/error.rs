@@ -90,6 +90,11 @@ pub enum ProfilesError {
         #[source]
         source: io::Error,
     },
+    /// A write of the store was done on the disk and then failed, so that the disk is ahead of memory.
+    #[error(
+        "an earlier write of the profile store was cut off by a failure of the disk; it takes no more until a restart"
+    )]
+    HalfWritten,
     /// The storage engine failed.
     #[error("the profile store failed while {doing}")]
     Store {
@@ -121,7 +126,9 @@ impl ProfilesError {
             | ProfilesError::DamagedFile { .. }
             | ProfilesError::DamagedTable { .. }
             | ProfilesError::JournalInUse { .. } => ErrorKind::Corrupted,
-            ProfilesError::Io { .. } | ProfilesError::UnreadableFile { .. } => ErrorKind::Io,
+            ProfilesError::Io { .. } | ProfilesError::UnreadableFile { .. } | ProfilesError::HalfWritten => {
+                ErrorKind::Io
+            }
             ProfilesError::Store { source, .. } => kind_of(source),
         }
     }

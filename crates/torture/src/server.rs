@@ -120,6 +120,17 @@ impl Installation {
             .with_context(|| format!("the server does not end:\n{}", self.log_tail()))
     }
 
+    /// How long the server's log is.
+    pub(crate) fn log_length(&self) -> usize {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len() as usize)
+    }
+
+    /// What was logged since it was so long.
+    pub(crate) fn log_since(&self, length: usize) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(log.get(length..).unwrap_or_default()).into_owned()
+    }
+
     /// The last lines of the server's log.
     pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
