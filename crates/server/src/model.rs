@@ -41,8 +41,8 @@ impl Life<'_> {
     async fn take(&mut self, step: Step) {
         self.done.borrow_mut().steps += 1;
         match step {
-            Step::Post(post) => self.burst(&[post], None).await,
-            Step::Burst(posts) => self.burst(&posts, None).await,
+            Step::Post(post) => return self.burst(&[post], None).await,
+            Step::Burst(posts) => return self.burst(&posts, None).await,
             Step::BurstAndCrash { posts, calls, how } => {
                 self.burst(&posts, Some(calls)).await;
                 self.crash(how).await;
@@ -66,7 +66,7 @@ impl Life<'_> {
                 self.start().await;
             }
         }
-        self.compare_reads();
+        self.compare_reads(steps::all_users());
     }
 
     fn engines(&self) -> &Engines {
@@ -92,6 +92,8 @@ impl Life<'_> {
                 }
             }
         }
+        // The others are looked at after what may have touched them.
+        self.compare_reads(posts.iter().flat_map(steps::Post::well_formed_users));
     }
 
     async fn crash(&mut self, how: steps::Crash) {
@@ -110,8 +112,8 @@ impl Life<'_> {
         self.compare_statistics().await;
     }
 
-    fn compare_reads(&self) {
-        for user in steps::all_users() {
+    fn compare_reads(&self, users: impl Iterator<Item = steps::User>) {
+        for user in users {
             let now_ms = self.ground.now_ms;
             let shown = self.engines().read(&user.key(), now_ms);
             assert_eq!(shown, self.expected.shown(&user, now_ms), "the read of {user:?}");
@@ -134,6 +136,7 @@ fn run(done: &RefCell<Done>, ground: Ground, steps: Vec<Step>) {
         for step in steps {
             life.take(step).await;
         }
+        life.compare_reads(steps::all_users());
         life.compare_statistics().await;
         life.engines.take().unwrap().close().await;
     });

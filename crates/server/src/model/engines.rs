@@ -12,7 +12,7 @@ use crate::reading::{Asked, View};
 use crate::sync::thread::JoinHandle;
 use crate::usage::UsageFollower;
 use futures_util::FutureExt;
-use ia_catalog::usage::{Counters, SqliteUsage};
+use ia_catalog::usage::{Counters, MemoryUsage, SqliteUsage, UsageStore};
 use ia_catalog::{Catalog, CatalogFile, MemoryCatalog, Snapshot};
 use ia_log::faults::simulated::{Dice, SimulatedDisk};
 use ia_log::faults::{Call, FaultyDisk};
@@ -51,6 +51,8 @@ pub(super) struct Ground {
     dice: Dice,
     choice: GroundChoice,
     dir: TempDir,
+    /// Where the choice is for statistics in memory: they are as durable as SQLite's, and quick to open.
+    memory_usage: Arc<MemoryUsage>,
 }
 
 impl Ground {
@@ -66,6 +68,7 @@ impl Ground {
             dice: Dice::new(choice.dice),
             choice,
             dir: dir.unwrap(),
+            memory_usage: Arc::default(),
         }
     }
 
@@ -89,8 +92,12 @@ pub(super) struct Engines {
 
 impl Engines {
     pub(super) async fn open(ground: &Ground) -> Engines {
-        let usage = SqliteUsage::open(&ground.dir.path().join("usage.sqlite")).await.unwrap();
-        let usage = Arc::new(UsageFollower::open(Arc::new(usage)).await.unwrap());
+        let store: Arc<dyn UsageStore> = if ground.choice.has_sqlite {
+            Arc::new(SqliteUsage::open(&ground.dir.path().join("usage.sqlite")).await.unwrap())
+        } else {
+            Arc::clone(&ground.memory_usage) as _
+        };
+        let usage = Arc::new(UsageFollower::open(store).await.unwrap());
         let options = LogOptions { segment_bytes: ground.choice.segment_bytes, ..LogOptions::default() };
         let (log, _) = DiskLog::open("/data/log", options, ground.gate.as_disk(), Arc::new(())).unwrap();
         let options = ProfileOptions {

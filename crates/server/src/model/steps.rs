@@ -13,6 +13,8 @@ pub(super) const MEMBERS: [u32; 2] = [1, 2];
 pub(super) struct GroundChoice {
     pub(super) segment_bytes: u64,
     pub(super) memory_budget_bytes: u64,
+    /// For the statistics.
+    pub(super) has_sqlite: bool,
     /// What the power cuts leave.
     pub(super) dice: u64,
 }
@@ -182,6 +184,14 @@ impl Block {
 }
 
 impl Post {
+    /// The users whose ids are well formed.
+    pub(super) fn well_formed_users(&self) -> impl Iterator<Item = User> {
+        self.users.iter().filter_map(|(sent, _)| match sent {
+            Sent::Well(user, _) => Some(*user),
+            Sent::Long | Sent::Zero | Sent::UnknownDomain => None,
+        })
+    }
+
     /// The body of the request.
     pub(super) fn text(&self) -> String {
         let users = self.users.iter().map(|(sent, blocks)| {
@@ -274,12 +284,14 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
 }
 
 pub(super) fn any_ground() -> impl Strategy<Value = GroundChoice> {
-    let segment_bytes = prop::sample::select(vec![1024, 4096, 1 << 20]);
+    let segment_bytes = prop::sample::select(vec![1024, 4096, 20_000]);
     let memory_budget_bytes = prop::sample::select(vec![0, 12_000, 1 << 20]);
-    (segment_bytes, memory_budget_bytes, any::<u64>()).prop_map(
-        |(segment_bytes, memory_budget_bytes, dice)| GroundChoice {
+    let has_sqlite = prop::bool::weighted(0.15);
+    (segment_bytes, memory_budget_bytes, has_sqlite, any::<u64>()).prop_map(
+        |(segment_bytes, memory_budget_bytes, has_sqlite, dice)| GroundChoice {
             segment_bytes,
             memory_budget_bytes,
+            has_sqlite,
             dice,
         },
     )
