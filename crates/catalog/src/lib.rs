@@ -33,4 +33,4 @@ pub use memory::MemoryCatalog;
 pub use password::{PasswordHash, PasswordRuleError, check_password_rules};
 pub use snapshot::{Member, MemberLimits, Segment, Snapshot};
 pub use sqlite::SqliteCatalog;
-pub use tokens::{NewToken, StoredToken, TokenError, TokenHash, TokenSweep, Tokens};
+pub use tokens::{NewToken, StoredToken, TOKEN_PREFIX, TokenError, TokenHash, TokenSweep, Tokens};

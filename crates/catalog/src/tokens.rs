@@ -14,6 +14,10 @@ const IDLE_MS: u64 = 2 * 3_600_000;
 /// How long it lives after it was issued, whatever the use.
 const LIFETIME_MS: u64 = 24 * 3_600_000;
 const SECRET_BYTES: usize = 32;
+
+/// What every token begins with: by it one is known that stands where it should not.
+pub const TOKEN_PREFIX: &str = "hbapi:";
+
 const SHARDS: usize = 16;
 
 /// The SHA-256 of a token: all that is ever kept of it.
@@ -149,7 +153,7 @@ impl Tokens {
         let mut secret = [0; SECRET_BYTES];
         getrandom::fill(&mut secret).map_err(CatalogError::secret)?;
         let secret = URL_SAFE_NO_PAD.encode(secret);
-        let token = format!("hbapi:{}:{secret}:{}", user.login.user_id, self.instance);
+        let token = format!("{TOKEN_PREFIX}{}:{secret}:{}", user.login.user_id, self.instance);
         let new = NewToken {
             hash: TokenHash::of(&token),
             user_id: user.login.user_id,

@@ -34,7 +34,7 @@ pub struct CatalogFileError {
     pub path: String,
     /// Line and column, from 1, where the text itself could not be read.
     pub position: Option<(usize, usize)>,
-    /// What is wrong. Never quotes a password.
+    /// What is wrong. Never quotes a value that is not of the type of its field: it may be a password.
     pub reason: String,
 }
 
@@ -64,12 +64,28 @@ impl CatalogFileError {
         let text = error.to_string();
         // The position stands apart; serde_json appends it to every message.
         let tail = format!(" at line {} column {}", error.line(), error.column());
-        let reason = text.strip_suffix(&tail).unwrap_or(&text).to_owned();
+        let reason = text.strip_suffix(&tail).unwrap_or(&text);
+        // A password may stand in the wrong place.
+        let reason = without_value(reason);
         CatalogFileError { path, position, reason }
     }
 
     fn at(path: String, reason: impl Into<String>) -> CatalogFileError {
         CatalogFileError { path, position: None, reason: reason.into() }
+    }
+}
+
+/// What serde says of a fault, less the value that it quotes: `invalid type: string, expected u32`.
+fn without_value(reason: &str) -> String {
+    let Some((said, expected)) = reason.rsplit_once(", expected ") else { return reason.to_owned() };
+    let (kind, value) = said.split_once([':', '`']).unwrap_or((said, ""));
+    match kind {
+        "invalid type" | "invalid value" => {
+            let what = value.trim_start().split([' ', '"', '`']).next().unwrap_or_default();
+            format!("{kind}: {what}, expected {expected}")
+        }
+        "unknown variant " => format!("unknown variant, expected {expected}"),
+        _ => reason.to_owned(),
     }
 }
 

@@ -41,6 +41,23 @@ fn a_fault_of_a_file_quotes_no_password() {
     }
 }
 
+#[test]
+fn a_fault_of_a_login_quotes_no_value_whatever_the_field() {
+    for field in ["member_id", "user_type", "state", "read_only", "username"] {
+        for value in
+            [r#""Sw0rdfish, expected `x`""#, r#"["Sw0rdfish"]"#, r#"{"a": "Sw0rdfish"}"#, "8675309.5"]
+        {
+            let text = format!(r#"{{"users": [{{"{field}": {value}}}]}}"#);
+            let error = CatalogFile::parse(text.as_bytes()).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("Sw0rdfish") && !shown.contains("8675309"), "{field}: {shown}");
+            assert!(error.path.starts_with("users[0]") && error.reason.len() > 10, "{shown}");
+        }
+    }
+    let text = r#"{"users": [{"username": "a", "member_id": "Sw0rdfish"}]}"#;
+    assert_eq!(CatalogFile::parse(text.as_bytes()).unwrap_err().reason, "invalid type: string, expected u32");
+}
+
 #[tokio::test]
 async fn the_file_holds_neither_passwords_nor_tokens() {
     let (directory, path) = place();

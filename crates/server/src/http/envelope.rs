@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use ia_catalog::TOKEN_PREFIX;
 use serde::Serialize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -173,8 +174,9 @@ fn finish(
     }
     let id = HeaderValue::from_str(&info.id).expect("a request id is plain ASCII");
     response.headers_mut().insert(REQUEST_ID, id);
-    app.metrics.answered(route, metric_method(method), response.status().as_u16(), info.started.elapsed());
-    tracing::debug!(request_id = %info.id, %method, route, status = response.status().as_u16(), "answered");
+    let known_method = metric_method(method);
+    app.metrics.answered(route, known_method, response.status().as_u16(), info.started.elapsed());
+    tracing::debug!(request_id = %info.id, method = known_method, route, status = response.status().as_u16(), "answered");
     response
 }
 
@@ -221,11 +223,13 @@ pub(crate) fn json_bytes(body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.into()).into_response()
 }
 
-/// Short, and made of what cannot hurt a log line or a header.
+/// Short, made of what cannot hurt a log line or a header, and no token that got into the wrong header: the id
+/// is logged.
 fn sane_request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    ((1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(plain)).then(|| id.to_owned())
+    let is_sane = (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(plain);
+    (is_sane && !id.contains(TOKEN_PREFIX)).then(|| id.to_owned())
 }
 
 /// The routes by the names under which they are counted.
@@ -234,7 +238,7 @@ fn known_route(path: &MatchedPath) -> &'static str {
     known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")
 }
 
-/// A method that is made up by the caller must not make a new time series.
+/// A method that is made up by the caller must not make a new time series, nor get into the log.
 fn metric_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

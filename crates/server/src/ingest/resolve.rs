@@ -5,7 +5,7 @@
 use super::structure::{Checked, CheckedBlock, Expiration, SegmentName, Wanted};
 use super::warning::{Entity, Warning};
 use hashbrown::{DefaultHashBuilder, HashTable};
-use ia_catalog::{Segment, Snapshot};
+use ia_catalog::{Segment, Snapshot, TOKEN_PREFIX};
 use ia_model::record::{SAMPLES_PER_RECORD, SegmentRef, Usage};
 use ia_model::{Batch, Change, Domain, Expiry, MemberId, Minute, Operation, SegmentId, UserKey};
 use std::collections::HashSet;
@@ -152,7 +152,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
         // Spellings of one id are one user here too.
         let domain = domain.map_or(Ok(None), |name| Domain::from_name(name).map(Some).ok_or(name));
         if self.refused_users.insert((domain, id.to_ascii_lowercase())) {
-            self.usage.invalid_users.add(|| id.chars().take(MAX_SAMPLE_CHARS).collect());
+            self.usage.invalid_users.add(|| repeated(id));
         }
     }
 
@@ -273,9 +273,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
         }
         let as_sent = || match name {
             SegmentName::Id(id) => SegmentRef { id: id.0, code: String::new(), owner: 0 },
-            SegmentName::Code(owner, code) => {
-                SegmentRef { id: 0, code: code.chars().take(MAX_SAMPLE_CHARS).collect(), owner: owner.0 }
-            }
+            SegmentName::Code(owner, code) => SegmentRef { id: 0, code: repeated(code), owner: owner.0 },
         };
         match refusal {
             // Nothing of a foreign segment is shown but what the caller sent.
@@ -307,6 +305,15 @@ impl<'r, 'c> Resolver<'r, 'c> {
 
 /// How much of a caller's text a report repeats; an id or code in use is far shorter.
 const MAX_SAMPLE_CHARS: usize = 64;
+
+/// What is written down of a caller's text. A token that was sent in the place of an id is not: who reads a report
+/// or the log could use it.
+fn repeated(text: &str) -> String {
+    if text.contains(TOKEN_PREFIX) {
+        return "(a token)".to_owned();
+    }
+    text.chars().take(MAX_SAMPLE_CHARS).collect()
+}
 
 /// Orders operations by segment, and of several on one segment keeps the last.
 fn keep_last(operations: &mut Vec<Operation>) {

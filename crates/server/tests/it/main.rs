@@ -16,4 +16,6 @@ mod openapi;
 mod ops;
 mod plain;
 mod reading;
+mod secrets;
+mod tenants;
 mod usage;

@@ -40,6 +40,24 @@ impl Description {
         operation
     }
 
+    /// Collects the names of all fields that a schema has, at any depth.
+    pub(crate) fn field_names(&self, part: &Value, names: &mut BTreeSet<String>) {
+        match schema::resolve(&self.0, part) {
+            Value::Object(map) => {
+                names.extend(
+                    map.get("properties")
+                        .and_then(Value::as_object)
+                        .into_iter()
+                        .flat_map(|p| p.keys().cloned()),
+                );
+                let inner = map.iter().filter(|(keyword, _)| *keyword != "example");
+                inner.for_each(|(_, inner)| self.field_names(inner, names));
+            }
+            Value::Array(list) => list.iter().for_each(|inner| self.field_names(inner, names)),
+            _ => {}
+        }
+    }
+
     /// The statuses that an operation can have.
     pub(crate) fn statuses(&self, operation: &Operation) -> BTreeSet<u16> {
         let responses = &self.operation(&operation.method, &operation.path)["responses"];

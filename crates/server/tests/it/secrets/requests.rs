@@ -1,0 +1,394 @@
+//! What is sent: each route, with a secret in each of its places.
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use ia_testkit::ServerProcess;
+use std::io::Write;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A platform's id that is put into a segment.
+pub(super) const USER_ID: &str = "9191919191919191001";
+
+/// What is no id of a platform, and is repeated in the report.
+pub(super) const INVALID_ID: &str = "IDCANARY-not-an-id";
+
+/// By these the made-up secrets are found, whatever follows them.
+const MARKS: [&str; 2] = ["PWCANARY", "TKCANARY"];
+
+/// What was sent and must not be found.
+#[derive(Default)]
+pub(super) struct Canaries {
+    made: usize,
+    /// Of the login `canary`.
+    pub(super) real_password: String,
+    /// Those that were issued.
+    pub(super) tokens: Vec<String>,
+    /// `Basic` credentials, which look like neither.
+    encoded: Vec<String>,
+}
+
+impl Canaries {
+    /// A password by the rules, unlike all before.
+    pub(super) fn password(&mut self) -> String {
+        self.made += 1;
+        format!("PWCANARY-{}x!", self.made)
+    }
+
+    /// What looks like a token.
+    fn token(&mut self) -> String {
+        self.made += 1;
+        format!("hbapi:7:TKCANARY{:035}:ia1", self.made)
+    }
+
+    fn basic(&mut self) -> String {
+        // "canary:PWCANARY!" in base64; to encode more than one is not worth a dependency.
+        self.made += 1;
+        let encoded = "Y2FuYXJ5OlBXQ0FOQVJZIQ==".to_owned();
+        self.encoded.push(encoded.clone());
+        encoded
+    }
+
+    /// How many were sent.
+    pub(super) fn sent(&self) -> usize {
+        self.made + self.tokens.len() + self.ids().len()
+    }
+
+    /// What must be nowhere: marks of what was made up, the random parts of real tokens.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let random = self.tokens.iter().map(|token| token.split(':').nth(2).unwrap().to_owned());
+        let mut all: Vec<String> = MARKS.iter().map(|mark| (*mark).to_owned()).chain(random).collect();
+        all.extend(self.encoded.iter().cloned());
+        all
+    }
+
+    /// What only the one who sent it may be told.
+    pub(super) fn ids(&self) -> Vec<String> {
+        vec![USER_ID.to_owned(), "IDCANARY".to_owned(), "dec0de00".to_owned(), "DEC0DE00".to_owned()]
+    }
+}
+
+/// A request as it goes over the wire.
+pub(super) struct Request {
+    pub(super) about: String,
+    pub(super) bytes: Vec<u8>,
+    /// Whether it asks the server to close the connection.
+    pub(super) is_last: bool,
+    /// Whether the answer repeats by contract what was sent as an id.
+    pub(super) is_echoed: bool,
+}
+
+/// Builds requests, each for both ways of HTTP.
+struct Builder {
+    all: Vec<Request>,
+    token: String,
+}
+
+impl Builder {
+    /// A request that is served ahead of the router where it is plain, and one that never is.
+    fn add(&mut self, method: &str, target: &str, headers: &str, body: &[u8], is_echoed: bool) {
+        for is_last in [false, true] {
+            let close = if is_last { "Connection: close\r\n" } else { "" };
+            let host = if headers.contains("Host:") { "" } else { "Host: x\r\n" };
+            let length = match body.len() {
+                0 if method == "GET" => String::new(),
+                length => format!("Content-Length: {length}\r\n"),
+            };
+            let head = format!("{method} {target} HTTP/1.1\r\n{host}{headers}{close}{length}\r\n");
+            let bytes = [head.as_bytes(), body].concat();
+            let about = format!("the answer to {method} {target} {}", String::from_utf8_lossy(body));
+            let about = about.chars().take(160).collect();
+            self.all.push(Request { about, bytes, is_last, is_echoed });
+        }
+    }
+
+    /// With a good token.
+    fn authorized(&mut self, method: &str, target: &str, headers: &str, body: &[u8], is_echoed: bool) {
+        let headers = format!("Authorization: {}\r\n{headers}", self.token);
+        self.add(method, target, &headers, body, is_echoed);
+    }
+
+    fn raw(&mut self, about: &str, bytes: Vec<u8>) {
+        self.all.push(Request { about: about.to_owned(), bytes, is_last: false, is_echoed: false });
+    }
+}
+
+const ROUTES: [(&str, &str); 7] = [
+    ("POST", "/auth"),
+    ("POST", "/rt-segment"),
+    ("GET", "/rt-segment-processed"),
+    ("GET", "/user-segment"),
+    ("POST", "/user-segment"),
+    ("GET", "/openapi.json"),
+    ("GET", "/nothing"),
+];
+
+/// All requests, with new canaries.
+pub(super) fn all(canaries: &mut Canaries) -> Vec<Request> {
+    let token = canaries.tokens.last().expect("somebody has logged in").clone();
+    let mut builder = Builder { all: Vec::new(), token };
+    for (method, route) in ROUTES {
+        in_headers(&mut builder, canaries, method, route);
+        in_targets(&mut builder, canaries, method, route);
+    }
+    logins(&mut builder, canaries);
+    bodies(&mut builder, canaries);
+    ids(&mut builder, canaries);
+    malformed(&mut builder, canaries);
+    builder.all
+}
+
+fn in_headers(builder: &mut Builder, canaries: &mut Canaries, method: &str, route: &str) {
+    let real = builder.token.clone();
+    for token in [canaries.token(), canaries.password(), real] {
+        for header in [
+            format!("Authorization: {token}"),
+            format!("Authorization: Bearer {token}"),
+            format!("Authorization: Token token={token}"),
+            format!("Cookie: ia_token={token}"),
+            format!("Cookie: {token}"),
+            format!("Content-Type: {token}"),
+            format!("User-Agent: {token}"),
+            format!("Referer: https://x/?access_token={token}"),
+            format!("Content-Encoding: {token}"),
+            format!("X-Api-Key: {token}"),
+            format!("{}: x", token.replace(':', "-").replace('=', "-")),
+            format!("Host: {token}"),
+            format!("X-Forwarded-For: {}", token.repeat(300)),
+            format!("X-Huge: {}", token.repeat(2000)),
+        ] {
+            let wants_token = !header.starts_with("Authorization") && !header.starts_with("Cookie");
+            let headers = format!("{header}\r\n");
+            if wants_token {
+                builder.authorized(method, route, &headers, b"", false);
+            } else {
+                builder.add(method, route, &headers, b"{}", false);
+            }
+        }
+    }
+    builder.add(method, route, &format!("Authorization: Basic {}\r\n", canaries.basic()), b"", false);
+    // As a request id a token is not taken. A password cannot be told from an id, unless it has what ids have not.
+    for id in [canaries.token(), canaries.password(), builder.token.clone()] {
+        builder.authorized(method, route, &format!("X-Request-Id: {id}\r\n"), b"", false);
+    }
+}
+
+fn in_targets(builder: &mut Builder, canaries: &mut Canaries, method: &str, route: &str) {
+    for secret in [canaries.token(), canaries.password(), builder.token.clone()] {
+        let escaped = secret.replace(':', "%3A").replace('!', "%21");
+        for target in [
+            format!("{route}?access_token={secret}"),
+            format!("{route}?access_token={escaped}&user_id=x"),
+            format!("{route}?password={secret}"),
+            format!("{route}/{secret}"),
+            format!("/{secret}"),
+            format!("{route}?{secret}"),
+            format!("http://canary:{secret}@x{route}"),
+        ] {
+            builder.add(method, &target, "", b"", false);
+        }
+        for name in ["user_id", "domain", "member_id", "format", "verbose", "agg", "start", "end"] {
+            builder.authorized(method, &format!("{route}?user_id=7&{name}={escaped}"), "", b"", false);
+        }
+        builder.authorized(&secret.replace(':', "-"), route, "", b"", false);
+    }
+    let id = format!("{route}?user_id={USER_ID}");
+    // A read says whose memberships it tells.
+    builder.authorized(method, &id, "", b"", route == "/user-segment" && method == "GET");
+    builder.add(method, &id, "", b"", false);
+}
+
+fn logins(builder: &mut Builder, canaries: &mut Canaries) {
+    let (right, wrong, token) = (canaries.real_password.clone(), canaries.password(), canaries.token());
+    let bodies = [
+        format!(r#"{{"auth": {{"username": "canary", "password": "{wrong}"}}}}"#),
+        format!(r#"{{"auth": {{"username": "{wrong}", "password": "x"}}}}"#),
+        format!(r#"{{"auth": {{"username": "{token}", "password": "{token}"}}}}"#),
+        format!(r#"{{"auth": {{"username": "canary", "password": "{right}""#),
+        format!(r#"{{"auth": {{"username": "canary", "password": "{right}" "{right}"}}}}"#),
+        format!(r#"{{"auth": {{"username": "canary", "password": ["{right}"]}}}}"#),
+        format!(r#"{{"auth": {{"username": "canary", "password": {right}}}}}"#),
+        format!(r#"{{"auth": {{"username": ["canary"], "password": "{right}"}}}}"#),
+        format!(r#"{{"auth": "{right}"}}"#),
+        format!(r#"{{"username": "canary", "password": "{right}"}}"#),
+        format!(r#"{{"auth": {{"username": "canary", "{right}": 5}}}}"#),
+        format!(r#"["{right}"]"#),
+        format!("username=canary&password={right}"),
+        right.clone(),
+        format!("{{\"auth\": {{\"username\": \"canary\", \"password\": \"{right}\n\"}}}}"),
+        format!("{{\"auth\": {}\"{right}\"", "[".repeat(200)),
+        format!(r#"{{"auth": {{"username": "canary", "password": "{}"}}}}"#, right.repeat(100)),
+        format!(r#"{{"auth": {{"username": "{}", "password": "{right}"}}}}"#, wrong.repeat(100)),
+        format!(r#"{{"auth": {{"password": "{}"}}}}"#, right.repeat(6000)),
+    ];
+    for body in &bodies {
+        builder.add("POST", "/auth", "", body.as_bytes(), false);
+        builder.add("POST", "/auth", "Content-Encoding: gzip\r\n", body.as_bytes(), false);
+        builder.add("POST", "/auth", "Content-Encoding: gzip\r\n", &gzip(body), false);
+        // At the wrong door.
+        builder.authorized("POST", "/user-segment", "", body.as_bytes(), false);
+        builder.authorized("POST", "/rt-segment", "", body.as_bytes(), false);
+        builder.add("POST", "/rt-segment", "", body.as_bytes(), false);
+    }
+}
+
+/// Secrets among the fields of the other routes. Warnings repeat blocks and users as they were sent, to the sender.
+fn bodies(builder: &mut Builder, canaries: &mut Canaries) {
+    for secret in [canaries.token(), builder.token.clone()] {
+        let users = [
+            format!(r#"{{"user_id": "{secret}", "seg_block": [{{"seg_id": 12}}]}}"#),
+            format!(r#"{{"user_id": "7", "seg_block": [{{"seg_id": "{secret}"}}, {{"seg_id": 12}}]}}"#),
+            format!(r#"{{"user_id": "7", "seg_block": [{{"seg_code": "{secret}", "member_id": 958}}]}}"#),
+            format!(r#"{{"user_id": "7", "seg_block": [{{"seg_code": "{secret}", "member_id": 77}}]}}"#),
+            format!(r#"{{"user_id": "7", "seg_block": [{{"seg_id": 12, "value": "{secret}"}}]}}"#),
+            format!(r#"{{"user_id": "7", "domain": "{secret}", "seg_block": [{{"seg_id": 12}}]}}"#),
+            format!(r#"{{"user_id": "7", "domain": "idfa", "seg_block": "{secret}"}}"#),
+            format!(r#"{{"user_id": "{secret}", "domain": "idfa", "seg_block": [{{"seg_id": 12}}]}}"#),
+            format!(r#"{{"{secret}": "{secret}"}}"#),
+            format!("\"{secret}\""),
+        ];
+        for user in &users {
+            let body = format!(r#"{{"rt_segment": [{user}]}}"#);
+            for target in ["/rt-segment", "/rt-segment?verbose=true"] {
+                builder.authorized("POST", target, "", body.as_bytes(), true);
+            }
+            builder.authorized("POST", "/rt-segment", "", body[..body.len() - 2].as_bytes(), false);
+            builder.authorized(
+                "POST",
+                "/user-segment",
+                "",
+                format!(r#"{{"users": [{user}]}}"#).as_bytes(),
+                false,
+            );
+        }
+        // Shown to whoever may see the report: not the token.
+        builder.authorized("GET", "/rt-segment-processed", "X-Look: 1\r\n", b"", true);
+    }
+}
+
+fn ids(builder: &mut Builder, canaries: &mut Canaries) {
+    let uuid = "DEC0DE00-03ee-455a-b3c4-e57283966239";
+    let add = format!(
+        r#"{{"rt_segment": [{{"user_id": "{USER_ID}", "seg_block": [{{"seg_id": 12}}, {{"seg_id": 4711}}]}},
+            {{"user_id": "{uuid}", "domain": "idfa", "seg_block": [{{"seg_id": 12}}]}},
+            {{"user_id": "{INVALID_ID}", "seg_block": [{{"seg_id": 12}}]}},
+            {{"user_id": "IDCANARY", "domain": "IDCANARY", "seg_block": [{{"seg_code": "IDCANARY", "member_id": 77}}, {{}}]}},
+            {{"user_id": "IDCANARY"}}]}}"#
+    );
+    for target in ["/rt-segment", "/rt-segment?verbose=true"] {
+        builder.authorized("POST", target, "", add.as_bytes(), true);
+        builder.authorized("POST", target, "", &add.as_bytes()[..add.len() - 1], false);
+        builder.add("POST", target, "", add.as_bytes(), false);
+        let authorization = format!("Authorization: {}\r\nContent-Encoding: gzip\r\n", builder.token);
+        builder.add("POST", target, &authorization, &gzip(&add), true);
+    }
+    for format in ["", "&format=openrtb"] {
+        builder.authorized(
+            "GET",
+            &format!("/user-segment?user_id={uuid}&domain=idfa{format}"),
+            "",
+            b"",
+            true,
+        );
+    }
+    for id in [USER_ID, INVALID_ID, uuid] {
+        let body = format!(r#"{{"users": [{{"user_id": "{id}"}}]}}"#);
+        builder.authorized("POST", "/user-segment", "", body.as_bytes(), id == USER_ID);
+        builder.authorized("GET", &format!("/user-segment?user_id={id}&domain=nothing"), "", b"", false);
+        builder.authorized("GET", &format!("/user-segment?user_id={id}&format=codes"), "", b"", false);
+    }
+    // Spoils nothing that follows, and is the last of the canaries of this kind.
+    builder.authorized("GET", "/rt-segment-processed", "", b"", true);
+    let _ = canaries;
+}
+
+/// What is no HTTP, or ends too early.
+fn malformed(builder: &mut Builder, canaries: &mut Canaries) {
+    for secret in [canaries.password(), canaries.token(), builder.token.clone()] {
+        for text in [
+            format!("{secret}\r\n\r\n"),
+            format!("GET {secret} HTTP/1.1\r\nHost: x\r\n\r\n"),
+            format!("GET /user-segment?access_token={secret} with a space HTTP/1.1\r\nHost: x\r\n\r\n"),
+            format!("GET / {secret}\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\n{secret} {secret}\r\n\r\n"),
+            format!("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: {secret}\x01\r\n\r\n"),
+            format!("GET / HTTP/1.0\r\nAuthorization: {secret}\r\n\r\n"),
+            format!("POST /auth HTTP/1.1\r\nHost: x\r\nContent-Length: {secret}\r\n\r\n"),
+            format!("POST /auth HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {secret}\r\n\r\n"),
+            format!("POST /auth HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{secret}\r\n"),
+            format!(
+                "POST /auth HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;{secret}\r\n{secret}\r\n"
+            ),
+            format!("POST /auth HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{{\"auth\": \"{secret}"),
+            format!("POST /auth HTTP/1.1\r\nHost: x\r\nExpect: {secret}\r\nContent-Length: 2\r\n\r\n{{}}"),
+            format!("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: {secret}\r\nConnection: upgrade\r\n\r\n"),
+            format!("GET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", secret.repeat(2500)),
+        ] {
+            builder.raw(&text[..text.len().min(80)], text.clone().into_bytes());
+        }
+        let spoiled =
+            [format!("{{\"auth\": {{\"password\": \"{secret}").as_bytes(), b"\xff\xfe\"}}"].concat();
+        builder.add("POST", "/auth", "", &spoiled, false);
+        builder.authorized("POST", "/rt-segment", "", &spoiled, false);
+    }
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Secrets over HTTP/2: in order, and in a target that no server can read.
+pub(super) async fn over_http2(server: &ServerProcess, canaries: &mut Canaries) {
+    let stream = TcpStream::connect(server.api).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    for token in [canaries.token(), canaries.tokens[0].clone()] {
+        let target = format!("http://x/user-segment?user_id={USER_ID}&access_token={token}");
+        let request = hyper::Request::builder()
+            .uri(target)
+            .header("authorization", token.clone())
+            .header("cookie", format!("ia_token={token}"))
+            .body(Full::<Bytes>::default())
+            .unwrap();
+        sender.send_request(request).await.unwrap();
+    }
+    drop(sender);
+    let _ = connection.await;
+    let token = canaries.token();
+    for (authority, path) in [
+        ("x", format!("/user-segment?access_token={token} and a space")),
+        ("x", format!("/\u{7f}{token}")),
+        (&*format!("a b {token}"), "/".to_owned()),
+    ] {
+        let mut stream = TcpStream::connect(server.api).await.unwrap();
+        stream.write_all(&raw_http2_request(authority, &path)).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+}
+
+/// The preface, empty settings, and one HEADERS frame with its fields written out.
+fn raw_http2_request(authority: &str, path: &str) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in [(":method", "GET"), (":scheme", "http"), (":authority", authority), (":path", path)]
+    {
+        // A literal that is not indexed, with a new name; both are shorter than 127 bytes.
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).ok().filter(|&length| length < 127).expect("short"));
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    bytes.extend_from_slice(&[0, 0, u8::try_from(block.len()).expect("short")]);
+    // HEADERS, with the end of the stream and of the headers, on stream 1.
+    bytes.extend_from_slice(&[1, 5, 0, 0, 0, 1]);
+    bytes.extend_from_slice(&block);
+    bytes
+}

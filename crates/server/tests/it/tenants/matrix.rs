@@ -1,0 +1,211 @@
+//! The table: every route by every caller, for an own, a foreign and an absent object.
+//!
+//! A caller of member 958 takes 958's objects for its own and 77's for foreign ones; the stranger of member 77 the
+//! other way round.
+
+use super::rows::{NO_OBJECTS, NOBODYS, PROVIDERS, Row, STRANGERS, Things, VICTIM, WRITTEN, rows};
+use super::{Ask, WAYS, apply_and_wait, masked, right_credentials};
+use crate::openapi::description::Description;
+use ia_testkit::{Client, Kit, eventually};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who asks.
+struct Actor {
+    name: &'static str,
+    client: Client,
+    own: &'static Things,
+    foreign: &'static Things,
+}
+
+impl Row {
+    fn expected(&self, actor: &Actor) -> [&'static str; 3] {
+        let expected = &self.expected;
+        let outsider = expected.outsider;
+        match actor.name {
+            "no token" | "unknown token" | "expired token" => outsider.unwrap_or(["401 NOAUTH"; 3]),
+            "switched off" => outsider.unwrap_or(["401 NOAUTH_DISABLED"; 3]),
+            "member" | "other member" => expected.member,
+            "read-only" => expected.reader,
+            "bidder" => expected.bidder,
+            "admin" => expected.admin,
+            name => panic!("{name}"),
+        }
+    }
+}
+
+/// The kit with all that the table asks about, and everybody who asks.
+async fn prepare(kit: &Kit) -> Vec<Actor> {
+    const HOUR_MS: u64 = 3_600_000;
+    let expired = kit.login("provider").await;
+    kit.clock.advance(3 * HOUR_MS);
+    let off = json!({"username": "stopped", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "admin"});
+    let more = json!({
+        "users": [off],
+        "segments": [
+            {"id": 7770, "member_id": 77, "code": STRANGERS.inactive_code, "state": "inactive"},
+            {"id": 10010, "member_id": 958, "code": PROVIDERS.inactive_code, "state": "inactive"},
+        ],
+    });
+    apply_and_wait(kit, more, 60_000).await;
+    let stopped = kit.login("stopped").await;
+    let off = json!({"users": [{"username": "stopped", "member_id": 958, "state": "inactive"}]});
+    apply_and_wait(kit, off, 60_001).await;
+    eventually("the login to be off", async || {
+        (stopped.get("/user-segment?user_id=1").await.status == 401).then_some(())
+    })
+    .await;
+    let (provider, stranger) = (kit.login("provider").await, kit.login("stranger").await);
+    for (client, things) in [(&provider, &PROVIDERS), (&stranger, &STRANGERS)] {
+        for user in [things.user, VICTIM, WRITTEN] {
+            client.add(user, None, json!([{"seg_id": things.segment, "value": 5}])).await;
+        }
+    }
+    let unknown = Client { token: Some("hbapi:1:unknown:ia1".to_owned()), ..kit.anonymous() };
+    let of_provider = |name, client| Actor { name, client, own: &PROVIDERS, foreign: &STRANGERS };
+    vec![
+        of_provider("no token", kit.anonymous()),
+        of_provider("unknown token", unknown),
+        of_provider("expired token", expired),
+        of_provider("switched off", stopped),
+        of_provider("member", provider),
+        of_provider("read-only", kit.login("reader").await),
+        of_provider("bidder", kit.login("bidder").await),
+        of_provider("admin", kit.login("admin").await),
+        Actor { name: "other member", client: stranger, own: &STRANGERS, foreign: &PROVIDERS },
+    ]
+}
+
+/// What is found wrong, and how much was looked at.
+#[derive(Default)]
+struct Findings {
+    /// Sees what a write has done.
+    all_seeing: Option<Client>,
+    cells: usize,
+    leaks: Vec<String>,
+    table: BTreeMap<String, String>,
+}
+
+impl Findings {
+    /// Whether others' memberships of the user of a write, with all that is known of them, come or go by it.
+    async fn foreign_memberships(&self, actor: &Actor, ask: &Ask) -> Option<Value> {
+        let user = ask.body.as_ref()?["rt_segment"][0]["user_id"].as_str()?;
+        let target = format!("/user-segment?user_id={user}&member_id={}", actor.foreign.member);
+        let seen = self.all_seeing.as_ref()?.get(&target).await.ok();
+        Some(seen["user_segment"].clone())
+    }
+}
+
+/// Asks the three cells of a row by one caller, each both ways.
+async fn examine(row: &Row, actor: &Actor, findings: &mut Findings) {
+    let abouts = [actor.own, actor.foreign, &NOBODYS];
+    let expected = row.expected(actor);
+    let who = format!("{} | {} | {}", row.operation, row.object, actor.name);
+    let is_member = ["member", "read-only", "other member"].contains(&actor.name);
+    for way in WAYS {
+        let mut answers = Vec::new();
+        let mut outcomes = Vec::new();
+        for (index, about) in abouts.into_iter().enumerate() {
+            let ask = (row.ask)(about, actor.own);
+            let before = findings.foreign_memberships(actor, &ask).await;
+            let answer = ask.by(&actor.client, way).await;
+            let after = findings.foreign_memberships(actor, &ask).await;
+            if before != after {
+                findings.leaks.push(format!("{who} {way:?} [{index}]: {before:?} became {after:?}"));
+            }
+            let outcome = (row.outcome)(&answer);
+            findings.cells += 1;
+            if outcome != expected[index] {
+                findings.leaks.push(format!("{who} {way:?} [{index}]: {outcome}, not {}", expected[index]));
+            }
+            let asked = format!("{} {:?}", ask.target, ask.body.as_ref().map(Value::to_string));
+            let text = String::from_utf8_lossy(&answer.body);
+            let sees_all = ["bidder", "admin"].contains(&actor.name);
+            for canary in actor.foreign.canaries().into_iter().filter(|_| !sees_all) {
+                if text.contains(&canary) && !asked.contains(&canary) {
+                    findings
+                        .leaks
+                        .push(format!("{who} {way:?} [{index}]: {canary} in {}", masked(&answer, &[])));
+                }
+            }
+            let names = [actor.own, actor.foreign, &NOBODYS].map(Things::names).concat();
+            // An expired token is forgotten at some time.
+            answers.push(masked(&answer, &names).replace("token has expired", "token is not known"));
+            outcomes.push(outcome);
+        }
+        // A caller without a token learns nothing by it either.
+        let outsider = ["no token", "unknown token", "expired token", "switched off"].contains(&actor.name);
+        if ((row.expected.alike && is_member) || outsider) && answers[1] != answers[2] {
+            findings.leaks.push(format!("{who} {way:?}: foreign {}\nabsent {}", answers[1], answers[2]));
+        }
+        findings.table.insert(who.clone(), outcomes.join(" | "));
+    }
+}
+
+/// All objects that the document lets one name must be in some row.
+fn assert_complete(description: &Description, rows: &[Row]) {
+    let named: BTreeSet<String> = rows.iter().map(|row| row.operation.to_owned()).collect();
+    let described: BTreeSet<String> = description
+        .operations()
+        .iter()
+        .map(|operation| format!("{} {}", operation.method, operation.path))
+        .collect();
+    assert_eq!(named, described, "a route without rows, or rows without a route");
+    for operation in description.operations() {
+        let mut names = BTreeSet::new();
+        let described = description.operation(&operation.method, &operation.path);
+        for parameter in described["parameters"].as_array().unwrap() {
+            names.insert(parameter["name"].as_str().unwrap().to_owned());
+        }
+        let body = &described["requestBody"]["content"]["application/json"]["schema"];
+        description.field_names(body, &mut names);
+        let operation = format!("{} {}", operation.method, operation.path);
+        let asks: String = rows
+            .iter()
+            .filter(|row| row.operation == operation)
+            .map(|row| {
+                let ask = (row.ask)(&STRANGERS, &PROVIDERS);
+                format!("{} {}", ask.target, ask.body.unwrap_or_default())
+            })
+            .collect();
+        for name in names.iter().filter(|name| !NO_OBJECTS.contains(&name.as_str())) {
+            assert!(asks.contains(name.as_str()), "{operation}: no row for {name}");
+        }
+    }
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the table and the figure of the test")]
+async fn nobody_gets_where_they_do_not_belong() {
+    let kit = Kit::builder()
+        .config(|config| {
+            config.limits.failed_logins_per_user_per_five_minutes = 0;
+            config.limits.failed_logins_per_address_per_five_minutes = 0;
+        })
+        .start()
+        .await;
+    let actors = prepare(&kit).await;
+    let rows = rows();
+    assert_complete(&Description::of(&kit).await, &rows);
+    let mut findings = Findings { all_seeing: Some(kit.login("bidder").await), ..Findings::default() };
+    for row in &rows {
+        for actor in &actors {
+            examine(row, actor, &mut findings).await;
+        }
+    }
+    // What a member is told of a foreign segment is what it sent, whoever asks.
+    for actor in actors.iter().filter(|actor| ["member", "other member"].contains(&actor.name)) {
+        let report = actor.client.get("/rt-segment-processed").await.ok().to_string();
+        let Things { segment, code, .. } = actor.foreign;
+        assert!(report.contains(&format!("({segment}, '', 0)")), "{report}");
+        assert!(!report.contains(&format!("{segment}, '{code}'")), "{report}");
+    }
+    // And everybody logs in as before.
+    kit.anonymous().post("/auth", &right_credentials("provider")).await.ok();
+
+    for (cell, outcomes) in &findings.table {
+        println!("cell: {cell} | {outcomes}");
+    }
+    println!("figure: tenants: cells={} leaks={}", findings.cells, findings.leaks.len());
+    assert!(findings.leaks.is_empty(), "{:#?}", findings.leaks);
+}

@@ -1,0 +1,124 @@
+//! Nobody gets where they do not belong: every route, by every kind of caller, for its own, a foreign and an absent
+//! object. Each cell of the table is asked twice: as a plain request and as one that takes the general way.
+
+mod matrix;
+mod rows;
+mod sharing;
+
+use bytes::Bytes;
+use hyper::Method;
+use ia_testkit::{Answer, Client, Kit, PASSWORD, eventually};
+use serde_json::{Value, json};
+
+/// By which way a request is served; see `plain.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Plain,
+    General,
+}
+
+const WAYS: [Way; 2] = [Way::Plain, Way::General];
+
+/// A request of the table.
+#[derive(Debug, Clone)]
+struct Ask {
+    method: Method,
+    target: String,
+    body: Option<Value>,
+}
+
+fn get(target: impl Into<String>) -> Ask {
+    Ask { method: Method::GET, target: target.into(), body: None }
+}
+
+fn post(target: impl Into<String>, body: Value) -> Ask {
+    Ask { method: Method::POST, target: target.into(), body: Some(body) }
+}
+
+impl Ask {
+    async fn by(&self, client: &Client, way: Way) -> Answer {
+        let mut headers = vec![("x-request-id", "cell")];
+        if way == Way::General {
+            headers.push(("connection", "keep-alive, x"));
+        }
+        let body = self.body.as_ref().map_or(Bytes::new(), |body| body.to_string().into());
+        let answer = client.send(self.method.clone(), &self.target, &headers, body).await;
+        // The two write the date in different places, which tells them apart.
+        let first = answer.headers.keys().next().map(|name| name.as_str());
+        assert_eq!(first == Some("date"), way == Way::Plain, "{self:?} went the other way");
+        answer
+    }
+}
+
+/// All that an answer says but the time it took, with each of `names` hidden: what is compared byte for byte.
+fn masked(answer: &Answer, names: &[String]) -> String {
+    let mut lines: Vec<String> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| !["date", "content-length", "set-cookie"].contains(&name.as_str()))
+        .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+        .collect();
+    lines.sort();
+    let mut body = String::from_utf8(answer.body.to_vec()).unwrap();
+    if let Some((before, after)) = body.split_once("\"time\":") {
+        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || ".e-".contains(c));
+        body = format!("{before}\"time\":0{rest}");
+    }
+    for name in names {
+        body = body.replace(name.as_str(), "~");
+    }
+    format!("{}\n{}\n{body}", answer.status, lines.concat())
+}
+
+/// The segments that an answer in any format shows, by id or code.
+fn shown_segments(answer: &Answer) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if answer.header("content-type") != Some("application/json") {
+        let body = std::str::from_utf8(&answer.body).unwrap();
+        return body.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    }
+    let mut found = Vec::new();
+    collect(&answer.json(), &mut |object| {
+        // A membership, or a segment of OpenRTB.
+        if object.contains_key("value") {
+            found.extend(object.get("id").map(text));
+        }
+    });
+    found.sort();
+    found
+}
+
+fn collect(value: &Value, visit: &mut impl FnMut(&serde_json::Map<String, Value>)) {
+    match value {
+        Value::Object(map) => {
+            visit(map);
+            map.values().for_each(|inner| collect(inner, visit));
+        }
+        Value::Array(list) => list.iter().for_each(|inner| collect(inner, visit)),
+        _ => {}
+    }
+}
+
+/// Adds a segment and asks until it is known: so everything that was applied with it is, too.
+async fn apply_and_wait(kit: &Kit, catalog: Value, marker: u64) {
+    let mut catalog = catalog;
+    let segments = catalog.as_object_mut().unwrap().entry("segments").or_insert_with(|| json!([]));
+    segments.as_array_mut().unwrap().push(json!({"id": marker, "member_id": 958}));
+    kit.apply(&catalog).await;
+    let provider = kit.login("provider").await;
+    eventually("the catalog to be current", async || {
+        let answer = provider.add("999999999", None, json!([{"seg_id": marker}])).await;
+        (answer["message"]["segments_accepted"] == 1).then_some(())
+    })
+    .await;
+}
+
+/// A login of the catalog, and what it is sent as.
+fn credentials(username: &str, password: &str) -> Value {
+    json!({"auth": {"username": username, "password": password}})
+}
+
+/// The credentials of every login of a kit.
+fn right_credentials(username: &str) -> Value {
+    credentials(username, PASSWORD)
+}

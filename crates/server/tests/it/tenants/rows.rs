@@ -1,0 +1,347 @@
+//! The rows of the table: each route with each kind of object that it takes, and what must come of it.
+
+use super::{Ask, credentials, get, post, shown_segments};
+use ia_testkit::Answer;
+use serde_json::{Value, json};
+
+/// Everything of a member that another must not learn, and what is asked about.
+pub(super) struct Things {
+    pub(super) member: u64,
+    pub(super) segment: u64,
+    pub(super) code: &'static str,
+    pub(super) inactive_code: &'static str,
+    /// A user that is in this member's segment and in no other.
+    pub(super) user: &'static str,
+    pub(super) login: &'static str,
+}
+
+pub(super) const PROVIDERS: Things = Things {
+    member: 958,
+    segment: 10_001,
+    code: "cars",
+    inactive_code: "cars-off",
+    user: "95800000000000001",
+    login: "provider",
+};
+
+pub(super) const STRANGERS: Things = Things {
+    member: 77,
+    segment: 777,
+    code: "secret",
+    inactive_code: "secret-off",
+    user: "77000000000000001",
+    login: "stranger",
+};
+
+pub(super) const NOBODYS: Things = Things {
+    member: 4712,
+    segment: 4711,
+    code: "nothing",
+    inactive_code: "nothing-off",
+    user: "47110000000000001",
+    login: "nobody",
+};
+
+/// A user in whose profile nothing may change.
+pub(super) const VICTIM: &str = "11000000000000001";
+
+/// A user whose profile is written to.
+pub(super) const WRITTEN: &str = "12000000000000001";
+
+impl Things {
+    /// How they stand in requests and answers, to be hidden before answers are compared.
+    pub(super) fn names(&self) -> Vec<String> {
+        let Things { member, segment, code, inactive_code, user, login: _ } = self;
+        vec![
+            format!("\"seg_id\":{segment}"),
+            format!("\"member_id\":{member}"),
+            format!("\"seg_code\":\"{inactive_code}\""),
+            format!("\"seg_code\":\"{code}\""),
+            (*user).to_owned(),
+        ]
+    }
+
+    /// What gives them away wherever it stands.
+    pub(super) fn canaries(&self) -> Vec<String> {
+        let name = match self.member {
+            958 => "Provider",
+            _ => "Stranger",
+        };
+        [self.code, self.inactive_code, self.user, name].map(str::to_owned).to_vec()
+    }
+}
+
+/// What comes of a cell, by the kind of the caller, each for own, foreign and absent.
+pub(super) struct Expected {
+    pub(super) member: [&'static str; 3],
+    pub(super) reader: [&'static str; 3],
+    pub(super) bidder: [&'static str; 3],
+    pub(super) admin: [&'static str; 3],
+    /// For callers without a good token.
+    pub(super) outsider: Option<[&'static str; 3]>,
+    /// Whether a foreign object must answer as an absent one does to a member.
+    pub(super) alike: bool,
+}
+
+/// A row of the table: a route and the kind of object that it takes.
+pub(super) struct Row {
+    pub(super) operation: &'static str,
+    pub(super) object: &'static str,
+    /// The request about the things of one member; `base` are the caller's own.
+    pub(super) ask: fn(about: &Things, base: &Things) -> Ask,
+    /// What an answer comes to.
+    pub(super) outcome: fn(&Answer) -> String,
+    pub(super) expected: Expected,
+}
+
+const fn same(all: [&'static str; 3], alike: bool) -> Expected {
+    Expected { member: all, reader: all, bidder: all, admin: all, outsider: None, alike }
+}
+
+/// As [`same`], but a login that may only read is refused.
+const fn write(all: [&'static str; 3], alike: bool) -> Expected {
+    Expected { reader: ["403 UNAUTH"; 3], ..same(all, alike) }
+}
+
+/// A read of memberships: bidders and admins see all.
+const READ: Expected = Expected {
+    bidder: ["shown", "shown", "nothing"],
+    admin: ["shown", "shown", "nothing"],
+    ..same(["shown", "nothing", "nothing"], true)
+};
+
+const REPORT: Expected =
+    Expected { admin: ["report", "report", "report"], ..same(["report", "403 UNAUTH", "403 UNAUTH"], true) };
+
+fn add(block: Value, user: &str) -> Value {
+    json!({"rt_segment": [{"user_id": user, "seg_block": [block]}]})
+}
+
+const VERBOSE: &str = "/rt-segment?verbose=true";
+
+/// All rows. `expected` is own, foreign, absent.
+pub(super) fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut row =
+        |operation, object, ask: fn(&Things, &Things) -> Ask, outcome: fn(&Answer) -> String, expected| {
+            rows.push(Row { operation, object, ask, outcome, expected });
+        };
+    // What the caller's token is plays no part in these two.
+    let open = |all| Expected { outsider: Some(all), ..same(all, true) };
+    row(
+        "POST /auth",
+        "wrong password of a login",
+        |a, _| post("/auth", credentials(a.login, "wrong")),
+        status,
+        open(["401 NOAUTH"; 3]),
+    );
+    row(
+        "POST /auth",
+        "password that is no text",
+        |a, _| post("/auth", json!({"auth": {"username": a.login, "password": 5}})),
+        status,
+        open(["400 SYNTAX"; 3]),
+    );
+    row("GET /openapi.json", "none", |_, _| get("/openapi.json"), status, open(["200"; 3]));
+
+    // Reports before writes: a report repeats what was sent in one's own name.
+    row(
+        "GET /rt-segment-processed",
+        "member_id",
+        |a, _| get(format!("/rt-segment-processed?member_id={}", a.member)),
+        report_outcome,
+        REPORT,
+    );
+    row(
+        "GET /rt-segment-processed",
+        "member_id, summed up",
+        |a, _| get(format!("/rt-segment-processed?agg=true&member_id={}", a.member)),
+        report_outcome,
+        REPORT,
+    );
+    row(
+        "GET /rt-segment-processed",
+        "member_id and a range",
+        |a, _| get(format!("/rt-segment-processed?start=2026-01-01&end=2026-12-31&member_id={}", a.member)),
+        report_outcome,
+        REPORT,
+    );
+    row(
+        "GET /rt-segment-processed",
+        "range without traffic of one's own",
+        |_, _| get("/rt-segment-processed?start=2026-01-01&end=2026-01-02"),
+        report_outcome,
+        same(["report"; 3], true),
+    );
+
+    row(
+        "GET /user-segment",
+        "user id",
+        |a, _| get(format!("/user-segment?user_id={}", a.user)),
+        read_outcome,
+        READ,
+    );
+    row(
+        "GET /user-segment",
+        "user id, openrtb",
+        |a, _| get(format!("/user-segment?format=openrtb&user_id={}", a.user)),
+        read_outcome,
+        READ,
+    );
+    row(
+        "GET /user-segment",
+        "user id, codes",
+        |a, _| get(format!("/user-segment?format=codes&user_id={}", a.user)),
+        read_outcome,
+        READ,
+    );
+    row(
+        "GET /user-segment",
+        "member_id",
+        |a, _| get(format!("/user-segment?user_id={VICTIM}&member_id={}", a.member)),
+        read_outcome,
+        READ,
+    );
+    row(
+        "GET /user-segment",
+        "member_id, openrtb",
+        |a, _| get(format!("/user-segment?format=openrtb&user_id={VICTIM}&member_id={}", a.member)),
+        read_outcome,
+        READ,
+    );
+    row(
+        "GET /user-segment",
+        "member_id, codes",
+        |a, _| get(format!("/user-segment?format=codes&user_id={VICTIM}&member_id={}", a.member)),
+        read_outcome,
+        READ,
+    );
+    row("POST /user-segment", "user id", |a, _| post("/user-segment", users(a)), read_outcome, READ);
+    row(
+        "POST /user-segment",
+        "user id, openrtb",
+        |a, _| post("/user-segment?format=openrtb", users(a)),
+        read_outcome,
+        READ,
+    );
+    row(
+        "POST /user-segment",
+        "member_id",
+        |a, _| post(format!("/user-segment?member_id={}", a.member), json!({"users": [{"user_id": VICTIM}]})),
+        read_outcome,
+        READ,
+    );
+    row(
+        "POST /user-segment",
+        "member_id, openrtb",
+        |a, _| {
+            post(
+                format!("/user-segment?format=openrtb&member_id={}", a.member),
+                json!({"users": [{"user_id": VICTIM}]}),
+            )
+        },
+        read_outcome,
+        READ,
+    );
+
+    row(
+        "POST /rt-segment",
+        "segment id",
+        |a, _| post("/rt-segment", add(json!({"seg_id": a.segment}), VICTIM)),
+        status,
+        write(["200"; 3], true),
+    );
+    // The one place where a foreign object may be told from an absent one: the report has a count for either.
+    row(
+        "POST /rt-segment",
+        "segment id, verbose",
+        |a, _| post(VERBOSE, add(json!({"seg_id": a.segment}), WRITTEN)),
+        write_outcome,
+        write(["accepted", "unauthorized", "absent"], false),
+    );
+    row(
+        "POST /rt-segment",
+        "removal by segment id",
+        |a, _| post(VERBOSE, add(json!({"seg_id": a.segment, "expiration": -1}), WRITTEN)),
+        write_outcome,
+        write(["accepted", "unauthorized", "absent"], false),
+    );
+    row(
+        "POST /rt-segment",
+        "code of a member",
+        |a, _| post(VERBOSE, add(json!({"seg_code": a.code, "member_id": a.member}), WRITTEN)),
+        write_outcome,
+        write(["accepted", "unauthorized", "unauthorized"], true),
+    );
+    row(
+        "POST /rt-segment",
+        "inactive code of a member",
+        |a, _| post(VERBOSE, add(json!({"seg_code": a.inactive_code, "member_id": a.member}), WRITTEN)),
+        write_outcome,
+        write(["inactive", "unauthorized", "unauthorized"], true),
+    );
+    row(
+        "POST /rt-segment",
+        "absent code of a member",
+        |a, _| post(VERBOSE, add(json!({"seg_code": NOBODYS.code, "member_id": a.member}), WRITTEN)),
+        write_outcome,
+        write(["absent", "unauthorized", "unauthorized"], true),
+    );
+    row(
+        "POST /rt-segment",
+        "own code in another's name",
+        |a, base| post(VERBOSE, add(json!({"seg_code": base.code, "member_id": a.member}), WRITTEN)),
+        write_outcome,
+        write(["accepted", "unauthorized", "unauthorized"], true),
+    );
+    row(
+        "POST /rt-segment",
+        "user id",
+        |a, base| post(VERBOSE, add(json!({"seg_id": base.segment, "expiration": -1}), a.user)),
+        write_outcome,
+        write(["accepted"; 3], true),
+    );
+    rows
+}
+
+fn users(about: &Things) -> Value {
+    json!({"users": [{"user_id": about.user}, {"user_id": about.user, "domain": null}]})
+}
+
+/// What the document names and a row need not: it says how, not what.
+pub(super) const NO_OBJECTS: [&str; 7] =
+    ["X-Request-Id", "verbose", "agg", "format", "domain", "value", "expiration"];
+
+fn status(answer: &Answer) -> String {
+    let code = answer.status.as_u16().to_string();
+    match answer.json()["response"]["error_id"].as_str() {
+        Some(id) => format!("{code} {id}"),
+        None => code,
+    }
+}
+
+fn write_outcome(answer: &Answer) -> String {
+    if answer.status != 200 {
+        return status(answer);
+    }
+    let response = answer.ok();
+    match response["warnings"][0]["message"].as_str() {
+        None if response["message"]["segments_accepted"] == 1 => "accepted",
+        Some("This member may not write to the segment.") => "unauthorized",
+        Some("The segment does not exist.") => "absent",
+        Some("The segment is inactive.") => "inactive",
+        other => panic!("{other:?}"),
+    }
+    .to_owned()
+}
+
+fn report_outcome(answer: &Answer) -> String {
+    if answer.status == 200 { "report".to_owned() } else { status(answer) }
+}
+
+fn read_outcome(answer: &Answer) -> String {
+    if answer.status != 200 {
+        return status(answer);
+    }
+    if shown_segments(answer).is_empty() { "nothing" } else { "shown" }.to_owned()
+}
