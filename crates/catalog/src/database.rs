@@ -1,6 +1,6 @@
 //! Opening a SQLite file the way this crate wants it.
 
-use crate::CatalogError;
+use crate::{BoxError, CatalogError};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -14,6 +14,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before the next attempt where SQLite itself does not wait.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const MAX_CONNECTIONS: u32 = 4;
+/// No database is smaller.
+const SMALLEST_BYTES: u64 = 512;
 
 /// A step of a schema: its description and its SQL. Steps are numbered from 1 in the order they stand.
 pub(crate) type Step = (&'static str, &'static str);
@@ -32,6 +34,10 @@ impl Database {
     /// for a writer.
     pub(crate) async fn open(path: &Path, steps: &[Step]) -> Result<Database, CatalogError> {
         create_private(path).map_err(|source| CatalogError::File { path: path.to_owned(), source })?;
+        if !may_be_database(path).map_err(|source| CatalogError::File { path: path.to_owned(), source })? {
+            let source = "its first bytes are not those of a database".into();
+            return Err(CatalogError::Damaged { path: path.to_owned(), source });
+        }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -53,10 +59,12 @@ impl Database {
                 Err(error) if error.is_busy() && Instant::now() < deadline => {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
-                Ok(()) => return Ok(database),
+                Ok(()) => break,
                 Err(error) => return Err(error),
             }
         }
+        database.check_schema(steps).await?;
+        Ok(database)
     }
 
     /// Two processes may come here at once. The transaction lets one wait for the other; each step is
@@ -76,17 +84,41 @@ impl Database {
         self.commit(transaction).await
     }
 
-    /// Looks at every page. Takes time in proportion to the file.
-    pub(crate) async fn check_pages(&self) -> Result<(), CatalogError> {
-        let findings: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+    /// Looks at every page, and whether rows and indexes say the same. Takes time in proportion to the file.
+    pub(crate) async fn check(&self) -> Result<(), CatalogError> {
+        let findings: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&self.pool)
             .await
             .map_err(self.error("checking the file"))?;
-        if findings == "ok" {
-            Ok(())
-        } else {
-            Err(CatalogError::Damaged { path: self.path.clone(), source: findings.into() })
-        }
+        if findings == "ok" { Ok(()) } else { Err(self.damaged(findings)) }
+    }
+
+    fn damaged(&self, finding: impl Into<BoxError>) -> CatalogError {
+        CatalogError::Damaged { path: self.path.clone(), source: finding.into() }
+    }
+
+    /// Fails unless the tables are, to the letter, those that the steps make: a statement that the disk has
+    /// changed may still be one.
+    async fn check_schema(&self, steps: &[Step]) -> Result<(), CatalogError> {
+        const SCHEMA: &str = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE tbl_name <> '_sqlx_migrations' ORDER BY type, name";
+        type Row = (String, String, String, Option<String>);
+        let found: Vec<Row> =
+            sqlx::query_as(SCHEMA).fetch_all(&self.pool).await.map_err(self.error("reading the tables"))?;
+        let options = SqliteConnectOptions::new().in_memory(true);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let model = Database { pool, path: PathBuf::from(":memory:") };
+        model.migrate(steps).await?;
+        let wanted: Vec<Row> =
+            sqlx::query_as(SCHEMA).fetch_all(&model.pool).await.map_err(model.error("reading the tables"))?;
+        model.close().await;
+        if found == wanted { Ok(()) } else { Err(self.damaged("its tables are not those of this program")) }
+    }
+
+    /// Moves what is committed from the WAL into the file. The WAL's end is the one part of which a loss
+    /// cannot be told from a transaction that was never committed. Others may be in the way; then the next
+    /// one does it.
+    pub(crate) async fn fold(&self) {
+        let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await;
     }
 
     /// Copies what is committed in `from` into the new file `to`, also while other processes use `from`,
@@ -102,7 +134,8 @@ impl Database {
     }
 
     async fn copy_to(&self, to: &Path) -> Result<(), CatalogError> {
-        self.check_pages().await?;
+        // The copy's indexes are made from its rows, so a damaged row would pass for a sound one.
+        self.check().await?;
         let target = to.to_str().ok_or_else(|| CatalogError::File {
             path: to.to_owned(),
             source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "its name is not UTF-8"),
@@ -176,6 +209,19 @@ fn create_private(path: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// SQLite takes a file without a whole header for a new one, and begins anew.
+fn may_be_database(path: &Path) -> std::io::Result<bool> {
+    use std::io::Read as _;
+
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let has_wal = std::fs::metadata(wal).is_ok_and(|wal| wal.len() > 0);
+    let mut head = Vec::new();
+    std::fs::File::open(path)?.take(SMALLEST_BYTES).read_to_end(&mut head)?;
+    let is_whole = head.len() as u64 == SMALLEST_BYTES && head.starts_with(b"SQLite format 3\0");
+    Ok(is_whole || (head.is_empty() && !has_wal))
 }
 
 #[cfg(test)]

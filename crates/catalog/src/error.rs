@@ -47,8 +47,10 @@ pub enum CatalogError {
         source: BoxError,
     },
     /// The database refused or failed.
-    #[error("the database failed while {action}")]
+    #[error("{} failed while {action}", path.display())]
     Storage {
+        /// The file.
+        path: PathBuf,
         /// What was being done.
         action: &'static str,
         /// Whether it may succeed later: it was busy, or the disk was full or failed.
@@ -108,7 +110,7 @@ impl CatalogError {
                 let unwritable =
                     matches!(code, Some(SQLITE_READONLY | SQLITE_IOERR | SQLITE_FULL | SQLITE_CANTOPEN));
                 let passing = unwritable || driver_was_busy(&source);
-                CatalogError::Storage { action, passing, source: source.into() }
+                CatalogError::Storage { path: path.to_owned(), action, passing, source: source.into() }
             }
         }
     }

@@ -36,6 +36,26 @@ pub enum Call {
     SetSize,
 }
 
+impl Call {
+    /// Every kind.
+    pub const ALL: [Call; 14] = [
+        Call::CreateDir,
+        Call::LockDir,
+        Call::List,
+        Call::Create,
+        Call::Open,
+        Call::Rename,
+        Call::Remove,
+        Call::SyncDir,
+        Call::Size,
+        Call::Read,
+        Call::Write,
+        Call::Flush,
+        Call::Allocate,
+        Call::SetSize,
+    ];
+}
+
 /// A disk with faults. Clones share their faults and counters: give one to the log and keep one.
 ///
 /// ```
@@ -73,6 +93,8 @@ struct State {
 enum Plan {
     /// The call with this number, counted from the first ever.
     Nth(usize, Errno),
+    /// That one and all after it.
+    From(usize, Errno),
     Always(Errno),
 }
 
@@ -97,6 +119,13 @@ impl FaultyDisk {
         let mut state = self.faults.lock();
         let nth = state.calls.get(&call).copied().unwrap_or(0) + n;
         state.plans.insert(call, Plan::Nth(nth, errno));
+    }
+
+    /// Fails the `n`-th call of a kind from now on and all after it, until [`FaultyDisk::heal`].
+    pub fn fail_from(&self, call: Call, n: usize, errno: Errno) {
+        let mut state = self.faults.lock();
+        let nth = state.calls.get(&call).copied().unwrap_or(0) + n;
+        state.plans.insert(call, Plan::From(nth, errno));
     }
 
     /// Fails all calls of a kind until [`FaultyDisk::heal`].
@@ -177,6 +206,7 @@ impl Faults {
         match state.plans.get(&call) {
             Some(&Plan::Always(errno)) => Err(errno.into()),
             Some(&Plan::Nth(nth, errno)) if nth == number => Err(errno.into()),
+            Some(&Plan::From(nth, errno)) if nth <= number => Err(errno.into()),
             _ => Ok(()),
         }
     }

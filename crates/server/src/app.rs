@@ -155,7 +155,12 @@ struct Engines {
     applier: crate::sync::thread::JoinHandle<()>,
     checkpointer: Checkpointer,
     warm_up: WarmUp,
+    catalog: Arc<SqliteCatalog>,
+    usage_store: SqliteUsage,
 }
+
+/// How long the databases may take to be closed. Nothing is lost when they are not.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Runs the server until `shutdown` is done; then answers what was taken, writes a checkpoint and returns.
 ///
@@ -222,7 +227,7 @@ pub async fn run(
 /// Ends the threads and writes down what is in memory. One thing that fails does not keep the others from
 /// being done; the first failure is returned.
 async fn close(engines: Engines, keepers: Vec<JoinHandle<()>>) -> anyhow::Result<()> {
-    let Engines { app, log, applier, checkpointer, warm_up } = engines;
+    let Engines { app, log, applier, checkpointer, warm_up, catalog, usage_store } = engines;
     let mut results = Vec::new();
     for keeper in keepers {
         results.push(keeper.await.context("a background task panicked"));
@@ -241,7 +246,23 @@ async fn close(engines: Engines, keepers: Vec<JoinHandle<()>>) -> anyhow::Result
     results.push(flushed.map(drop).context("cannot write the last use of tokens"));
     let checkpoint = tokio::task::spawn_blocking(move || background::checkpoint(&app));
     results.push(checkpoint.await.context("cannot write the last checkpoint").flatten());
+    // Each folds its WAL into its file, so that a stopped server leaves files that are whole by themselves.
+    let closed = async { tokio::join!(catalog.close(), usage_store.close()) };
+    if tokio::time::timeout(CLOSING, closed).await.is_err() {
+        tracing::warn!("the databases could not be closed in order; the next start does what is left");
+    }
     results.into_iter().collect()
+}
+
+/// What to do about a damaged catalog.
+const CATALOG_WAY_OUT: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away, apply your catalog file again, and have users log in again";
+/// What to do about damaged statistics.
+const USAGE_WAY_OUT: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away: statistics are then counted from the log's first position on";
+
+fn with_way_out(error: CatalogError, way_out: &'static str) -> anyhow::Error {
+    let is_damage = matches!(error, CatalogError::Damaged { .. });
+    let error = anyhow::Error::from(error);
+    if is_damage { error.context(way_out) } else { error }
 }
 
 /// Opens everything that is kept, replays the log's tail and starts the threads.
@@ -253,17 +274,26 @@ async fn open(
 ) -> anyhow::Result<Engines> {
     let Machine { clock, log_disk } = machine;
     let metrics = Metrics::default();
+    if data_dir.has_lost_its_catalog() {
+        anyhow::bail!(
+            "{} is gone or empty, but the log holds what providers sent: restore the data directory from a backup, or apply your catalog file again, and have users log in again",
+            data_dir.catalog().display()
+        );
+    }
     let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::clone(&clock))
         .await
+        .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))
         .context("cannot open the catalog")?;
     let catalog = Arc::new(catalog);
     // In this order, as in `follow_catalog`.
     let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
     let tokens = Tokens::load(Arc::clone(&catalog) as _, &config.server.instance).await?;
     let tokens = Arc::new(tokens);
-    let usage_store =
-        SqliteUsage::open(&data_dir.usage()).await.context("cannot open the usage statistics")?;
-    let usage = Arc::new(UsageFollower::open(Arc::new(usage_store)).await?);
+    let usage_store = SqliteUsage::open(&data_dir.usage())
+        .await
+        .map_err(|error| with_way_out(error, USAGE_WAY_OUT))
+        .context("cannot open the usage statistics")?;
+    let usage = Arc::new(UsageFollower::open(Arc::new(usage_store.clone())).await?);
 
     let log_options = LogOptions {
         segment_bytes: config.log.segment_bytes.0,
@@ -335,7 +365,7 @@ async fn open(
         metrics,
         alarm,
         data_dir: data_dir.clone(),
-        catalog,
+        catalog: Arc::clone(&catalog) as _,
         stopping: AtomicBool::new(false),
         request_ids: RequestIds::new()?,
     });
@@ -346,7 +376,7 @@ async fn open(
     };
     let checkpointer = Checkpointer::start(Arc::clone(&app), rules)?;
     let warm_up = WarmUp::start(profiles, &app.alarm)?;
-    Ok(Engines { app, log, applier, checkpointer, warm_up })
+    Ok(Engines { app, log, applier, checkpointer, warm_up, catalog, usage_store })
 }
 
 fn request_limits(config: &Config) -> RequestLimits {

@@ -110,6 +110,12 @@ impl DataDir {
         self.0.join("catalog.sqlite")
     }
 
+    /// Whether there is a log and no catalog. A server makes the catalog before the log.
+    pub(crate) fn has_lost_its_catalog(&self) -> bool {
+        let has_log = std::fs::read_dir(self.log()).is_ok_and(|mut files| files.next().is_some());
+        has_log && std::fs::metadata(self.catalog()).map_or(true, |file| file.len() == 0)
+    }
+
     /// The database of the usage statistics.
     pub(crate) fn usage(&self) -> PathBuf {
         self.0.join("usage.sqlite")

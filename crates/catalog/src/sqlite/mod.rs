@@ -16,7 +16,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-const STEPS: &[Step] = &[("catalog", include_str!("../../migrations/catalog/0001_catalog.sql"))];
+const STEPS: &[Step] = &[
+    ("catalog", include_str!("../../migrations/catalog/0001_catalog.sql")),
+    ("every value twice", include_str!("../../migrations/catalog/0002_every_value_twice.sql")),
+];
 
 /// The catalog in a SQLite file. Several processes may have it open at once.
 ///
@@ -34,7 +37,7 @@ impl SqliteCatalog {
     /// the changes of segments.
     pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteCatalog, CatalogError> {
         let database = Database::open(path, STEPS).await?;
-        database.check_pages().await?;
+        database.check().await?;
         Ok(SqliteCatalog { database, clock })
     }
 
@@ -62,6 +65,8 @@ impl SqliteCatalog {
 #[async_trait]
 impl Catalog for SqliteCatalog {
     async fn snapshot(&self) -> Result<Snapshot, CatalogError> {
+        // What it shows is served for long: it must be what was written.
+        self.database.check().await?;
         let mut transaction = self.database.begin_read().await?;
         let (generation, state) =
             load::shown(&mut transaction).await.map_err(self.database.error("reading the catalog"))?;
@@ -91,6 +96,7 @@ impl Catalog for SqliteCatalog {
                 .await
                 .map_err(self.database.error("writing the catalog"))?;
             self.database.commit(transaction).await?;
+            self.database.fold().await;
         }
         Ok(plan.report)
     }
@@ -103,7 +109,9 @@ impl Catalog for SqliteCatalog {
         if !deleted {
             return Err(CatalogError::NotFound(format!("segment {id}")));
         }
-        self.database.commit(transaction).await
+        self.database.commit(transaction).await?;
+        self.database.fold().await;
+        Ok(())
     }
 
     async fn login_by_name(&self, username: &str) -> Result<Option<StoredLogin>, CatalogError> {

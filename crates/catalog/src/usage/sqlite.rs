@@ -8,7 +8,10 @@ use sqlx::{Row as _, SqliteConnection};
 use std::ops::Range;
 use std::path::Path;
 
-const STEPS: &[Step] = &[("usage", include_str!("../../migrations/usage/0001_usage.sql"))];
+const STEPS: &[Step] = &[
+    ("usage", include_str!("../../migrations/usage/0001_usage.sql")),
+    ("every value twice", include_str!("../../migrations/usage/0002_every_value_twice.sql")),
+];
 
 /// A member's hours, as [`hour_of`] reads them.
 const HOURS: &str = "SELECT hour_start, valid_users, invalid_users, valid_adds, valid_removes, \
@@ -24,10 +27,12 @@ pub struct SqliteUsage {
 impl SqliteUsage {
     /// Opens the file, creates it (mode 0600) if there is none, and brings its tables up to date.
     ///
-    /// Fails with `Damaged` or `UnknownSchema`, naming the file, when it cannot be used. Its pages are
-    /// not all looked at (the file may be large): damage further in shows when it is read.
+    /// Fails with `Damaged` or `UnknownSchema`, naming the file, when it cannot be used. All of it is
+    /// looked at but the texts of the lines, which are checked when they are read.
     pub async fn open(path: &Path) -> Result<SqliteUsage, CatalogError> {
-        Ok(SqliteUsage { database: Database::open(path, STEPS).await? })
+        let database = Database::open(path, STEPS).await?;
+        database.check().await?;
+        Ok(SqliteUsage { database })
     }
 
     /// Copies the statistics in `from` into the new file `to`, also while other processes use them. The
@@ -180,15 +185,16 @@ impl Hour {
         let count = lines.len() as i64;
         let json = serde_json::to_string(lines).map_err(|error| sqlx::Error::Encode(error.into()))?;
         sqlx::query(
-            "INSERT INTO usage_lines (member_id, hour_start, kind, number, count, lines) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO usage_lines (member_id, hour_start, kind, number, count, lines, checksum) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(self.member.0)
         .bind(self.start_ms)
         .bind(kind)
         .bind(end - count)
         .bind(count)
-        .bind(json)
+        .bind(&json)
+        .bind(i64::from(crc32c::crc32c(json.as_bytes())))
         .execute(&mut *connection)
         .await?;
         sqlx::query(
@@ -214,8 +220,8 @@ impl Hour {
         if end == 0 {
             return Ok(lines);
         }
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT lines FROM usage_lines \
+        let rows: Vec<(String, Option<i64>)> = sqlx::query_as(
+            "SELECT lines, checksum FROM usage_lines \
              WHERE member_id = $1 AND hour_start = $2 AND kind = $3 AND number + count > $4 ORDER BY number",
         )
         .bind(self.member.0)
@@ -224,7 +230,10 @@ impl Hour {
         .bind(end - LINES_PER_HOUR as i64)
         .fetch_all(connection)
         .await?;
-        for json in rows {
+        for (json, checksum) in rows {
+            if checksum.is_some_and(|checksum| checksum != i64::from(crc32c::crc32c(json.as_bytes()))) {
+                return Err(sqlx::Error::Decode("the checksum of the lines does not match".into()));
+            }
             let new: Vec<String> =
                 serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(error.into()))?;
             append(&mut lines, &new);

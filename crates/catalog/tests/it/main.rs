@@ -2,6 +2,7 @@
 
 mod apply;
 mod conformance;
+mod damage;
 mod files;
 mod properties;
 mod rig;

@@ -269,7 +269,12 @@ impl Failing {
         if !self.full.load(Ordering::Relaxed) {
             return Ok(());
         }
-        Err(CatalogError::Storage { action: "writing", passing: true, source: "the disk is full".into() })
+        Err(CatalogError::Storage {
+            path: "catalog.sqlite".into(),
+            action: "writing",
+            passing: true,
+            source: "the disk is full".into(),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 mod conformance;
 mod copy;
 mod durability;
+mod failing;
 mod fixture;
 mod inspect;
 mod power_cut;

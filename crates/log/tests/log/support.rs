@@ -94,6 +94,11 @@ impl Bed {
         Bed { dir: TempDir::new().unwrap(), disk: FaultyDisk::new(RealDisk), options: small() }
     }
 
+    /// A bed in memory, where there is a place: flushes cost nothing there.
+    pub(crate) fn in_memory() -> Bed {
+        Bed { dir: TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap(), ..Bed::new() }
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("log")
     }
@@ -108,7 +113,9 @@ impl Bed {
 
     /// A bed with the bytes that the disk holds now: what a killed process leaves.
     pub(crate) fn after_a_kill(&self) -> Bed {
-        let copy = Bed { options: self.options.clone(), ..Bed::new() };
+        let beside = self.dir.path().parent().expect("a folder for temporary ones");
+        let dir = TempDir::new_in(beside).unwrap();
+        let copy = Bed { dir, disk: FaultyDisk::new(RealDisk), options: self.options.clone() };
         std::fs::create_dir(copy.path()).unwrap();
         for file in files(&self.path()) {
             std::fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();

@@ -9,6 +9,7 @@ mod catalog;
 mod cli;
 mod connections;
 mod crash;
+mod damage;
 mod examples;
 mod ingest;
 mod limits;

@@ -1,0 +1,247 @@
+//! Damaged data directories and the real binary: what it says, and the ways out that it names.
+
+use ia_testkit::{Client, ServerProcess};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_instant-audience");
+const USERS: u64 = 50;
+
+/// A start looks at all of a log file.
+const SETTINGS: [(&str, &str); 2] =
+    [("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "1MiB"), ("INSTANT_AUDIENCE__LIMITS__GETS_PER_SECOND", "0")];
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A data directory, with a catalog file beside it.
+struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    /// One that a server has run on and was stopped: a log from position 1 on, a checkpoint, statistics.
+    async fn stopped() -> Place {
+        let place = Place { dir: TempDir::new().unwrap() };
+        let catalog = json!({
+            "members": [{"id": 958, "name": "Provider"}],
+            "users": [{"username": "provider", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "member"}],
+            "segments": [{"id": 12, "member_id": 958, "code": "cars"}],
+        });
+        fs::write(place.dir.path().join("catalog.json"), catalog.to_string()).unwrap();
+        assert!(place.run(&["apply", "catalog.json"]).status.success());
+        let server = place.serve().await;
+        let client = server.login("provider").await;
+        for user in 1..=USERS {
+            client.add(&user.to_string(), None, json!([{"seg_id": 12, "value": user}])).await;
+        }
+        stop(server).await;
+        place
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(BINARY)
+            .args(args)
+            .current_dir(self.dir.path())
+            .envs(SETTINGS)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    async fn serve(&self) -> ServerProcess {
+        ServerProcess::serve(Path::new(BINARY), &self.data(), &SETTINGS).await
+    }
+
+    /// What a start that is refused says.
+    fn refusal(&self) -> String {
+        let output = self.run(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+        assert!(!error.contains("panicked"), "{error}");
+        error
+    }
+
+    fn table(&self) -> PathBuf {
+        let tables = self.data().join("profiles/keyspaces/1/tables");
+        fs::read_dir(tables).unwrap().next().unwrap().unwrap().path()
+    }
+}
+
+async fn stop(server: ServerProcess) {
+    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+    assert_eq!(server.wait().await.code(), Some(0));
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+async fn check_all(client: &Client) {
+    for user in 1..=USERS {
+        let answer = client.get(&format!("/user-segment?user_id={user}")).await.ok();
+        let segments: Vec<&Value> = answer["user_segment"]["segments"].as_array().unwrap().iter().collect();
+        assert_eq!(segments.len(), 1, "user {user}");
+        assert_eq!(segments[0]["value"], user);
+    }
+}
+
+async fn counted_users(client: &Client) -> u64 {
+    let report = client.get("/rt-segment-processed?agg=true").await.ok();
+    report["report"]["num_valid_users"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_profile_store_is_named_and_built_again_from_the_log() {
+    let place = Place::stopped().await;
+    let store = place.data().join("profiles");
+    let version = fs::read_dir(store.join("keyspaces/1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with('v'))
+        .unwrap();
+    for file in [store.join("version"), store.join("keyspaces/1/current"), version, place.table()] {
+        let sound = fs::read(&file).unwrap();
+        flip(&file, sound.len() - 1);
+        let error = place.refusal();
+        let name = file.strip_prefix(&store).unwrap().to_str().unwrap();
+        assert!(error.contains(name) && error.contains("move the store's folder away"), "{error}");
+        let inspected = place.run(&["inspect", "checkpoint"]);
+        assert_eq!(inspected.status.code(), Some(1));
+        assert!(text(&inspected.stderr).contains(name), "{}", text(&inspected.stderr));
+        let inspected = place.run(&["inspect", "profile", "7"]);
+        assert_eq!(inspected.status.code(), Some(1));
+        assert!(place.run(&["inspect", "log", "--quiet"]).status.success(), "the log is sound");
+        fs::remove_file(&file).unwrap();
+        assert!(place.refusal().contains(name));
+        fs::write(&file, sound).unwrap();
+    }
+    // The way out, where the log begins at position 1.
+    flip(&place.table(), 0);
+    fs::rename(&store, place.dir.path().join("profiles.damaged")).unwrap();
+    let server = place.serve().await;
+    let client = server.login("provider").await;
+    check_all(&client).await;
+    assert_eq!(counted_users(&client).await, USERS);
+    stop(server).await;
+    check_all(&place.serve().await.login("provider").await).await;
+}
+
+#[tokio::test]
+async fn a_block_that_is_damaged_is_never_served() {
+    let place = Place::stopped().await;
+    let server = place.serve().await;
+    let users: Vec<Value> = (1..=1000)
+        .map(|user| json!({"user_id": user, "seg_block": [{"seg_id": 12, "value": user}]}))
+        .collect();
+    server.login("provider").await.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
+    stop(server).await;
+    // A block in the middle of the newest table, which no start reads.
+    let tables = fs::read_dir(place.table().parent().unwrap()).unwrap().map(|table| table.unwrap().path());
+    let newest = tables.max_by_key(|table| fs::metadata(table).unwrap().len()).unwrap();
+    flip(&newest, fs::metadata(&newest).unwrap().len() as usize / 2);
+    let server = place.serve().await;
+    let client = server.login("provider").await;
+    let mut refused = 0;
+    for user in 1..=1000 {
+        let answer = client.get(&format!("/user-segment?user_id={user}")).await;
+        if answer.status == 500 {
+            refused += 1;
+        } else {
+            assert_eq!(answer.ok()["user_segment"]["segments"][0]["value"], user);
+        }
+    }
+    assert!((1..500).contains(&refused), "{refused} users are refused");
+    stop(server).await;
+    let inspected = place.run(&["inspect", "checkpoint"]);
+    let error = text(&inspected.stderr);
+    assert!(inspected.status.code() == Some(1) && error.contains("profiles/keyspaces/1/tables/"), "{error}");
+}
+
+#[tokio::test]
+async fn a_profile_store_that_is_gone_is_built_again_only_from_a_whole_log() {
+    let place = Place::stopped().await;
+    fs::remove_dir_all(place.data().join("profiles")).unwrap();
+    let server = place.serve().await;
+    check_all(&server.login("provider").await).await;
+    stop(server).await;
+    // A log that does not reach back: as if its first file had been given up.
+    let log = place.data().join("log");
+    let first = log.join(format!("{:020}.log", 1));
+    assert!(first.exists());
+    fs::remove_dir_all(place.data().join("profiles")).unwrap();
+    fs::remove_file(&first).unwrap();
+    let error = place.refusal();
+    assert!(error.contains("cover position") && error.contains("restore"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_catalog_is_named_and_can_be_applied_again() {
+    let place = Place::stopped().await;
+    let catalog = place.data().join("catalog.sqlite");
+    let sound = fs::read(&catalog).unwrap();
+    // A value: one that no structure depends on.
+    let code = sound.windows(4).position(|bytes| bytes == b"cars").unwrap();
+    for at in [0, 20, code] {
+        flip(&catalog, at);
+        let error = place.refusal();
+        assert!(
+            error.contains("catalog.sqlite") && error.contains("apply your catalog file again"),
+            "byte {at}: {error}"
+        );
+        assert_eq!(place.run(&["apply", "catalog.json"]).status.code(), Some(1), "nothing is built on it");
+        fs::write(&catalog, &sound).unwrap();
+    }
+    for bytes in [None, Some(&[] as &[u8])] {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(place.data().join(format!("catalog.sqlite{suffix}")));
+        }
+        if let Some(bytes) = bytes {
+            fs::write(&catalog, bytes).unwrap();
+        }
+        let error = place.refusal();
+        assert!(
+            error.contains("gone or empty") && error.contains("apply your catalog file again"),
+            "{error}"
+        );
+        assert!(place.run(&["apply", "catalog.json"]).status.success());
+        let server = place.serve().await;
+        let client = server.login("provider").await;
+        check_all(&client).await;
+        assert_eq!(counted_users(&client).await, USERS);
+        stop(server).await;
+    }
+}
+
+#[tokio::test]
+async fn damaged_statistics_are_named_and_counted_again_from_the_log() {
+    let place = Place::stopped().await;
+    let usage = place.data().join("usage.sqlite");
+    let sound = fs::read(&usage).unwrap();
+    for at in [0, 20, 4096] {
+        flip(&usage, at);
+        let error = place.refusal();
+        assert!(
+            error.contains("usage.sqlite") && error.contains("counted from the log's first position"),
+            "byte {at}: {error}"
+        );
+        fs::write(&usage, &sound).unwrap();
+    }
+    fs::rename(&usage, place.dir.path().join("usage.damaged")).unwrap();
+    let server = place.serve().await;
+    let client = server.login("provider").await;
+    check_all(&client).await;
+    assert_eq!(counted_users(&client).await, USERS, "the log begins at position 1");
+    stop(server).await;
+}
