@@ -29,6 +29,9 @@ use std::time::{Duration, Instant};
 pub(crate) struct FailingDiskArgs {
     #[command(flatten)]
     pub ground: GroundArgs,
+    /// One part alone: log, checkpoint, compaction, statistics or start
+    #[arg(long, value_name = "PART", value_parser = ["log", "checkpoint", "compaction", "statistics", "start"])]
+    pub only: Option<String>,
 }
 
 /// With users enough that the log rotates two or three times, and for long enough that checkpoints follow.
@@ -72,6 +75,17 @@ struct Kind {
     short: &'static [u32],
 }
 
+impl Kind {
+    fn part(&self) -> &'static str {
+        match self.threads {
+            Some(COMPACTION) => "compaction",
+            Some(SQLITE) => "statistics",
+            Some(threads) => threads,
+            None => "start",
+        }
+    }
+}
+
 const fn log(calls: &'static str, error: &'static str, then: Then, short: &'static [u32]) -> Kind {
     Kind { threads: Some("log"), calls, error, then, short }
 }
@@ -90,6 +104,7 @@ const fn start(calls: &'static str, error: &'static str, short: &'static [u32]) 
 }
 
 const SQLITE: &str = "sqlx-sqlite-wor";
+const COMPACTION: &str = "fjall:worker";
 
 const KINDS: [Kind; 28] = [
     // A batch, then the mark behind it.
@@ -111,8 +126,8 @@ const KINDS: [Kind; 28] = [
     beside("checkpoint", "renameat", "EIO", &[]),
     beside("checkpoint", "openat", "EMFILE", &[]),
     beside("checkpoint", "unlink", "EIO", &[1]),
-    beside("fjall:worker", "write", "EIO", &[]),
-    beside("fjall:worker", "fsync", "EIO", &[]),
+    beside(COMPACTION, "write", "EIO", &[]),
+    beside(COMPACTION, "fsync", "EIO", &[]),
     beside(SQLITE, "pwrite64", "EIO", &[3]),
     beside(SQLITE, "pwrite64", "ENOSPC", &[]),
     beside(SQLITE, "fsync", "EIO", &[1]),
@@ -143,7 +158,8 @@ impl FailingDiskArgs {
             refused_starts: 0,
             without_checkpoints: 0,
         };
-        'kinds: for kind in KINDS {
+        let asked_for = |kind: &Kind| self.only.as_ref().is_none_or(|part| part == kind.part());
+        'kinds: for kind in KINDS.into_iter().filter(asked_for) {
             let is_long = bench.ground.long;
             let numbers: Vec<u32> = if is_long { (1..=MOST).collect() } else { kind.short.to_vec() };
             for nth in numbers {
@@ -169,7 +185,10 @@ impl FailingDiskArgs {
         let figure = bench.run.findings.write_to(figure);
         figure.with("seconds", begun.elapsed().as_secs()).print();
         let Findings { acknowledged, refused, unknown, .. } = bench.run.findings;
-        let has_bitten = acknowledged > 0 && refused + unknown > 0 && bench.latched > 0;
+        let latches = self.only.as_ref().is_none_or(|part| part == "log");
+        let has_bitten = acknowledged > 0
+            && (!latches || refused + unknown > 0 && bench.latched > 0)
+            && bench.failed_calls > 0;
         Ok(bench.run.findings.is_sound() && has_bitten)
     }
 }
