@@ -178,7 +178,7 @@ fn callers_that_wait_for_their_answers() {
             let bed = bed.clone();
             // Of different lengths: at last fewer send than were answered.
             thread::spawn(move || {
-                (0..=number).for_each(|record| bed.append_and_wait(payload(number, record)))
+                (0..=number).for_each(|record| bed.append_and_wait(payload(number, record)));
             })
         });
         callers.collect::<Vec<_>>().into_iter().for_each(|caller| caller.join().unwrap());
@@ -230,14 +230,11 @@ fn a_full_disk_among_appends() {
         let faulty = FaultyDisk::new(disk.clone());
         let bed = Bed::over(disk, faulty.as_disk());
         let appenders = spawn_appenders(&bed, 2, 4);
-        let filler = thread::spawn({
-            let faulty = faulty.clone();
-            move || {
-                // Room is reserved by the file, so this is where a full disk shows.
-                faulty.fail_always(Call::Allocate, Errno::NOSPC);
-                thread::yield_now();
-                faulty.heal();
-            }
+        let filler = thread::spawn(move || {
+            // Room is reserved by the file, so this is where a full disk shows.
+            faulty.fail_always(Call::Allocate, Errno::NOSPC);
+            thread::yield_now();
+            faulty.heal();
         });
         let mut accepted = join(appenders);
         filler.join().unwrap();

@@ -32,12 +32,12 @@ mod simulated {
 
     /// A clock that goes on with each look at it.
     #[derive(Clone, Copy)]
-    pub(crate) struct Instant(u32);
+    pub(crate) struct Instant(Duration);
 
     impl Instant {
         pub(crate) fn now() -> Instant {
             LOOKS.set(LOOKS.get().wrapping_add(1));
-            Instant(LOOKS.get())
+            Instant(Duration::from_micros(400) * LOOKS.get())
         }
     }
 
@@ -45,7 +45,7 @@ mod simulated {
         type Output = Duration;
 
         fn sub(self, earlier: Instant) -> Duration {
-            Duration::from_micros(400) * self.0.wrapping_sub(earlier.0)
+            self.0.saturating_sub(earlier.0)
         }
     }
 }

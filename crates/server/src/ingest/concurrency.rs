@@ -15,7 +15,7 @@ use crate::usage::UsageFollower;
 use futures_util::FutureExt;
 use ia_catalog::usage::MemoryUsage;
 use ia_log::faults::simulated::SimulatedDisk;
-use ia_log::{AppendError, DiskLog, Log, LogOptions};
+use ia_log::{AppendError, DiskLog, LogOptions};
 use ia_model::record::{Ingest, Usage};
 use ia_model::{Batch, Change, Expiry, MemberId, Minute, Operation, Record, SegmentId, UserKey};
 use ia_profiles::{
