@@ -16,7 +16,7 @@ fn text_that_is_not_the_format_names_line_column_and_path() {
     let cases = [
         ("", "line 1, column 0: EOF while parsing a value"),
         ("[]", "line 1, column 0: invalid type: sequence, expected an object"),
-        ("7", "invalid type: integer `7`, expected an object"),
+        ("7", "invalid type: integer, expected an object"),
         ("{\"members\": [[1, \"a\"]]}", "members[0]: invalid type: sequence, expected an object"),
         (
             "{\"members\": [{\"id\": 1, \"name\": \"a\", \"limits\": [1]}]}",
@@ -35,13 +35,13 @@ fn text_that_is_not_the_format_names_line_column_and_path() {
             "members[0].limits.posts: unknown field `posts`",
         ),
         ("{\"members\": [{\"id\": 1}]}", "members[0]: missing field `name`"),
-        ("{\"members\": [{\"id\": -1, \"name\": \"a\"}]}", "members[0].id: invalid value: integer `-1`"),
+        ("{\"members\": [{\"id\": -1, \"name\": \"a\"}]}", "members[0].id: invalid value: integer"),
         ("{\"members\": [{\"id\": 4294967296, \"name\": \"a\"}]}", "members[0].id: invalid value"),
         ("{\"members\": [{\"id\": \"1\", \"name\": \"a\"}]}", "members[0].id: invalid type"),
         ("{\"members\": [{\"id\": 1, \"id\": 1, \"name\": \"a\"}]}", "members[0]: duplicate field `id`"),
         (
             "{\"segments\": [{\"id\": 1, \"member_id\": 1, \"state\": \"on\"}]}",
-            "segments[0].state: unknown variant `on`, expected `active` or `inactive`",
+            "segments[0].state: unknown variant, expected `active` or `inactive`",
         ),
         (
             "{\"segments\": [{\"id\": 1, \"member_id\": 1, \"expire_minutes\": -1}]}",
@@ -49,7 +49,7 @@ fn text_that_is_not_the_format_names_line_column_and_path() {
         ),
         (
             "{\"users\": [{\"username\": \"a\", \"member_id\": 1, \"user_type\": \"root\"}]}",
-            "users[0].user_type: unknown variant `root`",
+            "users[0].user_type: unknown variant, expected",
         ),
         (
             "{\"sharing\": [{\"data_member_id\": 1, \"buyer_member_id\": 2}]}",
