@@ -10,6 +10,7 @@ mod connections;
 mod crash;
 mod damage;
 mod examples;
+mod failing_disk;
 mod ingest;
 mod limits;
 mod ops;
