@@ -215,6 +215,10 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 fn may_be_database(path: &Path) -> std::io::Result<bool> {
     use std::io::Read as _;
 
+    if path.is_dir() {
+        // SQLite has its own words for it.
+        return Ok(true);
+    }
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
     let has_wal = std::fs::metadata(wal).is_ok_and(|wal| wal.len() > 0);

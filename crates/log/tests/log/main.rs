@@ -2,6 +2,7 @@
 
 mod conformance;
 mod copy;
+mod damage;
 mod durability;
 mod failing;
 mod fixture;

@@ -11,6 +11,7 @@ mod connections;
 mod crash;
 mod damage;
 mod examples;
+mod failing_disk;
 mod ingest;
 mod limits;
 mod openapi;

@@ -1,0 +1,86 @@
+//! The log's disk fails at every call of some POSTs: what is answered with OK is there, before and after a
+//! restart, and what is refused for want of room is not.
+
+use ia_log::faults::{Call, Errno};
+use ia_testkit::{Client, Kit};
+use serde_json::json;
+
+const POSTS: u64 = 4;
+
+/// What a client was told.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Ok,
+    Refused,
+    /// The log is out of service: it may be there after a restart.
+    Unknown,
+}
+
+async fn post(kit: &Kit, client: &Client, user: u64) -> Told {
+    let user = json!({"user_id": user.to_string(), "seg_block": [{"seg_id": 12}]});
+    let answer = client.post("/rt-segment", &json!({"rt_segment": [user]})).await;
+    if answer.status == 200 {
+        answer.ok();
+        return Told::Ok;
+    }
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let ready = kit.ops("/readyz").await;
+    let reason = String::from_utf8_lossy(&ready.body).into_owned();
+    if reason.contains("out of service") { Told::Unknown } else { Told::Refused }
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figure of the run")]
+async fn no_failing_call_makes_a_false_ok_over_http() {
+    let mut kit = Kit::builder().config(|config| config.log.segment_bytes.0 = 1 << 20).start().await;
+    let (mut user, mut cases, mut counts) = (0, 0, [0; 3]);
+    for (call, errno) in [
+        (Call::Write, Errno::IO),
+        (Call::Write, Errno::NOSPC),
+        (Call::Flush, Errno::IO),
+        (Call::Flush, Errno::NOSPC),
+    ] {
+        for n in 1.. {
+            let client = kit.login("provider").await;
+            let calls = kit.disk.calls(call);
+            kit.disk.tear_failing_writes_after(30 * n);
+            kit.disk.fail_nth(call, n, errno);
+            let mut told = Vec::new();
+            for _ in 0..POSTS {
+                user += 1;
+                told.push((user, post(&kit, &client, user).await));
+            }
+            let came_about = kit.disk.calls(call) >= calls + n;
+            for (user, told) in &told {
+                let seen = !client.segments_of(&user.to_string()).await.is_empty();
+                assert_eq!(seen, *told == Told::Ok, "{call:?} {errno:?} {n}: user {user}, {told:?}");
+            }
+            kit.disk.heal();
+            kit.restart().await;
+            let client = kit.login("provider").await;
+            for (user, told) in &told {
+                let seen = !client.segments_of(&user.to_string()).await.is_empty();
+                let case = format!("{call:?} {errno:?} {n}: user {user}, {told:?}, after a restart");
+                match told {
+                    Told::Ok => assert!(seen, "false OK: {case}"),
+                    Told::Refused => assert!(!seen, "{case}"),
+                    Told::Unknown => {}
+                }
+                counts[match told {
+                    Told::Ok => 0,
+                    Told::Refused => 1,
+                    Told::Unknown => 2,
+                }] += 1;
+            }
+            if !came_about {
+                break;
+            }
+            cases += 1;
+        }
+    }
+    let [ok, refused, unknown] = counts;
+    println!(
+        "figure: failing-seam-http: cases={cases} ok={ok} refused={refused} unknown={unknown} false_ok=0 ghosts=0"
+    );
+    assert!(cases > 10 && unknown > 0 && refused > 0);
+}
