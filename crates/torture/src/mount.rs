@@ -59,7 +59,9 @@ impl Mount {
         let image = folder.join(format!("{name}.img"));
         let file = std::fs::File::create(&image).context("cannot make the image")?;
         file.set_len(mebibytes << 20).context("cannot make the image")?;
-        call("mkfs.ext4", &["-q", "-F", &image.to_string_lossy()])?;
+        // As on a large disk: a small one would get blocks of 1024 bytes. With those, a process whose SQLite touches
+        // its `-shm` file on a full disk dies of SIGBUS, since SQLite reserves room by pages of 4096 bytes.
+        call("mkfs.ext4", &["-q", "-F", "-b", "4096", &image.to_string_lossy()])?;
         let arguments = ["-o", "loop", &image.to_string_lossy()].map(str::to_owned).into();
         Mount::at(folder.join(name), arguments)
             .context("cannot mount an ext4 on a loop device: this machine or container does not allow it")
