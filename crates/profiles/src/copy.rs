@@ -105,7 +105,7 @@ fn copy_once(from: &Path, to: &Path, progress: &mut impl FnMut(u64)) -> io::Resu
             let table = table?;
             match File::open(table.path()) {
                 Ok(file) => {
-                    tables.push(OpenTable { file, target: target.join("tables").join(table.file_name()) })
+                    tables.push(OpenTable { file, target: target.join("tables").join(table.file_name()) });
                 }
                 // Where it was needed, the copy lacks it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
