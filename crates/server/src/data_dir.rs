@@ -27,9 +27,7 @@ impl DataDir {
     /// The directory at `path`, made where it is missing, for this user alone.
     pub(crate) fn create(path: &Path) -> anyhow::Result<DataDir> {
         let fault = || format!("cannot make the data directory {}", path.display());
-        if path.join(INCOMPLETE).exists() {
-            bail!("{} is a backup that was not finished; it is of no use", path.display());
-        }
+        refuse_incomplete(path)?;
         let absolute = std::path::absolute(path).with_context(fault)?;
         let missing: Vec<&Path> = absolute.ancestors().take_while(|path| !path.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(&absolute).with_context(fault)?;
@@ -51,6 +49,7 @@ impl DataDir {
         if !path.is_dir() {
             bail!("there is no data directory at {}", path.display());
         }
+        refuse_incomplete(path)?;
         Ok(DataDir(path.to_owned()))
     }
 
@@ -120,6 +119,13 @@ impl DataDir {
     pub(crate) fn usage(&self) -> PathBuf {
         self.0.join("usage.sqlite")
     }
+}
+
+fn refuse_incomplete(path: &Path) -> anyhow::Result<()> {
+    if path.join(INCOMPLETE).exists() {
+        bail!("{} is a backup that was not finished; it is of no use", path.display());
+    }
+    Ok(())
 }
 
 /// Locks a file, which is made where it is missing. `None` where another process has it.

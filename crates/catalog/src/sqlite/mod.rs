@@ -65,8 +65,6 @@ impl SqliteCatalog {
 #[async_trait]
 impl Catalog for SqliteCatalog {
     async fn snapshot(&self) -> Result<Snapshot, CatalogError> {
-        // What it shows is served for long: it must be what was written.
-        self.database.check().await?;
         let mut transaction = self.database.begin_read().await?;
         let (generation, state) =
             load::shown(&mut transaction).await.map_err(self.database.error("reading the catalog"))?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ia_log::{Log, LogError, LogOptions};
+use ia_log::{LogError, LogOptions};
 
 use crate::support::{Bed, LogExt, files, small};
 

@@ -253,9 +253,9 @@ fn what_is_refused_is_left_as_it_is() {
         copy(&store, &folder);
         let path = folder.join(gone);
         if path.is_dir() {
-            fs::remove_dir_all(&path).unwrap()
+            fs::remove_dir_all(&path).unwrap();
         } else {
-            fs::remove_file(&path).unwrap()
+            fs::remove_file(&path).unwrap();
         }
         let before: Vec<_> = all_files(&folder).iter().map(|file| fs::read(file).unwrap()).collect();
         let error = PackedProfiles::open(&folder, SMALL).err().expect("a refusal");

@@ -338,4 +338,6 @@ async fn a_backup_that_cannot_be_made_leaves_nothing_and_says_why() {
     ]);
     assert_eq!(start.status.code(), Some(1));
     assert!(text(&start.stderr).contains("was not finished"), "{}", text(&start.stderr));
+    let again = backup(&to, &dir.path().join("again"));
+    assert!(text(&again.stderr).contains("was not finished"), "{}", text(&again.stderr));
 }
