@@ -155,7 +155,7 @@ fn in_headers(builder: &mut Builder, canaries: &mut Canaries, method: &str, rout
             format!("Referer: https://x/?access_token={token}"),
             format!("Content-Encoding: {token}"),
             format!("X-Api-Key: {token}"),
-            format!("{}: x", token.replace(':', "-").replace('=', "-")),
+            format!("{}: x", token.replace([':', '='], "-")),
             format!("Host: {token}"),
             format!("X-Forwarded-For: {}", token.repeat(300)),
             format!("X-Huge: {}", token.repeat(2000)),
@@ -255,7 +255,7 @@ fn bodies(builder: &mut Builder, canaries: &mut Canaries) {
             for target in ["/rt-segment", "/rt-segment?verbose=true"] {
                 builder.authorized("POST", target, "", body.as_bytes(), true);
             }
-            builder.authorized("POST", "/rt-segment", "", body[..body.len() - 2].as_bytes(), false);
+            builder.authorized("POST", "/rt-segment", "", &body.as_bytes()[..body.len() - 2], false);
             builder.authorized(
                 "POST",
                 "/user-segment",
