@@ -6,6 +6,7 @@ use super::envelope::{RequestInfo, json, json_bytes};
 use super::error::ApiError;
 use super::query::Query;
 use crate::app::App;
+use crate::json::Object;
 use crate::limits::ReadRoute;
 use crate::reading::{self, Asked, ReadError, View};
 use axum::Extension;
@@ -127,7 +128,7 @@ fn openrtb_of_many(app: &App, view: View<'_>, users: &[UserKey]) -> Result<Vec<u
 #[derive(serde::Deserialize)]
 struct Users<'b> {
     #[serde(borrow)]
-    users: Vec<User<'b>>,
+    users: Vec<Object<User<'b>>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -172,19 +173,19 @@ fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
     let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
     let owned;
     let plain = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
-    let Users { users } = match plain {
+    let Object(Users { users }) = match plain {
         Some(users) => users,
         // Not as plain as most are: read with more patience, or refused with a reason.
         None => {
             owned = body::parse::<serde_json::Value>(body, form)?;
-            Users::deserialize(&owned)
+            Object::<Users<'_>>::deserialize(&owned)
                 .map_err(|_| ApiError::syntax(format!("The request body must be {form}")))?
         }
     };
     if users.len() > MAX_USERS {
         return Err(ApiError::syntax(format!("At most {MAX_USERS} users can be asked for at once")));
     }
-    let keys = users.iter().enumerate().map(|(index, user)| {
+    let keys = users.iter().enumerate().map(|(index, Object(user))| {
         let domain = user.domain.as_deref().filter(|domain| !domain.is_empty());
         user_key(asked, domain, &user.user_id.0).map_err(|mut error| {
             error.message = format!("users[{index}]: {}", error.message).into();

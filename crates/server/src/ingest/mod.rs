@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod commit;
 pub(crate) mod decode;
 mod plain;
+mod repair;
 pub(crate) mod replay;
 pub(crate) mod resolve;
 pub(crate) mod structure;
@@ -89,7 +90,14 @@ fn prepare_with_care(
     request: &Request<'_>,
     context: Context<'_>,
 ) -> Result<Prepared, BodyError> {
-    let body = Body::parse(bytes)?;
+    let repaired;
+    let body = match Body::parse(bytes) {
+        Err(error @ BodyError::NotJson(_)) => {
+            repaired = repair::repair(bytes).ok_or(error)?;
+            Body::parse(&repaired)?
+        }
+        parsed => parsed?,
+    };
     let mut checked = structure::check(&body, request.limits);
     let mut warnings = std::mem::take(&mut checked.warnings);
     let mut resolved = resolve::resolve(&checked, context);
