@@ -27,6 +27,12 @@ pub(crate) struct Waits {
 }
 
 impl Waits {
+    /// Takes others' in.
+    pub(crate) fn add(&mut self, others: Waits) {
+        self.reads.extend(others.reads);
+        self.posts.extend(others.posts);
+    }
+
     /// Requests answered.
     pub(crate) fn count(&self) -> usize {
         self.reads.len() + self.posts.len()
@@ -50,9 +56,7 @@ pub(crate) async fn watch(api: SocketAddr, token: &str, time: Duration) -> anyho
         (0..LANES).map(|lane| tokio::spawn(watch_lane(api, token.to_owned(), lane, until))).collect();
     let mut waits = Waits::default();
     for lane in lanes {
-        let found = lane.await.context("a lane panicked")??;
-        waits.reads.extend(found.reads);
-        waits.posts.extend(found.posts);
+        waits.add(lane.await.context("a lane panicked")??);
     }
     Ok(waits)
 }

@@ -4,7 +4,7 @@
 //! memory, and an ordinary client is served meanwhile. A guesser is stopped by its address, and others are not.
 //! And whether a name exists, or is switched off, cannot be told from how long a refusal takes.
 
-use super::bystander::watch;
+use super::bystander::{Waits, watch};
 use super::process::{memory, threads_named};
 use super::ranks::{quantile, z};
 use crate::dice::Dice;
@@ -85,7 +85,7 @@ impl LoginsArgs {
             .with("LIMITS__FAILED_LOGINS_PER_USER_PER_FIVE_MINUTES", "0")
             .with("LIMITS__FAILED_LOGINS_PER_ADDRESS_PER_FIVE_MINUTES", "0");
         let server = lifted.start().await?;
-        let crowd = crowd(&server, self.at_once, ground.of_form(3, 20)).await?;
+        let crowd = crowd(&server, self.at_once, ground.of_form(2, 20)).await?;
         let samples = self.samples.unwrap_or(ground.of_form(100, 400));
         let timing = stopwatch(&server, samples, &mut ground.dice).await?;
         lifted.stop(server).await?;
@@ -134,7 +134,7 @@ async fn attempt(api: SocketAddr, name: &str, password: &str) -> anyhow::Result<
 }
 
 /// What a crowd was answered, and what it took.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct CrowdFound {
     let_in: usize,
     refused: usize,
@@ -147,34 +147,29 @@ struct CrowdFound {
     reads: [(Duration, Duration); 2],
 }
 
+/// How long the ordinary client measures at a time.
+const ROUND: Duration = Duration::from_secs(3);
+
+/// By turns, so that what else the machine does falls on both: the ordinary client alone, and beside a crowd.
 async fn crowd(server: &ServerProcess, at_once: usize, rounds: usize) -> anyhow::Result<CrowdFound> {
     let token = log_in(server).await?;
     watch(server.api, &token, Duration::from_secs(1)).await?;
-    progress("an ordinary client alone");
-    let time = Duration::from_secs(3 * rounds as u64);
-    let mut alone = watch(server.api, &token, time).await?;
     let before = memory(server.id())?;
-    progress(format_args!("{rounds} times {at_once} logins at once beside it"));
-    let watching = tokio::spawn({
-        let (api, token) = (server.api, token.clone());
-        async move { watch(api, &token, time).await }
-    });
-    let mut found = CrowdFound {
-        let_in: 0,
-        refused: 0,
-        sent_away: 0,
-        wrong: 0,
-        threads: 0,
-        growth: 0,
-        peak_growth: 0,
-        reads: [alone.reads(), (Duration::ZERO, Duration::ZERO)],
-    };
-    let mut round = 0;
-    while round < rounds || !watching.is_finished() {
-        round += 1;
-        found.round(server, at_once).await?;
+    let mut found = CrowdFound::default();
+    let (mut alone, mut beside) = (Waits::default(), Waits::default());
+    for round in 1..=rounds {
+        progress(format_args!("{at_once} logins at once, again and again, round {round} of {rounds}"));
+        alone.add(watch(server.api, &token, ROUND).await?);
+        let watching = tokio::spawn({
+            let (api, token) = (server.api, token.clone());
+            async move { watch(api, &token, ROUND).await }
+        });
+        while !watching.is_finished() {
+            found.wave(server, at_once).await?;
+        }
+        beside.add(watching.await.context("the ordinary client panicked")??);
     }
-    found.reads[1] = watching.await.context("the ordinary client panicked")??.reads();
+    found.reads = [alone.reads(), beside.reads()];
     let after = memory(server.id())?;
     found.growth = after.resident.saturating_sub(before.resident);
     found.peak_growth = after.peak.saturating_sub(before.resident);
@@ -182,7 +177,8 @@ async fn crowd(server: &ServerProcess, at_once: usize, rounds: usize) -> anyhow:
 }
 
 impl CrowdFound {
-    async fn round(&mut self, server: &ServerProcess, at_once: usize) -> anyhow::Result<()> {
+    /// All at once.
+    async fn wave(&mut self, server: &ServerProcess, at_once: usize) -> anyhow::Result<()> {
         let api = server.api;
         let attempts: Vec<_> = (0..at_once)
             .map(|index| {

@@ -24,9 +24,11 @@ pub(crate) fn memory(process: u32) -> anyhow::Result<Memory> {
     Ok(Memory { resident: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
 }
 
-/// How many files and sockets it has open.
-pub(crate) fn open_files(process: u32) -> anyhow::Result<usize> {
-    Ok(std::fs::read_dir(format!("/proc/{process}/fd")).context("the server is gone")?.count())
+/// How many sockets it has open.
+pub(crate) fn open_sockets(process: u32) -> anyhow::Result<usize> {
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).context("the server is gone")?;
+    let targets = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+    Ok(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
 }
 
 /// How many of its threads have a name that begins so.

@@ -5,7 +5,7 @@
 //! slow ones fall silent, and the server has to be rid of all of them when its timers have run.
 
 use super::bystander::watch;
-use super::process::{allow_open_files, memory, open_files};
+use super::process::{allow_open_files, memory, open_sockets};
 use super::slow_connection::{Crowd, Slowness};
 use crate::figure::{Figure, progress};
 use crate::ground::{Ground, GroundArgs};
@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use ia_testkit::{Connection, ServerProcess, request};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -26,13 +26,16 @@ pub(crate) struct SlowClientsArgs {
     /// The server's cap on connections: 1,000, and 5,000 in the long form
     #[arg(long)]
     pub cap: Option<usize>,
-    /// How long the ordinary client measures each time: 8 seconds, and 60 in the long form
+    /// How long the ordinary client measures each time: 16 seconds, and 60 in the long form; half of it alone
     #[arg(long)]
     pub seconds: Option<u64>,
 }
 
 /// Places that are left for the ordinary client.
 const SPARE_PLACES: usize = 32;
+
+/// How many of them fill up their sockets.
+const STUFFED: usize = 8;
 
 /// How many come when there is no place any more.
 const SURPLUS: usize = 512;
@@ -41,6 +44,12 @@ const SURPLUS: usize = 512;
 const HEADER_TIMEOUT: u64 = 5;
 const BODY_TIMEOUT: u64 = 5;
 const IDLE_TIMEOUT: u64 = 8;
+
+/// A body that is late is answered, and for so long the rest of it is waited for.
+const DRAIN: u64 = 5;
+
+/// How late timers may be on a busy machine.
+const LAG: u64 = 4;
 
 /// By then every timer has run, whatever a connection was at when the slow ones fell silent.
 const ALL_GONE: Duration = Duration::from_secs(2 * (HEADER_TIMEOUT + BODY_TIMEOUT + IDLE_TIMEOUT));
@@ -61,7 +70,7 @@ impl SlowClientsArgs {
     /// Whether the server has kept its promises; in the long form also whether it was quick enough.
     pub(crate) async fn run(&self, ground: Ground) -> anyhow::Result<bool> {
         let cap = self.cap.unwrap_or(ground.of_form(1_000, 5_000));
-        let time = Duration::from_secs(self.seconds.unwrap_or(ground.of_form(8, 60)));
+        let time = Duration::from_secs(self.seconds.unwrap_or(ground.of_form(16, 60)));
         let slow = cap.checked_sub(SPARE_PLACES).filter(|&slow| slow > 0).context("the cap is too small")?;
         allow_open_files(cap as u64 + 1_000)?;
         let data_dir = ground.data.path().join("data");
@@ -94,6 +103,8 @@ struct Found {
     peak: u64,
     cut_off: usize,
     wrongly_answered: usize,
+    /// How long headers, and bodies, were let go on, in seconds.
+    longest: [u64; 2],
     /// Whether one without a place had to wait for one, and got it.
     surplus_waited: bool,
     surplus_served: bool,
@@ -102,21 +113,26 @@ struct Found {
 
 async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duration) -> anyhow::Result<Found> {
     let resident_before = memory(server.id())?.resident;
-    let files_before = open_files(server.id())?;
+    let sockets_before = open_sockets(server.id())?;
     progress("an ordinary client alone");
-    let mut alone = watch(server.api, token, time).await?;
+    let mut alone = watch(server.api, token, time / 2).await?;
     progress(format_args!("the same beside {slow} slow connections"));
     let crowd = Arc::new(Crowd::default());
     let mut members = JoinSet::new();
     for index in 0..slow {
-        join(&mut members, &crowd, server, token, Slowness::ALL[index % Slowness::ALL.len()]);
+        // Not all at one moment: they would be cut off at one, too.
+        let delay = Duration::from_secs(HEADER_TIMEOUT) * u32::try_from(index)? / u32::try_from(slow)?;
+        join(&mut members, &crowd, server, token, kind_of(index), delay);
     }
     until(Duration::from_secs(60), async || Ok(crowd.open.load(Ordering::Relaxed) >= slow * 9 / 10)).await?;
     let mut beside = watch(server.api, token, time).await?;
 
+    let seconds = |longest: &AtomicU64| longest.load(Ordering::Relaxed).div_ceil(1000);
+    let longest = [seconds(&crowd.longest_headers_ms), seconds(&crowd.longest_body_ms)];
+
     progress("more than there are places");
     for _ in 0..SURPLUS + SPARE_PLACES {
-        join(&mut members, &crowd, server, token, Slowness::Headers);
+        join(&mut members, &crowd, server, token, Slowness::Headers, Duration::ZERO);
     }
     // None of those who are cut off has left its place for long: another takes it.
     let newcomer = tokio::spawn(ask_anew(server.api, token.to_owned()));
@@ -128,7 +144,7 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
     crowd.has_stopped.store(true, Ordering::Relaxed);
     let silent_since = Instant::now();
     let served = newcomer.await.context("the newcomer panicked")?;
-    let is_gone = async || Ok(open_files(server.id())? <= files_before + 4);
+    let is_gone = async || Ok(open_sockets(server.id())? <= sockets_before);
     let gone = until(ALL_GONE, is_gone).await;
     let gone_after = gone.is_ok().then(|| silent_since.elapsed());
     members.abort_all();
@@ -140,10 +156,16 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
         peak,
         cut_off: crowd.cut_off.load(Ordering::Relaxed),
         wrongly_answered: crowd.wrongly_answered.load(Ordering::Relaxed),
+        longest,
         surplus_waited,
         surplus_served: served.is_ok(),
         gone_after,
     })
+}
+
+/// A few of the costly kind, and equally many of the others.
+fn kind_of(index: usize) -> Slowness {
+    if index < STUFFED { Slowness::Stuffed } else { Slowness::COMMON[index % Slowness::COMMON.len()] }
 }
 
 fn join(
@@ -152,9 +174,10 @@ fn join(
     server: &ServerProcess,
     token: &str,
     slowness: Slowness,
+    delay: Duration,
 ) {
     let (crowd, api, token) = (Arc::clone(crowd), server.api, token.to_owned());
-    members.spawn(async move { crowd.keep_one(api, &token, slowness).await });
+    members.spawn(async move { crowd.keep_one(api, &token, slowness, delay).await });
 }
 
 /// Connects and asks; an answer comes when there is a place.
@@ -219,12 +242,16 @@ impl Found {
             .with("surplus_waited", self.surplus_waited)
             .with("surplus_served", self.surplus_served)
             .with("wrongly_answered", self.wrongly_answered)
+            .with("longest_headers_s", self.longest[0])
+            .with("longest_body_s", self.longest[1])
             .with("gone_after_s", gone)
             .print();
         growth <= bound
             && self.surplus_waited
             && self.surplus_served
             && self.wrongly_answered == 0
+            && self.longest[0] <= HEADER_TIMEOUT + LAG
+            && self.longest[1] <= BODY_TIMEOUT + DRAIN + LAG
             && self.gone_after.is_some()
     }
 }
