@@ -18,6 +18,9 @@ const ENOUGH_BYTES: usize = 64 << 20;
 /// Who is in these bodies.
 const CANARY: &str = "6000000001";
 
+/// Its name, its head, what begins its body, what goes on without end, the status of its answer.
+type Trick<'a> = (&'static str, String, Vec<u8>, &'a [u8], Option<u16>);
+
 /// Sends them all at once.
 pub(super) async fn run(server: &ServerProcess, client: &Client, tally: &mut Tally) {
     let token = client.token.clone().unwrap();
@@ -29,7 +32,7 @@ pub(super) async fn run(server: &ServerProcess, client: &Client, tally: &mut Tal
     let chunk = [b"100000\r\n", &spaces[..], b"\r\n"].concat();
     let packed = gzip(body.clone().into_bytes());
     let gigabyte = "Content-Length: 1073741824\r\n";
-    let cases: [(&str, String, Vec<u8>, &[u8], Option<u16>); 9] = [
+    let cases: [Trick<'_>; 9] = [
         ("a gigabyte, never sent", head(&token, gigabyte), Vec::new(), b"", Some(413)),
         ("a gigabyte", head(&token, gigabyte), Vec::new(), &spaces, Some(413)),
         ("a gigabyte without a token", head("x", gigabyte), Vec::new(), &spaces, Some(401)),
