@@ -138,7 +138,7 @@ impl Run<'_> {
             // The crash may have come between the birth of the last file and the durable end of this
             // one. A seal that can be read may still be in memory only.
             let mut sealed = predecessor.into_active(0)?;
-            sealed.seal(*last_first)?;
+            sealed.seal(*last_first).map_err(Failure::into_error)?;
             let index = self.segments.len() - 2;
             self.segments[index].bytes = sealed.allocated;
         } else if !predecessor.is_sealed() {

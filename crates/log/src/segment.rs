@@ -151,12 +151,15 @@ impl Active {
         wrote.map_err(Failure::io("write to", &self.path))
     }
 
-    /// Ends the file: the log goes on at `next_position` in another one, which must be durable.
-    pub(crate) fn seal(&mut self, next_position: u64) -> Result<(), LogError> {
+    /// Ends the file: the log goes on at `next_position` in another one, which must be durable. Whatever comes
+    /// of it, no frame fits any more: its place is in the other file.
+    pub(crate) fn seal(&mut self, next_position: u64) -> Result<(), Failure> {
+        self.capacity = self.tail;
         let mark = format::encode_mark(self.seed, self.previous, next_position, true);
-        self.file.write_at(&mark, self.tail).map_err(LogError::io("write to", &self.path))?;
+        // Some file systems need room even to change what is written already.
+        self.file.write_at(&mark, self.tail).map_err(Failure::io("write to", &self.path))?;
         self.allocated = self.tail + MARK_BYTES;
-        self.file.set_size(self.allocated).map_err(LogError::io("cut", &self.path))?;
-        self.flush()
+        self.file.set_size(self.allocated).map_err(Failure::io("cut", &self.path))?;
+        self.flush().map_err(Failure::Fatal)
     }
 }

@@ -152,8 +152,9 @@ impl Writer {
         let next_position = self.shared.lock().next_position;
         let capacity = self.options.segment_bytes.max(FILE_HEADER_BYTES + frame_bytes + MARK_BYTES);
         let fresh = Active::create(&*self.disk, &self.dir, next_position, capacity)?;
-        // Only now: a sealed file without a successor means to a start that the successor was lost.
-        self.active.seal(next_position).map_err(Failure::Fatal)?;
+        // Only now: a sealed file without a successor means to a start that the successor was lost. Where there is
+        // no room for the seal, the next try puts another empty successor in the place of this one.
+        self.active.seal(next_position)?;
         let segment = Segment {
             first_position: next_position,
             path: fresh.path.clone(),

@@ -56,6 +56,11 @@ pub enum ProfilesError {
         /// Which part does not hold together.
         part: &'static str,
     },
+    /// A write of the store was done on the disk and then failed, so that the disk is ahead of memory.
+    #[error(
+        "an earlier write of the profile store was cut off by a failure of the disk; it takes no more until a restart"
+    )]
+    HalfWritten,
     /// The storage engine failed.
     #[error("the profile store failed while {doing}")]
     Store {
@@ -84,7 +89,7 @@ impl ProfilesError {
             ProfilesError::UnknownVersion { .. }
             | ProfilesError::DamagedProfile { .. }
             | ProfilesError::DamagedStore { .. } => ErrorKind::Corrupted,
-            ProfilesError::Io { .. } => ErrorKind::Io,
+            ProfilesError::Io { .. } | ProfilesError::HalfWritten => ErrorKind::Io,
             ProfilesError::Store { source, .. } => match &**source {
                 // A store that was poisoned by a failed write is a failed disk as well.
                 fjall::Error::Io(_)

@@ -12,6 +12,9 @@
 //!   `maintenance`. Both are behind `#[doc(hidden)]`, so the erase tests, which search the folder for
 //!   bytes, are what stands between a change in fjall and a broken promise.
 
+mod unfinished;
+mod worker;
+
 use crate::ProfilesError;
 use fjall::config::{
     BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy, PinningPolicy,
@@ -20,6 +23,7 @@ use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, Slice};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
+use worker::WorkerWatch;
 
 /// The version of the store's layout: its keyspace and its checkpoint entry.
 pub const STORE_FORMAT_VERSION: u8 = 1;
@@ -56,6 +60,8 @@ pub(crate) struct Store {
     /// Held for reading while an iterator is open. An iterator pins table files and outdated entries, so
     /// a rewrite waits until there is none.
     iterators: RwLock<()>,
+    /// Whether fjall's worker still compacts.
+    worker: WorkerWatch,
 }
 
 impl Store {
@@ -80,7 +86,7 @@ impl Store {
             error => failed("opening it")(error),
         })?;
         let profiles = db.keyspace(KEYSPACE, keyspace_options).map_err(failed("opening it"))?;
-        Ok(Store { profiles, db, iterators: RwLock::new(()) })
+        Ok(Store { profiles, db, iterators: RwLock::new(()), worker: WorkerWatch::default() })
     }
 
     /// The checkpoint entry; `None` in a new store.
@@ -104,9 +110,26 @@ impl Store {
         entries.collect::<fjall::Result<_>>().map_err(failed("reading the profiles"))
     }
 
-    /// Writes blobs and the checkpoint entry: all or nothing, and on stable storage when it returns.
+    /// Writes blobs and the checkpoint entry: all or nothing, and on stable storage when it returns. After a
+    /// failure it can be tried again, unless that is [`ProfilesError::HalfWritten`].
     /// `fill` hands over the blobs, which ascend by key without repeats; `None` deletes one.
     pub(crate) fn write(
+        &self,
+        checkpoint: Checkpoint,
+        fill: impl FnOnce(&mut Put<'_>) -> Result<(), ProfilesError>,
+    ) -> Result<(), ProfilesError> {
+        self.check_version()?;
+        self.watch_worker();
+        let before = self.before_write()?;
+        let written = self.ingest(checkpoint, fill);
+        match written {
+            Ok(()) => self.worker_was_asked(&before),
+            Err(_) => self.remove_leftovers(&before),
+        }
+        written
+    }
+
+    fn ingest(
         &self,
         checkpoint: Checkpoint,
         fill: impl FnOnce(&mut Put<'_>) -> Result<(), ProfilesError>,
@@ -141,6 +164,7 @@ impl Store {
     /// Rewrites the store without what is deleted or outdated, and unlinks the old files. Costs reading
     /// and writing all of it.
     pub(crate) fn rewrite(&self) -> Result<(), ProfilesError> {
+        self.check_version()?;
         let failed = failed("rewriting it after an erase");
         let _none_open = self.iterators.write().unwrap_or_else(PoisonError::into_inner);
         let tree = &self.profiles.tree;
@@ -157,10 +181,13 @@ impl Store {
     }
 
     /// Lets go of outdated versions, which keep replaced table files on disk. An ingestion makes a
-    /// version, and fjall itself clears up only when it flushes or compacts.
+    /// version, and fjall itself clears up only when it flushes or compacts. Compacts where fjall does not.
     pub(crate) fn clear_up(&self) -> Result<(), ProfilesError> {
         match self.iterators.try_write() {
-            Ok(_none_open) => self.forget_old_versions(),
+            Ok(_none_open) => {
+                self.compact_in_place_of_worker()?;
+                self.forget_old_versions()
+            }
             // The next checkpoint does it.
             Err(_) => Ok(()),
         }
@@ -228,3 +255,6 @@ fn keyspace_options() -> KeyspaceCreateOptions {
 fn failed(doing: &'static str) -> impl Fn(fjall::Error) -> ProfilesError {
     move |source| ProfilesError::Store { doing, source: Box::new(source) }
 }
+
+#[cfg(test)]
+mod tests;

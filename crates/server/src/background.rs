@@ -88,7 +88,7 @@ fn is_due(app: &App, rules: CheckpointRules, (last, log_bytes_then): (Instant, u
 /// Writes a checkpoint and gives up the log that no view needs any more.
 ///
 /// A failure is logged and counted, and the next checkpoint tries again: the log keeps everything until
-/// then.
+/// then. After [`ia_profiles::ProfilesError::HalfWritten`] none succeeds until a restart.
 pub(crate) fn checkpoint(app: &App) -> anyhow::Result<()> {
     match app.profiles.checkpoint() {
         Ok(report) => {
@@ -103,10 +103,8 @@ pub(crate) fn checkpoint(app: &App) -> anyhow::Result<()> {
             );
         }
         Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the checkpoint failed; it will be tried again"
-            );
+            // Whether a later one can succeed is for the error to say.
+            tracing::error!(error = &error as &dyn std::error::Error, "the checkpoint failed");
             app.metrics.checkpoint_failed();
             return Err(error.into());
         }

@@ -6,6 +6,7 @@ use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -38,8 +39,22 @@ impl Connection {
 
     /// Sends the bytes of one request and takes its answer in. After an error the connection is of no more use.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer, Broken> {
+        self.exchange_in_parts(&[request], Duration::ZERO).await
+    }
+
+    /// [`Connection::exchange`] of a request in several parts, with a pause between them.
+    pub async fn exchange_in_parts(&mut self, parts: &[&[u8]], pause: Duration) -> Result<Answer, Broken> {
+        let mut sent = Ok(());
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            sent = self.stream.write_all(part).await;
+            if sent.is_err() {
+                break;
+            }
+        }
         // A server that is about to close may have answered already what it did not read to its end.
-        let sent = self.stream.write_all(request).await;
         match self.answer().await {
             Ok(answer) => Ok(answer),
             Err(broken) => match sent {
@@ -72,12 +87,12 @@ pub fn request(
     method: &str,
     path_and_query: &str,
     address: SocketAddr,
-    token: Option<&str>,
+    headers: &[(&str, &str)],
     body: Option<&[u8]>,
 ) -> Vec<u8> {
     let mut request = format!("{method} {path_and_query} HTTP/1.1\r\nhost: {address}\r\n").into_bytes();
-    if let Some(token) = token {
-        request.extend_from_slice(format!("authorization: {token}\r\n").as_bytes());
+    for (name, value) in headers {
+        request.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
     if let Some(body) = body {
         request.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());

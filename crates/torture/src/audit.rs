@@ -23,7 +23,8 @@ pub(crate) async fn look(server: &ServerProcess, token: &str, users: &[u64]) -> 
             bail!("asked for {} users and got {}", users.len(), shown.len());
         }
         for (&user, shown) in users.iter().zip(shown) {
-            if shown["user_id"] != user.to_string() {
+            let id = user.to_string();
+            if shown["user_id"].as_str() != Some(&id) {
                 bail!("asked for user {user} and got {}", shown["user_id"]);
             }
             let holdings = holdings(shown)?;

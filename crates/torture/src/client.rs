@@ -2,7 +2,7 @@
 
 use crate::audit::holdings;
 use crate::dice::Dice;
-use crate::journal::{End, Entry, JournalWriter};
+use crate::journal::{End, Entry, JournalWriter, now_ms};
 use crate::operation::{Post, Shape, is_shared};
 use anyhow::Context;
 use clap::Args;
@@ -28,6 +28,14 @@ const READ_BACK_PERCENT: u64 = 10;
 
 /// How often, of a hundred POSTs, the next one goes over a new connection.
 const NEW_CONNECTION_PERCENT: u64 = 5;
+
+/// How many of a hundred connections begin with a request that is not plain, so that the server serves them in its
+/// general way to their end.
+const GENERAL_PERCENT: u64 = 25;
+
+/// How many of a hundred POSTs are sent in two parts, and how long the second may be late.
+const IN_PARTS_PERCENT: u64 = 15;
+const PART_LATE_MS: u64 = 20;
 
 /// What a client does. It ends when all POSTs are sent, when its standard input ends, or when the server does.
 #[derive(Debug, Clone, Args)]
@@ -149,7 +157,13 @@ struct Writer {
     shared: Arc<Shared>,
     number: u16,
     dice: Dice,
-    connection: Option<Connection>,
+    connection: Option<Kept>,
+}
+
+/// A connection, and whether it is one for the general way of serving.
+struct Kept {
+    connection: Connection,
+    is_general: bool,
 }
 
 impl Writer {
@@ -160,7 +174,7 @@ impl Writer {
             let post = Post::draw(&mut self.dice, id, self.number, shared.args.shape());
             let body = post.body();
             let Some(connection) = self.connect().await else { return };
-            shared.journal.note(&Entry::Sent(post.clone()));
+            shared.journal.note(&Entry::Sent { post: post.clone(), at_ms: now_ms() });
             let answer = self.exchange(connection, "POST", "/rt-segment", Some(&body)).await;
             let end = answer.map_or_else(|broken| broken, |answer| end(&answer, &post));
             shared.journal.note(&Entry::Ended { post: id, end: end.clone() });
@@ -183,27 +197,44 @@ impl Writer {
     }
 
     /// The connection, or a new one; `None` when nobody listens any more.
-    async fn connect(&mut self) -> Option<Connection> {
+    async fn connect(&mut self) -> Option<Kept> {
         match self.connection.take() {
-            Some(connection) => Some(connection),
-            None => Connection::open(self.shared.args.api).await.ok(),
+            Some(kept) => Some(kept),
+            None => {
+                let is_general = self.dice.in_percent(GENERAL_PERCENT);
+                let connection = Connection::open(self.shared.args.api).await.ok()?;
+                Some(Kept { connection, is_general })
+            }
         }
     }
 
-    /// Sends a request, and keeps the connection if the server does.
+    /// Sends a request, whole or in two parts, and keeps the connection if the server does.
     async fn exchange(
         &mut self,
-        mut connection: Connection,
+        mut kept: Kept,
         method: &str,
         path: &str,
         body: Option<&[u8]>,
     ) -> Result<Answer, End> {
-        let request = request(method, path, self.shared.args.api, Some(&self.shared.token), body);
-        match tokio::time::timeout(ANSWER_TIMEOUT, connection.exchange(&request)).await {
+        let token = ("authorization", self.shared.token.as_str());
+        let headers = [token, ("te", "trailers")];
+        let headers = if kept.is_general { &headers[..] } else { &headers[..1] };
+        let request = request(method, path, self.shared.args.api, headers, body);
+        let first_part = if self.dice.in_percent(IN_PARTS_PERCENT) {
+            1 + self.dice.below(request.len() as u64 - 1) as usize
+        } else {
+            request.len()
+        };
+        let pause = Duration::from_millis(self.dice.below(PART_LATE_MS));
+        let (first, second) = request.split_at(first_part);
+        let parts = [first, second];
+        let parts = if second.is_empty() { &parts[..1] } else { &parts[..] };
+        let exchange = kept.connection.exchange_in_parts(parts, pause);
+        match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
             Ok(Ok(answer)) => {
                 let closes =
                     answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-                self.connection = (!closes).then_some(connection);
+                self.connection = (!closes).then_some(kept);
                 Ok(answer)
             }
             Ok(Err(broken)) => {

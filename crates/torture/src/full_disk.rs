@@ -13,7 +13,7 @@ use crate::model::{Break, Refusal, Rules};
 use crate::mount::{self, Mount};
 use crate::operation::Shape;
 use crate::run::{Client, Load, Run, until};
-use crate::server::{ask, metric, readiness};
+use crate::server::{ask, credentials, metric, readiness};
 use anyhow::{Context, bail};
 use clap::Args;
 use ia_testkit::{NotReady, ServerProcess};
@@ -32,7 +32,7 @@ pub(crate) struct FullDiskArgs {
 }
 
 const LOAD: Load =
-    Load { writers: 8, posts: 0, pause_ms: 5, shape: Shape { users_per_post: 20, users_per_writer: 500 } };
+    Load { writers: 8, posts: 0, pause_ms: 5, shape: Shape { users_per_post: 20, users_per_writer: 250 } };
 
 const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 
@@ -172,8 +172,14 @@ impl Test {
         self.run.count_ends(|end| matches!(end, End::Refused { .. }))
     }
 
-    /// Reads go on.
+    /// Reads go on. A login, which has to be written down, may have to be tried again later.
     async fn read(&mut self, server: &ServerProcess) -> anyhow::Result<()> {
+        let credentials = credentials();
+        let answer = ask(server.api, "POST", "/auth", None, Some(credentials.as_bytes())).await?;
+        let says_when = answer.header("retry-after").is_some();
+        if answer.status != 200 && !(answer.status == 503 && says_when) {
+            bail!("a login on a full disk was answered with {answer:?}");
+        }
         let token = self.run.token(server).await?;
         for user in 1_000_000..1_000_020 {
             let path = format!("/user-segment?user_id={user}");

@@ -12,13 +12,19 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Entry {
     /// A POST is about to be sent.
-    Sent(Post),
+    Sent {
+        /// The POST.
+        post: Post,
+        /// When, in milliseconds since 1970.
+        at_ms: u64,
+    },
     /// A POST has its answer, or will never have one.
     Ended {
         /// Its number.
@@ -57,6 +63,12 @@ pub(crate) enum End {
     },
 }
 
+/// Now, in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    since.as_millis() as u64
+}
+
 /// Where a client writes.
 #[derive(Debug)]
 pub(crate) struct JournalWriter(Mutex<File>);
@@ -85,6 +97,8 @@ pub(crate) struct Case {
     pub post: Post,
     /// The line before its sending.
     pub sent_at: usize,
+    /// When that was, in milliseconds since 1970.
+    pub sent_at_ms: u64,
     /// The line after its answer, and the answer.
     pub ended: Option<(usize, End)>,
 }
@@ -107,9 +121,9 @@ impl Session {
         let mut open = HashMap::new();
         for (line, entry) in entries.into_iter().enumerate() {
             match entry {
-                Entry::Sent(post) => {
+                Entry::Sent { post, at_ms } => {
                     open.insert(post.id, session.cases.len());
-                    session.cases.push(Case { post, sent_at: line, ended: None });
+                    session.cases.push(Case { post, sent_at: line, sent_at_ms: at_ms, ended: None });
                 }
                 Entry::Ended { post, end } => {
                     let case = open.remove(&post).context("the journal has an answer to no POST")?;

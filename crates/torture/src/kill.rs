@@ -22,8 +22,11 @@ pub(crate) struct KillArgs {
     pub cycles: Option<u32>,
 }
 
-const LOAD: Load =
-    Load { writers: 8, posts: 0, pause_ms: 0, shape: Shape { users_per_post: 5, users_per_writer: 1000 } };
+/// In the long form there are users enough that not all of them fit into memory.
+fn load(ground: &Ground) -> Load {
+    let shape = Shape { users_per_post: 5, users_per_writer: ground.of_form(250, 1500) };
+    Load { writers: 8, posts: 0, pause_ms: 0, shape }
+}
 
 const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 
@@ -38,7 +41,7 @@ impl KillArgs {
         let begun = Instant::now();
         let cycles = self.cycles.unwrap_or(ground.of_form(20, 200));
         let data_dir = ground.data.path().join("data");
-        let mut run = Run::create(&ground, &data_dir, LOAD).await?;
+        let mut run = Run::create(&ground, &data_dir, load(&ground)).await?;
         ground.check_apart(&data_dir)?;
         let mut server = run.start().await?;
         for cycle in 1..=cycles {
@@ -49,7 +52,7 @@ impl KillArgs {
             client.end().await?;
             server = run.start().await?;
             let found = run.audit(&server, RULES).await?;
-            progress(format_args!("kill {cycle} of {cycles}: {} acknowledged, {found}", found.acknowledged));
+            progress(format_args!("kill {cycle} of {cycles}: {found}"));
             if !found.is_sound() {
                 break;
             }

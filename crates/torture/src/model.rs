@@ -48,7 +48,10 @@ pub(crate) enum Break {
     /// The server died: the POST is there whole or not at all.
     IsOpen,
     /// The server stopped in order: a POST without an answer left nothing.
-    LeavesNothing,
+    LeavesNothing {
+        /// One that was sent before this moment, in milliseconds since 1970, should have been answered.
+        unless_sent_before_ms: u64,
+    },
 }
 
 /// What endings mean in a session.
@@ -314,10 +317,13 @@ fn verdicts(cases: &[Case], rules: Rules, findings: &mut Findings) -> Vec<Verdic
             Some((_, End::Broken { received_bytes, error })) => match rules.on_break {
                 Break::IsOpen if disk_had_failed => Verdict::MustNot,
                 Break::IsOpen => Verdict::May,
-                Break::LeavesNothing => {
-                    if *received_bytes > 0 {
+                Break::LeavesNothing { unless_sent_before_ms } => {
+                    if *received_bytes > 0 || case.sent_at_ms < unless_sent_before_ms {
                         findings.wrong_answers += 1;
-                        findings.tell(|| format!("the answer to POST {} broke off: {error}", case.post.id));
+                        findings.tell(|| {
+                            let id = case.post.id;
+                            format!("POST {id} was not answered but with {received_bytes} bytes: {error}")
+                        });
                     }
                     Verdict::MustNot
                 }

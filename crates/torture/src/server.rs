@@ -120,6 +120,17 @@ impl Installation {
             .with_context(|| format!("the server does not end:\n{}", self.log_tail()))
     }
 
+    /// How long the server's log is.
+    pub(crate) fn log_length(&self) -> usize {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len() as usize)
+    }
+
+    /// What was logged since it was so long.
+    pub(crate) fn log_since(&self, length: usize) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(log.get(length..).unwrap_or_default()).into_owned()
+    }
+
     /// The last lines of the server's log.
     pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read(&self.log).unwrap_or_default();
@@ -143,7 +154,8 @@ pub(crate) async fn ask(
 ) -> anyhow::Result<Answer> {
     let asking = async {
         let mut connection = Connection::open(address).await.context("cannot connect")?;
-        let answered = connection.exchange(&request(method, path, address, token, body)).await;
+        let token = token.map(|token| ("authorization", token));
+        let answered = connection.exchange(&request(method, path, address, token.as_slice(), body)).await;
         answered.map_err(|broken| {
             anyhow::anyhow!("no answer after {} bytes: {}", broken.received_bytes, broken.error)
         })
@@ -152,10 +164,14 @@ pub(crate) async fn ask(
     answer.with_context(|| format!("{method} {path}"))
 }
 
+/// The body of a login.
+pub(crate) fn credentials() -> String {
+    json!({"auth": {"username": "provider", "password": PASSWORD}}).to_string()
+}
+
 /// Logs in.
 pub(crate) async fn log_in(server: &ServerProcess) -> anyhow::Result<String> {
-    let credentials = json!({"auth": {"username": "provider", "password": PASSWORD}}).to_string();
-    let answer = ask(server.api, "POST", "/auth", None, Some(credentials.as_bytes())).await?;
+    let answer = ask(server.api, "POST", "/auth", None, Some(credentials().as_bytes())).await?;
     if answer.status != 200 {
         bail!("the login was answered with {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
     }

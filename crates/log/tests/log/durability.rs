@@ -189,6 +189,33 @@ fn a_full_disk_refuses_and_then_carries_on() {
 }
 
 #[test]
+fn a_disk_without_room_for_a_seal_is_full_and_no_more() {
+    // Writes of a rotation: the header of the new file, then the seal of the old one, which is cut then.
+    for (call, before) in [(Call::Write, 1), (Call::SetSize, 0)] {
+        for torn in [0, 5, 24] {
+            let mut bed = Bed::new();
+            bed.options.full_probe_interval = Duration::from_secs(3600);
+            let log = bed.open();
+            log.put(vec![1; 3000]).unwrap();
+            bed.disk.tear_failing_writes_after(torn);
+            bed.disk.fail_nth(call, before + 1, Errno::NOSPC);
+            assert_eq!(log.put(vec![2; 3000]), Err(AppendError::DiskFull), "{call:?}");
+            assert_eq!(log.state(), LogState::Full);
+            let killed = bed.after_a_kill();
+            assert_eq!(killed.open().put("behind a start"), Ok(2), "{call:?}");
+            assert_eq!(killed.open().payloads().len(), 2);
+            // It would fit the old file, where it must not go any more: the new one has its position.
+            assert_eq!(log.put("small"), Ok(2), "{call:?}");
+            assert_eq!(log.put("another"), Ok(3));
+            assert_eq!(log.state(), LogState::Writable);
+            drop(log);
+            let expected = [vec![1; 3000], b"small".to_vec(), b"another".to_vec()];
+            assert_eq!(bed.open().payloads(), expected, "{call:?}");
+        }
+    }
+}
+
+#[test]
 fn a_full_disk_heals_without_traffic() {
     for (call, size) in [(Call::Write, 10), (Call::Allocate, 3000)] {
         let bed = Bed::new();

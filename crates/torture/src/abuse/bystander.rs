@@ -75,9 +75,9 @@ async fn watch_lane(api: SocketAddr, token: String, lane: u64, until: Instant) -
         let bytes = if is_post {
             let body =
                 format!(r#"{{"rt_segment": [{{"user_id": "{user}", "seg_block": [{{"seg_id": 10001}}]}}]}}"#);
-            request("POST", "/rt-segment", api, Some(&token), Some(body.as_bytes()))
+            request("POST", "/rt-segment", api, &[("authorization", &token)], Some(body.as_bytes()))
         } else {
-            request("GET", &format!("/user-segment?user_id={user}"), api, Some(&token), None)
+            request("GET", &format!("/user-segment?user_id={user}"), api, &[("authorization", &token)], None)
         };
         let begun = Instant::now();
         let answered = tokio::time::timeout(PATIENCE, connection.exchange(&bytes));

@@ -120,7 +120,7 @@ async fn add_login(binary: &Path, data_dir: &Path, scratch: &Path) -> anyhow::Re
 
 fn credentials(api: SocketAddr, name: &str, password: &str) -> Vec<u8> {
     let body = json!({"auth": {"username": name, "password": password}}).to_string();
-    request("POST", "/auth", api, None, Some(body.as_bytes()))
+    request("POST", "/auth", api, &[], Some(body.as_bytes()))
 }
 
 /// One login on a connection of its own.

@@ -184,7 +184,7 @@ fn join(
 async fn ask_anew(api: std::net::SocketAddr, token: String) -> anyhow::Result<()> {
     let asking = async {
         let mut connection = Connection::open(api).await.context("cannot connect")?;
-        let get = request("GET", "/user-segment?user_id=1", api, Some(&token), None);
+        let get = request("GET", "/user-segment?user_id=1", api, &[("authorization", &token)], None);
         let answer = connection.exchange(&get).await.map_err(|broken| broken.error)?;
         if answer.status != 200 {
             bail!("the newcomer is refused with {}", answer.status);

@@ -6,7 +6,8 @@ use crate::operation::{Post, SHARED_SEGMENTS};
 
 const OPEN: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 const FAILED_DISK: Rules = Rules { refusal: Refusal::OfAFailedDisk, on_break: Break::IsOpen };
-const STOP: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::LeavesNothing };
+const STOP: Rules =
+    Rules { refusal: Refusal::LeavesNothing, on_break: Break::LeavesNothing { unless_sent_before_ms: 0 } };
 
 fn held(post: u32) -> Held {
     Held { value: post * 16, for_ever: true }
@@ -27,6 +28,10 @@ fn shared(id: u32, writer: u16) -> Post {
     post
 }
 
+fn sent(post: &Post) -> Entry {
+    Entry::Sent { post: post.clone(), at_ms: u64::from(post.id) }
+}
+
 fn refused() -> End {
     End::Refused { status: 503, says_retry_after: true }
 }
@@ -37,9 +42,8 @@ fn broken() -> End {
 
 /// Each POST is answered before the next is sent.
 fn one_by_one(posts: &[(Post, End)]) -> Session {
-    let entries = posts.iter().flat_map(|(post, end)| {
-        [Entry::Sent(post.clone()), Entry::Ended { post: post.id, end: end.clone() }]
-    });
+    let entries =
+        posts.iter().flat_map(|(post, end)| [sent(post), Entry::Ended { post: post.id, end: end.clone() }]);
     Session::of(entries).unwrap()
 }
 
@@ -47,7 +51,7 @@ fn one_by_one(posts: &[(Post, End)]) -> Session {
 fn server(posts: &[&Post]) -> Seen {
     let mut seen = Seen::default();
     for post in posts {
-        let case = Case { post: (*post).clone(), sent_at: 0, ended: None };
+        let case = Case { post: (*post).clone(), sent_at: 0, sent_at_ms: 0, ended: None };
         post.users.iter().for_each(|part| apply(&mut seen.users, part));
         seen.counts.count(&case);
     }
@@ -165,6 +169,9 @@ fn an_orderly_stop_leaves_nothing_of_what_it_does_not_answer() {
     let session = one_by_one(&[(first.clone(), broken())]);
     assert!(settle(&session, STOP, &server(&[])).is_sound());
     assert_eq!(settle(&session, STOP, &server(&[&first])).unexpected, 1);
+    let late = Break::LeavesNothing { unless_sent_before_ms: 2 };
+    let late = Rules { on_break: late, ..STOP };
+    assert_eq!(settle(&session, late, &server(&[])).wrong_answers, 1, "it was sent in time");
     let half = End::Broken { received_bytes: 10, error: "gone".to_owned() };
     assert_eq!(settle(&one_by_one(&[(first, half)]), STOP, &server(&[])).wrong_answers, 1);
 }
@@ -186,8 +193,7 @@ fn a_shared_user_holds_the_last_of_what_came_one_by_one() {
 fn a_shared_user_may_hold_either_of_two_that_overlapped() {
     let (first, second) = (shared(1, 0), shared(2, 1));
     let end = |id| Entry::Ended { post: id, end: End::Acknowledged };
-    let session =
-        Session::of([Entry::Sent(first.clone()), Entry::Sent(second.clone()), end(1), end(2)]).unwrap();
+    let session = Session::of([sent(&first), sent(&second), end(1), end(2)]).unwrap();
     assert!(settle(&session, OPEN, &server(&[&first, &second])).is_sound());
     assert!(settle(&session, OPEN, &server(&[&second, &first])).is_sound());
 }
