@@ -79,7 +79,7 @@ impl Authenticator {
             failures_by_user: RateLimiter::per_ms(FIVE_MINUTES_MS),
             failures_by_address: RateLimiter::per_ms(FIVE_MINUTES_MS),
             waiting: Semaphore::new(WAITING_LOGINS),
-            hashing: WorkThreads::start("ia-hash", HASHES_AT_ONCE, WAITING_LOGINS, Urgency::Usual)
+            hashing: WorkThreads::start("ia-hash", HASHES_AT_ONCE, WAITING_LOGINS, Urgency::Low)
                 .expect("the system starts a few threads"),
         }
     }

@@ -25,8 +25,6 @@ pub(crate) struct WorkThreads {
 /// Which share of a busy processor threads get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// The same as all others.
-    Usual,
     /// A third of what a usual thread gets that has work at the same time, and whatever is left over. That does
     /// not keep it from using up a time slice of some milliseconds first: it has to yield as well.
     Lower,
@@ -38,7 +36,6 @@ impl Urgency {
     /// Makes it that of the calling thread.
     pub(crate) fn take_on(self) {
         let niceness = match self {
-            Urgency::Usual => return,
             Urgency::Lower => 5,
             Urgency::Low => 10,
         };
@@ -133,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_jobs_than_threads_run_at_once() {
-        let threads = WorkThreads::start("ia-hash", 2, 64, Urgency::Usual).unwrap();
+        let threads = WorkThreads::start("ia-hash", 2, 64, Urgency::Low).unwrap();
         let running = Arc::new(AtomicUsize::new(0));
         let job = |n: usize| {
             let running = Arc::clone(&running);
@@ -180,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_threads_end_with_their_owner() {
-        let threads = WorkThreads::start("ia-test", 2, 1, Urgency::Usual).unwrap();
+        let threads = WorkThreads::start("ia-test", 2, 1, Urgency::Low).unwrap();
         assert_eq!(threads.run(|| 5).await, Ok(5));
         let queue = threads.queue.clone();
         assert!(queue.upgrade().is_some());

@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::abuse::logins::LoginsArgs;
+use crate::abuse::slow_clients::SlowClientsArgs;
 use crate::client::ClientArgs;
 use crate::crash_points::CrashPointsArgs;
 use crate::failing_disk::FailingDiskArgs;
@@ -37,6 +39,10 @@ enum Command {
     FullDisk(FullDiskArgs),
     /// SIGTERM under load
     Stop(StopArgs),
+    /// Nearly as many slow connections as the server takes, and an ordinary client beside them
+    SlowClients(SlowClientsArgs),
+    /// Hundreds of logins at once, guesses, and their timing
+    Logins(LoginsArgs),
     /// The client that the other commands start
     #[command(hide = true)]
     Client(ClientArgs),
@@ -64,6 +70,8 @@ impl Command {
             Command::FailingDisk(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::FullDisk(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::Stop(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
+            Command::SlowClients(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
+            Command::Logins(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
             Command::Client(args) => until_a_signal(async || args.run().await.map(|()| true)),
         }
     }

@@ -2,13 +2,12 @@
 
 use super::body;
 use super::error::ApiError;
+use crate::json::Object;
 use crate::reading::Asked;
 use ia_model::{Domain, UserKey};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 /// The most users of one POST.
 const MAX_USERS: usize = 1000;
@@ -53,27 +52,6 @@ impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
             }
         }
         deserializer.deserialize_any(AnyId)
-    }
-}
-
-/// An object. Without it, an array would do as well: serde takes its items for the fields in their order.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
-        struct AnyObject<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for AnyObject<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-        deserializer.deserialize_map(AnyObject(PhantomData))
     }
 }
 

@@ -180,8 +180,11 @@ impl AsRef<[u8]> for HeldAnswer {
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
-    let value = headers.get(header::CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes().trim_ascii());
+    let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let value = values.next().map_or(&b""[..], |value| value.as_bytes().trim_ascii());
     match value.to_ascii_lowercase().as_slice() {
+        // Two lines say that it is packed twice.
+        _ if values.next().is_some() => Err(ApiError::syntax("Only one Content-Encoding is understood")),
         b"" | b"identity" => Ok(Encoding::Identity),
         b"gzip" | b"x-gzip" => Ok(Encoding::Gzip),
         _ => Err(ApiError::syntax("Only 'gzip' is understood as a Content-Encoding")),

@@ -9,6 +9,7 @@ pub(crate) mod decode;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod plain;
+mod repair;
 pub(crate) mod replay;
 pub(crate) mod resolve;
 pub(crate) mod structure;
@@ -93,7 +94,14 @@ fn prepare_with_care(
     request: &Request<'_>,
     context: Context<'_>,
 ) -> Result<Prepared, BodyError> {
-    let body = Body::parse(bytes)?;
+    let repaired;
+    let body = match Body::parse(bytes) {
+        Err(error @ BodyError::NotJson(_)) => {
+            repaired = repair::repair(bytes).ok_or(error)?;
+            Body::parse(&repaired)?
+        }
+        parsed => parsed?,
+    };
     let mut checked = structure::check(&body, request.limits);
     let mut warnings = std::mem::take(&mut checked.warnings);
     let mut resolved = resolve::resolve(&checked, context);

@@ -1,5 +1,6 @@
 //! Clients that mean harm: requests that two parsers may understand differently, bodies that are traps.
 
+mod bodies;
 mod cases;
 mod http;
 mod wire;

@@ -1,0 +1,8 @@
+//! Clients that mean harm, and what an ordinary client notices of them.
+
+mod bystander;
+pub(crate) mod logins;
+mod process;
+mod ranks;
+pub(crate) mod slow_clients;
+mod slow_connection;
