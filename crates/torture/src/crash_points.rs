@@ -99,6 +99,8 @@ const WALKS: [Walk; 6] = [
 
 /// A walk is at its end when so many deaths in a row did not come: what runs by the clock varies a little.
 const MISSES_AT_THE_END: u32 = 3;
+/// So many deaths in a row that do not come leave the short form without proof.
+const SHORT_MISSES: u32 = 10;
 
 impl CrashPointsArgs {
     /// Kills at each call, restarts and checks; whether all was there.
@@ -149,13 +151,13 @@ struct Walker {
 
 impl Walker {
     async fn walk(&mut self, walk: Walk) -> anyhow::Result<()> {
-        let (mut tried, mut misses) = (0, 0);
-        while misses < MISSES_AT_THE_END && (self.ground.long || tried < walk.short.0) {
-            tried += 1;
-            let nth =
-                if self.ground.long { tried } else { 1 + self.ground.dice.below(walk.short.1.into()) as u32 };
-            let died = self.die_at(walk, nth).await?;
-            let call = struck(&self.trace)?.filter(|_| died);
+        let (mut nth, mut died, mut misses) = (0, 0, 0);
+        let (short_count, mut short_end) = walk.short;
+        let is_long = self.ground.long;
+        while if is_long { misses < MISSES_AT_THE_END } else { died < short_count } {
+            nth = if is_long { nth + 1 } else { 1 + self.ground.dice.below(short_end.into()) as u32 };
+            let by_tampering = self.die_at(walk, nth).await?;
+            let call = struck(&self.trace)?.filter(|_| by_tampering);
             let server = self.run.start().await.with_context(|| format!("after a death at {call:?}"))?;
             let found = self.run.audit(&server, RULES).await?;
             self.server = Some(server);
@@ -164,10 +166,18 @@ impl Walker {
             match call {
                 Some(call) => {
                     misses = 0;
+                    died += 1;
                     *self.points.entry(walk.name).or_default() += 1;
                     *self.calls.entry(name_of(&call)).or_default() += 1;
                 }
-                None => misses += 1,
+                // There are not so many; of fewer there are.
+                None => {
+                    misses += 1;
+                    short_end = nth.saturating_sub(1).max(1);
+                    if misses > SHORT_MISSES && !is_long {
+                        break;
+                    }
+                }
             }
             if !found.is_sound() {
                 break;
