@@ -94,8 +94,13 @@ fn a_closed_log_opens_as_it_was() {
     }
     let before = log.payloads();
     log.trim_before(8).unwrap();
-    let (first, stats) = (log.first_position(), log.stats());
+    let first = log.first_position();
     assert!(first > 1);
+    // The last record was answered a moment ago, and gives its room back after that.
+    while log.stats().queued_records > 0 {
+        std::thread::yield_now();
+    }
+    let stats = log.stats();
     drop(log);
 
     let (log, recovery) = bed.try_open().unwrap();
