@@ -10,8 +10,9 @@ use tokio::sync::Semaphore;
 
 const FIVE_MINUTES_MS: u64 = 5 * 60_000;
 
-/// Hashes that run at once: each takes 19 MiB and a core.
-const HASHES_AT_ONCE: usize = 2;
+/// The most hashes that run at once: each takes 19 MiB and a core. Half of the cores stay for requests: a thread
+/// that hashes keeps its core for some milliseconds also when a more urgent one wakes.
+const MAX_HASHES_AT_ONCE: usize = 2;
 
 /// Logins that wait for a hash or are at it; beyond it the answer is "try again".
 const WAITING_LOGINS: usize = 64;
@@ -60,6 +61,11 @@ pub(crate) struct Authenticator {
     hashing: WorkThreads,
 }
 
+fn hashes_at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / 2).clamp(1, MAX_HASHES_AT_ONCE)
+}
+
 impl Authenticator {
     /// An authenticator with nothing counted yet.
     ///
@@ -79,7 +85,7 @@ impl Authenticator {
             failures_by_user: RateLimiter::per_ms(FIVE_MINUTES_MS),
             failures_by_address: RateLimiter::per_ms(FIVE_MINUTES_MS),
             waiting: Semaphore::new(WAITING_LOGINS),
-            hashing: WorkThreads::start("ia-hash", HASHES_AT_ONCE, WAITING_LOGINS, Urgency::Low)
+            hashing: WorkThreads::start("ia-hash", hashes_at_once(), WAITING_LOGINS, Urgency::Low)
                 .expect("the system starts a few threads"),
         }
     }
