@@ -55,7 +55,15 @@ impl DataDir {
 
     /// Makes this process the only one that serves the directory. Fails when another does.
     pub(crate) fn lock(&self) -> anyhow::Result<DataDirLock> {
-        match try_lock(&self.0.join("LOCK"))? {
+        let path = self.0.join("LOCK");
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        match try_lock(file, &path)? {
             Some(file) => Ok(DataDirLock(file)),
             None => bail!("the data directory {} is in use by another process", self.0.display()),
         }
@@ -63,7 +71,9 @@ impl DataDir {
 
     /// Keeps everybody else from removing log files. `None` where somebody else holds them.
     pub(crate) fn hold_log(&self) -> anyhow::Result<Option<LogHold>> {
-        Ok(try_lock(&self.0.join("BACKUP"))?.map(LogHold))
+        // The directory itself is locked: a full disk, which the removal would help, may have no room for a file.
+        let dir = File::open(&self.0).with_context(|| format!("cannot open {}", self.0.display()))?;
+        Ok(try_lock(dir, &self.0)?.map(LogHold))
     }
 
     /// Closes a directory that was there before to other users.
@@ -128,15 +138,8 @@ fn refuse_incomplete(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Locks a file, which is made where it is missing. `None` where another process has it.
-fn try_lock(path: &Path) -> anyhow::Result<Option<File>> {
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
+/// Locks what is open. `None` where another process has it.
+fn try_lock(file: File, path: &Path) -> anyhow::Result<Option<File>> {
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

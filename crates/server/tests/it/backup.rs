@@ -219,7 +219,7 @@ async fn log_files_stay_while_somebody_holds_them() {
     let (_dir, data_dir) = prepare();
     let server = serve(&data_dir).await;
     let client = server.login("provider").await;
-    let lock = fs::OpenOptions::new().create(true).append(true).open(data_dir.join("BACKUP")).unwrap();
+    let lock = fs::File::open(&data_dir).unwrap();
     lock.try_lock().unwrap();
     let first = data_dir.join("log/00000000000000000001.log");
     let checkpoints = async || {
