@@ -13,7 +13,11 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Durable, instantly targetable audience segments.
 #[derive(Debug, Parser)]
@@ -95,16 +99,21 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| anyhow::anyhow!("server.log_level is not a valid filter: {error}"))?;
-    // At "debug" it logs targets that it cannot read, and a token may stand in their query.
-    let filter = filter.add_directive("h2=info".parse()?);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         // A log line that cannot be written is lost. Telling so on the same stream would panic.
         .log_internal_errors(false);
     match format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => {
+            builder.with_ansi(std::io::stderr().is_terminal()).finish().with(filter_fn(is_discreet)).init();
+        }
+        LogFormat::Json => builder.json().finish().with(filter_fn(is_discreet)).init(),
     }
     Ok(())
+}
+
+/// Whatever level is asked for: below "info" h2 logs targets that it cannot read, and a token may stand in their query.
+fn is_discreet(line: &Metadata<'_>) -> bool {
+    !line.target().starts_with("h2") || *line.level() <= Level::INFO
 }

@@ -231,7 +231,7 @@ fn search_what_is_kept(
 #[expect(clippy::print_stdout, reason = "the figure of the test")]
 async fn no_secret_gets_out() {
     let (mut canaries, mut search) = (Canaries::default(), Search::default());
-    let short = [("info", "json"), ("trace", "text")];
+    let short = [("info", "json"), ("trace,h2::server=trace,h2::codec=trace", "text")];
     let long = [("info", "text"), ("debug", "json"), ("debug", "text"), ("trace", "json")];
     let is_long = std::env::var("IA_TORTURE").is_ok_and(|form| form == "long");
     for (level, format) in short.into_iter().chain(long.into_iter().filter(|_| is_long)) {
