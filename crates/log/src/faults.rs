@@ -168,6 +168,15 @@ impl FaultyDisk {
         self.faults.changed.notify_all();
     }
 
+    /// Waits until so many calls of a kind have been made, counted from the first ever.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come for a long time.
+    pub fn wait_for_calls(&self, call: Call, count: usize) {
+        self.faults.wait_while("calls", |state| state.calls.get(&call).copied().unwrap_or(0) < count);
+    }
+
     /// How many calls of a kind have been made, failed ones included.
     pub fn calls(&self, call: Call) -> usize {
         self.faults.lock().calls.get(&call).copied().unwrap_or(0)
@@ -195,6 +204,7 @@ impl Faults {
         let count = state.calls.entry(call).or_default();
         *count += 1;
         let number = *count;
+        self.changed.notify_all();
         if state.hold == Some(call) {
             state.held += 1;
             drop(state);

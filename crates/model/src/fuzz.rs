@@ -85,23 +85,26 @@ pub fn record(input: &[u8]) {
     assert!(Record::decode(&payload[..payload.len() - 1]).is_err());
 }
 
+/// Checks all inputs that are kept for a target of this crate or one above it: seeds, and what once failed.
+///
+/// # Panics
+///
+/// Where one does not hold, and where none is kept.
+pub fn replay(target: &str, check: fn(&[u8])) {
+    let mut replayed = 0;
+    for kept in ["seeds", "regressions"] {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(kept).join(target);
+        for entry in std::fs::read_dir(dir).into_iter().flatten() {
+            check(&std::fs::read(entry.unwrap().path()).unwrap());
+            replayed += 1;
+        }
+    }
+    assert!(replayed > 0, "no input is kept for {target}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
-
-    /// All inputs that are kept for a target: seeds, and what once failed.
-    fn replay(target: &str, check: fn(&[u8])) {
-        let mut replayed = 0;
-        for kept in ["seeds", "regressions"] {
-            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(kept).join(target);
-            for entry in std::fs::read_dir(dir).into_iter().flatten() {
-                check(&std::fs::read(entry.unwrap().path()).unwrap());
-                replayed += 1;
-            }
-        }
-        assert!(replayed > 0, "no input is kept for {target}");
-    }
 
     #[test]
     fn kept_inputs_hold() {

@@ -6,20 +6,7 @@ pub use crate::ingest::fuzz::{gzip, request};
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
-
-    /// All inputs that are kept for a target: seeds, and what once failed.
-    fn replay(target: &str, check: fn(&[u8])) {
-        let mut replayed = 0;
-        for kept in ["seeds", "regressions"] {
-            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(kept).join(target);
-            for entry in std::fs::read_dir(dir).into_iter().flatten() {
-                check(&std::fs::read(entry.unwrap().path()).unwrap());
-                replayed += 1;
-            }
-        }
-        assert!(replayed > 0, "no input is kept for {target}");
-    }
+    use ia_model::fuzz::replay;
 
     #[test]
     fn kept_inputs_hold() {

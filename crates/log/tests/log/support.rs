@@ -67,7 +67,7 @@ pub(crate) trait LogExt: Log {
         let deadline = Instant::now() + PATIENCE;
         while !matches!(self.state(), LogState::Latched { .. }) {
             assert!(Instant::now() < deadline, "waited in vain for a latch");
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::yield_now();
         }
     }
 
@@ -75,7 +75,7 @@ pub(crate) trait LogExt: Log {
         let deadline = Instant::now() + PATIENCE;
         while self.state() != *state {
             assert!(Instant::now() < deadline, "waited in vain for {state:?}");
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::yield_now();
         }
     }
 }
