@@ -1,6 +1,7 @@
 //! `GET /openapi.json`: the API as a machine reads it, put together from what stands at the handlers.
 //!
-//! Routes get into the router only with their description (`utoipa_axum`), so neither can be without the other.
+//! `routes!` puts a route and its description into router and document at once (`utoipa_axum`). One that goes past it
+//! is in no document, and no test would look for it.
 //! What all operations have in common is added here.
 
 mod failures;
