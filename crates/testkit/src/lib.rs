@@ -11,7 +11,7 @@ mod process;
 pub use client::{Answer, Client, send};
 pub use connection::{Broken, Connection, request};
 pub use kit::{Kit, KitBuilder, PASSWORD, START_MS};
-pub use process::{NotReady, ServerProcess};
+pub use process::{NotReady, ServerProcess, prepare_data_dir};
 
 use std::time::{Duration, Instant};
 

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_instant-audience");
 
@@ -37,22 +36,6 @@ fn run(args: &[&str]) -> Output {
 
 fn backup(data_dir: &Path, to: &Path) -> Output {
     run(&["backup", "--data-dir", data_dir.to_str().unwrap(), to.to_str().unwrap()])
-}
-
-/// A data directory with one member and one login.
-fn prepare() -> (TempDir, PathBuf) {
-    let dir = TempDir::new().unwrap();
-    let data_dir = dir.path().join("data");
-    let catalog = dir.path().join("catalog.json");
-    let content = json!({
-        "members": [{"id": 958, "name": "Provider"}],
-        "users": [{"username": "provider", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "member"}],
-        "segments": [{"id": 12, "member_id": 958}, {"id": 13, "member_id": 958}],
-    });
-    fs::write(&catalog, content.to_string()).unwrap();
-    let applied = run(&["apply", catalog.to_str().unwrap(), "--data-dir", data_dir.to_str().unwrap()]);
-    assert!(applied.status.success(), "{applied:?}");
-    (dir, data_dir)
 }
 
 async fn serve(data_dir: &Path) -> ServerProcess {
@@ -153,7 +136,7 @@ fn position_in(stdout: &str) -> u64 {
 async fn a_backup_of_a_server_under_load_has_all_that_was_acknowledged() {
     let long = std::env::var("IA_TORTURE").is_ok_and(|form| form == "long");
     let rounds = if long { 40 } else { 4 };
-    let (dir, data_dir) = prepare();
+    let (dir, data_dir) = ia_testkit::prepare_data_dir(Path::new(BINARY));
     let server = serve(&data_dir).await;
     let client = server.login("provider").await;
     let load = Arc::new(Load::default());
@@ -216,7 +199,7 @@ async fn a_backup_of_a_server_under_load_has_all_that_was_acknowledged() {
 
 #[tokio::test]
 async fn log_files_stay_while_somebody_holds_them() {
-    let (_dir, data_dir) = prepare();
+    let (_dir, data_dir) = ia_testkit::prepare_data_dir(Path::new(BINARY));
     let server = serve(&data_dir).await;
     let client = server.login("provider").await;
     let lock = fs::File::open(&data_dir).unwrap();
@@ -263,7 +246,7 @@ async fn log_files_stay_while_somebody_holds_them() {
 
 #[tokio::test]
 async fn a_backup_of_a_stopped_or_killed_server_works_as_well() {
-    let (dir, data_dir) = prepare();
+    let (dir, data_dir) = ia_testkit::prepare_data_dir(Path::new(BINARY));
     let early = backup(&data_dir, &dir.path().join("early"));
     assert!(text(&early.stderr).contains("no server has run on it yet"), "{}", text(&early.stderr));
     assert!(!dir.path().join("early").exists());
@@ -289,7 +272,7 @@ async fn a_backup_of_a_stopped_or_killed_server_works_as_well() {
 
 #[tokio::test]
 async fn a_backup_that_cannot_be_made_leaves_nothing_and_says_why() {
-    let (dir, data_dir) = prepare();
+    let (dir, data_dir) = ia_testkit::prepare_data_dir(Path::new(BINARY));
     let server = serve(&data_dir).await;
     let client = server.login("provider").await;
     for group in 0..GROUPS {

@@ -3,10 +3,9 @@
 use ia_testkit::{Client, ServerProcess, eventually};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use tempfile::TempDir;
 
 fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_instant-audience"))
@@ -19,23 +18,6 @@ const UNLIMITED: [(&str, &str); 4] = [
     // Often, so that kills meet checkpoints.
     ("INSTANT_AUDIENCE__PROFILES__CHECKPOINT_INTERVAL_SECONDS", "1"),
 ];
-
-/// A data directory with one member and one login.
-fn prepare() -> (TempDir, PathBuf) {
-    let dir = TempDir::new().unwrap();
-    let data_dir = dir.path().join("data");
-    let catalog = dir.path().join("catalog.json");
-    let content = json!({
-        "members": [{"id": 958, "name": "Provider"}],
-        "users": [{"username": "provider", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "member"}],
-        "segments": [{"id": 12, "member_id": 958}, {"id": 13, "member_id": 958}],
-    });
-    std::fs::write(&catalog, content.to_string()).unwrap();
-    let applied =
-        Command::new(binary()).arg("apply").arg(&catalog).arg("--data-dir").arg(&data_dir).output().unwrap();
-    assert!(applied.status.success(), "{applied:?}");
-    (dir, data_dir)
-}
 
 /// What a writer knows of its users: the value of each, as last acknowledged, and as last sent.
 #[derive(Default)]
@@ -99,7 +81,7 @@ async fn check(client: &Client, journal: &Journal) -> bool {
 #[tokio::test]
 async fn what_was_acknowledged_survives_sigkill_under_load() {
     const WRITERS: u64 = 4;
-    let (_dir, data_dir) = prepare();
+    let (_dir, data_dir) = ia_testkit::prepare_data_dir(binary());
     let journals: Vec<Arc<Mutex<Journal>>> = (0..WRITERS).map(|_| Arc::default()).collect();
     let (mut posts, mut value) = (0, 1);
     for cycle in 1..=4u64 {
@@ -147,7 +129,7 @@ async fn what_was_acknowledged_survives_sigkill_under_load() {
 
 #[tokio::test]
 async fn sigterm_and_sigint_stop_in_order() {
-    let (_dir, data_dir) = prepare();
+    let (_dir, data_dir) = ia_testkit::prepare_data_dir(binary());
     for signal in ["-TERM", "-INT"] {
         let server = ServerProcess::serve(binary(), &data_dir, &UNLIMITED).await;
         let client = server.login("provider").await;

@@ -3,12 +3,10 @@
 mod table;
 mod trickery;
 
-use ia_testkit::{Client, PASSWORD, ServerProcess};
+use ia_testkit::{Client, ServerProcess};
 use serde_json::json;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use table::{Case, Expected};
-use tempfile::TempDir;
 
 /// The settings whose bound on memory is checked.
 const MAX_BODY_MEMORY_BYTES: usize = 256 << 20;
@@ -27,23 +25,6 @@ const FIRST_CANARY: usize = 5_000_000_000;
 
 fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_instant-audience"))
-}
-
-/// A data directory with one member and one login.
-fn prepare() -> (TempDir, PathBuf) {
-    let dir = TempDir::new().unwrap();
-    let data_dir = dir.path().join("data");
-    let catalog = dir.path().join("catalog.json");
-    let content = json!({
-        "members": [{"id": 958, "name": "Provider"}],
-        "users": [{"username": "provider", "password": PASSWORD, "member_id": 958, "user_type": "member"}],
-        "segments": [{"id": 12, "member_id": 958, "code": "cars"}, {"id": 13, "member_id": 958}],
-    });
-    std::fs::write(&catalog, content.to_string()).unwrap();
-    let applied =
-        Command::new(binary()).arg("apply").arg(&catalog).arg("--data-dir").arg(&data_dir).output().unwrap();
-    assert!(applied.status.success(), "{applied:?}");
-    (dir, data_dir)
 }
 
 /// What was found.
@@ -83,7 +64,7 @@ fn memory(process: u32) -> (usize, usize) {
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "the figure of the test")]
 async fn every_trap_has_a_clear_answer_and_memory_stays_bounded() {
-    let (_dir, data_dir) = prepare();
+    let (_dir, data_dir) = ia_testkit::prepare_data_dir(binary());
     let server = ServerProcess::serve(binary(), &data_dir, &SETTINGS).await;
     let client = server.login("provider").await;
     client.add("1", None, json!([{"seg_id": 12}])).await;
