@@ -148,6 +148,7 @@ impl Profiles for PackedProfiles {
                 self.rewrite_due.store(true, Ordering::SeqCst);
                 applied
             }
+            Record::Link(_) => Applied::default(),
         };
         self.applied_position.fetch_max(position, Ordering::SeqCst);
         Ok(applied)

@@ -105,6 +105,7 @@ impl Profiles for MemoryProfiles {
                 }
                 state.forget_empty(&erase.user, seen);
             }
+            Record::Link(_) => {}
         }
         state.applied_position = state.applied_position.max(position);
         Ok(applied)

@@ -159,6 +159,7 @@ fn changes_of(record: &Record, user: &UserKey) -> Option<Value> {
             Some(json!({"at": time::format_utc(ingest.accepted_at_ms), "operations": operations}))
         }
         Record::Erase(erase) => (erase.user == *user).then(|| show_record(record)),
+        Record::Link(link) => (link.user == *user).then(|| show_record(record)),
     }
 }
 
@@ -210,6 +211,19 @@ fn show_record(record: &Record) -> Value {
                 ErasedSegments::Only(segments) => segments.iter().map(|segment| segment.0).collect(),
             },
         }),
+        Record::Link(link) => {
+            let links = link.links.iter().map(|(external, expires)| {
+                let namespace = external.namespace().map(|member| member.0);
+                json!({"id": external.id(), "of": namespace, "expires_on": show_minute(*expires)})
+            });
+            json!({
+                "kind": "link",
+                "at": time::format_utc(link.accepted_at_ms),
+                "member_id": link.member.0,
+                "user_id": link.user.id(),
+                "links": links.collect::<Vec<_>>(),
+            })
+        }
     }
 }
 
