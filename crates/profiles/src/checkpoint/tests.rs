@@ -288,6 +288,7 @@ fn a_checkpoint_of_version_1_is_read() {
     let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
     assert_eq!((profiles.checkpointed_position(), profiles.has_links()), (1, false));
     assert_eq!(segments(&profiles, 1), [10]);
+    profiles.apply(2, &add(1, 11)).unwrap();
     assert!(profiles.checkpoint().unwrap().rewritten);
     assert_eq!(profiles.store.version().unwrap(), 2);
 }
