@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::http::Service;
 use crate::http::serve::{ConnectionLimits, serve};
+use crate::identities::LinkRules;
 use crate::ingest::commit::{Committer, Views};
 use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
@@ -42,6 +43,7 @@ pub struct App {
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
     pub(crate) expiration: ExpirationRules,
+    pub(crate) link_rules: LinkRules,
     pub(crate) body_timeout: Duration,
     /// Bounds the memory of bodies, however slowly they come in.
     pub(crate) body_budget: Arc<ByteBudget>,
@@ -301,8 +303,11 @@ async fn open(
         max_queue_bytes: config.log.max_backlog_bytes.as_usize().max(LogOptions::default().max_queue_bytes),
         ..LogOptions::default()
     };
-    let profile_options =
-        ProfileOptions { memory_budget_bytes: config.profiles.memory_budget.0, ..ProfileOptions::default() };
+    let profile_options = ProfileOptions {
+        memory_budget_bytes: config.profiles.memory_budget.0,
+        links_per_user: config.identities.links_per_user,
+        ..ProfileOptions::default()
+    };
     let (log_dir, profiles_dir) = (data_dir.log(), data_dir.profiles());
     let observer = Arc::new(metrics.log_observer());
     let follower = Arc::clone(&usage);
@@ -347,6 +352,7 @@ async fn open(
             default_minutes: config.memberships.default_expiration,
             max_minutes: Some(config.memberships.max_expiration).filter(|&minutes| minutes > 0),
         },
+        link_rules: LinkRules { ttl_minutes: config.identities.mapping_ttl_minutes },
         body_timeout: Duration::from_secs(config.http.body_timeout_seconds),
         body_budget: ByteBudget::new(config.http.max_body_memory.as_usize()),
         large_requests: Arc::new(Semaphore::new(max_large_requests)),

@@ -16,6 +16,7 @@ mod data_dir;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
+mod identities;
 mod ingest;
 mod json;
 mod limits;

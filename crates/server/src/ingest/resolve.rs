@@ -4,6 +4,7 @@
 
 use super::structure::{Checked, CheckedBlock, Expiration, SegmentName, Wanted};
 use super::warning::{Entity, Warning};
+use crate::identities;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use ia_catalog::{Segment, Snapshot, TOKEN_PREFIX};
 use ia_model::record::{SAMPLES_PER_RECORD, SegmentRef, Usage};
@@ -95,6 +96,8 @@ impl Refusal<'_> {
 
 pub(super) struct Resolver<'r, 'c> {
     context: Context<'c>,
+    /// Of ids without a domain, where they are not the platform's.
+    namespace: Option<MemberId>,
     base: Minute,
     /// Each user, in the order of its first block, with its first run of operations.
     batch: Batch,
@@ -117,6 +120,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
     pub(super) fn new(users: usize, context: Context<'c>) -> Self {
         Resolver {
             context,
+            namespace: identities::namespace(context.snapshot, context.member),
             // Rounded up: a membership is never shorter than was asked for.
             base: Minute::not_before(context.now_ms),
             batch: Batch::with_capacity(users, users),
@@ -133,25 +137,19 @@ impl<'r, 'c> Resolver<'r, 'c> {
     }
 
     pub(super) fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
-        let domain = match domain {
-            None if self
-                .context
-                .snapshot
-                .member(self.context.member)
-                .is_some_and(|m| m.use_external_uids) =>
-            {
-                return Err("External user ids are not available.");
-            }
-            None => Domain::Platform,
-            Some(name) => Domain::from_name(name).ok_or("The domain is not supported.")?,
+        let key = match domain {
+            None => identities::key_without_domain(self.namespace, id),
+            Some(name) => UserKey::parse(Domain::from_name(name).ok_or("The domain is not supported.")?, id),
         };
-        UserKey::parse(domain, id).map_err(|_| "The user_id is not well formed for its domain.")
+        key.map_err(|_| "The user_id is not well formed for its domain.")
     }
 
     fn refuse_user(&mut self, domain: Option<&'r str>, id: &'r str) {
-        // Spellings of one id are one user here too.
+        // Spellings of one id are one user here too. An id that a member made up has one spelling.
+        let is_own = domain.is_none() && self.namespace.is_some();
         let domain = domain.map_or(Ok(None), |name| Domain::from_name(name).map(Some).ok_or(name));
-        if self.refused_users.insert((domain, id.to_ascii_lowercase())) {
+        let spelled = if is_own { id.to_owned() } else { id.to_ascii_lowercase() };
+        if self.refused_users.insert((domain, spelled)) {
             self.usage.invalid_users.add(|| repeated(id));
         }
     }
@@ -349,14 +347,16 @@ pub(super) mod tests {
     use serde_json::{Value, json};
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// Member 1 owns 10 to 13 (12 is off), may write into member 2 (20), not into member 3 (30).
+    /// Member 1 owns 10 to 13 (12 is off), may write into member 2 (20), not into member 3 (30). Member 4 has user
+    /// ids of its own, in the name space of member 3, and may write where member 1 may.
     pub(in crate::ingest) fn snapshot() -> Snapshot {
         let segment = |id: u32, member: u32| {
             let state = if id == 12 { "inactive" } else { "active" };
             json!({"id": id, "member_id": member, "code": format!("c{id}"), "state": state})
         };
         let catalog = json!({
-            "members": [{"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"}],
+            "members": [{"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"},
+                {"id": 4, "name": "d", "use_external_uids": true, "external_member_uid": 3, "segment_access": [1, 2]}],
             "segments": [segment(10, 1), segment(11, 1), segment(12, 1), segment(13, 1), segment(20, 2), segment(30, 3)],
         });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

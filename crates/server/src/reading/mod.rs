@@ -6,7 +6,7 @@ mod openrtb;
 use crate::app::App;
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{MemberId, Minute, UserKey};
-use ia_profiles::{Membership, ProfilesError};
+use ia_profiles::{Membership, ProfilesError, get_joined, load_joined};
 pub(crate) use openrtb::OpenRtbUser;
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ pub(crate) struct Asked {
     pub viewer: Option<MemberId>,
     /// Only segments of this owner.
     pub owner: Option<MemberId>,
-    /// Whether an id without a domain is one of the asking member's own.
-    pub own_ids: bool,
+    /// In whose name space is an id without a domain; `None` where it is the platform's.
+    pub namespace: Option<MemberId>,
 }
 
 /// The most memberships of one answer: some 30 MB. A user may be in any number of segments, and may be
@@ -44,17 +44,18 @@ pub(crate) fn now(app: &App) -> Minute {
     Minute::containing(app.clock.now_ms())
 }
 
-/// The live memberships of a user: what is in memory at once, what may be on disk through the blocking pool.
+/// The live memberships of a user, with those of the ids that are linked to it: what is in memory at once, what
+/// may be on disk through the blocking pool.
 pub(crate) async fn memberships(
     app: &Arc<App>,
     user: &UserKey,
     now: Minute,
 ) -> Result<Vec<Membership>, ProfilesError> {
-    if let Some(memberships) = app.profiles.get(user, now) {
+    if let Some(memberships) = get_joined(&*app.profiles, user, now) {
         return Ok(memberships);
     }
     let (app, user) = (Arc::clone(app), user.clone());
-    let task = tokio::task::spawn_blocking(move || app.profiles.load(&user, now));
+    let task = tokio::task::spawn_blocking(move || load_joined(&*app.profiles, &user, now));
     task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
@@ -72,7 +73,7 @@ pub(crate) fn read_many(
             // Reads of single users do not wait for the end of this one's time slice.
             std::thread::yield_now();
         }
-        shown += visit(user, &app.profiles.load(user, now)?);
+        shown += visit(user, &load_joined(&*app.profiles, user, now)?);
         if shown > MAX_MEMBERSHIPS {
             return Err(ReadError::TooMuch);
         }
