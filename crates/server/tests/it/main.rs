@@ -11,6 +11,7 @@ mod connections;
 mod crash;
 mod damage;
 mod examples;
+mod external_ids;
 mod failing_disk;
 mod ingest;
 mod limits;
