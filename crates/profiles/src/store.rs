@@ -232,7 +232,7 @@ impl Checkpoint {
         let mut bytes = [0; CHECKPOINT_BYTES];
         bytes[0] = STORE_FORMAT_VERSION;
         bytes[1..9].copy_from_slice(&self.position.to_le_bytes());
-        bytes[9] = u8::from(self.rewrite_due) * REWRITE_DUE | u8::from(self.has_links) * HAS_LINKS;
+        bytes[9] = (u8::from(self.rewrite_due) * REWRITE_DUE) | (u8::from(self.has_links) * HAS_LINKS);
         bytes
     }
 

@@ -130,7 +130,7 @@ fn links_last_until_their_end_and_the_latest_stay() {
         between();
         assert_eq!(links(119), [a.clone(), b.clone()]);
         // Three stay: those that end last.
-        profiles.apply(3, &link(102, user(1), [(d.clone(), 125), (c.clone(), 119)])).unwrap();
+        profiles.apply(3, &link(102, user(1), [(d.clone(), 125), (c, 119)])).unwrap();
         between();
         assert_eq!(links(102), [a.clone(), b.clone(), d.clone()]);
         if let Some(in_memory) = profiles.links(&user(1), Minute(102)) {

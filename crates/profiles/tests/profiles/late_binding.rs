@@ -10,6 +10,9 @@ use std::sync::atomic::AtomicBool;
 const IDS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const PLATFORM: std::ops::RangeInclusive<u64> = 1..=3;
 
+/// Minutes after the one before, the user, and its segment with value and minutes, or without to be removed.
+type AnyChange = (u32, UserKey, (u32, Option<(u32, u32)>));
+
 /// Adds and removals of one user each, in the order of their minutes. What one user is sent keeps its order
 /// always: it is the last that counts.
 fn any_changes() -> impl Strategy<Value = Vec<(u32, Record)>> {
@@ -23,7 +26,7 @@ fn any_changes() -> impl Strategy<Value = Vec<(u32, Record)>> {
     ];
     vec((0u32..3, user, operation), 1..25).prop_map(|changes| {
         let mut minute = 100;
-        let record = |(later, user, (segment, what)): (u32, UserKey, (u32, Option<(u32, u32)>))| {
+        let record = |(later, user, (segment, what)): AnyChange| {
             minute += later;
             let operation: Operation = match what {
                 Some((value, minutes)) => add(segment, value, until(minute + minutes)),

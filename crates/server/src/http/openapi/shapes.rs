@@ -47,7 +47,8 @@ fn sent_user_id() -> Schema {
         .item(text)
         .item(digits)
         .description(Some(
-            "Without a domain the platform's own id, 1 to 2^64-1. For `idfa`, `aaid`, `windowsadid`, `rida`, `tifa`, \
+            "Without a domain the platform's own id, 1 to 2^64-1; for a member with `use_external_uids` an id of its \
+             own, 1 to 255 bytes without control characters. For `idfa`, `aaid`, `windowsadid`, `rida`, `tifa`, \
              `vida`, `lgudid` a UUID; for `sha1udid`, `openudid` 40 hex digits; for `md5udid` 32. An integer is \
              taken as its digits.",
         ))
@@ -91,7 +92,7 @@ struct RtSegmentUser {
     /// Blocks over the limit of a user, 100 as shipped, are left out with a warning.
     #[schema(min_items = 1)]
     seg_block: Vec<RtSegmentBlock>,
-    /// Null or absent for the platform's own ids. A domain that is not known makes the user an invalid one.
+    /// Null or absent for the platform's own ids, or the member's. A domain that is not known makes the user an invalid one.
     domain: Option<String>,
 }
 
