@@ -24,7 +24,7 @@ use axum::response::Response;
         ("member" = u64, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Whose ids they are, and in whose name segments are written"),
         ("user" = String, Query, min_length = 1, description = "1 to 20 ids of 1 to 255 bytes, with `;` between them"),
         ("seg" = Option<String>, Query, description = "Ids of segments to put the browser into, each with an optional value: `1,2:5`"),
-        ("seg_code" = Option<String>, Query, description = "The same by the member's codes: `cars,travel:5`"),
+        ("seg_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
     ),
     responses(
         (status = 200, description = "One transparent pixel; what was to be written is durable and visible", body = String, content_type = "image/gif", headers(

@@ -22,7 +22,7 @@ use axum::response::Response;
     security(()),
     params(
         ("add" = Option<String>, Query, description = "Ids of segments, each with an optional value: `1,2:5`"),
-        ("add_code" = Option<String>, Query, description = "The same by the member's codes: `cars,travel:5`"),
+        ("add_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
         ("remove" = Option<String>, Query, description = "Ids of segments"),
         ("remove_code" = Option<String>, Query, description = "The member's codes"),
         ("member" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "In whose name it is written; needed with codes. Absent: the owner of the first segment"),
