@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import { createRequire } from "node:module";
@@ -98,12 +98,19 @@ async function run() {
   const segments = async (id) =>
     (await call(api, "GET", `/user-segment?user_id=${id}`, bidder)).user_segment.segments.map((segment) => segment.id);
 
-  browser = await chromium.launch({
+  // Chromium has a switch for cookies of other sites, and packages that ship with it off. Here it is on: what is
+  // tried is what the server does in browsers that take them.
+  const profile = path.join(dir, "profile");
+  mkdirSync(path.join(profile, "Default"), { recursive: true });
+  const choice = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } };
+  writeFileSync(path.join(profile, "Default", "Preferences"), JSON.stringify(choice));
+  const context = await chromium.launchPersistentContext(profile, {
     executablePath: execFileSync("sh", ["-c", "command -v chromium"], { encoding: "utf8" }).trim(),
+    ignoreHTTPSErrors: true,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync"],
   });
-  const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  browser = context;
   const page = await context.newPage();
   const cookie = async () => (await context.cookies(api)).find(({ name }) => name === "uuid2");
   /// Opens a page that calls a pixel by an element, and waits until it has loaded.
@@ -180,7 +187,7 @@ async function run() {
   check("who opts in again gets a new id");
   own.close();
   foreign.close();
-  console.log(`figure: browser: checks=${checks.length} chromium=${browser.version()}`);
+  console.log(`figure: browser: checks=${checks.length} chromium=${context.browser().version()}`);
 }
 
 try {

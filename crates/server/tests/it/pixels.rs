@@ -274,6 +274,7 @@ async fn a_mapping_joins_what_was_sent_before_it_and_after() {
     assert_eq!(bidder.segments_of(&id).await, [777, 778, 779]);
     // 18 days after it was last seen, a link is gone.
     kit.clock.advance(18 * 24 * HOUR_MS + 60_000);
+    let bidder = kit.login("bidder").await;
     assert_eq!(bidder.segments_of(&id).await, [779]);
     browser.get("/mapuid?member=77&user=Cart-7").await;
     assert_eq!(bidder.segments_of(&id).await, [777, 778, 779]);

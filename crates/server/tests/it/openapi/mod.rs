@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 /// What a router may know, and what nobody does.
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"];
 
-/// A server with all routes that there are. Member 1661 has ids of its own.
+/// A server with all routes that there are.
 fn with_pixels() -> KitBuilder {
     Kit::builder().config(|config| {
         config.pixels.enabled = true;
@@ -215,8 +215,13 @@ async fn examine_pixels<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow: &
     examiner.post(&anonymous, "/optout", &format!("token={token}"), 400).await;
     examiner.cookie = None;
 
+    kit.apply(&json!({"members": [{"id": 1661, "name": "Publisher", "use_external_uids": true}]})).await;
     kit.disk.fail_always(Call::Write, Errno::NOSPC);
     examiner.get(&anonymous, "/seg?add=12", 503).await;
+    eventually("the catalog to be current", async || {
+        (anonymous.get("/mapuid?member=1661&user=a").await.status == 503).then_some(())
+    })
+    .await;
     examiner.get(&anonymous, "/mapuid?member=1661&user=a", 503).await;
     kit.disk.heal();
     eventually("the room to be noticed", async || (kit.ops("/readyz").await.status == 200).then_some(()))
