@@ -14,6 +14,7 @@ use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
 use crate::limits::{Limits, RequestLimits};
 use crate::metrics::Metrics;
+use crate::pixels::Pixels;
 use crate::threads::{Urgency, WorkThreads};
 use crate::tls;
 use crate::usage::UsageFollower;
@@ -60,6 +61,8 @@ pub struct App {
     pub(crate) keep_usage_days: u32,
     pub(crate) metrics: Metrics,
     pub(crate) alarm: Alarm,
+    /// `None` while they are switched off.
+    pub(crate) pixels: Option<Pixels>,
     pub(crate) data_dir: DataDir,
     catalog: Arc<dyn Catalog>,
     stopping: AtomicBool,
@@ -370,6 +373,7 @@ async fn open(
         keep_usage_days: config.usage.keep_days,
         metrics,
         alarm,
+        pixels: config.pixels.options()?.map(Pixels::new),
         data_dir: data_dir.clone(),
         catalog: Arc::clone(&catalog) as _,
         stopping: AtomicBool::new(false),

@@ -67,7 +67,6 @@ pub(crate) enum LinkError {
 /// # Errors
 ///
 /// When the input is not right, or the record cannot be committed; nothing is linked then.
-#[expect(dead_code, reason = "for the pixels, which no route serves yet")]
 pub(crate) async fn link(
     app: &Arc<App>,
     member: MemberId,

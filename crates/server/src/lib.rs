@@ -23,6 +23,7 @@ mod limits;
 mod metrics;
 #[cfg(test)]
 mod model;
+mod pixels;
 mod rate;
 mod reading;
 mod sync;

@@ -152,6 +152,8 @@ impl Kit {
         config.limits.posts_per_second = 0;
         config.limits.gets_per_second = 0;
         config.limits.logins_per_five_minutes = 0;
+        config.pixels.requests_per_second_per_address = 0;
+        config.pixels.writes_per_second_per_member = 0;
         KitBuilder { config, dir }
     }
 

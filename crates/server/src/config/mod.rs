@@ -1,9 +1,13 @@
 //! Settings: read from their layers once and checked, then handed on as plain values.
 
 mod bytes;
+mod list;
+mod pixels;
 
 use anyhow::{Context, ensure};
 use bytes::ByteSize;
+use list::List;
+pub use pixels::{Pixels, SecureCookies};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,6 +39,8 @@ pub struct Config {
     pub log: Log,
     /// `[usage]`
     pub usage: Usage,
+    /// `[pixels]`
+    pub pixels: Pixels,
     /// `[tls]`
     pub tls: Tls,
 }
@@ -243,6 +249,7 @@ impl Config {
             self.tls.cert.as_os_str().is_empty() == self.tls.key.as_os_str().is_empty(),
             "tls.cert and tls.key go together"
         );
+        self.pixels.options()?;
         Ok(())
     }
 

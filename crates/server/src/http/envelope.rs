@@ -234,7 +234,21 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
 
 /// The routes by the names under which they are counted.
 fn known_route(path: &MatchedPath) -> &'static str {
-    let known = ["/auth", "/openapi.json", "/rt-segment", "/rt-segment-processed", "/user-segment"];
+    let known = [
+        "/auth",
+        "/getuid",
+        "/getuidj",
+        "/getuidnb",
+        "/getuidp",
+        "/getuidu",
+        "/mapuid",
+        "/openapi.json",
+        "/optout",
+        "/rt-segment",
+        "/rt-segment-processed",
+        "/seg",
+        "/user-segment",
+    ];
     known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")
 }
 

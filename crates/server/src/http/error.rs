@@ -1,10 +1,12 @@
 //! What a failure looks like on the wire: the one table from domain errors to statuses.
 
 use crate::auth::LoginError;
+use crate::identities::LinkError;
 use crate::ingest::body::BodyError;
 use crate::ingest::commit::CommitError;
 use crate::ingest::decode::DecodeError;
 use crate::limits::OverRate;
+use crate::pixels::{BadForm, BadPixel, BadTarget, OverPixelRate, PixelError};
 use crate::rate::Exceeded;
 use crate::reading::ReadError;
 use crate::usage::RangeError;
@@ -178,6 +180,44 @@ impl From<ReadError> for ApiError {
 impl From<RangeError> for ApiError {
     fn from(error: RangeError) -> ApiError {
         ApiError::syntax(error.to_string())
+    }
+}
+
+impl From<BadPixel> for ApiError {
+    fn from(error: BadPixel) -> ApiError {
+        ApiError::syntax(error.0)
+    }
+}
+
+impl From<BadTarget> for ApiError {
+    fn from(error: BadTarget) -> ApiError {
+        ApiError::syntax(format!("The browser is not sent on: {error}"))
+    }
+}
+
+impl From<BadForm> for ApiError {
+    fn from(error: BadForm) -> ApiError {
+        match error {
+            BadForm::Choice => ApiError::syntax(error.to_string()),
+            BadForm::Foreign => ApiError::forbidden(error.to_string()),
+        }
+    }
+}
+
+impl From<OverPixelRate> for ApiError {
+    fn from(error: OverPixelRate) -> ApiError {
+        ApiError::rate_exceeded(error.exceeded, error.to_string())
+    }
+}
+
+impl From<PixelError> for ApiError {
+    fn from(error: PixelError) -> ApiError {
+        match error {
+            PixelError::Over(error) => error.into(),
+            PixelError::Commit(error) | PixelError::Link(LinkError::Commit(error)) => error.into(),
+            PixelError::Link(error) => ApiError::syntax(error.to_string()),
+            PixelError::Random(error) => ApiError::internal(&error),
+        }
     }
 }
 

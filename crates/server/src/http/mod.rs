@@ -10,6 +10,7 @@ mod framing;
 mod general;
 mod openapi;
 mod ops;
+mod pixels;
 mod plain;
 mod query;
 mod rt_segment;
@@ -48,13 +49,17 @@ pub(crate) struct Service {
 impl Service {
     /// The API.
     pub(crate) fn api(app: Arc<App>) -> Service {
-        let (routes, description) = OpenApiRouter::with_openapi(openapi::beginning())
+        let mut routes = OpenApiRouter::with_openapi(openapi::beginning())
             .routes(routes!(auth::post))
             .routes(routes!(rt_segment::post))
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
-            .routes(routes!(openapi::get))
-            .split_for_parts();
+            .routes(routes!(openapi::get));
+        // What is switched off is neither there nor described.
+        if app.pixels.is_some() {
+            routes = routes.merge(pixels::routes());
+        }
+        let (routes, description) = routes.split_for_parts();
         let router = routes
             .layer(Extension(openapi::finish(description)))
             .fallback(no_such_service)

@@ -208,6 +208,20 @@ impl<'r, 'c> Resolver<'r, 'c> {
         Some(())
     }
 
+    /// Adds the only user of a request, and counts what is refused of it.
+    pub(super) fn add_counted(&mut self, key: UserKey, wanted: &[Wanted<'_>]) {
+        let place = self.place(&key);
+        self.run.clear();
+        for &wanted in wanted {
+            match self.segment(wanted.segment) {
+                Ok(segment) => self.want(wanted, segment),
+                Err(refusal) => self.count(place, refusal, wanted.segment),
+            }
+        }
+        keep_last(&mut self.run);
+        self.batch.push(key, self.run.drain(..));
+    }
+
     fn want(&mut self, wanted: Wanted<'_>, segment: &Segment) {
         self.sample(segment);
         let change = self.change(wanted, segment);

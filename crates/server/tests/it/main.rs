@@ -17,6 +17,7 @@ mod ingest;
 mod limits;
 mod openapi;
 mod ops;
+mod pixels;
 mod plain;
 mod reading;
 mod secrets;

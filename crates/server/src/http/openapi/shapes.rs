@@ -287,3 +287,34 @@ struct Membership {
     /// How many minutes ago it was last added.
     last_seen_min: u64,
 }
+
+/// The answer of `GET /getuidj`.
+#[derive(ToSchema)]
+pub(crate) struct BrowserId {
+    /// 0 for a browser that has opted out.
+    uid: u64,
+}
+
+/// How a segment pixel is answered.
+#[derive(ToSchema)]
+pub(crate) enum PixelType {
+    #[schema(rename = "1")]
+    JavaScript,
+    #[schema(rename = "2")]
+    Gif,
+}
+
+/// The form of `/optout`.
+#[derive(ToSchema)]
+pub(crate) struct OptOutForm {
+    choice: OptOutChoice,
+    /// The value of the cookie `ia_optout`.
+    token: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum OptOutChoice {
+    Out,
+    In,
+}

@@ -116,7 +116,16 @@ impl Builder {
     }
 }
 
-const ROUTES: [(&str, &str); 7] = [
+const ROUTES: [(&str, &str); 16] = [
+    ("GET", "/getuid"),
+    ("GET", "/getuidj"),
+    ("GET", "/getuidnb"),
+    ("GET", "/getuidp"),
+    ("GET", "/getuidu"),
+    ("GET", "/mapuid"),
+    ("GET", "/optout"),
+    ("POST", "/optout"),
+    ("GET", "/seg"),
     ("POST", "/auth"),
     ("POST", "/rt-segment"),
     ("GET", "/rt-segment-processed"),
@@ -299,6 +308,23 @@ fn ids(builder: &mut Builder, canaries: &mut Canaries) {
         builder.authorized("POST", "/user-segment", "", body.as_bytes(), id == USER_ID);
         builder.authorized("GET", &format!("/user-segment?user_id={id}&domain=nothing"), "", b"", false);
         builder.authorized("GET", &format!("/user-segment?user_id={id}&format=codes"), "", b"", false);
+    }
+    let cookie = format!("Cookie: uuid2={USER_ID}\r\n");
+    for (target, is_echoed) in [
+        // A browser that is answered keeps its id by the answer.
+        ("/seg?add=12&member=958", true),
+        ("/seg?add=4711&add_code=IDCANARY&member=958", true),
+        ("/seg?add=IDCANARY", false),
+        ("/mapuid?member=958&user=IDCANARY;IDCANARY-2&seg=12", true),
+        ("/mapuid?member=IDCANARY&user=IDCANARY", false),
+        ("/getuidp?callback=IDCANARY()", false),
+        ("/getuid?https://IDCANARY.example/", false),
+        ("/optout", false),
+        ("/getuidj", true),
+        ("/getuidp?callback=f", true),
+        ("/getuid?https://ok.example.com/", true),
+    ] {
+        builder.add("GET", target, &cookie, b"", is_echoed);
     }
     // Spoils nothing that follows, and is the last of the canaries of this kind.
     builder.authorized("GET", "/rt-segment-processed", "", b"", true);

@@ -181,6 +181,8 @@ async fn nobody_gets_where_they_do_not_belong() {
         .config(|config| {
             config.limits.failed_logins_per_user_per_five_minutes = 0;
             config.limits.failed_logins_per_address_per_five_minutes = 0;
+            config.pixels.enabled = true;
+            config.pixels.redirect_hosts = serde_json::from_value(json!(["ok.example.com"])).unwrap();
         })
         .start()
         .await;
