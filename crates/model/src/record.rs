@@ -229,8 +229,9 @@ impl Erase {
         let mut out = vec![FORMAT_VERSION, KIND_ERASE];
         varint::write(&mut out, self.accepted_at_ms);
         write_bytes(&mut out, self.user.as_bytes());
-        let only = u8::from(matches!(self.segments, ErasedSegments::Only(_))) * ONLY_SEGMENTS;
-        out.push(only | u8::from(self.member.is_some()) * OF_MEMBER);
+        let only = if matches!(self.segments, ErasedSegments::Only(_)) { ONLY_SEGMENTS } else { 0 };
+        let of_member = if self.member.is_some() { OF_MEMBER } else { 0 };
+        out.push(only | of_member);
         if let ErasedSegments::Only(segments) = &self.segments {
             varint::write(&mut out, segments.len() as u64);
             for segment in segments {

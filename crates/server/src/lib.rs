@@ -23,6 +23,7 @@ mod limits;
 mod metrics;
 #[cfg(test)]
 mod model;
+mod privacy;
 mod rate;
 mod reading;
 mod sync;

@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     request_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
     applied: AppliedMetrics,
     refused: Family<Labels<1>, Counter>,
+    consumer_requests: Family<Labels<1>, Counter>,
     log: LogMetrics,
     checkpoint_seconds: Histogram,
     checkpoint_failures: Counter,
@@ -100,6 +101,7 @@ impl Default for Metrics {
             request_seconds: Family::new_with_constructor(seconds),
             applied: AppliedMetrics::default(),
             refused: Family::default(),
+            consumer_requests: Family::default(),
             log: LogMetrics {
                 append_seconds: seconds(),
                 flush_seconds: seconds(),
@@ -136,6 +138,11 @@ impl Metrics {
             "refusals",
             "Parts of accepted requests that were not applied, by cause",
             self.refused.clone(),
+        );
+        registry.register(
+            "consumer_requests",
+            "Requests of people about their data that were carried out, by type",
+            self.consumer_requests.clone(),
         );
         let log = &self.log;
         registry.register_with_unit(
@@ -221,6 +228,11 @@ impl Metrics {
                 self.refused.get_or_create(&[("cause", cause)]).inc_by(count);
             }
         }
+    }
+
+    /// A request of a person about its data was carried out.
+    pub(crate) fn consumer_request(&self, request_type: &'static str) {
+        self.consumer_requests.get_or_create(&[("type", request_type)]).inc();
     }
 
     /// A checkpoint failed.

@@ -204,6 +204,7 @@ fn failure(app: &App, info: &RequestInfo, method: &Method, route: &str, error: &
 fn output_term(method: &Method, route: &str) -> &'static str {
     match (route, method) {
         ("/auth", _) => "token",
+        ("/privacy/consumer-request", _) => "consumer_request",
         ("/rt-segment", _) => "message",
         ("/rt-segment-processed", _) => "report",
         ("/user-segment", &Method::POST) => "user_segments",
@@ -234,7 +235,14 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
 
 /// The routes by the names under which they are counted.
 fn known_route(path: &MatchedPath) -> &'static str {
-    let known = ["/auth", "/openapi.json", "/rt-segment", "/rt-segment-processed", "/user-segment"];
+    let known = [
+        "/auth",
+        "/openapi.json",
+        "/privacy/consumer-request",
+        "/rt-segment",
+        "/rt-segment-processed",
+        "/user-segment",
+    ];
     known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")
 }
 

@@ -5,6 +5,7 @@ use crate::ingest::body::BodyError;
 use crate::ingest::commit::CommitError;
 use crate::ingest::decode::DecodeError;
 use crate::limits::OverRate;
+use crate::privacy::PrivacyError;
 use crate::rate::Exceeded;
 use crate::reading::ReadError;
 use crate::usage::RangeError;
@@ -41,6 +42,11 @@ impl ApiError {
     /// The request makes no sense: 400.
     pub(crate) fn syntax(message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, "SYNTAX", message)
+    }
+
+    /// A request of a person that makes no sense: 422.
+    pub(crate) fn unprocessable(message: impl Into<Cow<'static, str>>) -> ApiError {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "SYNTAX", message)
     }
 
     /// Not the caller's: 403.
@@ -157,6 +163,16 @@ impl From<CatalogError> for ApiError {
 impl From<ProfilesError> for ApiError {
     fn from(error: ProfilesError) -> ApiError {
         ApiError::internal(&error)
+    }
+}
+
+impl From<PrivacyError> for ApiError {
+    fn from(error: PrivacyError) -> ApiError {
+        match error {
+            PrivacyError::Catalog(error) => error.into(),
+            PrivacyError::Commit(error) => error.into(),
+            PrivacyError::Profiles(error) => error.into(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod asked_users;
 mod auth;
 mod body;
 mod caller;
+mod consumer_request;
 mod envelope;
 mod error;
 mod framing;
@@ -53,6 +54,7 @@ impl Service {
             .routes(routes!(rt_segment::post))
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
+            .routes(routes!(consumer_request::post))
             .routes(routes!(openapi::get))
             .split_for_parts();
         let router = routes

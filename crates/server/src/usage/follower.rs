@@ -27,6 +27,7 @@ struct Pending {
     hours: Hours,
     /// Whose ids are to leave the lines.
     erased: Vec<ErasedId>,
+    newest_erase: u64,
     /// A write that failed. It may have happened all the same: a failed commit says nothing about the disk.
     in_doubt: Option<Doubt>,
 }
@@ -72,14 +73,27 @@ impl UsageFollower {
                 pending.hours.entry(hour).or_default().add(ingest);
             }
             Record::Erase(erase) => {
+                pending.newest_erase = position;
                 pending.erased.push(ErasedId { member: erase.member, id: erase.user.id() });
             }
+            Record::Link(_) => {}
         }
     }
 
     /// The position up to which everything is counted in the store: the log before it may go.
     pub(crate) fn covered_position(&self) -> u64 {
         self.pending().stored
+    }
+
+    /// The newest position at which a user was erased, as far as the log was read; 0 where there is none.
+    pub(crate) fn newest_erase(&self) -> u64 {
+        self.pending().newest_erase
+    }
+
+    /// The log has an erase at `position` that is counted already.
+    pub(crate) fn note_erase(&self, position: u64) {
+        let mut pending = self.pending();
+        pending.newest_erase = pending.newest_erase.max(position);
     }
 
     /// Goes on behind `position`, without what came before it.

@@ -18,6 +18,7 @@ mod limits;
 mod openapi;
 mod ops;
 mod plain;
+mod privacy;
 mod reading;
 mod secrets;
 mod tenants;
