@@ -20,6 +20,7 @@ mod password;
 mod snapshot;
 mod sqlite;
 mod state;
+mod suppression;
 mod tokens;
 pub mod usage;
 
@@ -33,4 +34,5 @@ pub use memory::MemoryCatalog;
 pub use password::{PasswordHash, PasswordRuleError, check_password_rules};
 pub use snapshot::{Member, MemberLimits, Segment, Snapshot};
 pub use sqlite::SqliteCatalog;
+pub use suppression::{SuppressedUser, SuppressionKey, SuppressionStore};
 pub use tokens::{NewToken, StoredToken, TOKEN_PREFIX, TokenError, TokenHash, TokenSweep, Tokens};

@@ -15,6 +15,10 @@ const KIND_INGEST: u8 = 1;
 const KIND_ERASE: u8 = 2;
 const KIND_LINK: u8 = 3;
 
+/// Bits of an erase's scope.
+const ONLY_SEGMENTS: u8 = 1;
+const OF_MEMBER: u8 = 2;
+
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
@@ -116,6 +120,8 @@ pub struct Erase {
     pub user: UserKey,
     /// What of it.
     pub segments: ErasedSegments,
+    /// From whose usage report the user's id goes; `None`: from all.
+    pub member: Option<MemberId>,
 }
 
 /// Ids of members that stand for a user of the platform from now on, or for longer than was known.
@@ -153,6 +159,11 @@ impl Record {
             Record::Erase(erase) => erase.encode(),
             Record::Link(link) => link.encode(),
         }
+    }
+
+    /// Whether a payload is that of an erase, which every reader of a log can ask without decoding it.
+    pub fn is_erase(payload: &[u8]) -> bool {
+        payload.starts_with(&[FORMAT_VERSION, KIND_ERASE])
     }
 
     /// Reads a payload; every byte of it must be accounted for.
@@ -218,15 +229,17 @@ impl Erase {
         let mut out = vec![FORMAT_VERSION, KIND_ERASE];
         varint::write(&mut out, self.accepted_at_ms);
         write_bytes(&mut out, self.user.as_bytes());
-        match &self.segments {
-            ErasedSegments::All => out.push(0),
-            ErasedSegments::Only(segments) => {
-                out.push(1);
-                varint::write(&mut out, segments.len() as u64);
-                for segment in segments {
-                    varint::write(&mut out, u64::from(segment.0));
-                }
+        let only = if matches!(self.segments, ErasedSegments::Only(_)) { ONLY_SEGMENTS } else { 0 };
+        let of_member = if self.member.is_some() { OF_MEMBER } else { 0 };
+        out.push(only | of_member);
+        if let ErasedSegments::Only(segments) = &self.segments {
+            varint::write(&mut out, segments.len() as u64);
+            for segment in segments {
+                varint::write(&mut out, u64::from(segment.0));
             }
+        }
+        if let Some(member) = self.member {
+            varint::write(&mut out, u64::from(member.0));
         }
         out
     }
@@ -234,16 +247,20 @@ impl Erase {
     fn decode(input: &mut &[u8]) -> Result<Erase, RecordError> {
         let accepted_at_ms = number(input, "time")?;
         let user = user(input)?;
-        let segments = match take(input, 1, "scope")?[0] {
-            0 => ErasedSegments::All,
-            1 => {
-                let segments = count(input, "segments")?;
-                let ids = (0..segments).map(|_| number_u32(input, "segment").map(SegmentId));
-                ErasedSegments::Only(ids.collect::<Result<_, _>>()?)
-            }
-            _ => return Err(RecordError::Malformed("scope")),
+        let scope = take(input, 1, "scope")?[0];
+        if scope & !(ONLY_SEGMENTS | OF_MEMBER) != 0 {
+            return Err(RecordError::Malformed("scope"));
+        }
+        let segments = if scope & ONLY_SEGMENTS == 0 {
+            ErasedSegments::All
+        } else {
+            let segments = count(input, "segments")?;
+            let ids = (0..segments).map(|_| number_u32(input, "segment").map(SegmentId));
+            ErasedSegments::Only(ids.collect::<Result<_, _>>()?)
         };
-        Ok(Erase { accepted_at_ms, user, segments })
+        let is_of_member = scope & OF_MEMBER != 0;
+        let member = is_of_member.then(|| number_u32(input, "member").map(MemberId)).transpose()?;
+        Ok(Erase { accepted_at_ms, user, segments, member })
     }
 }
 
@@ -494,11 +511,16 @@ mod tests {
         }
 
         #[test]
-        fn an_erase_is_read_as_it_was_written(user in user_key(), ids in prop::option::of(prop::collection::vec(any::<u32>(), 0..5))) {
+        fn an_erase_is_read_as_it_was_written(
+            user in user_key(),
+            ids in prop::option::of(prop::collection::vec(any::<u32>(), 0..5)),
+            member in prop::option::of(any::<u32>().prop_map(MemberId)),
+        ) {
             let segments = ids.map_or(ErasedSegments::All, |ids| {
                 ErasedSegments::Only(ids.into_iter().map(SegmentId).collect())
             });
-            let record = Record::Erase(Erase { accepted_at_ms: 1_700_000_000_000, user, segments });
+            let record = Record::Erase(Erase { accepted_at_ms: 1_700_000_000_000, user, segments, member });
+            prop_assert!(Record::is_erase(&record.encode()));
             prop_assert_eq!(Record::decode(&record.encode()), Ok(record));
         }
 

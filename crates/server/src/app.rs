@@ -15,6 +15,7 @@ use crate::ingest::resolve::ExpirationRules;
 use crate::limits::{Limits, RequestLimits};
 use crate::metrics::Metrics;
 use crate::pixels::Pixels;
+use crate::privacy::{Erasures, Suppression, erasure};
 use crate::threads::{Urgency, WorkThreads};
 use crate::tls;
 use crate::usage::UsageFollower;
@@ -45,6 +46,8 @@ pub struct App {
     pub(crate) limits: Limits,
     pub(crate) expiration: ExpirationRules,
     pub(crate) link_rules: LinkRules,
+    pub(crate) suppression: Arc<Suppression>,
+    pub(crate) erasures: Erasures,
     pub(crate) body_timeout: Duration,
     /// Bounds the memory of bodies, however slowly they come in.
     pub(crate) body_budget: Arc<ByteBudget>,
@@ -241,6 +244,8 @@ async fn close(engines: Engines, keepers: Vec<JoinHandle<()>>) -> anyhow::Result
     let threads = tokio::task::spawn_blocking(move || {
         checkpointer.stop();
         warm_up.stop();
+        // For the last checkpoint, when the log takes nothing any more.
+        erasure::seal_log(&committer_of);
         log.close();
         committer_of.committer.stop();
         applier.join().map_err(|_| anyhow::anyhow!("the applier thread panicked"))
@@ -294,6 +299,8 @@ async fn open(
     let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
     let tokens = Tokens::load(Arc::clone(&catalog) as _, &config.server.instance).await?;
     let tokens = Arc::new(tokens);
+    let suppression =
+        Suppression::load(Arc::clone(&catalog) as _).await.context("cannot read the opt-outs")?;
     let usage_store = SqliteUsage::open(&data_dir.usage())
         .await
         .map_err(|error| with_way_out(error, USAGE_WAY_OUT))
@@ -351,6 +358,8 @@ async fn open(
         snapshot: ArcSwap::from_pointee(snapshot),
         authenticator,
         limits: Limits::new(request_limits(config)),
+        suppression: Arc::new(suppression),
+        erasures: Erasures::new(),
         expiration: ExpirationRules {
             default_minutes: config.memberships.default_expiration,
             max_minutes: Some(config.memberships.max_expiration).filter(|&minutes| minutes > 0),

@@ -62,7 +62,7 @@ pub(crate) enum LinkError {
 
 /// Links ids of `member` to a user of the platform, for as long as the operator has set from now on. When this
 /// returns, the links are on stable storage, and every read of the user that starts afterwards joins what was
-/// stored under these ids.
+/// stored under these ids. A user that has opted out is not linked, as it is not added.
 ///
 /// # Errors
 ///
@@ -73,6 +73,11 @@ pub(crate) async fn link(
     user: UserKey,
     ids: &[&str],
 ) -> Result<(), LinkError> {
+    // Until the record is in the log: an opt-out waits for it, to undo it.
+    let opt_outs = app.suppression.in_force();
+    if opt_outs.refuses(&user, member) {
+        return Ok(());
+    }
     let link = link_record(&app.snapshot.load(), app.link_rules, app.clock.now_ms(), member, user, ids)?;
     let encoded = Encoded::new(Record::Link(link));
     // The room of a small body. What the record takes beyond it is found when it is committed.

@@ -24,6 +24,7 @@ mod metrics;
 #[cfg(test)]
 mod model;
 mod pixels;
+mod privacy;
 mod rate;
 mod reading;
 mod sync;

@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     applied: AppliedMetrics,
     refused: Family<Labels<1>, Counter>,
     pixels_ignored: Family<Labels<1>, Counter>,
+    consumer_requests: Family<Labels<1>, Counter>,
     log: LogMetrics,
     checkpoint_seconds: Histogram,
     checkpoint_failures: Counter,
@@ -102,6 +103,7 @@ impl Default for Metrics {
             applied: AppliedMetrics::default(),
             refused: Family::default(),
             pixels_ignored: Family::default(),
+            consumer_requests: Family::default(),
             log: LogMetrics {
                 append_seconds: seconds(),
                 flush_seconds: seconds(),
@@ -143,6 +145,11 @@ impl Metrics {
             "pixels_ignored",
             "Calls of pixels that wrote nothing and were answered as if they had, by cause",
             self.pixels_ignored.clone(),
+        );
+        registry.register(
+            "consumer_requests",
+            "Requests of people about their data that were carried out, by type",
+            self.consumer_requests.clone(),
         );
         let log = &self.log;
         registry.register_with_unit(
@@ -233,6 +240,11 @@ impl Metrics {
     /// A call of a pixel was answered and wrote nothing.
     pub(crate) fn pixel_ignored(&self, cause: &'static str) {
         self.pixels_ignored.get_or_create(&[("cause", cause)]).inc();
+    }
+
+    /// A request of a person about its data was carried out.
+    pub(crate) fn consumer_request(&self, request_type: &'static str) {
+        self.consumer_requests.get_or_create(&[("type", request_type)]).inc();
     }
 
     /// A checkpoint failed.

@@ -8,5 +8,6 @@ mod properties;
 mod rig;
 mod secrets;
 mod sqlite;
+mod suppression;
 mod tokens;
 mod usage;

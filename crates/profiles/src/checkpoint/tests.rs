@@ -46,7 +46,7 @@ fn remove(id: u64, segment: u32) -> Record {
 }
 
 fn erase(user: UserKey) -> Record {
-    Record::Erase(Erase { accepted_at_ms: NOW.unix_ms(), user, segments: ErasedSegments::All })
+    Record::Erase(Erase { accepted_at_ms: NOW.unix_ms(), user, segments: ErasedSegments::All, member: None })
 }
 
 fn segments(profiles: &PackedProfiles, id: u64) -> Vec<u32> {

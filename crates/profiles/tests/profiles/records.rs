@@ -66,7 +66,7 @@ pub(crate) fn ingest(minute: u32, users: impl IntoIterator<Item = (UserKey, Vec<
 }
 
 pub(crate) fn erase(minute: u32, user: UserKey, segments: ErasedSegments) -> Record {
-    Record::Erase(Erase { accepted_at_ms: Minute(minute).unix_ms(), user, segments })
+    Record::Erase(Erase { accepted_at_ms: Minute(minute).unix_ms(), user, segments, member: None })
 }
 
 pub(crate) fn external(id: &str) -> UserKey {

@@ -226,6 +226,7 @@ fn show_record(record: &Record) -> Value {
                 ErasedSegments::All => Value::from("all"),
                 ErasedSegments::Only(segments) => segments.iter().map(|segment| segment.0).collect(),
             };
+            shown["member_id"] = erase.member.map(|member| member.0).into();
             shown
         }
         Record::Link(link) => json!({

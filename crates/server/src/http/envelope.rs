@@ -204,6 +204,7 @@ fn failure(app: &App, info: &RequestInfo, method: &Method, route: &str, error: &
 fn output_term(method: &Method, route: &str) -> &'static str {
     match (route, method) {
         ("/auth", _) => "token",
+        ("/privacy/consumer-request", _) => "consumer_request",
         ("/rt-segment", _) => "message",
         ("/rt-segment-processed", _) => "report",
         ("/user-segment", &Method::POST) => "user_segments",
@@ -244,6 +245,7 @@ fn known_route(path: &MatchedPath) -> &'static str {
         "/mapuid",
         "/openapi.json",
         "/optout",
+        "/privacy/consumer-request",
         "/rt-segment",
         "/rt-segment-processed",
         "/seg",

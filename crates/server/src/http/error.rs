@@ -7,6 +7,7 @@ use crate::ingest::commit::CommitError;
 use crate::ingest::decode::DecodeError;
 use crate::limits::OverRate;
 use crate::pixels::{BadForm, BadPixel, BadTarget, OverPixelRate, PixelError};
+use crate::privacy::PrivacyError;
 use crate::rate::Exceeded;
 use crate::reading::ReadError;
 use crate::usage::RangeError;
@@ -43,6 +44,11 @@ impl ApiError {
     /// The request makes no sense: 400.
     pub(crate) fn syntax(message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, "SYNTAX", message)
+    }
+
+    /// A request of a person that makes no sense: 422.
+    pub(crate) fn unprocessable(message: impl Into<Cow<'static, str>>) -> ApiError {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "SYNTAX", message)
     }
 
     /// Not the caller's: 403.
@@ -162,6 +168,16 @@ impl From<ProfilesError> for ApiError {
     }
 }
 
+impl From<PrivacyError> for ApiError {
+    fn from(error: PrivacyError) -> ApiError {
+        match error {
+            PrivacyError::Catalog(error) => error.into(),
+            PrivacyError::Commit(error) => error.into(),
+            PrivacyError::Profiles(error) => error.into(),
+        }
+    }
+}
+
 impl From<OverRate> for ApiError {
     fn from(error: OverRate) -> ApiError {
         ApiError::rate_exceeded(error.exceeded, error.to_string())
@@ -216,6 +232,7 @@ impl From<PixelError> for ApiError {
             PixelError::Over(error) => error.into(),
             PixelError::Commit(error) | PixelError::Link(LinkError::Commit(error)) => error.into(),
             PixelError::Link(error) => ApiError::syntax(error.to_string()),
+            PixelError::OptOut(error) => error.into(),
             PixelError::Random(error) => ApiError::internal(&error),
         }
     }

@@ -4,6 +4,7 @@ mod asked_users;
 mod auth;
 mod body;
 mod caller;
+mod consumer_request;
 mod envelope;
 mod error;
 mod framing;
@@ -54,6 +55,7 @@ impl Service {
             .routes(routes!(rt_segment::post))
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
+            .routes(routes!(consumer_request::post))
             .routes(routes!(openapi::get));
         // What is switched off is neither there nor described.
         if app.pixels.is_some() {

@@ -50,6 +50,7 @@ pub fn request(input: &[u8]) {
             default_minutes: if pick & 4 == 0 { 60 } else { 0 },
             max_minutes: (pick & 8 == 0).then_some(1000),
         },
+        opt_outs: InForce::of_nobody(),
         gives_way: false,
         verbose: pick & 1 == 1,
     };
@@ -58,6 +59,7 @@ pub fn request(input: &[u8]) {
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
+        opt_outs: request.opt_outs,
     };
     let short = outcome(prepare(body, &request));
     let long = outcome(prepare_with_care(body, &request, context));

@@ -15,6 +15,7 @@ pub(crate) mod resolve;
 pub(crate) mod structure;
 pub(crate) mod warning;
 
+use crate::privacy::InForce;
 use answer::Message;
 use body::{Body, BodyError};
 use ia_catalog::Snapshot;
@@ -38,6 +39,8 @@ pub(crate) struct Request<'c> {
     pub limits: StructureLimits,
     /// How long memberships live.
     pub expiration: ExpirationRules,
+    /// Who has opted out. The caller keeps it until the record is committed.
+    pub opt_outs: &'c InForce,
     /// Whether this thread lets others go first from time to time.
     pub gives_way: bool,
     /// Whether the caller wants to hear about what is dropped in resolution.
@@ -107,6 +110,7 @@ pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, B
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
+        opt_outs: request.opt_outs,
     };
     match plain::read(bytes, request.limits, context, request.gives_way) {
         Some(Plain { users, segments, resolved }) => {

@@ -5,6 +5,7 @@
 use super::structure::{Checked, CheckedBlock, Expiration, SegmentName, Wanted};
 use super::warning::{Entity, Warning};
 use crate::identities;
+use crate::privacy::InForce;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use ia_catalog::{Segment, Snapshot, TOKEN_PREFIX};
 use ia_model::record::{SAMPLES_PER_RECORD, SegmentRef, Usage};
@@ -32,6 +33,8 @@ pub(crate) struct Context<'c> {
     pub now_ms: u64,
     /// How long memberships live.
     pub expiration: ExpirationRules,
+    /// Who has opted out.
+    pub opt_outs: &'c InForce,
 }
 
 /// The facts of a request.
@@ -58,10 +61,10 @@ pub(crate) fn resolve<'r>(checked: &'r Checked<'r>, context: Context<'_>) -> Res
     for user in &checked.users {
         match resolver.user_key(user.domain, &user.user_id) {
             Ok(key) => resolver.add_user(key, &user.blocks),
-            Err(reason) => {
-                resolver.refuse_user(user.domain, &user.user_id);
+            Err(refused) => {
+                resolver.refuse_user(&refused, user.domain, &user.user_id);
                 for block in &user.blocks {
-                    resolver.drop_block(reason, block);
+                    resolver.drop_block(refused.message(), block);
                 }
             }
         }
@@ -69,12 +72,32 @@ pub(crate) fn resolve<'r>(checked: &'r Checked<'r>, context: Context<'_>) -> Res
     resolver.finish()
 }
 
-/// Why a pair is dropped. The three kinds that the usage report tells apart.
+/// Why a user is no user of the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RefusedUser {
+    /// Its id is not acceptable, for this reason.
+    NotAcceptable(&'static str),
+    /// It wants no memberships. Its id is not written down.
+    OptedOut,
+}
+
+impl RefusedUser {
+    fn message(self) -> &'static str {
+        match self {
+            RefusedUser::NotAcceptable(reason) => reason,
+            RefusedUser::OptedOut => "The user has opted out.",
+        }
+    }
+}
+
+/// Why a pair is dropped: the kinds that the usage report tells apart.
 #[derive(Debug, Clone, Copy)]
 enum Refusal<'c> {
     Unauthorized,
     Inactive(&'c Segment),
     Invalid,
+    /// The user wants to be in no segment of this one's owner.
+    OptedOut(&'c Segment),
 }
 
 /// How a refused segment is told from others: all spellings of a code are one.
@@ -90,6 +113,7 @@ impl Refusal<'_> {
             Refusal::Unauthorized => "This member may not write to the segment.",
             Refusal::Inactive(_) => "The segment is inactive.",
             Refusal::Invalid => "The segment does not exist.",
+            Refusal::OptedOut(_) => "The user has opted out of this segment's owner.",
         }
     }
 }
@@ -136,7 +160,13 @@ impl<'r, 'c> Resolver<'r, 'c> {
         }
     }
 
-    pub(super) fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
+    pub(super) fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, RefusedUser> {
+        let key = self.well_formed(domain, id).map_err(RefusedUser::NotAcceptable)?;
+        let Context { opt_outs, member, .. } = self.context;
+        if opt_outs.refuses(&key, member) { Err(RefusedUser::OptedOut) } else { Ok(key) }
+    }
+
+    fn well_formed(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
         let key = match domain {
             None => identities::key_without_domain(self.namespace, id),
             Some(name) => UserKey::parse(Domain::from_name(name).ok_or("The domain is not supported.")?, id),
@@ -144,13 +174,16 @@ impl<'r, 'c> Resolver<'r, 'c> {
         key.map_err(|_| "The user_id is not well formed for its domain.")
     }
 
-    fn refuse_user(&mut self, domain: Option<&'r str>, id: &'r str) {
+    fn refuse_user(&mut self, refused: &RefusedUser, domain: Option<&'r str>, id: &'r str) {
         // Spellings of one id are one user here too. An id that a member made up has one spelling.
         let is_own = domain.is_none() && self.namespace.is_some();
         let domain = domain.map_or(Ok(None), |name| Domain::from_name(name).map(Some).ok_or(name));
         let spelled = if is_own { id.to_owned() } else { id.to_ascii_lowercase() };
         if self.refused_users.insert((domain, spelled)) {
-            self.usage.invalid_users.add(|| repeated(id));
+            match refused {
+                RefusedUser::NotAcceptable(_) => self.usage.invalid_users.add(|| repeated(id)),
+                RefusedUser::OptedOut => self.usage.invalid_users.count += 1,
+            }
         }
     }
 
@@ -176,7 +209,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
         let place = self.place(&key);
         self.run.clear();
         for block in blocks {
-            match self.segment(block.wanted.segment) {
+            match self.segment_for(&key, block.wanted.segment) {
                 Ok(segment) => self.want(block.wanted, segment),
                 Err(refusal) => {
                     self.count(place, refusal, block.wanted.segment);
@@ -200,7 +233,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
         }
         self.run.clear();
         for &wanted in blocks {
-            let segment = self.segment(wanted.segment).ok()?;
+            let segment = self.segment_for(&key, wanted.segment).ok()?;
             self.want(wanted, segment);
         }
         keep_last(&mut self.run);
@@ -226,6 +259,18 @@ impl<'r, 'c> Resolver<'r, 'c> {
         self.sample(segment);
         let change = self.change(wanted, segment);
         self.run.push(Operation { segment: segment.id, change });
+    }
+
+    /// The segment, if the user may be added to it. That the user wants it is asked last: it tells nothing to
+    /// those who may not write there.
+    fn segment_for(&self, user: &UserKey, name: SegmentName<'_>) -> Result<&'c Segment, Refusal<'c>> {
+        let Context { opt_outs, member, .. } = self.context;
+        let segment = self.segment(name)?;
+        // From the writer's own segments the user is kept out as a whole.
+        if segment.member != member && opt_outs.keeps_out_of(user, segment.member) {
+            return Err(Refusal::OptedOut(segment));
+        }
+        Ok(segment)
     }
 
     fn segment(&self, name: SegmentName<'_>) -> Result<&'c Segment, Refusal<'c>> {
@@ -276,7 +321,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
 
     fn count(&mut self, place: usize, refusal: Refusal<'_>, name: SegmentName<'_>) {
         let refused = match (refusal, name) {
-            (Refusal::Inactive(segment), _) => RefusedSegment::Id(segment.id),
+            (Refusal::Inactive(segment) | Refusal::OptedOut(segment), _) => RefusedSegment::Id(segment.id),
             (_, SegmentName::Id(id)) => RefusedSegment::Id(id),
             (_, SegmentName::Code(owner, code)) => RefusedSegment::Code(owner, code.to_ascii_lowercase()),
         };
@@ -292,6 +337,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
             Refusal::Unauthorized => self.usage.unauthorized.add(as_sent),
             Refusal::Invalid => self.usage.invalid.add(as_sent),
             Refusal::Inactive(segment) => self.usage.inactive.add(|| shown(segment)),
+            Refusal::OptedOut(segment) => self.usage.other.add(|| shown(segment)),
         }
     }
 
@@ -408,6 +454,7 @@ pub(super) mod tests {
                 member: MemberId(1),
                 now_ms: 60_000,
                 expiration: ExpirationRules { default_minutes: 0, max_minutes: None },
+                opt_outs: InForce::of_nobody(),
             };
             let shown = |(id, blocks): &(u64, Vec<(Value, u32)>)| {
                 json!({"user_id": id, "seg_block": blocks.iter().map(|(block, _)| block).collect::<Vec<_>>()})

@@ -15,6 +15,7 @@ fn request(snapshot: &Snapshot, member: u32, verbose: bool) -> Request<'_> {
         request_id: "r",
         limits: LIMITS,
         expiration: ExpirationRules { default_minutes: 60, max_minutes: Some(1000) },
+        opt_outs: InForce::of_nobody(),
         gives_way: true,
         verbose,
     }
@@ -26,6 +27,7 @@ fn context<'c>(request: &Request<'c>) -> Context<'c> {
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
+        opt_outs: request.opt_outs,
     }
 }
 

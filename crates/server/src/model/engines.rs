@@ -9,6 +9,7 @@ use crate::ingest::resolve::ExpirationRules;
 use crate::ingest::structure::StructureLimits;
 use crate::ingest::{self, Prepared};
 use crate::metrics::Metrics;
+use crate::privacy::InForce;
 use crate::reading::{Asked, View};
 use crate::sync::thread::JoinHandle;
 use crate::usage::UsageFollower;
@@ -187,6 +188,7 @@ impl Engines {
             request_id: "r",
             limits: StructureLimits { users_per_request: 0, segments_per_user: 0 },
             expiration: ExpirationRules { default_minutes: 60, max_minutes: None },
+            opt_outs: InForce::of_nobody(),
             gives_way: false,
             verbose: false,
         };

@@ -81,7 +81,7 @@ impl Expected {
         let erased = |segments: &[u32]| segments.iter().copied().map(SegmentId).collect();
         let segments =
             segments.map_or(ErasedSegments::All, |segments| ErasedSegments::Only(erased(segments)));
-        Erase { accepted_at_ms: at_ms, user: user.key(), segments }
+        Erase { accepted_at_ms: at_ms, user: user.key(), segments, member: None }
     }
 
     /// Links, which are about to be answered.

@@ -8,6 +8,7 @@ use crate::identities::{self, LinkError};
 use crate::ingest::commit::{CommitError, Encoded};
 use crate::ingest::resolve::Context;
 use crate::ingest::{self, Direct};
+use crate::privacy::{self, PrivacyError};
 use ia_catalog::{Member, Snapshot};
 use ia_model::{MemberId, Record, UserKey};
 use std::sync::Arc;
@@ -24,14 +25,17 @@ pub(crate) enum PixelError {
     /// The log did not take it.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// What is kept of a browser could not be taken away.
+    #[error(transparent)]
+    OptOut(#[from] PrivacyError),
     /// The system gave no random id.
     #[error("no random numbers")]
     Random(#[from] getrandom::Error),
 }
 
 /// Whether nothing may be kept of a user.
-pub(crate) fn is_suppressed(_app: &App, _user: &UserKey) -> bool {
-    false
+pub(crate) fn is_suppressed(app: &App, user: &UserKey) -> bool {
+    app.suppression.is_suppressed(user)
 }
 
 /// A browser of that id was here: where only users count that were seen, it does from now on. Durable on return.
@@ -40,8 +44,8 @@ pub(crate) async fn seen(_app: &App, _user: &UserKey) -> Result<(), PixelError> 
 }
 
 /// Takes away all that is kept of a user, and keeps it from coming back. Durable on return.
-pub(crate) async fn opt_out(_app: &Arc<App>, _user: &UserKey) -> Result<(), PixelError> {
-    Ok(())
+pub(crate) async fn opt_out(app: &Arc<App>, user: &UserKey) -> Result<(), PixelError> {
+    Ok(privacy::opt_out(app, std::slice::from_ref(user)).await?)
 }
 
 /// Writes what a segment pixel asks for. Durable and visible on return.
@@ -109,7 +113,18 @@ async fn commit_segments(
     user: UserKey,
     segments: &[PixelSegment],
 ) -> Result<(), PixelError> {
-    let context = Context { snapshot, member, now_ms: app.clock.now_ms(), expiration: app.expiration };
+    let opt_outs = app.suppression.in_force();
+    if opt_outs.refuses(&user, member) {
+        app.metrics.pixel_ignored("opted_out");
+        return Ok(());
+    }
+    let context = Context {
+        snapshot,
+        member,
+        now_ms: app.clock.now_ms(),
+        expiration: app.expiration,
+        opt_outs: &opt_outs,
+    };
     let wanted: Vec<_> = segments.iter().map(|segment| segment.wanted(member)).collect();
     let Direct { ingest, dropped } = ingest::prepare_direct(context, request_id, user, &wanted);
     let record = Encoded::new(Record::Ingest(Box::new(ingest)));

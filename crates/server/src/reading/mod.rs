@@ -52,10 +52,13 @@ pub(crate) async fn memberships(
     now: Minute,
 ) -> Result<Vec<Membership>, ProfilesError> {
     if let Some(memberships) = get_joined(&*app.profiles, user, now) {
-        return Ok(memberships);
+        return Ok(without_opt_outs(app, user, memberships));
     }
     let (app, user) = (Arc::clone(app), user.clone());
-    let task = tokio::task::spawn_blocking(move || load_joined(&*app.profiles, &user, now));
+    let task = tokio::task::spawn_blocking(move || {
+        let memberships = load_joined(&*app.profiles, &user, now)?;
+        Ok(without_opt_outs(&app, &user, memberships))
+    });
     task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
@@ -73,12 +76,30 @@ pub(crate) fn read_many(
             // Reads of single users do not wait for the end of this one's time slice.
             std::thread::yield_now();
         }
-        shown += visit(user, &load_joined(&*app.profiles, user, now)?);
+        let memberships = load_joined(&*app.profiles, user, now)?;
+        shown += visit(user, &without_opt_outs(app, user, memberships));
         if shown > MAX_MEMBERSHIPS {
             return Err(ReadError::TooMuch);
         }
     }
     Ok(())
+}
+
+/// Leaves out what the user does not want to be in. Little of it is there: what was added under a linked id, and
+/// what a crash kept from being erased.
+fn without_opt_outs(app: &App, user: &UserKey, mut memberships: Vec<Membership>) -> Vec<Membership> {
+    if app.suppression.is_empty() {
+        return memberships;
+    }
+    if app.suppression.is_suppressed(user) {
+        return Vec::new();
+    }
+    let (opt_outs, snapshot) = (app.suppression.in_force(), app.snapshot.load());
+    memberships.retain(|membership| {
+        let owner = snapshot.segment(membership.segment).map(|segment| segment.member);
+        owner.is_none_or(|owner| !opt_outs.keeps_out_of(user, owner))
+    });
+    memberships
 }
 
 /// What a caller sees of profiles at one moment: live, active, and its own or shared with it.

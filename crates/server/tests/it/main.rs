@@ -19,6 +19,7 @@ mod openapi;
 mod ops;
 mod pixels;
 mod plain;
+mod privacy;
 mod reading;
 mod secrets;
 mod tenants;

@@ -5,9 +5,13 @@
 //! What all operations have in common is added here.
 
 mod failures;
+mod privacy;
 mod shapes;
 
-pub(super) use failures::{BadRequest, Forbidden, NotAuthenticated, TooLarge, TooManyRequests, Unavailable};
+pub(super) use failures::{
+    BadRequest, Forbidden, NotAuthenticated, TooLarge, TooManyRequests, Unavailable, Unprocessable,
+};
+pub(super) use privacy::*;
 pub(super) use shapes::*;
 
 use super::caller::TOKEN_COOKIE;

@@ -262,7 +262,7 @@ struct UserSegmentsResponse {
 
 /// What the caller may see of a user. Empty for one that is not known.
 #[derive(ToSchema)]
-struct UserSegment {
+pub(super) struct UserSegment {
     user_id: String,
     #[schema(required = true)]
     domain: Option<String>,

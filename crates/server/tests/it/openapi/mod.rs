@@ -14,6 +14,8 @@ use std::path::Path;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+const CONSUMER_REQUEST: &str = "/privacy/consumer-request";
+
 /// What a router may know, and what nobody does.
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"];
 
@@ -127,6 +129,7 @@ fn fixtures() -> Vec<Value> {
 }
 
 const ADD: &str = r#"{"rt_segment": [{"user_id": "7", "seg_block": [{"seg_id": 12}, {"seg_id": 10002, "expiration": 9}, {"seg_id": 30001}, {"seg_id": 4711}]}]}"#;
+const SEE: &str = r#"{"identifier": "7", "identifier_type": "uuid2", "request_type": "access"}"#;
 const READ: &str = r#"{"users": [{"user_id": 7}, {"user_id": "8", "domain": null}]}"#;
 
 fn login(username: &str, password: &str) -> String {
@@ -143,9 +146,12 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
             examiner.post(&provider, target, &pair["request"].to_string(), 200).await;
         }
     }
-    for (target, body) in
-        [("/auth", login("provider", "wrong")), ("/rt-segment", ADD.into()), ("/user-segment", READ.into())]
-    {
+    for (target, body) in [
+        ("/auth", login("provider", "wrong")),
+        ("/rt-segment", ADD.into()),
+        ("/user-segment", READ.into()),
+        (CONSUMER_REQUEST, SEE.into()),
+    ] {
         examiner.post(&anonymous, target, &body, 401).await;
     }
     examiner.post(&anonymous, "/auth", &login("provider", PASSWORD), 200).await;
@@ -158,11 +164,19 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
             examiner.post(&provider, target, body, 200).await;
         }
     }
-    for target in ["/auth", "/rt-segment", "/user-segment"] {
+    for target in ["/auth", "/rt-segment", "/user-segment", CONSUMER_REQUEST] {
         examiner.post(&provider, target, "{", 400).await;
         examiner.post(&provider, target, &long, 413).await;
     }
     examiner.post(&reader, "/rt-segment", ADD, 403).await;
+    for request_type in ["access", "delete", "opt_out", "opt_in"] {
+        let body = SEE.replace("access", request_type);
+        let status = if request_type == "access" { 200 } else { 403 };
+        examiner.post(&reader, CONSUMER_REQUEST, &body, status).await;
+        examiner.post(&provider, CONSUMER_REQUEST, &body, 200).await;
+    }
+    examiner.post(&provider, "/rt-segment", ADD, 200).await;
+    examiner.post(&provider, CONSUMER_REQUEST, &SEE.replace('7', "x"), 422).await;
     for format in ["", "&format=openrtb", "&format=codes", "&member_id=958"] {
         for user in ["7", "8"] {
             examiner.get(&provider, &format!("/user-segment?user_id={user}{format}"), 200).await;
@@ -260,6 +274,7 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     let provider = kit.login("provider").await;
     kit.disk.fail_always(Call::Write, Errno::NOSPC);
     examiner.post(&provider, "/rt-segment", ADD, 503).await;
+    examiner.post(&provider, CONSUMER_REQUEST, &SEE.replace("access", "delete"), 503).await;
     kit.disk.heal();
     eventually("the room to be noticed", async || (kit.ops("/readyz").await.status == 200).then_some(()))
         .await;
@@ -273,6 +288,7 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     examiner.post(&provider, "/auth", &login("provider", PASSWORD), 429).await;
     for status in [200, 429] {
         examiner.post(&provider, "/rt-segment", ADD, status).await;
+        examiner.post(&provider, CONSUMER_REQUEST, SEE, status).await;
         examiner.get(&provider, "/rt-segment-processed", status).await;
         examiner.get(&provider, "/user-segment?user_id=7", status).await;
     }

@@ -273,6 +273,17 @@ fn bodies(builder: &mut Builder, canaries: &mut Canaries) {
                 false,
             );
         }
+        for (name, value) in [
+            ("identifier", secret.as_str()),
+            ("identifier_type", &secret),
+            ("request_type", &secret),
+            (&secret, "x"),
+        ] {
+            let mut body =
+                serde_json::json!({"identifier": "7", "identifier_type": "uuid2", "request_type": "access"});
+            body[name] = value.into();
+            builder.authorized("POST", "/privacy/consumer-request", "", body.to_string().as_bytes(), false);
+        }
         // Shown to whoever may see the report: not the token.
         builder.authorized("GET", "/rt-segment-processed", "X-Look: 1\r\n", b"", true);
     }
@@ -293,6 +304,27 @@ fn ids(builder: &mut Builder, canaries: &mut Canaries) {
         builder.add("POST", target, "", add.as_bytes(), false);
         let authorization = format!("Authorization: {}\r\nContent-Encoding: gzip\r\n", builder.token);
         builder.add("POST", target, &authorization, &gzip(&add), true);
+    }
+    for (id, identifier_type) in
+        [(USER_ID, "uuid2"), (uuid, "maid"), (INVALID_ID, "uuid2"), (USER_ID, "maid")]
+    {
+        for request_type in ["access", "opt_out", "opt_in"] {
+            // An opt-out would take away what is looked for in the data directory.
+            let request_type =
+                if request_type == "opt_out" && id == USER_ID { "delete it" } else { request_type };
+            let body = format!(
+                r#"{{"identifier": "{id}", "identifier_type": "{identifier_type}", "request_type": "{request_type}"}}"#
+            );
+            // A success repeats the id to the one who sent it.
+            builder.authorized("POST", "/privacy/consumer-request", "", body.as_bytes(), true);
+            builder.authorized(
+                "POST",
+                "/privacy/consumer-request",
+                "",
+                &body.as_bytes()[..body.len() - 1],
+                false,
+            );
+        }
     }
     for format in ["", "&format=openrtb"] {
         builder.authorized(

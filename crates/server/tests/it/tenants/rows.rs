@@ -245,6 +245,13 @@ pub(super) fn rows() -> Vec<Row> {
     );
 
     row(
+        "POST /privacy/consumer-request",
+        "identifier to see",
+        |a, _| consumer_request(a, "access"),
+        read_outcome,
+        Expected { bidder: ["403 UNAUTH"; 3], ..READ },
+    );
+    row(
         "POST /rt-segment",
         "segment id",
         |a, _| post("/rt-segment", add(json!({"seg_id": a.segment}), VICTIM)),
@@ -301,6 +308,15 @@ pub(super) fn rows() -> Vec<Row> {
         write_outcome,
         write(["accepted"; 3], true),
     );
+    // At the end: nothing is left of these users then.
+    for (object, ask) in [
+        ("identifier to delete", (|a, _| consumer_request(a, "delete")) as fn(&Things, &Things) -> Ask),
+        ("identifier to opt out", |a, _| consumer_request(a, "opt_out")),
+        ("identifier to opt in", |a, _| consumer_request(a, "opt_in")),
+    ] {
+        let expected = Expected { bidder: ["403 UNAUTH"; 3], ..write(["200"; 3], true) };
+        row("POST /privacy/consumer-request", object, ask, status, expected);
+    }
     pixel_rows(&mut rows);
     rows
 }
@@ -349,6 +365,11 @@ fn pixel_rows(rows: &mut Vec<Row>) {
     );
     row("GET /optout", "none", |_, _| get("/optout"), "200");
     row("POST /optout", "a form of another page", |_, _| post("/optout", json!({})), "403 UNAUTH");
+}
+
+fn consumer_request(about: &Things, request_type: &str) -> Ask {
+    let body = json!({"identifier": about.user, "identifier_type": "uuid2", "request_type": request_type});
+    post("/privacy/consumer-request", body)
 }
 
 fn users(about: &Things) -> Value {
