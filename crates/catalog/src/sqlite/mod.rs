@@ -6,6 +6,8 @@ mod load;
 mod tokens;
 mod write;
 
+pub(crate) use write::{forget_segment, signed, state_name};
+
 use crate::apply::{SettledPasswords, plan};
 use crate::database::{Database, Step};
 use crate::{ApplyReport, Catalog, CatalogError, CatalogFile, Snapshot, StoredLogin};
@@ -19,6 +21,7 @@ use std::sync::Arc;
 const STEPS: &[Step] = &[
     ("catalog", include_str!("../../migrations/catalog/0001_catalog.sql")),
     ("every value twice", include_str!("../../migrations/catalog/0002_every_value_twice.sql")),
+    ("services", include_str!("../../migrations/catalog/0003_services.sql")),
 ];
 
 /// The catalog in a SQLite file. Several processes may have it open at once.
@@ -26,7 +29,7 @@ const STEPS: &[Step] = &[
 /// Every change is on stable storage when its call returns.
 #[derive(Clone)]
 pub struct SqliteCatalog {
-    database: Database,
+    pub(crate) database: Database,
     clock: Arc<dyn Clock>,
 }
 
@@ -119,7 +122,7 @@ impl Catalog for SqliteCatalog {
 
 /// Makes other processes look again. In every transaction that changes what a snapshot or the table of
 /// tokens shows.
-async fn raise_generation(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn raise_generation(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE generation SET value = value + 1").execute(connection).await?;
     Ok(())
 }
