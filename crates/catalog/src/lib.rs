@@ -19,6 +19,7 @@ pub mod listing;
 mod login;
 mod memory;
 mod password;
+mod segment_index;
 pub mod segments;
 mod snapshot;
 mod sqlite;

@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::openapi;
 use crate::app::App;
 use crate::json;
-use crate::limits::ServiceRates;
+use crate::limits::ServiceLimits;
 use crate::services;
 use axum::Extension;
 use axum::body::{Body, HttpBody};
@@ -233,7 +233,7 @@ fn service_of(route: &str) -> Option<&'static Resource> {
 
 /// What a member may ask of the services in a minute; nothing is told of a rate that is lifted.
 fn tell_rates(app: &App, headers: &mut HeaderMap) {
-    let ServiceRates { reads_per_minute, writes_per_minute } = app.limits.service_rates();
+    let ServiceLimits { reads_per_minute, writes_per_minute, .. } = app.limits.of_services();
     for (name, rate) in [("x-ratelimit-read", reads_per_minute), ("x-ratelimit-write", writes_per_minute)] {
         if rate > 0 {
             headers.insert(name, rate.into());
@@ -284,7 +284,16 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
 
 /// The routes by the names under which they are counted.
 fn known_route(path: &MatchedPath) -> &'static str {
-    let known = ["/auth", "/openapi.json", "/rt-segment", "/rt-segment-processed", "/user-segment"];
+    let known = [
+        "/auth",
+        "/openapi.json",
+        "/rt-segment",
+        "/rt-segment-processed",
+        "/segment",
+        "/segment/meta",
+        "/segment/{member_id}",
+        "/user-segment",
+    ];
     known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")
 }
 

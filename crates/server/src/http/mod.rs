@@ -14,6 +14,7 @@ mod plain;
 mod query;
 mod rt_segment;
 mod rt_segment_processed;
+mod segment;
 pub(crate) mod serve;
 mod service;
 mod user_segment;
@@ -54,6 +55,14 @@ impl Service {
             .routes(routes!(rt_segment::post))
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
+            .routes(routes!(segment::get, segment::post, segment::put, segment::delete))
+            .routes(routes!(segment::meta))
+            .routes(routes!(
+                segment::of_member::get,
+                segment::of_member::post,
+                segment::of_member::put,
+                segment::of_member::delete
+            ))
             .routes(routes!(openapi::get))
             .split_for_parts();
         let router = routes

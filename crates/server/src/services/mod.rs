@@ -19,6 +19,7 @@ pub(crate) mod asked;
 mod given;
 pub(crate) mod meta;
 mod object;
+pub(crate) mod segment;
 pub(crate) mod sent;
 
 pub(crate) use given::Given;
@@ -26,9 +27,10 @@ pub(crate) use object::{Object, Shown};
 
 use ia_catalog::CatalogError;
 use ia_catalog::listing::Resource;
+use ia_catalog::segments::SEGMENT;
 
 /// The resources of all services.
-pub(crate) const ALL: &[&Resource] = &[];
+pub(crate) static ALL: &[&Resource] = &[&SEGMENT];
 
 /// Why a service does not do what it is asked for.
 #[derive(Debug, thiserror::Error)]
