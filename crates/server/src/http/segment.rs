@@ -36,6 +36,7 @@ use ia_model::{MemberId, SegmentId};
         NotAuthenticated,
         Forbidden,
         TooManyRequests,
+        Unavailable,
     )
 )]
 pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
@@ -167,6 +168,7 @@ async fn change(call: &Call, owner: MemberId, headers: &HeaderMap, body: Body) -
         Forbidden,
         NotFound,
         TooManyRequests,
+        Unavailable,
     )
 )]
 pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {

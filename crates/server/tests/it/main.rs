@@ -19,5 +19,6 @@ mod ops;
 mod plain;
 mod reading;
 mod secrets;
+mod segment;
 mod tenants;
 mod usage;
