@@ -177,7 +177,10 @@ pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
 }
 
 async fn remove(call: &Call, owner: MemberId) -> Result<Response, ApiError> {
-    let ids = target(call, owner)?.ok_or_else(|| ApiError::syntax("'id' is required"))?;
+    let ids = match call.query.get("code") {
+        Some(_) => target(call, owner)?.unwrap_or_default(),
+        None => call.required_ids()?,
+    };
     let ids = segment::segment_ids(ids)?;
     let app = &call.app;
     let deleting = app.segments.delete_segments(owner, &ids, app.clock.now_ms());

@@ -466,6 +466,13 @@ fn segment_rows() -> Vec<Row> {
     );
     row(
         "DELETE /segment/{member_id}",
+        "member_id and id",
+        |a, _| delete(format!("/segment/{}?id=4711", a.member)),
+        status,
+        Expected { admin: ["404 SYNTAX"; 3], ..write(["404 SYNTAX", "403 UNAUTH", "403 UNAUTH"], true) },
+    );
+    row(
+        "DELETE /segment/{member_id}",
         "member_id and code",
         |a, _| delete(format!("/segment/{}?code=none", a.member)),
         status,
