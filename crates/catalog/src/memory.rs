@@ -1,7 +1,7 @@
 //! The reference implementation: what every store must do, with nothing that can go wrong.
 
 use crate::apply::{SettledPasswords, plan};
-use crate::state::{Exposure, State, login_key};
+use crate::state::{State, login_key};
 use crate::suppression::{SuppressedUser, SuppressionKey, SuppressionStore, new_key};
 use crate::{
     ApplyReport, Catalog, CatalogError, CatalogFile, Login, NewToken, Snapshot, StoredLogin, StoredToken,
@@ -20,9 +20,9 @@ pub struct MemoryCatalog {
 }
 
 #[derive(Clone, Default)]
-struct Inner {
-    generation: u64,
-    state: State,
+pub(crate) struct Inner {
+    pub(crate) generation: u64,
+    pub(crate) state: State,
     tokens: HashMap<TokenHash, Token>,
     suppression_key: Option<SuppressionKey>,
     suppressed: BTreeSet<SuppressedUser>,
@@ -63,7 +63,7 @@ impl MemoryCatalog {
         MemoryCatalog::default()
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,14 +106,10 @@ impl Catalog for MemoryCatalog {
 
     async fn delete_segment(&self, id: SegmentId) -> Result<(), CatalogError> {
         let inner = &mut *self.inner();
-        let row = inner.state.segments.get_mut(&id).filter(|row| !row.deleted);
-        let row = row.ok_or_else(|| CatalogError::NotFound(format!("segment {id}")))?;
-        row.deleted = true;
-        for exposure in inner.state.sharing.values_mut() {
-            if let Exposure::List(ids) = exposure {
-                ids.remove(&id);
-            }
+        if inner.state.segments.get(&id).is_none_or(|row| row.deleted) {
+            return Err(CatalogError::NotFound(format!("segment {id}")));
         }
+        inner.state.delete_segment(id, 0);
         inner.generation += 1;
         Ok(())
     }

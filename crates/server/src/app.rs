@@ -12,7 +12,7 @@ use crate::identities::LinkRules;
 use crate::ingest::commit::{Committer, Views};
 use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
-use crate::limits::{Limits, RequestLimits};
+use crate::limits::{Limits, RequestLimits, ServiceLimits};
 use crate::metrics::Metrics;
 use crate::pixels::Pixels;
 use crate::privacy::{Erasures, Suppression, erasure};
@@ -21,8 +21,9 @@ use crate::tls;
 use crate::usage::UsageFollower;
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use ia_catalog::segments::SegmentStore;
 use ia_catalog::usage::SqliteUsage;
-use ia_catalog::{Catalog, CatalogError, Snapshot, SqliteCatalog, Tokens};
+use ia_catalog::{Catalog, CatalogError, Changed, Snapshot, SqliteCatalog, Tokens};
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::Clock;
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
@@ -67,7 +68,10 @@ pub struct App {
     /// `None` while they are switched off.
     pub(crate) pixels: Option<Pixels>,
     pub(crate) data_dir: DataDir,
+    pub(crate) segments: Arc<dyn SegmentStore>,
     catalog: Arc<dyn Catalog>,
+    /// Held while the catalog is changed or the snapshot replaced, so that no older one replaces a newer one.
+    catalog_change: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     request_ids: RequestIds,
 }
@@ -86,8 +90,34 @@ impl App {
         self.request_ids.next()
     }
 
-    /// Takes over what another process, or a request, has changed in the catalog.
+    /// Makes a change of the catalog and shows it: every request that starts after this returns sees it.
+    ///
+    /// Where it fails after the change was made (the catalog could not be read again), the change shows a moment
+    /// later, by `follow_catalog`.
+    pub(crate) async fn change_catalog<T>(
+        &self,
+        change: impl Future<Output = Result<Changed<T>, CatalogError>>,
+    ) -> Result<T, CatalogError> {
+        let _alone = self.catalog_change.lock().await;
+        let Changed { value, generation, delta } = change.await?;
+        let before = self.snapshot.load_full();
+        // Off the async workers: now and then it packs all segments.
+        let after = tokio::task::spawn_blocking(move || before.after(generation, &delta)).await;
+        match after.ok().flatten() {
+            Some(after) => self.snapshot.store(Arc::new(after)),
+            None => self.take_over().await?,
+        }
+        Ok(value)
+    }
+
+    /// Takes over what another process has changed in the catalog.
     pub(crate) async fn follow_catalog(&self) -> Result<(), CatalogError> {
+        let _alone = self.catalog_change.lock().await;
+        self.take_over().await
+    }
+
+    /// The caller holds `catalog_change`.
+    async fn take_over(&self) -> Result<(), CatalogError> {
         if self.catalog.generation().await? != self.snapshot.load().generation() {
             // The snapshot first, since it carries the generation: what changes after it was read, a token
             // that is taken back for one, shows as a new generation the next time.
@@ -95,7 +125,7 @@ impl App {
             self.tokens.reload().await?;
             tracing::info!(
                 generation = snapshot.generation(),
-                segments = snapshot.segments().len(),
+                segments = snapshot.segment_count(),
                 "the catalog changed"
             );
             self.snapshot.store(Arc::new(snapshot));
@@ -357,7 +387,7 @@ async fn open(
         tokens,
         snapshot: ArcSwap::from_pointee(snapshot),
         authenticator,
-        limits: Limits::new(request_limits(config)),
+        limits: Limits::new(request_limits(config), service_limits(config)),
         suppression: Arc::new(suppression),
         erasures: Erasures::new(),
         expiration: ExpirationRules {
@@ -384,7 +414,9 @@ async fn open(
         alarm,
         pixels: config.pixels.options()?.map(Pixels::new),
         data_dir: data_dir.clone(),
+        segments: Arc::clone(&catalog) as _,
         catalog: Arc::clone(&catalog) as _,
+        catalog_change: tokio::sync::Mutex::default(),
         stopping: AtomicBool::new(false),
         request_ids: RequestIds::new()?,
     });
@@ -396,6 +428,14 @@ async fn open(
     let checkpointer = Checkpointer::start(Arc::clone(&app), rules)?;
     let warm_up = WarmUp::start(profiles, &app.alarm)?;
     Ok(Engines { app, log, applier, checkpointer, warm_up, catalog, usage_store })
+}
+
+fn service_limits(config: &Config) -> ServiceLimits {
+    ServiceLimits {
+        reads_per_minute: config.limits.api_reads_per_minute,
+        writes_per_minute: config.limits.api_writes_per_minute,
+        segments_per_member: config.limits.segments_per_member,
+    }
 }
 
 fn request_limits(config: &Config) -> RequestLimits {

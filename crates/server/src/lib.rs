@@ -27,6 +27,7 @@ mod pixels;
 mod privacy;
 mod rate;
 mod reading;
+mod services;
 mod sync;
 mod threads;
 mod tls;

@@ -5,6 +5,7 @@ use ia_catalog::Snapshot;
 use ia_model::MemberId;
 
 const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
 
 /// The limits that hold for one member; 0 lifts one.
 #[derive(Debug, Clone, Copy)]
@@ -41,15 +42,28 @@ impl ReadRoute {
     }
 }
 
+/// What a member may ask of the catalog services, and how much it may have; 0 lifts a limit. The rates are for all
+/// services together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServiceLimits {
+    /// Requests a minute that read.
+    pub reads_per_minute: u32,
+    /// Requests a minute that change something.
+    pub writes_per_minute: u32,
+    /// Segments that are not deleted.
+    pub segments_per_member: u32,
+}
+
 /// A member is over one of its rates.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "Rate limit exceeded. You have exceeded your request limit of {limit} {what} per 1 seconds to {route}, \
+    "Rate limit exceeded. You have exceeded your request limit of {limit} {what} per {seconds} seconds to {route}, \
      please wait and try again or contact your administrator for higher limits"
 )]
 pub(crate) struct OverRate {
     limit: u32,
     what: &'static str,
+    seconds: u32,
     route: &'static str,
     /// When there is room again.
     pub exceeded: Exceeded,
@@ -62,17 +76,23 @@ pub(crate) struct Limits {
     consumer_requests: RateLimiter<MemberId>,
     users: RateLimiter<MemberId>,
     reads: RateLimiter<(ReadRoute, MemberId)>,
+    of_services: ServiceLimits,
+    service_reads: RateLimiter<MemberId>,
+    service_writes: RateLimiter<MemberId>,
 }
 
 impl Limits {
     /// Limits that hold for every member that has none of its own.
-    pub(crate) fn new(shipped: RequestLimits) -> Limits {
+    pub(crate) fn new(shipped: RequestLimits, of_services: ServiceLimits) -> Limits {
         Limits {
             shipped,
             posts: RateLimiter::per_ms(SECOND_MS),
             consumer_requests: RateLimiter::per_ms(SECOND_MS),
             users: RateLimiter::per_ms(SECOND_MS),
             reads: RateLimiter::per_ms(SECOND_MS),
+            of_services,
+            service_reads: RateLimiter::per_ms(MINUTE_MS),
+            service_writes: RateLimiter::per_ms(MINUTE_MS),
         }
     }
 
@@ -101,6 +121,7 @@ impl Limits {
         self.posts.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
             limit,
             what: "writes",
+            seconds: 1,
             route: "rt-segment",
             exceeded,
         })
@@ -117,6 +138,7 @@ impl Limits {
         self.consumer_requests.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
             limit,
             what: "writes",
+            seconds: 1,
             route: "privacy/consumer-request",
             exceeded,
         })
@@ -135,6 +157,7 @@ impl Limits {
         self.users.take(member, users, limit, now_ms).map_err(|exceeded| OverRate {
             limit,
             what: "users",
+            seconds: 1,
             route: "rt-segment",
             exceeded,
         })
@@ -152,7 +175,29 @@ impl Limits {
         self.reads.take((route, member), 1, limit, now_ms).map_err(|exceeded| OverRate {
             limit,
             what: "reads",
+            seconds: 1,
             route: route.name(),
+            exceeded,
+        })
+    }
+
+    /// The limits of the catalog services.
+    pub(crate) fn of_services(&self) -> ServiceLimits {
+        self.of_services
+    }
+
+    /// Counts a request to a catalog service.
+    pub(crate) fn take_service(&self, member: MemberId, is_read: bool, now_ms: u64) -> Result<(), OverRate> {
+        let ServiceLimits { reads_per_minute, writes_per_minute, .. } = self.of_services;
+        let (limiter, limit, what) = match is_read {
+            true => (&self.service_reads, reads_per_minute, "reads"),
+            false => (&self.service_writes, writes_per_minute, "writes"),
+        };
+        limiter.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what,
+            seconds: 60,
+            route: "the catalog services",
             exceeded,
         })
     }

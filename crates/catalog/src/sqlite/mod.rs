@@ -7,6 +7,8 @@ mod suppression;
 mod tokens;
 mod write;
 
+pub(crate) use write::{forget_segment, signed, state_name};
+
 use crate::apply::{SettledPasswords, plan};
 use crate::database::{Database, Step};
 use crate::{ApplyReport, Catalog, CatalogError, CatalogFile, Snapshot, StoredLogin};
@@ -20,6 +22,7 @@ use std::sync::Arc;
 const STEPS: &[Step] = &[
     ("catalog", include_str!("../../migrations/catalog/0001_catalog.sql")),
     ("every value twice", include_str!("../../migrations/catalog/0002_every_value_twice.sql")),
+    ("services", include_str!("../../migrations/catalog/0003_services.sql")),
     ("suppression", include_str!("../../migrations/catalog/0006_suppression.sql")),
 ];
 
@@ -28,7 +31,7 @@ const STEPS: &[Step] = &[
 /// Every change is on stable storage when its call returns.
 #[derive(Clone)]
 pub struct SqliteCatalog {
-    database: Database,
+    pub(crate) database: Database,
     clock: Arc<dyn Clock>,
 }
 
@@ -121,7 +124,7 @@ impl Catalog for SqliteCatalog {
 
 /// Makes other processes look again. In every transaction that changes what a snapshot or the table of
 /// tokens shows.
-async fn raise_generation(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn raise_generation(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE generation SET value = value + 1").execute(connection).await?;
     Ok(())
 }

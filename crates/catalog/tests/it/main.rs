@@ -7,6 +7,7 @@ mod files;
 mod properties;
 mod rig;
 mod secrets;
+mod segments;
 mod sqlite;
 mod suppression;
 mod tokens;

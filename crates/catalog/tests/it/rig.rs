@@ -1,5 +1,6 @@
 //! A small language for the tests.
 
+use ia_catalog::segments::SegmentStore;
 use ia_catalog::{
     ApplyReport, Catalog, CatalogError, CatalogFile, MemoryCatalog, SqliteCatalog, StoredLogin, TokenStore,
 };
@@ -33,8 +34,8 @@ pub(crate) const SMALL: &str = r#"{
 }"#;
 
 /// What both stores are, seen by the tests.
-pub(crate) trait Store: Catalog + TokenStore {}
-impl<T: Catalog + TokenStore> Store for T {}
+pub(crate) trait Store: Catalog + TokenStore + SegmentStore {}
+impl<T: Catalog + TokenStore + SegmentStore> Store for T {}
 
 /// A store, and the directory that it lives in.
 pub(crate) struct Rig {

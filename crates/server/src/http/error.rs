@@ -10,6 +10,7 @@ use crate::pixels::{BadForm, BadPixel, BadTarget, OverPixelRate, PixelError};
 use crate::privacy::PrivacyError;
 use crate::rate::Exceeded;
 use crate::reading::ReadError;
+use crate::services::ServiceError;
 use crate::usage::RangeError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -59,6 +60,11 @@ impl ApiError {
     /// No such path, or no such method on it: 404, never 405, which clients take for throttling.
     pub(crate) fn no_such_service() -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", "No such service, or no such method on it")
+    }
+
+    /// There is no such object, or none that the caller may know of: 404.
+    pub(crate) fn no_such_object(what: &'static str) -> ApiError {
+        CatalogError::NotFound(what.to_owned()).into()
     }
 
     /// No usable token: 401.
@@ -158,7 +164,25 @@ impl From<CatalogError> for ApiError {
             tracing::warn!(error = cause, "the database is busy, or its disk is full or failing");
             return ApiError::unavailable("The server cannot write this down at present", 5);
         }
-        ApiError::internal(&error)
+        match error {
+            CatalogError::Conflict { path, reason } => {
+                ApiError::new(StatusCode::CONFLICT, "INTEGRITY", format!("'{path}': {reason}"))
+            }
+            CatalogError::Limit(reason) => ApiError::new(StatusCode::CONFLICT, "LIMIT", reason),
+            CatalogError::Invalid { path, reason } => ApiError::syntax(format!("'{path}': {reason}")),
+            CatalogError::NotFound(_) => ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", error.to_string()),
+            error => ApiError::internal(&error),
+        }
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> ApiError {
+        match error {
+            ServiceError::Syntax(message) => ApiError::syntax(message),
+            ServiceError::Forbidden(message) => ApiError::forbidden(message),
+            ServiceError::Catalog(error) => error.into(),
+        }
     }
 }
 

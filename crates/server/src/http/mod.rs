@@ -16,7 +16,9 @@ mod plain;
 mod query;
 mod rt_segment;
 mod rt_segment_processed;
+mod segment;
 pub(crate) mod serve;
+mod service;
 mod user_segment;
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -56,6 +58,14 @@ impl Service {
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
             .routes(routes!(consumer_request::post))
+            .routes(routes!(segment::get, segment::post, segment::put, segment::delete))
+            .routes(routes!(segment::meta))
+            .routes(routes!(
+                segment::of_member::get,
+                segment::of_member::post,
+                segment::of_member::put,
+                segment::of_member::delete
+            ))
             .routes(routes!(openapi::get));
         // What is switched off is neither there nor described.
         if app.pixels.is_some() {

@@ -22,5 +22,6 @@ mod plain;
 mod privacy;
 mod reading;
 mod secrets;
+mod segment;
 mod tenants;
 mod usage;

@@ -116,7 +116,7 @@ impl Builder {
     }
 }
 
-const ROUTES: [(&str, &str); 16] = [
+const ROUTES: [(&str, &str); 20] = [
     ("GET", "/getuid"),
     ("GET", "/getuidj"),
     ("GET", "/getuidnb"),
@@ -131,6 +131,10 @@ const ROUTES: [(&str, &str); 16] = [
     ("GET", "/rt-segment-processed"),
     ("GET", "/user-segment"),
     ("POST", "/user-segment"),
+    ("GET", "/segment"),
+    ("POST", "/segment"),
+    ("PUT", "/segment"),
+    ("DELETE", "/segment"),
     ("GET", "/openapi.json"),
     ("GET", "/nothing"),
 ];
@@ -283,6 +287,24 @@ fn bodies(builder: &mut Builder, canaries: &mut Canaries) {
                 serde_json::json!({"identifier": "7", "identifier_type": "uuid2", "request_type": "access"});
             body[name] = value.into();
             builder.authorized("POST", "/privacy/consumer-request", "", body.to_string().as_bytes(), false);
+        }
+        for field in [
+            format!(r#""code": "{secret}""#),
+            format!(r#""state": "{secret}""#),
+            format!(r#""expire_minutes": "{secret}""#),
+            format!(r#""piggyback_pixels": ["{secret}"]"#),
+            format!(r#""{secret}": 1, "state": 5"#),
+        ] {
+            builder.authorized(
+                "POST",
+                "/segment",
+                "",
+                format!(r#"{{"segment": {{{field}}}}}"#).as_bytes(),
+                false,
+            );
+        }
+        for name in ["min_", "like_", "not_", "sort=", "fields=", "id=", "member_id=", "num_elements="] {
+            builder.authorized("GET", &format!("/segment?{name}{secret}"), "", b"", false);
         }
         // Shown to whoever may see the report: not the token.
         builder.authorized("GET", "/rt-segment-processed", "X-Look: 1\r\n", b"", true);
