@@ -246,7 +246,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
         let place = self.place(&key);
         self.run.clear();
         for &wanted in wanted {
-            match self.segment(wanted.segment) {
+            match self.segment_for(&key, wanted.segment) {
                 Ok(segment) => self.want(wanted, segment),
                 Err(refusal) => self.count(place, refusal, wanted.segment),
             }

@@ -118,7 +118,7 @@ mod tests {
             (right.clone(), Some(other.clone()), None),
             (right.clone(), own(), Some("cross-site")),
             (right.clone(), own(), Some("same-site")),
-            (right.clone(), own(), Some("none")),
+            (right, own(), Some("none")),
             (form("out", other.as_str()), own(), None),
             (form("out", ""), own(), None),
             (b"choice=out".to_vec(), own(), None),

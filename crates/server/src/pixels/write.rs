@@ -113,6 +113,7 @@ async fn commit_segments(
     user: UserKey,
     segments: &[PixelSegment],
 ) -> Result<(), PixelError> {
+    // Until the record is in the log: an opt-out waits for it, to undo it.
     let opt_outs = app.suppression.in_force();
     if opt_outs.refuses(&user, member) {
         app.metrics.pixel_ignored("opted_out");

@@ -409,8 +409,15 @@ async fn a_person_opts_out_and_in_again() {
     assert_eq!(out.status, 200);
     assert!(String::from_utf8_lossy(&out.body).contains("has opted out"));
     assert_eq!(browser.id(), "0");
+    let bidder = kit.login("bidder").await;
+    assert_eq!(bidder.segments_of(&id).await, [0; 0], "what was stored is gone");
     assert_gif(&browser.get("/seg?add=12&member=958").await);
     assert_eq!(browser.get("/getuidj").await.body, "{\"uid\":0}");
+    // Nor does it come back with a cookie that was kept.
+    let mut kept = Browser::with_id(&kit, &id);
+    assert_gif(&kept.get("/seg?add=12&member=958").await);
+    assert_eq!(kept.get("/getuidj").await.body, "{\"uid\":0}");
+    assert_eq!(bidder.segments_of(&id).await, [0; 0]);
     assert!(String::from_utf8_lossy(&browser.get("/optout").await.body).contains("has opted out"));
 
     browser.send(Method::POST, "/optout", &[], &form("in")).await;
