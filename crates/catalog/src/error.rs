@@ -16,6 +16,9 @@ pub enum CatalogError {
         /// Why it cannot be.
         reason: String,
     },
+    /// There is no room for more objects of a kind.
+    #[error("{0}")]
+    Limit(String),
     /// The thing asked for does not exist.
     #[error("{0} does not exist")]
     NotFound(String),

@@ -10,10 +10,12 @@
 mod apply;
 mod by_id;
 mod catalog;
+mod change;
 mod credentials;
 mod database;
 mod error;
 mod file;
+pub mod listing;
 mod login;
 mod memory;
 mod password;
@@ -25,6 +27,7 @@ pub mod usage;
 
 pub use apply::{ApplyReport, Tally};
 pub use catalog::{Catalog, TokenStore};
+pub use change::{Changed, Delta};
 pub use credentials::{CredentialError, check_credentials};
 pub use error::{BoxError, CatalogError};
 pub use file::{CatalogFile, CatalogFileError};

@@ -11,7 +11,7 @@ use crate::http::serve::{ConnectionLimits, serve};
 use crate::ingest::commit::{Committer, Views};
 use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
-use crate::limits::{Limits, RequestLimits};
+use crate::limits::{Limits, RequestLimits, ServiceRates};
 use crate::metrics::Metrics;
 use crate::threads::{Urgency, WorkThreads};
 use crate::tls;
@@ -19,7 +19,7 @@ use crate::usage::UsageFollower;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use ia_catalog::usage::SqliteUsage;
-use ia_catalog::{Catalog, CatalogError, Snapshot, SqliteCatalog, Tokens};
+use ia_catalog::{Catalog, CatalogError, Changed, Snapshot, SqliteCatalog, Tokens};
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::Clock;
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
@@ -60,6 +60,8 @@ pub struct App {
     pub(crate) alarm: Alarm,
     pub(crate) data_dir: DataDir,
     catalog: Arc<dyn Catalog>,
+    /// Held while the catalog is changed or the snapshot replaced, so that no older one replaces a newer one.
+    catalog_change: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     request_ids: RequestIds,
 }
@@ -78,8 +80,28 @@ impl App {
         self.request_ids.next()
     }
 
-    /// Takes over what another process, or a request, has changed in the catalog.
+    /// Makes a change of the catalog and shows it: every request that starts after this returns sees it.
+    ///
+    /// Where it fails after the change was made (the catalog could not be read again), the change shows a moment
+    /// later, by `follow_catalog`.
+    pub(crate) async fn change_catalog<T>(
+        &self,
+        change: impl Future<Output = Result<Changed<T>, CatalogError>>,
+    ) -> Result<T, CatalogError> {
+        let _alone = self.catalog_change.lock().await;
+        let changed = change.await?;
+        self.take_over().await?;
+        Ok(changed.value)
+    }
+
+    /// Takes over what another process has changed in the catalog.
     pub(crate) async fn follow_catalog(&self) -> Result<(), CatalogError> {
+        let _alone = self.catalog_change.lock().await;
+        self.take_over().await
+    }
+
+    /// The caller holds `catalog_change`.
+    async fn take_over(&self) -> Result<(), CatalogError> {
         if self.catalog.generation().await? != self.snapshot.load().generation() {
             // The snapshot first, since it carries the generation: what changes after it was read, a token
             // that is taken back for one, shows as a new generation the next time.
@@ -342,7 +364,7 @@ async fn open(
         tokens,
         snapshot: ArcSwap::from_pointee(snapshot),
         authenticator,
-        limits: Limits::new(request_limits(config)),
+        limits: Limits::new(request_limits(config), service_rates(config)),
         expiration: ExpirationRules {
             default_minutes: config.memberships.default_expiration,
             max_minutes: Some(config.memberships.max_expiration).filter(|&minutes| minutes > 0),
@@ -366,6 +388,7 @@ async fn open(
         alarm,
         data_dir: data_dir.clone(),
         catalog: Arc::clone(&catalog) as _,
+        catalog_change: tokio::sync::Mutex::default(),
         stopping: AtomicBool::new(false),
         request_ids: RequestIds::new()?,
     });
@@ -377,6 +400,13 @@ async fn open(
     let checkpointer = Checkpointer::start(Arc::clone(&app), rules)?;
     let warm_up = WarmUp::start(profiles, &app.alarm)?;
     Ok(Engines { app, log, applier, checkpointer, warm_up, catalog, usage_store })
+}
+
+fn service_rates(config: &Config) -> ServiceRates {
+    ServiceRates {
+        reads_per_minute: config.limits.api_reads_per_minute,
+        writes_per_minute: config.limits.api_writes_per_minute,
+    }
 }
 
 fn request_limits(config: &Config) -> RequestLimits {

@@ -24,6 +24,7 @@ mod metrics;
 mod model;
 mod rate;
 mod reading;
+mod services;
 mod sync;
 mod threads;
 mod tls;

@@ -5,6 +5,7 @@ use ia_catalog::Snapshot;
 use ia_model::MemberId;
 
 const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
 
 /// The limits that hold for one member; 0 lifts one.
 #[derive(Debug, Clone, Copy)]
@@ -41,15 +42,25 @@ impl ReadRoute {
     }
 }
 
+/// The rates of the catalog services, all of them together, for each member; 0 lifts one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServiceRates {
+    /// Requests a minute that read.
+    pub reads_per_minute: u32,
+    /// Requests a minute that change something.
+    pub writes_per_minute: u32,
+}
+
 /// A member is over one of its rates.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "Rate limit exceeded. You have exceeded your request limit of {limit} {what} per 1 seconds to {route}, \
+    "Rate limit exceeded. You have exceeded your request limit of {limit} {what} per {seconds} seconds to {route}, \
      please wait and try again or contact your administrator for higher limits"
 )]
 pub(crate) struct OverRate {
     limit: u32,
     what: &'static str,
+    seconds: u32,
     route: &'static str,
     /// When there is room again.
     pub exceeded: Exceeded,
@@ -61,16 +72,22 @@ pub(crate) struct Limits {
     posts: RateLimiter<MemberId>,
     users: RateLimiter<MemberId>,
     reads: RateLimiter<(ReadRoute, MemberId)>,
+    service_rates: ServiceRates,
+    service_reads: RateLimiter<MemberId>,
+    service_writes: RateLimiter<MemberId>,
 }
 
 impl Limits {
     /// Limits that hold for every member that has none of its own.
-    pub(crate) fn new(shipped: RequestLimits) -> Limits {
+    pub(crate) fn new(shipped: RequestLimits, service_rates: ServiceRates) -> Limits {
         Limits {
             shipped,
             posts: RateLimiter::per_ms(SECOND_MS),
             users: RateLimiter::per_ms(SECOND_MS),
             reads: RateLimiter::per_ms(SECOND_MS),
+            service_rates,
+            service_reads: RateLimiter::per_ms(MINUTE_MS),
+            service_writes: RateLimiter::per_ms(MINUTE_MS),
         }
     }
 
@@ -99,6 +116,7 @@ impl Limits {
         self.posts.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
             limit,
             what: "writes",
+            seconds: 1,
             route: "rt-segment",
             exceeded,
         })
@@ -117,6 +135,7 @@ impl Limits {
         self.users.take(member, users, limit, now_ms).map_err(|exceeded| OverRate {
             limit,
             what: "users",
+            seconds: 1,
             route: "rt-segment",
             exceeded,
         })
@@ -134,7 +153,29 @@ impl Limits {
         self.reads.take((route, member), 1, limit, now_ms).map_err(|exceeded| OverRate {
             limit,
             what: "reads",
+            seconds: 1,
             route: route.name(),
+            exceeded,
+        })
+    }
+
+    /// The rates of the catalog services.
+    pub(crate) fn service_rates(&self) -> ServiceRates {
+        self.service_rates
+    }
+
+    /// Counts a request to a catalog service.
+    pub(crate) fn take_service(&self, member: MemberId, is_read: bool, now_ms: u64) -> Result<(), OverRate> {
+        let ServiceRates { reads_per_minute, writes_per_minute } = self.service_rates;
+        let (limiter, limit, what) = match is_read {
+            true => (&self.service_reads, reads_per_minute, "reads"),
+            false => (&self.service_writes, writes_per_minute, "writes"),
+        };
+        limiter.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what,
+            seconds: 60,
+            route: "the catalog services",
             exceeded,
         })
     }

@@ -5,6 +5,8 @@ use super::error::ApiError;
 use super::openapi;
 use crate::app::App;
 use crate::json;
+use crate::limits::ServiceRates;
+use crate::services;
 use axum::Extension;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
@@ -13,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use ia_catalog::TOKEN_PREFIX;
+use ia_catalog::listing::Resource;
 use serde::Serialize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -44,8 +47,8 @@ pub(crate) struct DbgInfo<'a> {
     output_term: &'static str,
     /// Milliseconds since the request was read.
     time: f64,
-    #[schema(schema_with = openapi::no_warnings)]
-    warnings: [(); 0],
+    /// What was ignored of the request.
+    warnings: &'a [String],
 }
 
 /// The body of every failure.
@@ -82,7 +85,7 @@ impl RequestInfo {
             request_id: &self.id,
             time,
             output_term,
-            warnings: [],
+            warnings: &[],
         }
     }
 
@@ -107,8 +110,8 @@ impl RequestInfo {
 
 impl DbgInfo<'_> {
     /// Appends the JSON that the derived `Serialize` makes, in a fraction of the time.
-    fn write(&self, out: &mut Vec<u8>) {
-        let DbgInfo { version, instance, request_id, output_term, time, warnings: [] } = *self;
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let DbgInfo { version, instance, request_id, output_term, time, warnings } = *self;
         for (name, text) in [
             (r#"{"version":"#, version),
             (r#","instance":"#, instance),
@@ -120,7 +123,22 @@ impl DbgInfo<'_> {
         }
         out.extend_from_slice(br#","time":"#);
         serde_json::to_writer(&mut *out, &time).expect("a time is a number");
-        out.extend_from_slice(br#","warnings":[]}"#);
+        out.extend_from_slice(br#","warnings":["#);
+        for (index, warning) in warnings.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            json::write_text(out, warning);
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    /// With what was ignored of the request.
+    pub(crate) fn with_warnings<'b>(self, warnings: &'b [String]) -> DbgInfo<'b>
+    where
+        Self: 'b,
+    {
+        DbgInfo { warnings, ..self }
     }
 }
 
@@ -174,6 +192,9 @@ fn finish(
     }
     let id = HeaderValue::from_str(&info.id).expect("a request id is plain ASCII");
     response.headers_mut().insert(REQUEST_ID, id);
+    if is_catalog_service(route) {
+        tell_rates(app, response.headers_mut());
+    }
     let known_method = metric_method(method);
     app.metrics.answered(route, known_method, response.status().as_u16(), info.started.elapsed());
     tracing::debug!(request_id = %info.id, method = known_method, route, status = response.status().as_u16(), "answered");
@@ -200,6 +221,26 @@ fn failure(app: &App, info: &RequestInfo, method: &Method, route: &str, error: &
     response
 }
 
+fn is_catalog_service(route: &str) -> bool {
+    service_of(route).is_some()
+}
+
+/// The resource of a service's route.
+fn service_of(route: &str) -> Option<&'static Resource> {
+    let name = route.strip_prefix('/')?.split('/').next()?.replace('-', "_");
+    services::ALL.iter().copied().find(|resource| resource.singular == name || resource.plural == name)
+}
+
+/// What a member may ask of the services in a minute; nothing is told of a rate that is lifted.
+fn tell_rates(app: &App, headers: &mut HeaderMap) {
+    let ServiceRates { reads_per_minute, writes_per_minute } = app.limits.service_rates();
+    for (name, rate) in [("x-ratelimit-read", reads_per_minute), ("x-ratelimit-write", writes_per_minute)] {
+        if rate > 0 {
+            headers.insert(name, rate.into());
+        }
+    }
+}
+
 /// What the payload of a success would be called.
 fn output_term(method: &Method, route: &str) -> &'static str {
     match (route, method) {
@@ -208,7 +249,16 @@ fn output_term(method: &Method, route: &str) -> &'static str {
         ("/rt-segment-processed", _) => "report",
         ("/user-segment", &Method::POST) => "user_segments",
         ("/user-segment", _) => "user_segment",
-        _ => "",
+        _ => service_of(route).map_or("", |resource| service_term(resource, method, route)),
+    }
+}
+
+/// A list answers the plural key, a change the singular one.
+fn service_term(resource: &'static Resource, method: &Method, route: &str) -> &'static str {
+    match *method {
+        _ if route.ends_with("/meta") => "fields",
+        Method::POST | Method::PUT => resource.singular,
+        _ => resource.plural,
     }
 }
 
@@ -255,14 +305,15 @@ mod tests {
 
     #[test]
     fn dbg_info_by_hand_is_what_serde_makes() {
-        for instance in ["one", "a \"quoted\" é\n"] {
+        let text = "a \"quoted\" é\n";
+        for (instance, warnings) in [("one", [].as_slice()), (text, &[text.to_owned(), "two".to_owned()])] {
             let info = DbgInfo {
                 version: "1.2.3",
                 instance,
                 request_id: "r-1",
                 output_term: "message",
                 time: 0.125,
-                warnings: [],
+                warnings,
             };
             let mut written = Vec::new();
             info.write(&mut written);

@@ -7,6 +7,7 @@ use crate::ingest::decode::DecodeError;
 use crate::limits::OverRate;
 use crate::rate::Exceeded;
 use crate::reading::ReadError;
+use crate::services::ServiceError;
 use crate::usage::RangeError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -150,7 +151,25 @@ impl From<CatalogError> for ApiError {
             tracing::warn!(error = cause, "the database is busy, or its disk is full or failing");
             return ApiError::unavailable("The server cannot write this down at present", 5);
         }
-        ApiError::internal(&error)
+        match error {
+            CatalogError::Conflict { path, reason } => {
+                ApiError::new(StatusCode::CONFLICT, "INTEGRITY", format!("'{path}': {reason}"))
+            }
+            CatalogError::Limit(reason) => ApiError::new(StatusCode::CONFLICT, "LIMIT", reason),
+            CatalogError::Invalid { path, reason } => ApiError::syntax(format!("'{path}': {reason}")),
+            CatalogError::NotFound(_) => ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", error.to_string()),
+            error => ApiError::internal(&error),
+        }
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> ApiError {
+        match error {
+            ServiceError::Syntax(message) => ApiError::syntax(message),
+            ServiceError::Forbidden(message) => ApiError::forbidden(message),
+            ServiceError::Catalog(error) => error.into(),
+        }
     }
 }
 

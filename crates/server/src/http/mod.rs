@@ -15,6 +15,7 @@ mod query;
 mod rt_segment;
 mod rt_segment_processed;
 pub(crate) mod serve;
+mod service;
 mod user_segment;
 
 #[cfg(any(test, feature = "fuzz"))]

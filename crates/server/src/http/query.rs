@@ -17,6 +17,11 @@ impl<'u> Query<'u> {
         Query(form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).collect())
     }
 
+    /// All names and values, in their order.
+    pub(crate) fn pairs(&self) -> impl DoubleEndedIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     /// The value of that name; an empty one counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.get_even_empty(name).filter(|value| !value.is_empty())

@@ -48,6 +48,10 @@ failures! {
     NotAuthenticated: 401, "NOAUTH" | "NOAUTH_DISABLED";
     /// The token is good, and what is asked for is not for it.
     Forbidden: 403, "UNAUTH";
+    /// There is no such object, or it is not one that the caller may change.
+    NotFound: 404, "SYNTAX";
+    /// The change conflicts with what is stored, or there may be no more objects of the kind.
+    Conflict: 409, "INTEGRITY" | "LIMIT";
     /// The body is over its limit.
     TooLarge: 413, "SYNTAX";
     /// Over a rate.

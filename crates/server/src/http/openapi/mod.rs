@@ -7,7 +7,9 @@
 mod failures;
 mod shapes;
 
-pub(super) use failures::{BadRequest, Forbidden, NotAuthenticated, TooLarge, TooManyRequests, Unavailable};
+pub(super) use failures::{
+    BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
+};
 pub(super) use shapes::*;
 
 use super::caller::TOKEN_COOKIE;

@@ -4,9 +4,7 @@
 use crate::http::envelope::DbgInfo;
 use crate::reading::OpenRtbUser;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{
-    Array, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
-};
+use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 
 /// `status` of a success.
 pub(crate) fn status_ok() -> Object {
@@ -16,11 +14,6 @@ pub(crate) fn status_ok() -> Object {
 /// `status` of a failure.
 pub(crate) fn status_error() -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ERROR"])).build()
-}
-
-/// `warnings` of `dbg_info`, of which there are none.
-pub(crate) fn no_warnings() -> Array {
-    ArrayBuilder::new().max_items(Some(0)).build()
 }
 
 /// A time, and how it is written.

@@ -1,0 +1,128 @@
+//! The static tables of fields.
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number.
+    Integer,
+    /// A number with a fraction.
+    Decimal,
+    /// Text.
+    Text,
+    /// Text without commas, so that a filter can take several.
+    Word,
+    /// One of a few words.
+    Choice(&'static [&'static str]),
+    /// True or false.
+    Flag,
+    /// A point in time.
+    Time,
+    /// Objects or lists, by which nothing is filtered or sorted.
+    Nested,
+}
+
+impl Kind {
+    /// Its name in the description of a service.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Integer => "int",
+            Kind::Decimal => "double",
+            Kind::Text | Kind::Word => "string",
+            Kind::Choice(_) => "enum",
+            Kind::Flag => "boolean",
+            Kind::Time => "timestamp",
+            Kind::Nested => "array",
+        }
+    }
+}
+
+/// Whether a request can set a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// Never; it is ignored in a body, since clients send back what they read.
+    Never,
+    /// By who creates the object; ignored afterwards.
+    OnCreate,
+    /// Always.
+    Always,
+}
+
+/// A field of a kind of object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// The SQL expression to filter and sort by, in lower case where the kind is text; `None` for a field by which
+    /// nothing is filtered or sorted.
+    pub column: Option<&'static str>,
+    /// Whether `search` looks into it.
+    pub searched: bool,
+    /// Whether it can be set.
+    pub writing: Writing,
+    /// Whether a new object needs it.
+    pub required: bool,
+}
+
+impl Field {
+    /// A field that can be set, and by which nothing is filtered or sorted.
+    pub const fn new(name: &'static str, kind: Kind) -> Field {
+        Field { name, kind, column: None, searched: false, writing: Writing::Always, required: false }
+    }
+
+    /// Filtered and sorted by that SQL expression.
+    pub const fn by(mut self, column: &'static str) -> Field {
+        self.column = Some(column);
+        self
+    }
+
+    /// `search` looks into it.
+    pub const fn searched(mut self) -> Field {
+        self.searched = true;
+        self
+    }
+
+    /// It is the service's own.
+    pub const fn read_only(mut self) -> Field {
+        self.writing = Writing::Never;
+        self
+    }
+
+    /// It is set once.
+    pub const fn on_create(mut self) -> Field {
+        self.writing = Writing::OnCreate;
+        self
+    }
+
+    /// A new object needs it.
+    pub const fn required(mut self) -> Field {
+        self.required = true;
+        self
+    }
+}
+
+/// A kind of object that a service lists and changes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// The key of one.
+    pub singular: &'static str,
+    /// The key of several.
+    pub plural: &'static str,
+    /// In the order in which they are written. The first is the id.
+    pub fields: &'static [Field],
+}
+
+impl Resource {
+    /// The field of that name.
+    pub fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// The field of that name, which is in the table.
+    ///
+    /// Panics when it is not: for names in the code.
+    pub fn known_field(&self, name: &'static str) -> &'static Field {
+        self.field(name).unwrap_or_else(|| panic!("{} has no field {name}", self.singular))
+    }
+}
