@@ -49,3 +49,17 @@ pub trait TokenStore: Send + Sync {
     /// Forgets tokens; those that are gone already are no error.
     async fn delete_tokens(&self, tokens: &[TokenHash]) -> Result<(), CatalogError>;
 }
+
+/// Where the ids that strict mode knows outlive a restart: a list of their hashes that only grows.
+#[async_trait]
+pub trait KnownUserStore: Send + Sync {
+    /// What ids are hashed with. Made at the first call, the same at all others.
+    async fn known_user_key(&self) -> Result<[u8; 32], CatalogError>;
+
+    /// Some of the hashes that come after the first `position` of the list, in its order; none at its end. Fails
+    /// with `Damaged` when a hash is not what was written.
+    async fn known_users_after(&self, position: u64) -> Result<Vec<u64>, CatalogError>;
+
+    /// Appends hashes: all of them, durable on return, or on an error none.
+    async fn add_known_users(&self, hashes: &[u64]) -> Result<(), CatalogError>;
+}

@@ -3,8 +3,8 @@
 use crate::apply::{SettledPasswords, plan};
 use crate::state::{Exposure, State, login_key};
 use crate::{
-    ApplyReport, Catalog, CatalogError, CatalogFile, Login, NewToken, Snapshot, StoredLogin, StoredToken,
-    TokenHash, TokenStore,
+    ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, Login, NewToken, Snapshot, StoredLogin,
+    StoredToken, TokenHash, TokenStore,
 };
 use async_trait::async_trait;
 use ia_model::SegmentId;
@@ -23,6 +23,8 @@ struct Inner {
     generation: u64,
     state: State,
     tokens: HashMap<TokenHash, Token>,
+    known_user_key: Option<[u8; 32]>,
+    known_users: Vec<u64>,
 }
 
 #[derive(Clone)]
@@ -163,6 +165,25 @@ impl TokenStore for MemoryCatalog {
         for hash in tokens {
             inner.tokens.remove(hash);
         }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KnownUserStore for MemoryCatalog {
+    async fn known_user_key(&self) -> Result<[u8; 32], CatalogError> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(CatalogError::secret)?;
+        Ok(*self.inner().known_user_key.get_or_insert(key))
+    }
+
+    async fn known_users_after(&self, position: u64) -> Result<Vec<u64>, CatalogError> {
+        let position = usize::try_from(position).unwrap_or(usize::MAX);
+        Ok(self.inner().known_users.get(position..).unwrap_or_default().to_vec())
+    }
+
+    async fn add_known_users(&self, hashes: &[u64]) -> Result<(), CatalogError> {
+        self.inner().known_users.extend_from_slice(hashes);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use crate::alarm::Alarm;
 use crate::auth::{Authenticator, LoginLimits};
 use crate::background::{self, CheckpointRules, Checkpointer, WarmUp};
 use crate::budget::ByteBudget;
-use crate::config::Config;
+use crate::config::{Config, UnknownUsers};
 use crate::data_dir::DataDir;
 use crate::http::Service;
 use crate::http::serve::{ConnectionLimits, serve};
@@ -19,7 +19,7 @@ use crate::usage::UsageFollower;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use ia_catalog::usage::SqliteUsage;
-use ia_catalog::{Catalog, CatalogError, Changed, Snapshot, SqliteCatalog, Tokens};
+use ia_catalog::{Catalog, CatalogError, Changed, KnownUsers, Snapshot, SqliteCatalog, Tokens};
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::Clock;
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
@@ -39,6 +39,8 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// Whose ids are taken.
+    pub(crate) known: Arc<KnownUsers>,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
     pub(crate) expiration: ExpirationRules,
@@ -311,6 +313,7 @@ async fn open(
     let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
     let tokens = Tokens::load(Arc::clone(&catalog) as _, &config.server.instance).await?;
     let tokens = Arc::new(tokens);
+    let known = open_known_users(config, &catalog).await.context("cannot read the known ids")?;
     let usage_store = SqliteUsage::open(&data_dir.usage())
         .await
         .map_err(|error| with_way_out(error, USAGE_WAY_OUT))
@@ -363,6 +366,7 @@ async fn open(
         clock,
         tokens,
         snapshot: ArcSwap::from_pointee(snapshot),
+        known: Arc::new(known),
         authenticator,
         limits: Limits::new(request_limits(config), service_rates(config)),
         expiration: ExpirationRules {
@@ -400,6 +404,18 @@ async fn open(
     let checkpointer = Checkpointer::start(Arc::clone(&app), rules)?;
     let warm_up = WarmUp::start(profiles, &app.alarm)?;
     Ok(Engines { app, log, applier, checkpointer, warm_up, catalog, usage_store })
+}
+
+async fn open_known_users(config: &Config, catalog: &Arc<SqliteCatalog>) -> anyhow::Result<KnownUsers> {
+    if config.memberships.unknown_users == UnknownUsers::Accept {
+        return Ok(KnownUsers::everybody());
+    }
+    let started = Instant::now();
+    let known = KnownUsers::load(Arc::clone(catalog) as _)
+        .await
+        .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))?;
+    tracing::info!(ids = known.count(), millis = started.elapsed().as_millis(), "the known ids are read");
+    Ok(known)
 }
 
 fn service_rates(config: &Config) -> ServiceRates {

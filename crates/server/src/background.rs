@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How often the catalog is asked whether another process changed it: seen "within a second".
+/// How often the catalog is asked whether another process changed it, or made ids known: seen "within a second".
 const CATALOG_POLL: Duration = Duration::from_millis(200);
 
 /// How often usage statistics are written. Reports add what is not written yet, so this bounds only how
@@ -182,6 +182,9 @@ pub(crate) fn keep_current(
             shutdown,
             |app| async move { app.follow_catalog().await },
         ),
+        every(CATALOG_POLL, "follow the known ids", app, shutdown, |app| async move {
+            app.known.follow().await
+        }),
         every(USAGE_FLUSH, "write the usage statistics", app, shutdown, |app| async move {
             app.usage.flush().await
         }),

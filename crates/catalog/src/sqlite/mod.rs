@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod full_disk;
+mod known;
 mod load;
 mod tokens;
 mod write;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 const STEPS: &[Step] = &[
     ("catalog", include_str!("../../migrations/catalog/0001_catalog.sql")),
     ("every value twice", include_str!("../../migrations/catalog/0002_every_value_twice.sql")),
+    ("known users", include_str!("../../migrations/catalog/0007_known_users.sql")),
 ];
 
 /// The catalog in a SQLite file. Several processes may have it open at once.

@@ -38,6 +38,7 @@ over_both!(
     tokens_are_kept_with_their_logins,
     a_token_is_not_kept_for_an_old_password,
     a_last_use_never_goes_back,
+    known_users_are_a_list_that_grows,
 );
 
 async fn an_empty_catalog_knows_nothing(rig: Rig) {
@@ -387,6 +388,37 @@ async fn a_last_use_never_goes_back(rig: Rig) {
         assert_eq!(rig.store.load_tokens().await.unwrap()[0].last_use_ms, NOON_MS + expected);
     }
     assert_eq!(rig.store.load_tokens().await.unwrap().len(), 1);
+}
+
+/// All hashes after the first `position`, however many a call gives.
+async fn known_after(rig: &Rig, mut position: u64) -> Vec<u64> {
+    let mut all = Vec::new();
+    loop {
+        let some = rig.store.known_users_after(position).await.unwrap();
+        if some.is_empty() {
+            return all;
+        }
+        position += some.len() as u64;
+        all.extend(some);
+    }
+}
+
+async fn known_users_are_a_list_that_grows(rig: Rig) {
+    let key = rig.store.known_user_key().await.unwrap();
+    assert_eq!(rig.store.known_user_key().await.unwrap(), key);
+    assert_ne!(key, [0; 32]);
+    let mut expected = Vec::new();
+    // Around the ends of whatever a store writes at once.
+    for length in [1, 498, 1, 1, 0, 499, 500, 1200, 1] {
+        let some: Vec<u64> = (0..length).map(|n| u64::MAX - expected.len() as u64 - n).collect();
+        rig.store.add_known_users(&some).await.unwrap();
+        expected.extend(some);
+        for position in [0, 1, 499, 500, 501, expected.len() - 1, expected.len(), expected.len() + 1, 9999] {
+            let rest = expected.get(position..).unwrap_or_default();
+            assert_eq!(known_after(&rig, position as u64).await, rest, "after {position}");
+        }
+    }
+    assert_eq!(rig.store.generation().await.unwrap(), 0, "no snapshot has to be read again for it");
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use crate::rig::{MINUTE_MS, NOON_MS, SMALL, apply, open};
 use ia_catalog::usage::{Counters, HourDelta, SqliteUsage, UsageStore as _};
-use ia_catalog::{Catalog as _, CatalogError, NewToken, SqliteCatalog, TokenHash, TokenStore as _};
+use ia_catalog::{
+    Catalog as _, CatalogError, KnownUserStore as _, NewToken, SqliteCatalog, TokenHash, TokenStore as _,
+};
 use ia_model::{ManualClock, MemberId, SegmentId};
 use std::fs;
 use std::future::Future;
@@ -146,6 +148,7 @@ async fn everything(store: &SqliteCatalog) -> Result<String, CatalogError> {
     tokens.sort();
     text += &tokens.join("\n");
     text += &format!("\n{}", store.highest_segment_id().await?);
+    text += &format!("\n{:?} {:?}", store.known_user_key().await?, store.known_users_after(0).await?);
     Ok(text)
 }
 
@@ -156,6 +159,13 @@ async fn sound_catalog() -> [Sound; 2] {
     apply(&store, SMALL).await;
     apply(&store, r#"{"segments": [{"id": 29, "member_id": 2, "code": "late"}]}"#).await;
     store.delete_segment(SegmentId(13)).await.unwrap();
+    store.known_user_key().await.unwrap();
+    store
+        .add_known_users(
+            &(1..=1200).map(|n: u64| n.wrapping_mul(0x0123_4567_89ab_cdef)).collect::<Vec<u64>>(),
+        )
+        .await
+        .unwrap();
     let mut earlier = vec![everything(&store).await.unwrap()];
     let login = store.login_by_name("ann").await.unwrap().unwrap();
     for n in 0..3 {

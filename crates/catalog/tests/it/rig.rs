@@ -1,7 +1,8 @@
 //! A small language for the tests.
 
 use ia_catalog::{
-    ApplyReport, Catalog, CatalogError, CatalogFile, MemoryCatalog, SqliteCatalog, StoredLogin, TokenStore,
+    ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, MemoryCatalog, SqliteCatalog,
+    StoredLogin, TokenStore,
 };
 use ia_model::{ManualClock, MemberId, SegmentId};
 use std::path::PathBuf;
@@ -33,8 +34,8 @@ pub(crate) const SMALL: &str = r#"{
 }"#;
 
 /// What both stores are, seen by the tests.
-pub(crate) trait Store: Catalog + TokenStore {}
-impl<T: Catalog + TokenStore> Store for T {}
+pub(crate) trait Store: Catalog + TokenStore + KnownUserStore {}
+impl<T: Catalog + TokenStore + KnownUserStore> Store for T {}
 
 /// A store, and the directory that it lives in.
 pub(crate) struct Rig {

@@ -104,6 +104,8 @@ pub struct Memberships {
 pub enum UnknownUsers {
     /// They are taken.
     Accept,
+    /// They are counted as invalid users.
+    Reject,
 }
 
 /// `[profiles]`; `default.toml` says what each key means.
@@ -288,7 +290,7 @@ mod tests {
             ("[profiles]\nmemory_budget = \"4 parsecs\"", "4 parsecs"),
             ("[profiles]\nmemory_budget = 0", "profiles.memory_budget"),
             ("[server]\nlog_level = \"a=b=c\"", "server.log_level"),
-            ("[memberships]\nunknown_users = \"reject\"", "reject"),
+            ("[memberships]\nunknown_users = \"maybe\"", "maybe"),
             ("[limits]\nposts_per_second = -1", "-1"),
         ] {
             let error = format!("{:#}", load(file, &[]).unwrap_err());

@@ -70,6 +70,7 @@ pub(super) async fn post(
                 segments_per_user: limits.segments_per_user as usize,
             },
             expiration: worker.expiration,
+            known: &worker.known,
             gives_way: is_large,
             verbose,
         };

@@ -19,6 +19,8 @@ const CATALOG: &str = r#"{
         {"id": 30, "member_id": 3, "code": "c30"}
     ]}"#;
 
+static EVERYBODY: KnownUsers = KnownUsers::everybody();
+
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let store = MemoryCatalog::new();
     let file = CatalogFile::parse(CATALOG.as_bytes()).expect("a catalog");
@@ -48,6 +50,7 @@ pub fn request(input: &[u8]) {
             default_minutes: if pick & 4 == 0 { 60 } else { 0 },
             max_minutes: (pick & 8 == 0).then_some(1000),
         },
+        known: &EVERYBODY,
         gives_way: false,
         verbose: pick & 1 == 1,
     };
@@ -56,6 +59,7 @@ pub fn request(input: &[u8]) {
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
+        known: request.known,
     };
     let short = outcome(prepare(body, &request));
     let long = outcome(prepare_with_care(body, &request, context));

@@ -17,7 +17,7 @@ pub(crate) mod warning;
 
 use answer::Message;
 use body::{Body, BodyError};
-use ia_catalog::Snapshot;
+use ia_catalog::{KnownUsers, Snapshot};
 use ia_model::MemberId;
 use ia_model::record::Ingest;
 use plain::Plain;
@@ -38,6 +38,8 @@ pub(crate) struct Request<'c> {
     pub limits: StructureLimits,
     /// How long memberships live.
     pub expiration: ExpirationRules,
+    /// Whose ids are taken.
+    pub known: &'c KnownUsers,
     /// Whether this thread lets others go first from time to time.
     pub gives_way: bool,
     /// Whether the caller wants to hear about what is dropped in resolution.
@@ -78,6 +80,7 @@ pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, B
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
+        known: request.known,
     };
     match plain::read(bytes, request.limits, context, request.gives_way) {
         Some(Plain { users, segments, resolved }) => {

@@ -5,7 +5,7 @@
 use super::structure::{Checked, CheckedBlock, Expiration, SegmentName, Wanted};
 use super::warning::{Entity, Warning};
 use hashbrown::{DefaultHashBuilder, HashTable};
-use ia_catalog::{Segment, Snapshot, TOKEN_PREFIX};
+use ia_catalog::{KnownUsers, Segment, Snapshot, TOKEN_PREFIX};
 use ia_model::record::{SAMPLES_PER_RECORD, SegmentRef, Usage};
 use ia_model::{Batch, Change, Domain, Expiry, MemberId, Minute, Operation, SegmentId, UserKey};
 use std::collections::HashSet;
@@ -31,6 +31,8 @@ pub(crate) struct Context<'c> {
     pub now_ms: u64,
     /// How long memberships live.
     pub expiration: ExpirationRules,
+    /// Whose ids are taken.
+    pub known: &'c KnownUsers,
 }
 
 /// The facts of a request.
@@ -145,7 +147,9 @@ impl<'r, 'c> Resolver<'r, 'c> {
             None => Domain::Platform,
             Some(name) => Domain::from_name(name).ok_or("The domain is not supported.")?,
         };
-        UserKey::parse(domain, id).map_err(|_| "The user_id is not well formed for its domain.")
+        let key =
+            UserKey::parse(domain, id).map_err(|_| "The user_id is not well formed for its domain.")?;
+        if self.context.known.contains(&key) { Ok(key) } else { Err("The user is not known.") }
     }
 
     fn refuse_user(&mut self, domain: Option<&'r str>, id: &'r str) {
@@ -394,6 +398,7 @@ pub(super) mod tests {
                 member: MemberId(1),
                 now_ms: 60_000,
                 expiration: ExpirationRules { default_minutes: 0, max_minutes: None },
+                known: &KnownUsers::everybody(),
             };
             let shown = |(id, blocks): &(u64, Vec<(Value, u32)>)| {
                 json!({"user_id": id, "seg_block": blocks.iter().map(|(block, _)| block).collect::<Vec<_>>()})

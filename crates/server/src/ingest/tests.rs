@@ -5,6 +5,8 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+static EVERYBODY: KnownUsers = KnownUsers::everybody();
+
 const LIMITS: StructureLimits = StructureLimits { users_per_request: 4, segments_per_user: 4 };
 
 fn request(snapshot: &Snapshot, verbose: bool) -> Request<'_> {
@@ -15,6 +17,7 @@ fn request(snapshot: &Snapshot, verbose: bool) -> Request<'_> {
         request_id: "r",
         limits: LIMITS,
         expiration: ExpirationRules { default_minutes: 60, max_minutes: Some(1000) },
+        known: &EVERYBODY,
         gives_way: true,
         verbose,
     }
@@ -26,6 +29,7 @@ fn context<'c>(request: &Request<'c>) -> Context<'c> {
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
+        known: request.known,
     }
 }
 
