@@ -4,6 +4,7 @@
 mod full_disk;
 mod known;
 mod load;
+mod public_keys;
 mod tokens;
 mod write;
 
@@ -21,6 +22,7 @@ const STEPS: &[Step] = &[
     ("catalog", include_str!("../../migrations/catalog/0001_catalog.sql")),
     ("every value twice", include_str!("../../migrations/catalog/0002_every_value_twice.sql")),
     ("known users", include_str!("../../migrations/catalog/0007_known_users.sql")),
+    ("public keys", include_str!("../../migrations/catalog/0008_public_keys.sql")),
 ];
 
 /// The catalog in a SQLite file. Several processes may have it open at once.

@@ -344,6 +344,7 @@ fn token(rig_login: &ia_catalog::StoredLogin, text: &str) -> NewToken {
         hash: TokenHash::of(text),
         user_id: rig_login.login.user_id,
         password_hash: rig_login.password_hash.clone(),
+        public_key: None,
         issued_at_ms: NOON_MS,
     }
 }

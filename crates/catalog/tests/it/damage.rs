@@ -158,7 +158,6 @@ async fn sound_catalog() -> [Sound; 2] {
     let store = open(&path).await;
     apply(&store, SMALL).await;
     apply(&store, r#"{"segments": [{"id": 29, "member_id": 2, "code": "late"}]}"#).await;
-    store.delete_segment(SegmentId(13)).await.unwrap();
     store.known_user_key().await.unwrap();
     store
         .add_known_users(
@@ -166,6 +165,8 @@ async fn sound_catalog() -> [Sound; 2] {
         )
         .await
         .unwrap();
+    // Moves what was written so far out of the WAL.
+    store.delete_segment(SegmentId(13)).await.unwrap();
     let mut earlier = vec![everything(&store).await.unwrap()];
     let login = store.login_by_name("ann").await.unwrap().unwrap();
     for n in 0..3 {
@@ -173,6 +174,7 @@ async fn sound_catalog() -> [Sound; 2] {
             hash: TokenHash::of(&format!("token {n}")),
             user_id: login.login.user_id,
             password_hash: login.password_hash.clone(),
+            public_key: None,
             issued_at_ms: NOON_MS + n * MINUTE_MS,
         };
         store.insert_token(&token).await.unwrap();
