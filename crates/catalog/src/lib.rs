@@ -21,6 +21,8 @@ mod login;
 mod memory;
 mod password;
 mod public_key;
+mod segment_index;
+pub mod segments;
 mod snapshot;
 mod sqlite;
 mod state;

@@ -4,7 +4,7 @@ use crate::apply::{SettledPasswords, plan};
 use crate::change::{Changed, Delta};
 use crate::listing::{ListQuery, Page, plain};
 use crate::public_key::check_new;
-use crate::state::{Exposure, State, login_key};
+use crate::state::{State, login_key};
 use crate::{
     ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, Login, NewPublicKey, NewToken,
     PUBLIC_KEY, PublicKey, PublicKeyStore, Snapshot, StoredLogin, StoredToken, TokenHash, TokenStore,
@@ -22,9 +22,9 @@ pub struct MemoryCatalog {
 }
 
 #[derive(Clone, Default)]
-struct Inner {
-    generation: u64,
-    state: State,
+pub(crate) struct Inner {
+    pub(crate) generation: u64,
+    pub(crate) state: State,
     tokens: HashMap<TokenHash, Token>,
     known_user_key: Option<[u8; 32]>,
     known_users: Vec<u64>,
@@ -68,7 +68,7 @@ impl MemoryCatalog {
         MemoryCatalog::default()
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,14 +111,10 @@ impl Catalog for MemoryCatalog {
 
     async fn delete_segment(&self, id: SegmentId) -> Result<(), CatalogError> {
         let inner = &mut *self.inner();
-        let row = inner.state.segments.get_mut(&id).filter(|row| !row.deleted);
-        let row = row.ok_or_else(|| CatalogError::NotFound(format!("segment {id}")))?;
-        row.deleted = true;
-        for exposure in inner.state.sharing.values_mut() {
-            if let Exposure::List(ids) = exposure {
-                ids.remove(&id);
-            }
+        if inner.state.segments.get(&id).is_none_or(|row| row.deleted) {
+            return Err(CatalogError::NotFound(format!("segment {id}")));
         }
+        inner.state.delete_segment(id, 0);
         inner.generation += 1;
         Ok(())
     }

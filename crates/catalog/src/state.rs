@@ -1,6 +1,7 @@
 //! The catalog as rows, whichever store they come from: what a change is planned against, and what a
 //! snapshot is built from.
 
+use crate::segments::SegmentDetails;
 use crate::{Member, PasswordHash, Segment, UserType};
 use ia_model::{MemberId, SegmentId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,8 +41,27 @@ pub(crate) struct LoginRow {
 pub(crate) struct SegmentRow {
     pub segment: Segment,
     pub short_name: Option<String>,
+    /// The default where the row was read for a change or a snapshot that does not touch it.
+    pub details: SegmentDetails,
+    /// As `details`.
+    pub last_modified_ms: u64,
     /// Deleted ones stay as rows, so that their ids are not used again.
     pub deleted: bool,
+}
+
+impl State {
+    /// Deletes a segment that is there.
+    pub(crate) fn delete_segment(&mut self, id: SegmentId, now_ms: u64) {
+        if let Some(row) = self.segments.get_mut(&id) {
+            row.deleted = true;
+            row.last_modified_ms = now_ms;
+        }
+        for exposure in self.sharing.values_mut() {
+            if let Exposure::List(ids) = exposure {
+                ids.remove(&id);
+            }
+        }
+    }
 }
 
 /// Which of an owner's segments a viewer sees.

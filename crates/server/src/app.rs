@@ -11,15 +11,18 @@ use crate::http::serve::{ConnectionLimits, serve};
 use crate::ingest::commit::{Committer, Views};
 use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
-use crate::limits::{Limits, RequestLimits, ServiceRates};
+use crate::limits::{Limits, RequestLimits, ServiceLimits};
 use crate::metrics::Metrics;
 use crate::threads::{Urgency, WorkThreads};
 use crate::tls;
 use crate::usage::UsageFollower;
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use ia_catalog::segments::SegmentStore;
 use ia_catalog::usage::SqliteUsage;
-use ia_catalog::{Catalog, CatalogError, Changed, KnownUsers, Snapshot, SqliteCatalog, Tokens};
+use ia_catalog::{
+    Catalog, CatalogError, Changed, KnownUsers, PublicKeyStore, Snapshot, SqliteCatalog, Tokens,
+};
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::Clock;
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
@@ -41,6 +44,7 @@ pub struct App {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// Whose ids are taken.
     pub(crate) known: Arc<KnownUsers>,
+    pub(crate) public_keys: Arc<dyn PublicKeyStore>,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
     pub(crate) expiration: ExpirationRules,
@@ -61,6 +65,7 @@ pub struct App {
     pub(crate) metrics: Metrics,
     pub(crate) alarm: Alarm,
     pub(crate) data_dir: DataDir,
+    pub(crate) segments: Arc<dyn SegmentStore>,
     catalog: Arc<dyn Catalog>,
     /// Held while the catalog is changed or the snapshot replaced, so that no older one replaces a newer one.
     catalog_change: tokio::sync::Mutex<()>,
@@ -91,9 +96,15 @@ impl App {
         change: impl Future<Output = Result<Changed<T>, CatalogError>>,
     ) -> Result<T, CatalogError> {
         let _alone = self.catalog_change.lock().await;
-        let changed = change.await?;
-        self.take_over().await?;
-        Ok(changed.value)
+        let Changed { value, generation, delta } = change.await?;
+        let before = self.snapshot.load_full();
+        // Off the async workers: now and then it packs all segments.
+        let after = tokio::task::spawn_blocking(move || before.after(generation, &delta)).await;
+        match after.ok().flatten() {
+            Some(after) => self.snapshot.store(Arc::new(after)),
+            None => self.take_over().await?,
+        }
+        Ok(value)
     }
 
     /// Takes over what another process has changed in the catalog.
@@ -111,7 +122,7 @@ impl App {
             self.tokens.reload().await?;
             tracing::info!(
                 generation = snapshot.generation(),
-                segments = snapshot.segments().len(),
+                segments = snapshot.segment_count(),
                 "the catalog changed"
             );
             self.snapshot.store(Arc::new(snapshot));
@@ -357,8 +368,13 @@ async fn open(
         failures_per_user: config.limits.failed_logins_per_user_per_five_minutes,
         failures_per_address: config.limits.failed_logins_per_address_per_five_minutes,
     };
-    let authenticator =
-        Authenticator::new(Arc::clone(&catalog) as _, Arc::clone(&tokens), Arc::clone(&clock), login_limits);
+    let authenticator = Authenticator::new(
+        Arc::clone(&catalog) as _,
+        Arc::clone(&catalog) as _,
+        Arc::clone(&tokens),
+        Arc::clone(&clock),
+        login_limits,
+    );
     let max_large_requests = config.http.max_large_requests.min(MAX_LARGE_REQUESTS);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let app = Arc::new(App {
@@ -367,8 +383,9 @@ async fn open(
         tokens,
         snapshot: ArcSwap::from_pointee(snapshot),
         known: Arc::new(known),
+        public_keys: Arc::clone(&catalog) as _,
         authenticator,
-        limits: Limits::new(request_limits(config), service_rates(config)),
+        limits: Limits::new(request_limits(config), service_limits(config)),
         expiration: ExpirationRules {
             default_minutes: config.memberships.default_expiration,
             max_minutes: Some(config.memberships.max_expiration).filter(|&minutes| minutes > 0),
@@ -391,6 +408,7 @@ async fn open(
         metrics,
         alarm,
         data_dir: data_dir.clone(),
+        segments: Arc::clone(&catalog) as _,
         catalog: Arc::clone(&catalog) as _,
         catalog_change: tokio::sync::Mutex::default(),
         stopping: AtomicBool::new(false),
@@ -418,10 +436,11 @@ async fn open_known_users(config: &Config, catalog: &Arc<SqliteCatalog>) -> anyh
     Ok(known)
 }
 
-fn service_rates(config: &Config) -> ServiceRates {
-    ServiceRates {
+fn service_limits(config: &Config) -> ServiceLimits {
+    ServiceLimits {
         reads_per_minute: config.limits.api_reads_per_minute,
         writes_per_minute: config.limits.api_writes_per_minute,
+        segments_per_member: config.limits.segments_per_member,
     }
 }
 

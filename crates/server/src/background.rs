@@ -182,9 +182,13 @@ pub(crate) fn keep_current(
             shutdown,
             |app| async move { app.follow_catalog().await },
         ),
-        every(CATALOG_POLL, "follow the known ids", app, shutdown, |app| async move {
-            app.known.follow().await
-        }),
+        every(
+            CATALOG_POLL,
+            "follow the known ids",
+            app,
+            shutdown,
+            |app| async move { app.known.follow().await },
+        ),
         every(USAGE_FLUSH, "write the usage statistics", app, shutdown, |app| async move {
             app.usage.flush().await
         }),

@@ -42,13 +42,16 @@ impl ReadRoute {
     }
 }
 
-/// The rates of the catalog services, all of them together, for each member; 0 lifts one.
+/// What a member may ask of the catalog services, and how much it may have; 0 lifts a limit. The rates are for all
+/// services together.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ServiceRates {
+pub(crate) struct ServiceLimits {
     /// Requests a minute that read.
     pub reads_per_minute: u32,
     /// Requests a minute that change something.
     pub writes_per_minute: u32,
+    /// Segments that are not deleted.
+    pub segments_per_member: u32,
 }
 
 /// A member is over one of its rates.
@@ -72,20 +75,20 @@ pub(crate) struct Limits {
     posts: RateLimiter<MemberId>,
     users: RateLimiter<MemberId>,
     reads: RateLimiter<(ReadRoute, MemberId)>,
-    service_rates: ServiceRates,
+    of_services: ServiceLimits,
     service_reads: RateLimiter<MemberId>,
     service_writes: RateLimiter<MemberId>,
 }
 
 impl Limits {
     /// Limits that hold for every member that has none of its own.
-    pub(crate) fn new(shipped: RequestLimits, service_rates: ServiceRates) -> Limits {
+    pub(crate) fn new(shipped: RequestLimits, of_services: ServiceLimits) -> Limits {
         Limits {
             shipped,
             posts: RateLimiter::per_ms(SECOND_MS),
             users: RateLimiter::per_ms(SECOND_MS),
             reads: RateLimiter::per_ms(SECOND_MS),
-            service_rates,
+            of_services,
             service_reads: RateLimiter::per_ms(MINUTE_MS),
             service_writes: RateLimiter::per_ms(MINUTE_MS),
         }
@@ -159,14 +162,14 @@ impl Limits {
         })
     }
 
-    /// The rates of the catalog services.
-    pub(crate) fn service_rates(&self) -> ServiceRates {
-        self.service_rates
+    /// The limits of the catalog services.
+    pub(crate) fn of_services(&self) -> ServiceLimits {
+        self.of_services
     }
 
     /// Counts a request to a catalog service.
     pub(crate) fn take_service(&self, member: MemberId, is_read: bool, now_ms: u64) -> Result<(), OverRate> {
-        let ServiceRates { reads_per_minute, writes_per_minute } = self.service_rates;
+        let ServiceLimits { reads_per_minute, writes_per_minute, .. } = self.of_services;
         let (limiter, limit, what) = match is_read {
             true => (&self.service_reads, reads_per_minute, "reads"),
             false => (&self.service_writes, writes_per_minute, "writes"),

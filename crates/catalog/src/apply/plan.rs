@@ -4,6 +4,7 @@ use crate::file::UserEntry;
 use crate::file::{
     CatalogFile, ExposureEntry, LimitsEntry, MemberEntry, SegmentEntry, SharingEntry, StateEntry,
 };
+use crate::segments::SegmentDetails;
 use crate::state::{Exposure, LoginRow, MemberRow, SegmentRow, State, login_key};
 use crate::{CatalogError, Member, MemberLimits, Segment, UserType};
 use ia_model::{MemberId, SegmentId};
@@ -175,6 +176,8 @@ impl Planner<'_> {
         let mut row = before.cloned().unwrap_or(SegmentRow {
             segment: Segment { id, member, code: None, active: true, expire_minutes: None },
             short_name: None,
+            details: SegmentDetails::default(),
+            last_modified_ms: 0,
             deleted: false,
         });
         entry.code.write_to(&mut row.segment.code);

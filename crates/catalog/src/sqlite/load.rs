@@ -1,6 +1,7 @@
 //! Rows into values.
 
 use crate::database::Database;
+use crate::segments::SegmentDetails;
 use crate::state::{Exposure, LoginRow, MemberRow, SegmentRow, State, login_key};
 use crate::{
     BoxError, CatalogError, Login, Member, MemberLimits, PasswordHash, Segment, StoredLogin, UserType,
@@ -110,7 +111,13 @@ fn segment_of(row: &SqliteRow, deleted: bool) -> Result<SegmentRow, sqlx::Error>
         active: row.try_get::<&str, _>(3)? == "active",
         expire_minutes: row.try_get(5)?,
     };
-    Ok(SegmentRow { segment, short_name: row.try_get(4)?, deleted })
+    Ok(SegmentRow {
+        segment,
+        short_name: row.try_get(4)?,
+        details: SegmentDetails::default(),
+        last_modified_ms: 0,
+        deleted,
+    })
 }
 
 async fn members(connection: &mut SqliteConnection) -> Result<BTreeMap<MemberId, MemberRow>, sqlx::Error> {

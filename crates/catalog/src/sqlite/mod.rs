@@ -8,6 +8,8 @@ mod public_keys;
 mod tokens;
 mod write;
 
+pub(crate) use write::{forget_segment, signed, state_name};
+
 use crate::apply::{SettledPasswords, plan};
 use crate::database::{Database, Step};
 use crate::{ApplyReport, Catalog, CatalogError, CatalogFile, Snapshot, StoredLogin};
@@ -21,6 +23,7 @@ use std::sync::Arc;
 const STEPS: &[Step] = &[
     ("catalog", include_str!("../../migrations/catalog/0001_catalog.sql")),
     ("every value twice", include_str!("../../migrations/catalog/0002_every_value_twice.sql")),
+    ("services", include_str!("../../migrations/catalog/0003_services.sql")),
     ("known users", include_str!("../../migrations/catalog/0007_known_users.sql")),
     ("public keys", include_str!("../../migrations/catalog/0008_public_keys.sql")),
 ];
@@ -30,7 +33,7 @@ const STEPS: &[Step] = &[
 /// Every change is on stable storage when its call returns.
 #[derive(Clone)]
 pub struct SqliteCatalog {
-    database: Database,
+    pub(crate) database: Database,
     clock: Arc<dyn Clock>,
 }
 
@@ -123,7 +126,7 @@ impl Catalog for SqliteCatalog {
 
 /// Makes other processes look again. In every transaction that changes what a snapshot or the table of
 /// tokens shows.
-async fn raise_generation(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn raise_generation(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE generation SET value = value + 1").execute(connection).await?;
     Ok(())
 }

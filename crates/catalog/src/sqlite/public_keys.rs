@@ -5,8 +5,7 @@ use super::{SqliteCatalog, raise_generation};
 use crate::change::{Changed, Delta};
 use crate::listing::{ListQuery, Page, plain};
 use crate::{
-    CatalogError, NewPublicKey, PUBLIC_KEY, PasswordHash, PublicKey, PublicKeyStore, RsaKey,
-    StoredLogin,
+    CatalogError, NewPublicKey, PUBLIC_KEY, PasswordHash, PublicKey, PublicKeyStore, RsaKey, StoredLogin,
 };
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteRow;

@@ -52,19 +52,26 @@ pub(super) async fn delete_segment(
     id: SegmentId,
     now_ms: u64,
 ) -> Result<bool, sqlx::Error> {
+    let deleted = forget_segment(&mut *connection, id, now_ms).await?;
+    raise_generation(connection).await?;
+    Ok(deleted)
+}
+
+/// Deletes a segment, if there is one, and what refers to it. The caller raises the generation and commits.
+pub(crate) async fn forget_segment(
+    connection: &mut SqliteConnection,
+    id: SegmentId,
+    now_ms: u64,
+) -> Result<bool, sqlx::Error> {
     let deleted = sqlx::query(
         "UPDATE segments SET deleted_at = $2, last_modified = $2, code_lower = NULL \
          WHERE id = $1 AND deleted_at IS NULL",
     )
     .bind(id.0)
-    .bind(signed(now_ms))
+    .bind(signed(whole_second(now_ms)))
     .execute(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM shared_segments WHERE segment_id = $1")
-        .bind(id.0)
-        .execute(&mut *connection)
-        .await?;
-    raise_generation(connection).await?;
+    sqlx::query("DELETE FROM shared_segments WHERE segment_id = $1").bind(id.0).execute(connection).await?;
     Ok(deleted.rows_affected() > 0)
 }
 
@@ -157,7 +164,7 @@ async fn segment(
     .bind(state_name(segment.active))
     .bind(row.short_name.as_deref())
     .bind(segment.expire_minutes)
-    .bind(signed(now_ms))
+    .bind(signed(whole_second(now_ms)))
     .execute(connection)
     .await?;
     Ok(())
@@ -216,11 +223,16 @@ async fn raise_high_water(
     Ok(())
 }
 
-fn state_name(active: bool) -> &'static str {
+pub(crate) fn state_name(active: bool) -> &'static str {
     if active { "active" } else { "inactive" }
 }
 
+/// Times of segments are shown and filtered by the second.
+fn whole_second(unix_ms: u64) -> u64 {
+    unix_ms / 1000 * 1000
+}
+
 /// A time for a signed column; the clock reaches its end in 292 million years.
-fn signed(unix_ms: u64) -> i64 {
+pub(crate) fn signed(unix_ms: u64) -> i64 {
     i64::try_from(unix_ms).unwrap_or(i64::MAX)
 }

@@ -100,7 +100,7 @@ async fn a_reader_sees_all_of_a_change_or_nothing() {
         let snapshot = reader.snapshot().await.unwrap();
         let first = snapshot.segments()[0].code.as_ref().unwrap().as_bytes()[0];
         let of_one_kind =
-            |segment: &ia_catalog::Segment| segment.code.as_ref().unwrap().as_bytes()[0] == first;
+            |segment: &&ia_catalog::Segment| segment.code.as_ref().unwrap().as_bytes()[0] == first;
         assert_eq!(snapshot.segments().len(), 300);
         assert!(snapshot.segments().iter().all(of_one_kind));
         assert_eq!(first, if snapshot.generation() % 2 == 1 { b'a' } else { b'b' });

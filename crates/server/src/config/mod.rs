@@ -86,6 +86,7 @@ pub struct Limits {
     pub failed_logins_per_address_per_five_minutes: u32,
     pub api_reads_per_minute: u32,
     pub api_writes_per_minute: u32,
+    pub segments_per_member: u32,
 }
 
 /// `[memberships]`; `default.toml` says what each key means.

@@ -5,7 +5,7 @@ use super::error::ApiError;
 use super::openapi;
 use crate::app::App;
 use crate::json;
-use crate::limits::ServiceRates;
+use crate::limits::ServiceLimits;
 use crate::services;
 use axum::Extension;
 use axum::body::{Body, HttpBody};
@@ -227,13 +227,17 @@ fn is_catalog_service(route: &str) -> bool {
 
 /// The resource of a service's route.
 fn service_of(route: &str) -> Option<&'static Resource> {
-    let name = route.strip_prefix('/')?.split('/').next()?.replace('-', "_");
-    services::ALL.iter().copied().find(|resource| resource.singular == name || resource.plural == name)
+    let name = route.strip_prefix('/')?.split('/').next()?;
+    let key = name.replace('-', "_");
+    let is_of = |resource: &&Resource| {
+        [resource.singular, resource.plural].iter().any(|own| *own == name || *own == key)
+    };
+    services::ALL.iter().copied().find(is_of)
 }
 
 /// What a member may ask of the services in a minute; nothing is told of a rate that is lifted.
 fn tell_rates(app: &App, headers: &mut HeaderMap) {
-    let ServiceRates { reads_per_minute, writes_per_minute } = app.limits.service_rates();
+    let ServiceLimits { reads_per_minute, writes_per_minute, .. } = app.limits.of_services();
     for (name, rate) in [("x-ratelimit-read", reads_per_minute), ("x-ratelimit-write", writes_per_minute)] {
         if rate > 0 {
             headers.insert(name, rate.into());
@@ -244,7 +248,7 @@ fn tell_rates(app: &App, headers: &mut HeaderMap) {
 /// What the payload of a success would be called.
 fn output_term(method: &Method, route: &str) -> &'static str {
     match (route, method) {
-        ("/auth", _) => "token",
+        ("/auth" | "/v2/auth/jwt", _) => "token",
         ("/rt-segment", _) => "message",
         ("/rt-segment-processed", _) => "report",
         ("/user-segment", &Method::POST) => "user_segments",
@@ -284,7 +288,19 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
 
 /// The routes by the names under which they are counted.
 fn known_route(path: &MatchedPath) -> &'static str {
-    let known = ["/auth", "/openapi.json", "/rt-segment", "/rt-segment-processed", "/user-segment"];
+    let known = [
+        "/auth",
+        "/openapi.json",
+        "/public-key",
+        "/public-key/meta",
+        "/rt-segment",
+        "/rt-segment-processed",
+        "/segment",
+        "/segment/meta",
+        "/segment/{member_id}",
+        "/user-segment",
+        "/v2/auth/jwt",
+    ];
     known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")
 }
 

@@ -54,6 +54,11 @@ impl ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", "No such service, or no such method on it")
     }
 
+    /// There is no such object, or none that the caller may know of: 404.
+    pub(crate) fn no_such_object(what: &'static str) -> ApiError {
+        CatalogError::NotFound(what.to_owned()).into()
+    }
+
     /// No usable token: 401.
     pub(crate) fn unauthenticated(message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::new(StatusCode::UNAUTHORIZED, "NOAUTH", message)
@@ -138,6 +143,7 @@ impl From<LoginError> for ApiError {
                 ApiError::unauthenticated(error.to_string())
             }
             LoginError::Credentials(CredentialError::Disabled) => login_disabled(),
+            LoginError::SignedToken => ApiError::unauthenticated(error.to_string()),
             LoginError::TooMany(exceeded) => ApiError::rate_exceeded(exceeded, error.to_string()),
             LoginError::Catalog(error) => error.into(),
         }

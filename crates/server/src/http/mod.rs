@@ -11,9 +11,11 @@ mod general;
 mod openapi;
 mod ops;
 mod plain;
+mod public_key;
 mod query;
 mod rt_segment;
 mod rt_segment_processed;
+mod segment;
 pub(crate) mod serve;
 mod service;
 mod user_segment;
@@ -51,9 +53,20 @@ impl Service {
     pub(crate) fn api(app: Arc<App>) -> Service {
         let (routes, description) = OpenApiRouter::with_openapi(openapi::beginning())
             .routes(routes!(auth::post))
+            .routes(routes!(auth::post_signed))
+            .routes(routes!(public_key::get, public_key::post, public_key::put, public_key::delete))
+            .routes(routes!(public_key::meta))
             .routes(routes!(rt_segment::post))
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
+            .routes(routes!(segment::get, segment::post, segment::put, segment::delete))
+            .routes(routes!(segment::meta))
+            .routes(routes!(
+                segment::of_member::get,
+                segment::of_member::post,
+                segment::of_member::put,
+                segment::of_member::delete
+            ))
             .routes(routes!(openapi::get))
             .split_for_parts();
         let router = routes

@@ -34,8 +34,14 @@ impl<'u> Query<'u> {
 
     /// A switch: absent is off.
     pub(crate) fn flag(&self, name: &'static str) -> Result<bool, ApiError> {
-        match self.get(name) {
-            None | Some("false" | "0") => Ok(false),
+        self.flag_or(name, false)
+    }
+
+    /// A switch that says what its absence means.
+    pub(crate) fn flag_or(&self, name: &'static str, absent: bool) -> Result<bool, ApiError> {
+        match self.get(name).map(str::to_ascii_lowercase).as_deref() {
+            None => Ok(absent),
+            Some("false" | "0") => Ok(false),
             Some("true" | "1") => Ok(true),
             Some(_) => Err(ApiError::syntax(format!("'{name}' must be true or false"))),
         }

@@ -16,6 +16,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
 use ia_catalog::listing::{Page, Resource};
+use ia_model::MemberId;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -44,6 +45,20 @@ impl FromRequestParts<Arc<App>> for Call {
         let info = parts.extensions.get::<RequestInfo>().expect("every route is under the envelope").clone();
         let Ok(query) = Query::from_request_parts(parts, app).await;
         Ok(Call { app: Arc::clone(app), caller, query, info })
+    }
+}
+
+/// The member that a path names.
+pub(super) struct OfMember(pub(super) MemberId);
+
+impl<S: Sync> FromRequestParts<S> for OfMember {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<OfMember, ApiError> {
+        let path = parts.uri.path();
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let id = last.parse().ok().filter(|&id| id > 0).map(MemberId);
+        id.map(OfMember).ok_or_else(|| ApiError::syntax("'member_id' must be a positive integer"))
     }
 }
 
@@ -92,15 +107,14 @@ impl Call {
         self.answer(&head, resource.plural, &shown, &[])
     }
 
-    /// What was created or changed: `id` and the singular key for one object, `count` and the plural key for a list.
+    /// What was created or changed: `id` and the singular key for one object, `count` and the plural key for several.
     pub(super) fn changed(
         &self,
         resource: &'static Resource,
-        is_list: bool,
         mut objects: Vec<Object>,
         warnings: &[String],
     ) -> Response {
-        if is_list || objects.len() != 1 {
+        if objects.len() != 1 {
             return self.answer(&[("count", objects.len() as u64)], resource.plural, &objects, warnings);
         }
         let object = objects.swap_remove(0);

@@ -147,8 +147,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
             None => Domain::Platform,
             Some(name) => Domain::from_name(name).ok_or("The domain is not supported.")?,
         };
-        let key =
-            UserKey::parse(domain, id).map_err(|_| "The user_id is not well formed for its domain.")?;
+        let key = UserKey::parse(domain, id).map_err(|_| "The user_id is not well formed for its domain.")?;
         if self.context.known.contains(&key) { Ok(key) } else { Err("The user is not known.") }
     }
 

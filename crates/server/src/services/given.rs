@@ -52,14 +52,32 @@ impl Given {
         }
     }
 
-    /// Text of at most `max_characters`, without control characters other than line breaks and tabs.
-    pub(crate) fn text(&self, name: &str, max_characters: usize) -> Read<String> {
-        let expected = format_args!("text of at most {max_characters} characters");
+    /// Text of at most `max_characters`, without control characters other than line breaks and tabs, and without
+    /// those in `forbidden`.
+    pub(crate) fn text(&self, name: &str, max_characters: usize, forbidden: &[char]) -> Read<String> {
+        let without: String = forbidden.iter().map(|c| format!(", without {c}")).collect();
+        let expected = format_args!("text of at most {max_characters} characters{without}");
         let is_fit = |text: &str| {
             text.chars().count() <= max_characters
+                && !text.contains(forbidden)
                 && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
         };
         self.read(name, expected, |value| value.as_str().filter(|text| is_fit(text)).map(str::to_owned))
+    }
+
+    /// Text of one line, of at most `max_characters`.
+    pub(crate) fn line(&self, name: &str, max_characters: usize) -> Read<String> {
+        let expected = format_args!("one line of at most {max_characters} characters");
+        let is_fit =
+            |text: &str| text.chars().count() <= max_characters && !text.chars().any(char::is_control);
+        self.read(name, expected, |value| value.as_str().filter(|text| is_fit(text)).map(str::to_owned))
+    }
+
+    /// A JSON object of at most `max_bytes`, written out.
+    pub(crate) fn object(&self, name: &str, max_bytes: usize) -> Read<Value> {
+        self.read(name, format_args!("an object of at most {max_bytes} bytes"), |value| {
+            (value.is_object() && value.to_string().len() <= max_bytes).then(|| value.clone())
+        })
     }
 
     /// An integer, also as a decimal string, of at least `least` and at most `most`.

@@ -15,8 +15,6 @@ const MAX_WARNINGS: usize = 20;
 pub(crate) struct Sent {
     /// At least one.
     pub objects: Vec<Given>,
-    /// Whether it was a list, so that the answer is one.
-    pub is_list: bool,
     /// What was ignored, for the answer.
     pub warnings: Vec<String>,
 }
@@ -38,9 +36,9 @@ pub(crate) fn read(resource: &'static Resource, bytes: &[u8]) -> Result<Sent, Se
         .find_map(|key| Some((key, body.remove(key)?)))
         .ok_or_else(|| ServiceError::bad(singular, "is required"))?;
     let mut warnings = Vec::new();
-    let (objects, is_list) = match value {
-        Value::Object(object) => (vec![Given::new(object, String::new())], false),
-        Value::Array(list) => (objects(key, list)?, true),
+    let objects = match value {
+        Value::Object(object) => vec![Given::new(object, String::new())],
+        Value::Array(list) => objects(key, list)?,
         _ => return Err(ServiceError::bad(key, "must be an object or a list of objects")),
     };
     for name in objects.iter().flat_map(Given::names).filter(|name| resource.field(name).is_none()) {
@@ -49,7 +47,7 @@ pub(crate) fn read(resource: &'static Resource, bytes: &[u8]) -> Result<Sent, Se
             warnings.push(warning);
         }
     }
-    Ok(Sent { objects, is_list, warnings })
+    Ok(Sent { objects, warnings })
 }
 
 fn objects(key: &str, list: Vec<Value>) -> Result<Vec<Given>, ServiceError> {

@@ -5,11 +5,13 @@
 //! What all operations have in common is added here.
 
 mod failures;
+mod services;
 mod shapes;
 
 pub(super) use failures::{
     BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
 };
+pub(super) use services::*;
 pub(super) use shapes::*;
 
 use super::caller::TOKEN_COOKIE;
