@@ -19,5 +19,7 @@ mod ops;
 mod plain;
 mod reading;
 mod secrets;
+mod signed_login;
+mod strict;
 mod tenants;
 mod usage;

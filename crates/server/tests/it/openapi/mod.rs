@@ -173,6 +173,73 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
     examiner.get(&anonymous, "/openapi.json", 200).await;
 }
 
+const KEY: &str = include_str!("../../fixtures/keys/one.pub.pem");
+
+fn key(name: &str) -> String {
+    json!({"public-key": {"name": name, "encoded_value": KEY}}).to_string()
+}
+
+/// A token that the provider has signed with its key `one`.
+fn signed(kit: &Kit) -> String {
+    let header = r#"{"alg":"RS256","kid":"one"}"#;
+    crate::signed_login::sign_with_one(header, &crate::signed_login::claims(kit, "provider"))
+}
+
+const SWITCH: &str = r#"{"public-key": {"active": false}}"#;
+
+async fn examine_public_keys(examiner: &mut Examiner<'_>) {
+    let kit = examiner.kit;
+    let (anonymous, admin) = (kit.anonymous(), kit.login("admin").await);
+    let (provider, reader) = (kit.login("provider").await, kit.login("reader").await);
+    let (long, path) = ("x".repeat(2 << 20), "/public-key");
+    for (client, target, body, status) in [
+        (&provider, path, key("one"), 200),
+        (&provider, path, key("two"), 200),
+        (&provider, path, key("one"), 409),
+        (&admin, "/public-key?user_id=4711", key("one"), 404),
+        (&reader, path, key("one"), 403),
+        (&anonymous, path, key("one"), 401),
+        (&provider, path, "{".to_owned(), 400),
+        (&provider, path, long.clone(), 413),
+        (&anonymous, "/v2/auth/jwt", "x".to_owned(), 401),
+        (&anonymous, "/v2/auth/jwt", long.clone(), 413),
+        (&anonymous, "/v2/auth/jwt", signed(kit), 200),
+    ] {
+        examiner.post(client, target, &body, status).await;
+    }
+    for (client, target, body, status) in [
+        (&provider, "/public-key?id=1", SWITCH, 200),
+        (&provider, "/public-key?id=1,2", SWITCH, 200),
+        (&provider, "/public-key?id=3", SWITCH, 404),
+        (&provider, path, SWITCH, 400),
+        (&reader, "/public-key?id=1", SWITCH, 403),
+        (&anonymous, "/public-key?id=1", SWITCH, 401),
+        (&provider, "/public-key?id=1", long.as_str(), 413),
+    ] {
+        examiner.examine(client, Method::PUT, target, body, status).await;
+    }
+    for (client, target, status) in [
+        (&provider, path, 200),
+        (&provider, "/public-key?fields=name", 200),
+        (&provider, "/public-key/meta", 200),
+        (&provider, "/public-key?sort=x", 400),
+        (&provider, "/public-key?user_id=5", 403),
+        (&anonymous, path, 401),
+        (&anonymous, "/public-key/meta", 401),
+    ] {
+        examiner.get(client, target, status).await;
+    }
+    for (client, target, status) in [
+        (&anonymous, "/public-key?id=1", 401),
+        (&reader, "/public-key?id=1", 403),
+        (&provider, "/public-key?id=3", 404),
+        (&provider, path, 400),
+        (&provider, "/public-key?id=1", 200),
+    ] {
+        examiner.examine(client, Method::DELETE, target, "", status).await;
+    }
+}
+
 /// Sends a body that never ends, and waits until all memory for bodies is gone.
 async fn hold_memory(kit: &Kit, client: &Client) -> TcpStream {
     let mut stream = TcpStream::connect(kit.api()).await.unwrap();
@@ -202,6 +269,9 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     examiner.kit = tight;
     examiner.post(&provider, "/auth", &login("provider", PASSWORD), 503).await;
     examiner.post(&provider, "/user-segment", READ, 503).await;
+    examiner.post(&provider, "/public-key", &key("one"), 503).await;
+    examiner.examine(&provider, Method::PUT, "/public-key?id=1", SWITCH, 503).await;
+    examiner.post(&provider, "/v2/auth/jwt", "x", 503).await;
     examiner.kit = slow;
     let provider = slow.login("provider").await;
     examiner.post(&provider, "/auth", &login("provider", PASSWORD), 429).await;
@@ -211,6 +281,14 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
         examiner.get(&provider, "/user-segment?user_id=7", status).await;
     }
     examiner.post(&provider, "/user-segment", READ, 429).await;
+    for status in [200, 429] {
+        examiner.post(&provider, "/public-key", &key("one"), status).await;
+        examiner.get(&provider, "/public-key", status).await;
+    }
+    examiner.get(&provider, "/public-key/meta", 429).await;
+    examiner.examine(&provider, Method::PUT, "/public-key?id=1", SWITCH, 429).await;
+    examiner.examine(&provider, Method::DELETE, "/public-key?id=1", "", 429).await;
+    examiner.post(&provider, "/v2/auth/jwt", &signed(slow), 429).await;
     examiner.kit = kit;
 }
 
@@ -225,11 +303,14 @@ async fn every_answer_is_as_the_document_says() {
         config.limits.posts_per_second = 1;
         config.limits.gets_per_second = 1;
         config.limits.logins_per_five_minutes = 1;
+        config.limits.api_reads_per_minute = 1;
+        config.limits.api_writes_per_minute = 1;
     };
     let slow = Kit::builder().config(one_a_second).start().await;
     let description = Description::of(&kit).await;
     let mut examiner = Examiner { kit: &kit, description, seen: BTreeSet::new(), answers: 0 };
     examine_usual_answers(&mut examiner).await;
+    examine_public_keys(&mut examiner).await;
     examine_refusals(&mut examiner, &tight, &slow).await;
 
     let Examiner { description, seen, answers, .. } = examiner;

@@ -35,6 +35,14 @@ fn post(target: impl Into<String>, body: Value) -> Ask {
     Ask { method: Method::POST, target: target.into(), body: Some(body) }
 }
 
+fn put(target: impl Into<String>, body: Value) -> Ask {
+    Ask { method: Method::PUT, target: target.into(), body: Some(body) }
+}
+
+fn delete(target: impl Into<String>) -> Ask {
+    Ask { method: Method::DELETE, target: target.into(), body: None }
+}
+
 impl Ask {
     async fn by(&self, client: &Client, way: Way) -> Answer {
         let mut headers = vec![("x-request-id", "cell")];
