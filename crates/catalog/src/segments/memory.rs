@@ -54,24 +54,26 @@ fn changed_rows(
         .filter(|row| !row.deleted && row.segment.member == owner && !touched.contains(&row.segment.id))
         .filter_map(|row| Some((row.segment.code.as_ref()?.to_ascii_lowercase(), row.segment.id)))
         .collect();
-    let mut done = Vec::new();
-    for (mut row, change) in rows {
-        change.apply_to(&mut row, now_ms)?;
+    let mut rows = rows;
+    for (row, change) in &mut rows {
+        change.apply_to(row, now_ms)?;
         let id = row.segment.id;
         if let Some(Some(parent)) = change.parent_segment_id
             && (parent == id || own(state, owner, parent).is_err())
         {
             return Err(change.no_such_parent(parent));
         }
+    }
+    for (row, change) in &rows {
+        let id = row.segment.id;
         if let Some(code) = row.segment.code.as_ref().map(|code| code.to_ascii_lowercase()) {
             if let Some(&(_, other)) = taken.iter().find(|(other, _)| *other == code) {
                 return Err(change.code_taken(other));
             }
             taken.push((code, id));
         }
-        done.push(row);
     }
-    Ok(done)
+    Ok(rows.into_iter().map(|(row, _)| row).collect())
 }
 
 fn write(inner: &mut Inner, rows: Vec<StoredSegment>) -> Changed<Vec<StoredSegment>> {

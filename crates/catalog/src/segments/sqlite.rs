@@ -212,15 +212,26 @@ impl<'c> Transaction<'c> {
         found.ok_or_else(|| no_such_segment(id))
     }
 
-    async fn put(&mut self, row: &mut StoredSegment, change: &SegmentChange) -> Result<(), CatalogError> {
-        change.apply_to(row, self.now_ms)?;
-        let id = row.segment.id;
-        if let Some(Some(parent)) = change.parent_segment_id {
-            let found = own(&mut self.inner, self.owner, parent).await.map_err(self.error())?;
-            if parent == id || found.is_none() {
-                return Err(change.no_such_parent(parent));
+    /// Changes rows before any is written: a parent must have been there before.
+    async fn apply<'r>(
+        &mut self,
+        rows: &mut [StoredSegment],
+        changes: impl Iterator<Item = &'r SegmentChange>,
+    ) -> Result<(), CatalogError> {
+        for (row, change) in rows.iter_mut().zip(changes) {
+            change.apply_to(row, self.now_ms)?;
+            if let Some(Some(parent)) = change.parent_segment_id {
+                let found = own(&mut self.inner, self.owner, parent).await.map_err(self.error())?;
+                if parent == row.segment.id || found.is_none() {
+                    return Err(change.no_such_parent(parent));
+                }
             }
         }
+        Ok(())
+    }
+
+    async fn put(&mut self, row: &StoredSegment, change: &SegmentChange) -> Result<(), CatalogError> {
+        let id = row.segment.id;
         if let Some(code) = &row.segment.code {
             let other = with_code(&mut self.inner, self.owner, code).await.map_err(self.error())?;
             if let Some(other) = other.filter(|&other| other != id.0) {
@@ -313,11 +324,11 @@ impl SegmentStore for SqliteCatalog {
     ) -> Result<Changed<Vec<StoredSegment>>, CatalogError> {
         let mut transaction = Transaction::begin(self, owner, now_ms).await?;
         transaction.check_owner(new.len(), most).await?;
-        let mut rows = Vec::with_capacity(new.len());
-        for (id, change) in transaction.new_ids(new.len()).await?.zip(new) {
-            let mut row = StoredSegment::new(owner, SegmentId(id));
-            transaction.put(&mut row, change).await?;
-            rows.push(row);
+        let ids = transaction.new_ids(new.len()).await?;
+        let mut rows: Vec<_> = ids.map(|id| StoredSegment::new(owner, SegmentId(id))).collect();
+        transaction.apply(&mut rows, new.iter()).await?;
+        for (row, change) in rows.iter().zip(new) {
+            transaction.put(row, change).await?;
         }
         transaction.finish_rows(rows).await
     }
@@ -341,7 +352,8 @@ impl SegmentStore for SqliteCatalog {
                     .map_err(transaction.error())?;
             }
         }
-        for (row, (_, change)) in rows.iter_mut().zip(changes) {
+        transaction.apply(&mut rows, changes.iter().map(|(_, change)| change)).await?;
+        for (row, (_, change)) in rows.iter().zip(changes) {
             transaction.put(row, change).await?;
         }
         transaction.finish_rows(rows).await

@@ -3,7 +3,8 @@
 use crate::rig::{MINUTE_MS, NOON_MS, SMALL, apply, open};
 use ia_catalog::usage::{Counters, HourDelta, SqliteUsage, UsageStore as _};
 use ia_catalog::{
-    Catalog as _, CatalogError, KnownUserStore as _, NewToken, SqliteCatalog, TokenHash, TokenStore as _,
+    Catalog as _, CatalogError, KnownUserStore as _, NewPublicKey, NewToken, PublicKeyStore as _, RsaKey,
+    SqliteCatalog, TokenHash, TokenStore as _,
 };
 use ia_model::{ManualClock, MemberId, SegmentId};
 use std::fs;
@@ -148,6 +149,9 @@ async fn everything(store: &SqliteCatalog) -> Result<String, CatalogError> {
     tokens.sort();
     text += &tokens.join("\n");
     text += &format!("\n{}", store.highest_segment_id().await?);
+    if let Some((login, key)) = store.public_key_of("ann", "key").await? {
+        text += &format!("\n{login:?} {key:?} {}", key.key.to_pem());
+    }
     text += &format!("\n{:?} {:?}", store.known_user_key().await?, store.known_users_after(0).await?);
     Ok(text)
 }
@@ -165,6 +169,14 @@ async fn sound_catalog() -> [Sound; 2] {
         )
         .await
         .unwrap();
+    let key = NewPublicKey {
+        user_id: 1,
+        name: "key".to_owned(),
+        active: true,
+        key: RsaKey::of_nobody(),
+        now_ms: NOON_MS,
+    };
+    store.create_public_key(&key).await.unwrap();
     // Moves what was written so far out of the WAL.
     store.delete_segment(SegmentId(13)).await.unwrap();
     let mut earlier = vec![everything(&store).await.unwrap()];

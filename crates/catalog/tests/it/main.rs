@@ -8,6 +8,7 @@ mod known;
 mod properties;
 mod rig;
 mod secrets;
+mod segments;
 mod sqlite;
 mod tokens;
 mod usage;

@@ -101,9 +101,32 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 fn complete(operation: &mut Operation) {
     operation.parameters.get_or_insert_default().push(RefOr::T(request_id_parameter()));
     operation.responses.responses.extend(failures::ServerFault::responses());
+    if operation.tags.iter().flatten().any(|tag| tag == "catalog") {
+        tell_rates(operation);
+    }
     for response in operation.responses.responses.values_mut() {
         if let RefOr::T(response) = response {
             response.headers.insert("X-Request-Id".to_owned(), RefOr::T(request_id_header()));
+        }
+    }
+}
+
+/// Adds what every answer of a catalog service has. Failures are described in place then: elsewhere they come without.
+fn tell_rates(operation: &mut Operation) {
+    let failures = failures::components();
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::Ref(reference) = response {
+            let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
+            *response = failures[name].clone();
+        }
+        if let RefOr::T(response) = response {
+            for (name, what) in [("X-Ratelimit-Read", "read"), ("X-Ratelimit-Write", "change something")] {
+                let requests = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+                let about =
+                    format!("How many requests a minute may {what}; left out where there is no limit.");
+                let header = HeaderBuilder::new().schema(Some(requests)).description(Some(about)).build();
+                response.headers.insert(name.to_owned(), RefOr::T(header));
+            }
         }
     }
 }
