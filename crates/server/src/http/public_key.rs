@@ -21,7 +21,7 @@ use ia_catalog::{PUBLIC_KEY, UserType};
     get,
     path = "/public-key",
     operation_id = "list_public_keys",
-    tag = "logging in",
+    tag = "catalog",
     params(
         ListParameters,
         ("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins"),
@@ -48,7 +48,7 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     post,
     path = "/public-key",
     operation_id = "create_public_key",
-    tag = "logging in",
+    tag = "catalog",
     params(("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; the caller's own if absent, another's is for admins")),
     request_body = PublicKeyRequest,
     responses(
@@ -86,7 +86,7 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
     put,
     path = "/public-key",
     operation_id = "switch_public_keys",
-    tag = "logging in",
+    tag = "catalog",
     params(
         ("id" = Option<String>, Query, description = "Which; several by commas"),
         ("key_id" = Option<String>, Query, description = "The same as `id`"),
@@ -123,7 +123,7 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
     delete,
     path = "/public-key",
     operation_id = "delete_public_keys",
-    tag = "logging in",
+    tag = "catalog",
     params(
         ("id" = Option<String>, Query, description = "Which; several by commas"),
         ("key_id" = Option<String>, Query, description = "The same as `id`"),
@@ -153,7 +153,7 @@ pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
     get,
     path = "/public-key/meta",
     operation_id = "public_key_fields",
-    tag = "logging in",
+    tag = "catalog",
     responses(
         (status = 200, description = "The fields", body = Fields),
         NotAuthenticated,

@@ -36,6 +36,7 @@ use ia_model::{MemberId, SegmentId};
         NotAuthenticated,
         Forbidden,
         TooManyRequests,
+        Unavailable,
     )
 )]
 pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
@@ -167,6 +168,7 @@ async fn change(call: &Call, owner: MemberId, headers: &HeaderMap, body: Body) -
         Forbidden,
         NotFound,
         TooManyRequests,
+        Unavailable,
     )
 )]
 pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
@@ -175,7 +177,10 @@ pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
 }
 
 async fn remove(call: &Call, owner: MemberId) -> Result<Response, ApiError> {
-    let ids = target(call, owner)?.ok_or_else(|| ApiError::syntax("'id' is required"))?;
+    let ids = match call.query.get("code") {
+        Some(_) => target(call, owner)?.unwrap_or_default(),
+        None => call.required_ids()?,
+    };
     let ids = segment::segment_ids(ids)?;
     let app = &call.app;
     let deleting = app.segments.delete_segments(owner, &ids, app.clock.now_ms());

@@ -19,6 +19,7 @@ mod ops;
 mod plain;
 mod reading;
 mod secrets;
+mod segment;
 mod signed_login;
 mod strict;
 mod tenants;

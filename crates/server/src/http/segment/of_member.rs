@@ -28,6 +28,7 @@ use axum::response::Response;
         NotAuthenticated,
         Forbidden,
         TooManyRequests,
+        Unavailable,
     )
 )]
 pub(in super::super) async fn get(call: Call, member: OfMember) -> Result<Response, ApiError> {
@@ -119,6 +120,7 @@ pub(in super::super) async fn put(
         Forbidden,
         NotFound,
         TooManyRequests,
+        Unavailable,
     )
 )]
 pub(in super::super) async fn delete(call: Call, member: OfMember) -> Result<Response, ApiError> {

@@ -116,12 +116,16 @@ impl Builder {
     }
 }
 
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 17] = [
     ("POST", "/auth"),
     ("POST", "/rt-segment"),
     ("GET", "/rt-segment-processed"),
     ("GET", "/user-segment"),
     ("POST", "/user-segment"),
+    ("GET", "/segment"),
+    ("POST", "/segment"),
+    ("PUT", "/segment"),
+    ("DELETE", "/segment"),
     ("GET", "/openapi.json"),
     ("POST", "/v2/auth/jwt"),
     ("GET", "/public-key"),
@@ -294,6 +298,24 @@ fn bodies(builder: &mut Builder, canaries: &mut Canaries) {
                 format!(r#"{{"users": [{user}]}}"#).as_bytes(),
                 false,
             );
+        }
+        for field in [
+            format!(r#""code": "{secret}""#),
+            format!(r#""state": "{secret}""#),
+            format!(r#""expire_minutes": "{secret}""#),
+            format!(r#""piggyback_pixels": ["{secret}"]"#),
+            format!(r#""{secret}": 1, "state": 5"#),
+        ] {
+            builder.authorized(
+                "POST",
+                "/segment",
+                "",
+                format!(r#"{{"segment": {{{field}}}}}"#).as_bytes(),
+                false,
+            );
+        }
+        for name in ["min_", "like_", "not_", "sort=", "fields=", "id=", "member_id=", "num_elements="] {
+            builder.authorized("GET", &format!("/segment?{name}{secret}"), "", b"", false);
         }
         // Shown to whoever may see the report: not the token.
         builder.authorized("GET", "/rt-segment-processed", "X-Look: 1\r\n", b"", true);

@@ -53,7 +53,8 @@ impl Ask {
         let answer = client.send(self.method.clone(), &self.target, &headers, body).await;
         // The two write the date in different places, which tells them apart.
         let first = answer.headers.keys().next().map(|name| name.as_str());
-        assert_eq!(first == Some("date"), way == Way::Plain, "{self:?} went the other way");
+        let may_be_plain = [Method::GET, Method::POST].contains(&self.method);
+        assert_eq!(first == Some("date"), way == Way::Plain && may_be_plain, "{self:?} went the other way");
         answer
     }
 }
