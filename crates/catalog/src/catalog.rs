@@ -1,7 +1,10 @@
 //! The seams: what the rest of the product asks of a store, by role.
 
+use crate::change::Changed;
+use crate::listing::{ListQuery, Page};
 use crate::{
-    ApplyReport, CatalogError, CatalogFile, Login, NewToken, Snapshot, StoredLogin, StoredToken, TokenHash,
+    ApplyReport, CatalogError, CatalogFile, Login, NewPublicKey, NewToken, PublicKey, Snapshot, StoredLogin,
+    StoredToken, TokenHash,
 };
 use async_trait::async_trait;
 use ia_model::SegmentId;
@@ -48,4 +51,53 @@ pub trait TokenStore: Send + Sync {
 
     /// Forgets tokens; those that are gone already are no error.
     async fn delete_tokens(&self, tokens: &[TokenHash]) -> Result<(), CatalogError>;
+}
+
+/// Where the ids that strict mode knows outlive a restart: a list of their hashes that only grows.
+#[async_trait]
+pub trait KnownUserStore: Send + Sync {
+    /// What ids are hashed with. Made at the first call, the same at all others.
+    async fn known_user_key(&self) -> Result<[u8; 32], CatalogError>;
+
+    /// Some of the hashes that come after the first `position` of the list, in its order; none at its end. Fails
+    /// with `Damaged` when a hash is not what was written.
+    async fn known_users_after(&self, position: u64) -> Result<Vec<u64>, CatalogError>;
+
+    /// Appends hashes: all of them, durable on return, or on an error none.
+    async fn add_known_users(&self, hashes: &[u64]) -> Result<(), CatalogError>;
+}
+
+/// Where the public keys of logins are. A change is all or nothing: with `NotFound` for one id, nothing is changed.
+#[async_trait]
+pub trait PublicKeyStore: Send + Sync {
+    /// The keys of a login, or of all.
+    async fn public_keys(
+        &self,
+        user_id: Option<u32>,
+        query: &ListQuery,
+    ) -> Result<Page<PublicKey>, CatalogError>;
+
+    /// The active key of that name of the login of that name, which is found in any case, and the login.
+    async fn public_key_of(
+        &self,
+        username: &str,
+        name: &str,
+    ) -> Result<Option<(StoredLogin, PublicKey)>, CatalogError>;
+
+    /// Stores a key. Fails with `NotFound` without its login, with `Conflict` when another key of the login has its
+    /// name, and with `Limit` when there are [`MAX_PUBLIC_KEYS`](crate::MAX_PUBLIC_KEYS).
+    async fn create_public_key(&self, new: &NewPublicKey) -> Result<Changed<PublicKey>, CatalogError>;
+
+    /// Switches keys on or off; off takes back the tokens that were issued through them. With an `owner`, keys of
+    /// others count as absent.
+    async fn switch_public_keys(
+        &self,
+        owner: Option<u32>,
+        ids: &[u32],
+        active: bool,
+    ) -> Result<Changed<Vec<PublicKey>>, CatalogError>;
+
+    /// Deletes keys, and takes back the tokens that were issued through them. With an `owner`, keys of others count
+    /// as absent.
+    async fn delete_public_keys(&self, owner: Option<u32>, ids: &[u32]) -> Result<Changed<()>, CatalogError>;
 }

@@ -95,7 +95,7 @@ impl Database {
         if findings == "ok" { Ok(()) } else { Err(self.damaged(findings)) }
     }
 
-    fn damaged(&self, finding: impl Into<BoxError>) -> CatalogError {
+    pub(crate) fn damaged(&self, finding: impl Into<BoxError>) -> CatalogError {
         CatalogError::Damaged { path: self.path.clone(), source: finding.into() }
     }
 

@@ -1,15 +1,18 @@
 //! The reference implementation: what every store must do, with nothing that can go wrong.
 
 use crate::apply::{SettledPasswords, plan};
+use crate::change::{Changed, Delta};
+use crate::listing::{ListQuery, Page, plain};
+use crate::public_key::check_new;
 use crate::state::{State, login_key};
 use crate::suppression::{SuppressedUser, SuppressionKey, SuppressionStore, new_key};
 use crate::{
-    ApplyReport, Catalog, CatalogError, CatalogFile, Login, NewToken, Snapshot, StoredLogin, StoredToken,
-    TokenHash, TokenStore,
+    ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, Login, NewPublicKey, NewToken,
+    PUBLIC_KEY, PublicKey, PublicKeyStore, Snapshot, StoredLogin, StoredToken, TokenHash, TokenStore,
 };
 use async_trait::async_trait;
 use ia_model::SegmentId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +29,10 @@ pub(crate) struct Inner {
     tokens: HashMap<TokenHash, Token>,
     suppression_key: Option<SuppressionKey>,
     suppressed: BTreeSet<SuppressedUser>,
+    known_user_key: Option<[u8; 32]>,
+    known_users: Vec<u64>,
+    public_keys: BTreeMap<u32, PublicKey>,
+    public_key_high_water: u32,
 }
 
 #[derive(Clone)]
@@ -34,6 +41,7 @@ struct Token {
     issued_at_ms: u64,
     last_use_ms: u64,
     revoked: bool,
+    public_key: Option<u32>,
 }
 
 impl Inner {
@@ -126,12 +134,16 @@ impl TokenStore for MemoryCatalog {
         let login = inner
             .login_by_id(token.user_id)
             .filter(|login| login.active && login.password_hash == token.password_hash)
+            .filter(|_| {
+                token.public_key.is_none_or(|id| inner.public_keys.get(&id).is_some_and(|key| key.active))
+            })
             .ok_or_else(|| CatalogError::Overtaken("the login".to_owned()))?;
         let kept = Token {
             user_id: token.user_id,
             issued_at_ms: token.issued_at_ms,
             last_use_ms: token.issued_at_ms,
             revoked: false,
+            public_key: token.public_key,
         };
         inner.tokens.insert(token.hash, kept);
         Ok(login.login)
@@ -187,6 +199,113 @@ impl SuppressionStore for MemoryCatalog {
     async fn lift_suppression(&self, users: &[SuppressedUser]) -> Result<(), CatalogError> {
         self.inner().suppressed.retain(|user| !users.contains(user));
         Ok(())
+    }
+}
+
+#[async_trait]
+impl KnownUserStore for MemoryCatalog {
+    async fn known_user_key(&self) -> Result<[u8; 32], CatalogError> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(CatalogError::secret)?;
+        Ok(*self.inner().known_user_key.get_or_insert(key))
+    }
+
+    async fn known_users_after(&self, position: u64) -> Result<Vec<u64>, CatalogError> {
+        let position = usize::try_from(position).unwrap_or(usize::MAX);
+        Ok(self.inner().known_users.get(position..).unwrap_or_default().to_vec())
+    }
+
+    async fn add_known_users(&self, hashes: &[u64]) -> Result<(), CatalogError> {
+        self.inner().known_users.extend_from_slice(hashes);
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn raise<T>(&mut self, value: T) -> Changed<T> {
+        self.generation += 1;
+        Changed { value, generation: self.generation, delta: Delta::Everything }
+    }
+
+    /// Fails unless all keys are there, and the owner's where there is one.
+    fn check_keys(&self, owner: Option<u32>, ids: &[u32]) -> Result<(), CatalogError> {
+        let is_there =
+            |id| self.public_keys.get(id).is_some_and(|key| owner.is_none_or(|owner| key.user_id == owner));
+        match ids.iter().find(|id| !is_there(id)) {
+            Some(id) => Err(CatalogError::NotFound(format!("public key {id}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn revoke_tokens_of(&mut self, ids: &[u32]) {
+        for token in self.tokens.values_mut() {
+            token.revoked |= token.public_key.is_some_and(|id| ids.contains(&id));
+        }
+    }
+}
+
+#[async_trait]
+impl PublicKeyStore for MemoryCatalog {
+    async fn public_keys(
+        &self,
+        user_id: Option<u32>,
+        query: &ListQuery,
+    ) -> Result<Page<PublicKey>, CatalogError> {
+        let inner = self.inner();
+        let keys = inner.public_keys.values().filter(|key| user_id.is_none_or(|id| key.user_id == id));
+        Ok(plain::page(&PUBLIC_KEY, keys.cloned(), query, PublicKey::value))
+    }
+
+    async fn public_key_of(
+        &self,
+        username: &str,
+        name: &str,
+    ) -> Result<Option<(StoredLogin, PublicKey)>, CatalogError> {
+        let inner = self.inner();
+        let Some(login) = inner.login(&login_key(username)) else { return Ok(None) };
+        let mut keys = inner.public_keys.values();
+        let key = keys.find(|key| key.user_id == login.login.user_id && key.name == name && key.active);
+        Ok(key.map(|key| (login, key.clone())))
+    }
+
+    async fn create_public_key(&self, new: &NewPublicKey) -> Result<Changed<PublicKey>, CatalogError> {
+        let inner = &mut *self.inner();
+        if inner.login_by_id(new.user_id).is_none() {
+            return Err(CatalogError::NotFound(format!("user {}", new.user_id)));
+        }
+        let own = inner.public_keys.values().filter(|key| key.user_id == new.user_id);
+        check_new(new, &own.map(|key| key.name.clone()).collect::<Vec<_>>())?;
+        inner.public_key_high_water += 1;
+        let key = new.stored(inner.public_key_high_water);
+        inner.public_keys.insert(key.id, key.clone());
+        Ok(inner.raise(key))
+    }
+
+    async fn switch_public_keys(
+        &self,
+        owner: Option<u32>,
+        ids: &[u32],
+        active: bool,
+    ) -> Result<Changed<Vec<PublicKey>>, CatalogError> {
+        let inner = &mut *self.inner();
+        inner.check_keys(owner, ids)?;
+        let mut changed = Vec::new();
+        for key in inner.public_keys.values_mut().filter(|key| ids.contains(&key.id)) {
+            key.active = active;
+            changed.push(key.clone());
+        }
+        if !active {
+            inner.revoke_tokens_of(ids);
+        }
+        Ok(inner.raise(changed))
+    }
+
+    async fn delete_public_keys(&self, owner: Option<u32>, ids: &[u32]) -> Result<Changed<()>, CatalogError> {
+        let inner = &mut *self.inner();
+        inner.check_keys(owner, ids)?;
+        inner.public_keys.retain(|id, _| !ids.contains(id));
+        inner.revoke_tokens_of(ids);
+        Ok(inner.raise(()))
     }
 }
 

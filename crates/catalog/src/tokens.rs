@@ -47,6 +47,8 @@ pub struct NewToken {
     pub user_id: u32,
     /// The hash of the password that it was given for.
     pub password_hash: PasswordHash,
+    /// The public key that it was given for, if it was one.
+    pub public_key: Option<u32>,
     /// When, in milliseconds since 1970; also counts as its first use.
     pub issued_at_ms: u64,
 }
@@ -150,6 +152,27 @@ impl Tokens {
     ///
     /// Fails with `Overtaken` when the login was switched off or got another password since it was read.
     pub async fn issue(&self, user: &StoredLogin, now_ms: u64) -> Result<String, CatalogError> {
+        self.issue_for(user, None, now_ms).await
+    }
+
+    /// Gives a token to a login that signed with the key of that id, and takes it back when the key goes.
+    ///
+    /// Fails with `Overtaken` also when the key was deleted or switched off since it was read.
+    pub async fn issue_by_key(
+        &self,
+        user: &StoredLogin,
+        public_key: u32,
+        now_ms: u64,
+    ) -> Result<String, CatalogError> {
+        self.issue_for(user, Some(public_key), now_ms).await
+    }
+
+    async fn issue_for(
+        &self,
+        user: &StoredLogin,
+        public_key: Option<u32>,
+        now_ms: u64,
+    ) -> Result<String, CatalogError> {
         let mut secret = [0; SECRET_BYTES];
         getrandom::fill(&mut secret).map_err(CatalogError::secret)?;
         let secret = URL_SAFE_NO_PAD.encode(secret);
@@ -158,6 +181,7 @@ impl Tokens {
             hash: TokenHash::of(&token),
             user_id: user.login.user_id,
             password_hash: user.password_hash.clone(),
+            public_key,
             issued_at_ms: now_ms,
         };
 

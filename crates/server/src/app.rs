@@ -4,7 +4,7 @@ use crate::alarm::Alarm;
 use crate::auth::{Authenticator, LoginLimits};
 use crate::background::{self, CheckpointRules, Checkpointer, WarmUp};
 use crate::budget::ByteBudget;
-use crate::config::Config;
+use crate::config::{Config, UnknownUsers};
 use crate::data_dir::DataDir;
 use crate::http::Service;
 use crate::http::serve::{ConnectionLimits, serve};
@@ -23,7 +23,9 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use ia_catalog::segments::SegmentStore;
 use ia_catalog::usage::SqliteUsage;
-use ia_catalog::{Catalog, CatalogError, Changed, Snapshot, SqliteCatalog, Tokens};
+use ia_catalog::{
+    Catalog, CatalogError, Changed, KnownUsers, PublicKeyStore, Snapshot, SqliteCatalog, Tokens,
+};
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::Clock;
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
@@ -43,6 +45,9 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// Whose ids are taken.
+    pub(crate) known: Arc<KnownUsers>,
+    pub(crate) public_keys: Arc<dyn PublicKeyStore>,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
     pub(crate) expiration: ExpirationRules,
@@ -331,6 +336,7 @@ async fn open(
     let tokens = Arc::new(tokens);
     let suppression =
         Suppression::load(Arc::clone(&catalog) as _).await.context("cannot read the opt-outs")?;
+    let known = open_known_users(config, &catalog).await.context("cannot read the known ids")?;
     let usage_store = SqliteUsage::open(&data_dir.usage())
         .await
         .map_err(|error| with_way_out(error, USAGE_WAY_OUT))
@@ -377,8 +383,13 @@ async fn open(
         failures_per_user: config.limits.failed_logins_per_user_per_five_minutes,
         failures_per_address: config.limits.failed_logins_per_address_per_five_minutes,
     };
-    let authenticator =
-        Authenticator::new(Arc::clone(&catalog) as _, Arc::clone(&tokens), Arc::clone(&clock), login_limits);
+    let authenticator = Authenticator::new(
+        Arc::clone(&catalog) as _,
+        Arc::clone(&catalog) as _,
+        Arc::clone(&tokens),
+        Arc::clone(&clock),
+        login_limits,
+    );
     let max_large_requests = config.http.max_large_requests.min(MAX_LARGE_REQUESTS);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let app = Arc::new(App {
@@ -386,6 +397,8 @@ async fn open(
         clock,
         tokens,
         snapshot: ArcSwap::from_pointee(snapshot),
+        known: Arc::new(known),
+        public_keys: Arc::clone(&catalog) as _,
         authenticator,
         limits: Limits::new(request_limits(config), service_limits(config)),
         suppression: Arc::new(suppression),
@@ -428,6 +441,18 @@ async fn open(
     let checkpointer = Checkpointer::start(Arc::clone(&app), rules)?;
     let warm_up = WarmUp::start(profiles, &app.alarm)?;
     Ok(Engines { app, log, applier, checkpointer, warm_up, catalog, usage_store })
+}
+
+async fn open_known_users(config: &Config, catalog: &Arc<SqliteCatalog>) -> anyhow::Result<KnownUsers> {
+    if config.memberships.unknown_users == UnknownUsers::Accept {
+        return Ok(KnownUsers::everybody());
+    }
+    let started = Instant::now();
+    let known = KnownUsers::load(Arc::clone(catalog) as _)
+        .await
+        .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))?;
+    tracing::info!(ids = known.count(), millis = started.elapsed().as_millis(), "the known ids are read");
+    Ok(known)
 }
 
 fn service_limits(config: &Config) -> ServiceLimits {

@@ -1,9 +1,14 @@
-//! Logging in: limits first, then the password, then a token.
+//! Logging in: limits first, then the password or the signature, then a token.
+
+mod jwt;
 
 use crate::rate::{Exceeded, RateLimiter};
 use crate::threads::{QueueFull, Urgency, WorkThreads};
-use ia_catalog::{Catalog, CatalogError, CredentialError, Tokens, check_credentials};
+use ia_catalog::{
+    Catalog, CatalogError, CredentialError, PublicKeyStore, RsaKey, StoredLogin, Tokens, check_credentials,
+};
 use ia_model::Clock;
+use jwt::SignedToken;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -40,6 +45,10 @@ pub(crate) enum LoginError {
     /// Wrong name or password, or a login that is switched off.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
+    /// A signed token that nobody's key has signed, or that is too old or made wrongly: the caller must not learn
+    /// which, since it would learn who has keys.
+    #[error("The signed token is not accepted")]
+    SignedToken,
     /// Too many logins, good or bad.
     #[error("Too many logins, please wait and try again")]
     TooMany(Exceeded),
@@ -51,6 +60,8 @@ pub(crate) enum LoginError {
 /// Checks passwords and issues tokens.
 pub(crate) struct Authenticator {
     catalog: Arc<dyn Catalog>,
+    public_keys: Arc<dyn PublicKeyStore>,
+    key_of_nobody: RsaKey,
     tokens: Arc<Tokens>,
     clock: Arc<dyn Clock>,
     limits: LoginLimits,
@@ -72,12 +83,15 @@ impl Authenticator {
     /// Panics when the system starts no thread.
     pub(crate) fn new(
         catalog: Arc<dyn Catalog>,
+        public_keys: Arc<dyn PublicKeyStore>,
         tokens: Arc<Tokens>,
         clock: Arc<dyn Clock>,
         limits: LoginLimits,
     ) -> Authenticator {
         Authenticator {
             catalog,
+            public_keys,
+            key_of_nobody: RsaKey::of_nobody(),
             tokens,
             clock,
             limits,
@@ -101,10 +115,31 @@ impl Authenticator {
         if username.chars().nth(MAX_NAME_CHARACTERS).is_some() || password.len() > MAX_PASSWORD_BYTES {
             return Err(CredentialError::NoMatch.into());
         }
-        let from = network(from);
         let now_ms = self.clock.now_ms();
-        // Counted as failures before the password is looked at, and given back after: many guesses at
-        // once must not slip through together.
+        self.limited(username, from, now_ms, self.check(username, password, now_ms)).await
+    }
+
+    /// The token for a JWT, as the login that it names has signed it.
+    pub(crate) async fn login_signed(&self, jwt: &[u8], from: IpAddr) -> Result<String, LoginError> {
+        let jwt =
+            SignedToken::parse(jwt).filter(|jwt| jwt.username().chars().nth(MAX_NAME_CHARACTERS).is_none());
+        let now_ms = self.clock.now_ms();
+        // What is no JWT at all is counted under no name, as one failure of its address.
+        let username = jwt.as_ref().map_or("", SignedToken::username);
+        self.limited(username, from, now_ms, self.check_signed(jwt.as_ref(), now_ms)).await
+    }
+
+    /// Counts a login under a name and from an address, and lets it be checked within the limits.
+    async fn limited(
+        &self,
+        username: &str,
+        from: IpAddr,
+        now_ms: u64,
+        check: impl Future<Output = Result<String, LoginError>>,
+    ) -> Result<String, LoginError> {
+        let from = network(from);
+        // Counted as failures before anything is looked at, and given back after: many guesses at once must
+        // not slip through together.
         let name = username.to_lowercase();
         self.failures_by_address
             .take(from, 1, self.limits.failures_per_address, now_ms)
@@ -115,8 +150,8 @@ impl Authenticator {
             self.failures_by_address.give_back(&from);
             return Err(LoginError::TooMany(exceeded));
         }
-        let outcome = self.check(username, password, now_ms).await;
-        if !matches!(outcome, Err(LoginError::Credentials(_))) {
+        let outcome = check.await;
+        if !matches!(outcome, Err(LoginError::Credentials(_) | LoginError::SignedToken)) {
             self.failures_by_address.give_back(&from);
             self.failures_by_user.give_back(&name);
         }
@@ -129,14 +164,39 @@ impl Authenticator {
         let found = self.catalog.login_by_name(username).await?;
         let checked = self.hashing.run(move || check_credentials(found, &password)).await;
         let login = checked.map_err(|QueueFull| busy())??;
-        self.successes
-            .take(login.login.user_id, 1, self.limits.successes_per_user, now_ms)
-            .map_err(LoginError::TooMany)?;
+        self.count_success(&login, now_ms)?;
         match self.tokens.issue(&login, now_ms).await {
             // Its password was changed, or it was switched off, between the check and now.
             Err(CatalogError::Overtaken(_)) => Err(CredentialError::NoMatch.into()),
             issued => Ok(issued?),
         }
+    }
+
+    async fn check_signed(&self, jwt: Option<&SignedToken<'_>>, now_ms: u64) -> Result<String, LoginError> {
+        // Looked for and checked also where there is nothing to find, so that all refusals take as long.
+        let (username, key_name) = jwt.map_or(("", ""), |jwt| (jwt.username(), jwt.key_name()));
+        let found = self.public_keys.public_key_of(username, key_name).await?;
+        let key = found.as_ref().map_or(&self.key_of_nobody, |(_, stored)| &stored.key);
+        let is_signed = jwt.is_some_and(|jwt| jwt.is_signed_by(key));
+        let Some((login, stored)) = found.filter(|_| is_signed) else { return Err(LoginError::SignedToken) };
+        if !jwt.is_some_and(|jwt| jwt.is_current(now_ms)) {
+            return Err(LoginError::SignedToken);
+        }
+        // Only who has the key learns that the login is off.
+        if !login.active {
+            return Err(CredentialError::Disabled.into());
+        }
+        self.count_success(&login, now_ms)?;
+        match self.tokens.issue_by_key(&login, stored.id, now_ms).await {
+            // The key or the login was switched off, or got another password, between the check and now.
+            Err(CatalogError::Overtaken(_)) => Err(LoginError::SignedToken),
+            issued => Ok(issued?),
+        }
+    }
+
+    fn count_success(&self, login: &StoredLogin, now_ms: u64) -> Result<(), LoginError> {
+        let limit = self.limits.successes_per_user;
+        self.successes.take(login.login.user_id, 1, limit, now_ms).map_err(LoginError::TooMany)
     }
 }
 

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How often the catalog is asked whether another process changed it: seen "within a second".
+/// How often the catalog is asked whether another process changed it, or made ids known: seen "within a second".
 const CATALOG_POLL: Duration = Duration::from_millis(200);
 
 /// How often usage statistics are written. Reports add what is not written yet, so this bounds only how
@@ -187,6 +187,13 @@ pub(crate) fn keep_current(
             app,
             shutdown,
             |app| async move { app.follow_catalog().await },
+        ),
+        every(
+            CATALOG_POLL,
+            "follow the known ids",
+            app,
+            shutdown,
+            |app| async move { app.known.follow().await },
         ),
         every(USAGE_FLUSH, "write the usage statistics", app, shutdown, |app| async move {
             app.usage.flush().await

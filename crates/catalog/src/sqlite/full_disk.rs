@@ -47,6 +47,7 @@ async fn logins_go_on_when_a_full_disk_has_room_again() {
             hash: TokenHash(hash),
             user_id: ann.login.user_id,
             password_hash: ann.password_hash.clone(),
+            public_key: None,
             issued_at_ms: 0,
         }
     };

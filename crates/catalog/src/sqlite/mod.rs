@@ -2,7 +2,9 @@
 
 #[cfg(test)]
 mod full_disk;
+mod known;
 mod load;
+mod public_keys;
 mod suppression;
 mod tokens;
 mod write;
@@ -24,6 +26,8 @@ const STEPS: &[Step] = &[
     ("every value twice", include_str!("../../migrations/catalog/0002_every_value_twice.sql")),
     ("services", include_str!("../../migrations/catalog/0003_services.sql")),
     ("suppression", include_str!("../../migrations/catalog/0006_suppression.sql")),
+    ("known users", include_str!("../../migrations/catalog/0007_known_users.sql")),
+    ("public keys", include_str!("../../migrations/catalog/0008_public_keys.sql")),
 ];
 
 /// The catalog in a SQLite file. Several processes may have it open at once.

@@ -19,21 +19,25 @@ impl TokenStore for SqliteCatalog {
             "SELECT ",
             login_columns!(),
             " WHERE users.id = $1 AND users.password_hash = $2 AND users.state = 'active' \
-              AND members.state = 'active'"
+              AND members.state = 'active' \
+              AND ($3 IS NULL OR EXISTS (SELECT 1 FROM public_keys WHERE public_keys.id = $3 AND public_keys.active))"
         ))
         .bind(token.user_id)
         .bind(token.password_hash.as_phc())
+        .bind(token.public_key)
         .fetch_optional(&mut *transaction)
         .await
         .map_err(&failed)?;
         let Some(row) = row else { return Err(CatalogError::Overtaken("the login".to_owned())) };
         let login = login_of(&row).map_err(&failed)?;
         sqlx::query(
-            "INSERT INTO tokens (hash, user_id, issued_at, last_used, revoked) VALUES ($1, $2, $3, $3, FALSE)",
+            "INSERT INTO tokens (hash, user_id, issued_at, last_used, revoked, public_key_id) \
+             VALUES ($1, $2, $3, $3, FALSE, $4)",
         )
         .bind(token.hash.0.as_slice())
         .bind(token.user_id)
         .bind(i64::try_from(token.issued_at_ms).unwrap_or(i64::MAX))
+        .bind(token.public_key)
         .execute(&mut *transaction)
         .await
         .map_err(&failed)?;

@@ -2,7 +2,10 @@
 
 use crate::rig::{MINUTE_MS, NOON_MS, SMALL, apply, open};
 use ia_catalog::usage::{Counters, HourDelta, SqliteUsage, UsageStore as _};
-use ia_catalog::{Catalog as _, CatalogError, NewToken, SqliteCatalog, TokenHash, TokenStore as _};
+use ia_catalog::{
+    Catalog as _, CatalogError, KnownUserStore as _, NewPublicKey, NewToken, PublicKeyStore as _, RsaKey,
+    SqliteCatalog, TokenHash, TokenStore as _,
+};
 use ia_model::{ManualClock, MemberId, SegmentId};
 use std::fs;
 use std::future::Future;
@@ -146,6 +149,10 @@ async fn everything(store: &SqliteCatalog) -> Result<String, CatalogError> {
     tokens.sort();
     text += &tokens.join("\n");
     text += &format!("\n{}", store.highest_segment_id().await?);
+    if let Some((login, key)) = store.public_key_of("ann", "key").await? {
+        text += &format!("\n{login:?} {key:?} {}", key.key.to_pem());
+    }
+    text += &format!("\n{:?} {:?}", store.known_user_key().await?, store.known_users_after(0).await?);
     Ok(text)
 }
 
@@ -155,6 +162,22 @@ async fn sound_catalog() -> [Sound; 2] {
     let store = open(&path).await;
     apply(&store, SMALL).await;
     apply(&store, r#"{"segments": [{"id": 29, "member_id": 2, "code": "late"}]}"#).await;
+    store.known_user_key().await.unwrap();
+    store
+        .add_known_users(
+            &(1..=1200).map(|n: u64| n.wrapping_mul(0x0123_4567_89ab_cdef)).collect::<Vec<u64>>(),
+        )
+        .await
+        .unwrap();
+    let key = NewPublicKey {
+        user_id: 1,
+        name: "key".to_owned(),
+        active: true,
+        key: RsaKey::of_nobody(),
+        now_ms: NOON_MS,
+    };
+    store.create_public_key(&key).await.unwrap();
+    // Moves what was written so far out of the WAL.
     store.delete_segment(SegmentId(13)).await.unwrap();
     let mut earlier = vec![everything(&store).await.unwrap()];
     let login = store.login_by_name("ann").await.unwrap().unwrap();
@@ -163,6 +186,7 @@ async fn sound_catalog() -> [Sound; 2] {
             hash: TokenHash::of(&format!("token {n}")),
             user_id: login.login.user_id,
             password_hash: login.password_hash.clone(),
+            public_key: None,
             issued_at_ms: NOON_MS + n * MINUTE_MS,
         };
         store.insert_token(&token).await.unwrap();

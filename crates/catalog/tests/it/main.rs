@@ -4,6 +4,7 @@ mod apply;
 mod conformance;
 mod damage;
 mod files;
+mod known;
 mod properties;
 mod rig;
 mod secrets;

@@ -2,7 +2,8 @@
 
 use ia_catalog::segments::SegmentStore;
 use ia_catalog::{
-    ApplyReport, Catalog, CatalogError, CatalogFile, MemoryCatalog, SqliteCatalog, StoredLogin, TokenStore,
+    ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, MemoryCatalog, PublicKeyStore,
+    SqliteCatalog, StoredLogin, TokenStore,
 };
 use ia_model::{ManualClock, MemberId, SegmentId};
 use std::path::PathBuf;
@@ -34,8 +35,8 @@ pub(crate) const SMALL: &str = r#"{
 }"#;
 
 /// What both stores are, seen by the tests.
-pub(crate) trait Store: Catalog + TokenStore + SegmentStore {}
-impl<T: Catalog + TokenStore + SegmentStore> Store for T {}
+pub(crate) trait Store: Catalog + TokenStore + SegmentStore + KnownUserStore + PublicKeyStore {}
+impl<T: Catalog + TokenStore + SegmentStore + KnownUserStore + PublicKeyStore> Store for T {}
 
 /// A store, and the directory that it lives in.
 pub(crate) struct Rig {

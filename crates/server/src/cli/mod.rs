@@ -4,6 +4,7 @@ mod apply;
 mod backup;
 mod check_config;
 mod demo;
+mod import_users;
 mod inspect;
 mod serve;
 
@@ -35,6 +36,8 @@ enum Command {
     Demo(ServerArgs),
     /// Load a catalog file (members, logins, segments); also while a server runs.
     Apply(apply::ApplyArgs),
+    /// Make ids known, for a service that rejects unknown ones; also while a server runs.
+    ImportUsers(import_users::ImportUsersArgs),
     /// Copy a data directory into a new folder, checked and durable; also while a server runs.
     Backup(backup::BackupArgs),
     /// Look into a data directory without changing it; also while a server runs.
@@ -76,6 +79,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Apply(args) => apply::run(args),
+        Command::ImportUsers(args) => import_users::run(args),
         Command::Backup(args) => backup::run(args),
         Command::Inspect(what) => inspect::run(what),
         Command::CheckConfig(args) => check_config::run(args),

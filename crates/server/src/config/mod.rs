@@ -116,6 +116,8 @@ pub struct Memberships {
 pub enum UnknownUsers {
     /// They are taken.
     Accept,
+    /// They are counted as invalid users.
+    Reject,
 }
 
 /// `[identities]`; `default.toml` says what each key means.
@@ -318,7 +320,7 @@ mod tests {
             ("[identities]\nlinks_per_user = 0", "identities.links_per_user"),
             ("[identities]\nlinks_per_user = 1001", "identities.links_per_user"),
             ("[identities]\nmapping_ttl_minutes = 0", "identities.mapping_ttl_minutes"),
-            ("[memberships]\nunknown_users = \"reject\"", "reject"),
+            ("[memberships]\nunknown_users = \"maybe\"", "maybe"),
             ("[limits]\nposts_per_second = -1", "-1"),
         ] {
             let error = format!("{:#}", load(file, &[]).unwrap_err());

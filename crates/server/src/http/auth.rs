@@ -1,4 +1,4 @@
-//! `POST /auth`
+//! `POST /auth` and `POST /v2/auth/jwt`
 
 use super::body;
 use super::caller::TOKEN_COOKIE;
@@ -21,6 +21,9 @@ use utoipa::ToSchema;
 
 /// A login is small.
 const MAX_LOGIN_BYTES: u32 = 64 << 10;
+
+/// The signature of the longest key is 1,024 bytes.
+const MAX_JWT_BYTES: u32 = 16 << 10;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = LoginAnswer)]
@@ -75,12 +78,51 @@ pub(super) async fn post(
     };
     let (username, password) = (field("username")?, field("password")?);
     let token = app.authenticator.login(username, password.to_owned(), peer.address.ip()).await?;
-    let answer = Answer { status: "OK", token: &token, dbg_info: info.dbg_info(&app, "token") };
+    Ok(issued(&app, &info, &peer, &token))
+}
+
+/// Log in by a signed token
+///
+/// A JSON web token, signed by RS256 with a key whose public half is at `/public-key`: `kid` in its header is the
+/// key's name, `sub` the user name, and `iat` a time of at most 5 minutes ago. Gives a token as `POST /auth` does.
+#[utoipa::path(
+    post,
+    path = "/v2/auth/jwt",
+    operation_id = "log_in_signed",
+    tag = "logging in",
+    security(()),
+    request_body(content = String, content_type = "text/plain", description = "The signed token, as it is"),
+    responses(
+        (status = 200, description = "A token, also set as a cookie", body = Envelope, headers(
+            ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` under TLS"),
+            ("Cache-Control" = String, description = "`no-store`"),
+        )),
+        BadRequest,
+        NotAuthenticated,
+        TooLarge,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
+pub(super) async fn post_signed(
+    State(app): State<Arc<App>>,
+    Extension(info): Extension<RequestInfo>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let (jwt, _share) = body::read(&app, &headers, body, MAX_JWT_BYTES).await?.decode()?;
+    let token = app.authenticator.login_signed(&jwt, peer.address.ip()).await?;
+    Ok(issued(&app, &info, &peer, &token))
+}
+
+fn issued(app: &App, info: &RequestInfo, peer: &Peer, token: &str) -> Response {
+    let answer = Answer { status: "OK", token, dbg_info: info.dbg_info(app, "token") };
     let mut response = json(&Envelope { response: answer });
     let secure = if peer.tls { "; Secure" } else { "" };
     let cookie = format!("{TOKEN_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict{secure}");
     let cookie = HeaderValue::from_str(&cookie).expect("a token is plain ASCII");
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }

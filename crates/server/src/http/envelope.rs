@@ -227,8 +227,12 @@ fn is_catalog_service(route: &str) -> bool {
 
 /// The resource of a service's route.
 fn service_of(route: &str) -> Option<&'static Resource> {
-    let name = route.strip_prefix('/')?.split('/').next()?.replace('-', "_");
-    services::ALL.iter().copied().find(|resource| resource.singular == name || resource.plural == name)
+    let name = route.strip_prefix('/')?.split('/').next()?;
+    let key = name.replace('-', "_");
+    let is_of = |resource: &&Resource| {
+        [resource.singular, resource.plural].iter().any(|own| *own == name || *own == key)
+    };
+    services::ALL.iter().copied().find(is_of)
 }
 
 /// What a member may ask of the services in a minute; nothing is told of a rate that is lifted.
@@ -244,7 +248,7 @@ fn tell_rates(app: &App, headers: &mut HeaderMap) {
 /// What the payload of a success would be called.
 fn output_term(method: &Method, route: &str) -> &'static str {
     match (route, method) {
-        ("/auth", _) => "token",
+        ("/auth" | "/v2/auth/jwt", _) => "token",
         ("/privacy/consumer-request", _) => "consumer_request",
         ("/rt-segment", _) => "message",
         ("/rt-segment-processed", _) => "report",
@@ -296,6 +300,8 @@ fn known_route(path: &MatchedPath) -> &'static str {
         "/openapi.json",
         "/optout",
         "/privacy/consumer-request",
+        "/public-key",
+        "/public-key/meta",
         "/rt-segment",
         "/rt-segment-processed",
         "/seg",
@@ -303,6 +309,7 @@ fn known_route(path: &MatchedPath) -> &'static str {
         "/segment/meta",
         "/segment/{member_id}",
         "/user-segment",
+        "/v2/auth/jwt",
     ];
     known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")
 }

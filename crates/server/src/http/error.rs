@@ -151,6 +151,7 @@ impl From<LoginError> for ApiError {
                 ApiError::unauthenticated(error.to_string())
             }
             LoginError::Credentials(CredentialError::Disabled) => login_disabled(),
+            LoginError::SignedToken => ApiError::unauthenticated(error.to_string()),
             LoginError::TooMany(exceeded) => ApiError::rate_exceeded(exceeded, error.to_string()),
             LoginError::Catalog(error) => error.into(),
         }
@@ -257,6 +258,7 @@ impl From<PixelError> for ApiError {
             PixelError::Commit(error) | PixelError::Link(LinkError::Commit(error)) => error.into(),
             PixelError::Link(error) => ApiError::syntax(error.to_string()),
             PixelError::OptOut(error) => error.into(),
+            PixelError::Known(error) => error.into(),
             PixelError::Random(error) => ApiError::internal(&error),
         }
     }

@@ -13,6 +13,7 @@ mod openapi;
 mod ops;
 mod pixels;
 mod plain;
+mod public_key;
 mod query;
 mod rt_segment;
 mod rt_segment_processed;
@@ -54,6 +55,9 @@ impl Service {
     pub(crate) fn api(app: Arc<App>) -> Service {
         let mut routes = OpenApiRouter::with_openapi(openapi::beginning())
             .routes(routes!(auth::post))
+            .routes(routes!(auth::post_signed))
+            .routes(routes!(public_key::get, public_key::post, public_key::put, public_key::delete))
+            .routes(routes!(public_key::meta))
             .routes(routes!(rt_segment::post))
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))

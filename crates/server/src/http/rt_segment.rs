@@ -72,6 +72,7 @@ pub(super) async fn post(
             },
             expiration: worker.expiration,
             opt_outs: &opt_outs,
+            known: &worker.known,
             gives_way: is_large,
             verbose,
         };

@@ -21,6 +21,8 @@ const CATALOG: &str = r#"{
         {"id": 30, "member_id": 3, "code": "c30"}
     ]}"#;
 
+static EVERYBODY: KnownUsers = KnownUsers::everybody();
+
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let store = MemoryCatalog::new();
     let file = CatalogFile::parse(CATALOG.as_bytes()).expect("a catalog");
@@ -51,6 +53,7 @@ pub fn request(input: &[u8]) {
             max_minutes: (pick & 8 == 0).then_some(1000),
         },
         opt_outs: InForce::of_nobody(),
+        known: &EVERYBODY,
         gives_way: false,
         verbose: pick & 1 == 1,
     };
@@ -60,6 +63,7 @@ pub fn request(input: &[u8]) {
         now_ms: request.now_ms,
         expiration: request.expiration,
         opt_outs: request.opt_outs,
+        known: request.known,
     };
     let short = outcome(prepare(body, &request));
     let long = outcome(prepare_with_care(body, &request, context));

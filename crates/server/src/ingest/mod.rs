@@ -18,7 +18,7 @@ pub(crate) mod warning;
 use crate::privacy::InForce;
 use answer::Message;
 use body::{Body, BodyError};
-use ia_catalog::Snapshot;
+use ia_catalog::{KnownUsers, Snapshot};
 use ia_model::record::{Ingest, Usage};
 use ia_model::{MemberId, UserKey};
 use plain::Plain;
@@ -41,6 +41,8 @@ pub(crate) struct Request<'c> {
     pub expiration: ExpirationRules,
     /// Who has opted out. The caller keeps it until the record is committed.
     pub opt_outs: &'c InForce,
+    /// Whose ids are taken.
+    pub known: &'c KnownUsers,
     /// Whether this thread lets others go first from time to time.
     pub gives_way: bool,
     /// Whether the caller wants to hear about what is dropped in resolution.
@@ -111,6 +113,7 @@ pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, B
         now_ms: request.now_ms,
         expiration: request.expiration,
         opt_outs: request.opt_outs,
+        known: request.known,
     };
     match plain::read(bytes, request.limits, context, request.gives_way) {
         Some(Plain { users, segments, resolved }) => {

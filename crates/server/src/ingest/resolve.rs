@@ -7,7 +7,7 @@ use super::warning::{Entity, Warning};
 use crate::identities;
 use crate::privacy::InForce;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use ia_catalog::{Segment, Snapshot, TOKEN_PREFIX};
+use ia_catalog::{KnownUsers, Segment, Snapshot, TOKEN_PREFIX};
 use ia_model::record::{SAMPLES_PER_RECORD, SegmentRef, Usage};
 use ia_model::{Batch, Change, Domain, Expiry, MemberId, Minute, Operation, SegmentId, UserKey};
 use std::collections::HashSet;
@@ -35,6 +35,8 @@ pub(crate) struct Context<'c> {
     pub expiration: ExpirationRules,
     /// Who has opted out.
     pub opt_outs: &'c InForce,
+    /// Whose ids are taken.
+    pub known: &'c KnownUsers,
 }
 
 /// The facts of a request.
@@ -162,8 +164,16 @@ impl<'r, 'c> Resolver<'r, 'c> {
 
     pub(super) fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, RefusedUser> {
         let key = self.well_formed(domain, id).map_err(RefusedUser::NotAcceptable)?;
-        let Context { opt_outs, member, .. } = self.context;
-        if opt_outs.refuses(&key, member) { Err(RefusedUser::OptedOut) } else { Ok(key) }
+        let Context { opt_outs, known, member, .. } = self.context;
+        if opt_outs.refuses(&key, member) {
+            return Err(RefusedUser::OptedOut);
+        }
+        // Members make up their own ids; nobody else has seen one before.
+        if key.domain() == Domain::External || known.contains(&key) {
+            Ok(key)
+        } else {
+            Err(RefusedUser::NotAcceptable("The user is not known."))
+        }
     }
 
     fn well_formed(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
@@ -455,6 +465,7 @@ pub(super) mod tests {
                 now_ms: 60_000,
                 expiration: ExpirationRules { default_minutes: 0, max_minutes: None },
                 opt_outs: InForce::of_nobody(),
+                known: &KnownUsers::everybody(),
             };
             let shown = |(id, blocks): &(u64, Vec<(Value, u32)>)| {
                 json!({"user_id": id, "seg_block": blocks.iter().map(|(block, _)| block).collect::<Vec<_>>()})

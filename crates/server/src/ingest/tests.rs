@@ -5,6 +5,8 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+static EVERYBODY: KnownUsers = KnownUsers::everybody();
+
 const LIMITS: StructureLimits = StructureLimits { users_per_request: 4, segments_per_user: 4 };
 
 fn request(snapshot: &Snapshot, member: u32, verbose: bool) -> Request<'_> {
@@ -16,6 +18,7 @@ fn request(snapshot: &Snapshot, member: u32, verbose: bool) -> Request<'_> {
         limits: LIMITS,
         expiration: ExpirationRules { default_minutes: 60, max_minutes: Some(1000) },
         opt_outs: InForce::of_nobody(),
+        known: &EVERYBODY,
         gives_way: true,
         verbose,
     }
@@ -28,6 +31,7 @@ fn context<'c>(request: &Request<'c>) -> Context<'c> {
         now_ms: request.now_ms,
         expiration: request.expiration,
         opt_outs: request.opt_outs,
+        known: request.known,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::sync::thread::JoinHandle;
 use crate::usage::UsageFollower;
 use futures_util::FutureExt;
 use ia_catalog::usage::{Counters, MemoryUsage, SqliteUsage, UsageStore};
-use ia_catalog::{Catalog, CatalogFile, MemoryCatalog, Snapshot};
+use ia_catalog::{Catalog, CatalogFile, KnownUsers, MemoryCatalog, Snapshot};
 use ia_log::faults::simulated::{Dice, SimulatedDisk};
 use ia_log::faults::{Call, FaultyDisk};
 use ia_log::{DiskLog, Log, LogOptions};
@@ -189,6 +189,7 @@ impl Engines {
             limits: StructureLimits { users_per_request: 0, segments_per_user: 0 },
             expiration: ExpirationRules { default_minutes: 60, max_minutes: None },
             opt_outs: InForce::of_nobody(),
+            known: &KnownUsers::everybody(),
             gives_way: false,
             verbose: false,
         };

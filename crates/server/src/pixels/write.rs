@@ -9,7 +9,7 @@ use crate::ingest::commit::{CommitError, Encoded};
 use crate::ingest::resolve::Context;
 use crate::ingest::{self, Direct};
 use crate::privacy::{self, PrivacyError};
-use ia_catalog::{Member, Snapshot};
+use ia_catalog::{CatalogError, Member, Snapshot};
 use ia_model::{MemberId, Record, UserKey};
 use std::sync::Arc;
 
@@ -25,6 +25,9 @@ pub(crate) enum PixelError {
     /// The log did not take it.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// The browser's id could not be remembered.
+    #[error(transparent)]
+    Known(#[from] CatalogError),
     /// What is kept of a browser could not be taken away.
     #[error(transparent)]
     OptOut(#[from] PrivacyError),
@@ -39,8 +42,8 @@ pub(crate) fn is_suppressed(app: &App, user: &UserKey) -> bool {
 }
 
 /// A browser of that id was here: where only users count that were seen, it does from now on. Durable on return.
-pub(crate) async fn seen(_app: &App, _user: &UserKey) -> Result<(), PixelError> {
-    Ok(())
+pub(crate) async fn seen(app: &App, user: &UserKey) -> Result<(), PixelError> {
+    Ok(app.known.remember(std::slice::from_ref(user)).await?)
 }
 
 /// Takes away all that is kept of a user, and keeps it from coming back. Durable on return.
@@ -125,6 +128,7 @@ async fn commit_segments(
         now_ms: app.clock.now_ms(),
         expiration: app.expiration,
         opt_outs: &opt_outs,
+        known: &app.known,
     };
     let wanted: Vec<_> = segments.iter().map(|segment| segment.wanted(member)).collect();
     let Direct { ingest, dropped } = ingest::prepare_direct(context, request_id, user, &wanted);

@@ -19,18 +19,19 @@ pub(crate) mod asked;
 mod given;
 pub(crate) mod meta;
 mod object;
+pub(crate) mod public_key;
 pub(crate) mod segment;
 pub(crate) mod sent;
 
 pub(crate) use given::Given;
 pub(crate) use object::{Object, Shown};
 
-use ia_catalog::CatalogError;
 use ia_catalog::listing::Resource;
 use ia_catalog::segments::SEGMENT;
+use ia_catalog::{CatalogError, PUBLIC_KEY};
 
 /// The resources of all services.
-pub(crate) static ALL: &[&Resource] = &[&SEGMENT];
+pub(crate) static ALL: &[&Resource] = &[&SEGMENT, &PUBLIC_KEY];
 
 /// Why a service does not do what it is asked for.
 #[derive(Debug, thiserror::Error)]

@@ -23,5 +23,7 @@ mod privacy;
 mod reading;
 mod secrets;
 mod segment;
+mod signed_login;
+mod strict;
 mod tenants;
 mod usage;

@@ -202,3 +202,84 @@ struct ShownSegment {
     #[schema(schema_with = time, required = false)]
     last_modified: String,
 }
+
+/// `{"public-key": {…}}`
+#[derive(ToSchema)]
+#[schema(example = json!({"public-key": {"name": "my-key", "encoded_value": "-----BEGIN PUBLIC KEY-----\nMIIBIj…\n-----END PUBLIC KEY-----\n"}}))]
+pub(crate) struct PublicKeyRequest {
+    #[schema(rename = "public-key")]
+    public_key: PublicKeyToSet,
+}
+
+#[derive(ToSchema)]
+struct PublicKeyToSet {
+    /// What the `kid` of a signed token says; another for each key of a login. On creation.
+    #[schema(pattern = "^[A-Za-z0-9_.-]{1,64}$")]
+    name: Option<String>,
+    /// RSA, 2048 to 8192 bits, in PEM. On creation.
+    encoded_value: Option<String>,
+    /// Whether it lets anybody in.
+    active: Option<bool>,
+    /// Whose; on creation.
+    #[schema(minimum = 1)]
+    user_id: Option<u32>,
+}
+
+/// A page of keys; of those that were deleted only the ids.
+#[derive(ToSchema)]
+pub(crate) struct PublicKeys {
+    response: PublicKeysResponse,
+}
+
+#[derive(ToSchema)]
+struct PublicKeysResponse {
+    #[schema(schema_with = status_ok)]
+    status: String,
+    /// How many match, or were deleted.
+    count: u64,
+    #[schema(nullable = false)]
+    start_element: Option<u32>,
+    #[schema(nullable = false)]
+    num_elements: Option<u32>,
+    #[schema(rename = "public-keys")]
+    public_keys: Vec<ShownPublicKey>,
+    dbg_info: DbgInfo<'static>,
+}
+
+/// What was stored or switched: `id` and `public-key` for one, `count` and `public-keys` for several.
+#[derive(ToSchema)]
+pub(crate) struct PublicKeyAnswer {
+    response: PublicKeyResponse,
+}
+
+#[derive(ToSchema)]
+struct PublicKeyResponse {
+    #[schema(schema_with = status_ok)]
+    status: String,
+    #[schema(nullable = false)]
+    id: Option<u32>,
+    #[schema(nullable = false)]
+    count: Option<u64>,
+    #[schema(rename = "public-key", nullable = false)]
+    public_key: Option<ShownPublicKey>,
+    #[schema(rename = "public-keys", nullable = false)]
+    public_keys: Option<Vec<ShownPublicKey>>,
+    dbg_info: DbgInfo<'static>,
+}
+
+/// A public key; `fields` leaves some of it out.
+#[derive(ToSchema)]
+struct ShownPublicKey {
+    id: u32,
+    #[schema(nullable = false)]
+    active: Option<bool>,
+    #[schema(nullable = false)]
+    name: Option<String>,
+    #[schema(nullable = false)]
+    user_id: Option<u32>,
+    /// In PEM.
+    #[schema(nullable = false)]
+    encoded_value: Option<String>,
+    #[schema(schema_with = time, required = false)]
+    created_on: String,
+}

@@ -265,6 +265,73 @@ async fn examine_pixels<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow: &
     examiner.kit = kit;
 }
 
+const KEY: &str = include_str!("../../fixtures/keys/one.pub.pem");
+
+fn key(name: &str) -> String {
+    json!({"public-key": {"name": name, "encoded_value": KEY}}).to_string()
+}
+
+/// A token that a login has signed with its key `one`.
+fn signed(kit: &Kit, username: &str) -> String {
+    let header = r#"{"alg":"RS256","kid":"one"}"#;
+    crate::signed_login::sign_with_one(header, &crate::signed_login::claims(kit, username))
+}
+
+const SWITCH: &str = r#"{"public-key": {"active": false}}"#;
+
+async fn examine_public_keys(examiner: &mut Examiner<'_>) {
+    let kit = examiner.kit;
+    let (anonymous, admin) = (kit.anonymous(), kit.login("admin").await);
+    let (provider, reader) = (kit.login("provider").await, kit.login("reader").await);
+    let (long, path) = ("x".repeat(2 << 20), "/public-key");
+    for (client, target, body, status) in [
+        (&provider, path, key("one"), 200),
+        (&provider, path, key("two"), 200),
+        (&provider, path, key("one"), 409),
+        (&admin, "/public-key?user_id=4711", key("one"), 404),
+        (&reader, path, key("one"), 403),
+        (&anonymous, path, key("one"), 401),
+        (&provider, path, "{".to_owned(), 400),
+        (&provider, path, long.clone(), 413),
+        (&anonymous, "/v2/auth/jwt", "x".to_owned(), 401),
+        (&anonymous, "/v2/auth/jwt", long.clone(), 413),
+        (&anonymous, "/v2/auth/jwt", signed(kit, "provider"), 200),
+    ] {
+        examiner.post(client, target, &body, status).await;
+    }
+    for (client, target, body, status) in [
+        (&provider, "/public-key?id=1", SWITCH, 200),
+        (&provider, "/public-key?id=1,2", SWITCH, 200),
+        (&provider, "/public-key?id=3", SWITCH, 404),
+        (&provider, path, SWITCH, 400),
+        (&reader, "/public-key?id=1", SWITCH, 403),
+        (&anonymous, "/public-key?id=1", SWITCH, 401),
+        (&provider, "/public-key?id=1", long.as_str(), 413),
+    ] {
+        examiner.examine(client, Method::PUT, target, body, status).await;
+    }
+    for (client, target, status) in [
+        (&provider, path, 200),
+        (&provider, "/public-key?fields=name", 200),
+        (&provider, "/public-key/meta", 200),
+        (&provider, "/public-key?sort=x", 400),
+        (&provider, "/public-key?user_id=5", 403),
+        (&anonymous, path, 401),
+        (&anonymous, "/public-key/meta", 401),
+    ] {
+        examiner.get(client, target, status).await;
+    }
+    for (client, target, status) in [
+        (&anonymous, "/public-key?id=1", 401),
+        (&reader, "/public-key?id=1", 403),
+        (&provider, "/public-key?id=3", 404),
+        (&provider, path, 400),
+        (&provider, "/public-key?id=1", 200),
+    ] {
+        examiner.examine(client, Method::DELETE, target, "", status).await;
+    }
+}
+
 const NEW: &str = r#"{"segment": {"short_name": "New", "piggyback_pixels": [{"url": "https://x.example/", "pixel_type": "js"}], "querystring_mapping": {"param": "x"}, "unknown": 1}}"#;
 
 /// The segment service, by both paths.
@@ -348,6 +415,9 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     examiner.kit = tight;
     examiner.post(&provider, "/auth", &login("provider", PASSWORD), 503).await;
     examiner.post(&provider, "/user-segment", READ, 503).await;
+    examiner.post(&provider, "/public-key", &key("one"), 503).await;
+    examiner.examine(&provider, Method::PUT, "/public-key?id=1", SWITCH, 503).await;
+    examiner.post(&provider, "/v2/auth/jwt", "x", 503).await;
     for (method, base) in
         [("POST", "/segment"), ("PUT", "/segment"), ("POST", "/segment/958"), ("PUT", "/segment/958")]
     {
@@ -371,6 +441,16 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
             examiner.send(&provider, method, base, NEW, 429).await;
         }
     }
+    // Rates are those of a member, over all services.
+    let stranger = slow.login("stranger").await;
+    for status in [200, 429] {
+        examiner.post(&stranger, "/public-key", &key("one"), status).await;
+        examiner.get(&stranger, "/public-key", status).await;
+    }
+    examiner.get(&stranger, "/public-key/meta", 429).await;
+    examiner.examine(&stranger, Method::PUT, "/public-key?id=1", SWITCH, 429).await;
+    examiner.examine(&stranger, Method::DELETE, "/public-key?id=1", "", 429).await;
+    examiner.post(&stranger, "/v2/auth/jwt", &signed(slow, "stranger"), 429).await;
     examiner.kit = kit;
 }
 
@@ -394,6 +474,7 @@ async fn every_answer_is_as_the_document_says() {
     let mut examiner = Examiner { kit: &kit, description, seen: BTreeSet::new(), answers: 0, cookie: None };
     examine_usual_answers(&mut examiner).await;
     examine_pixels(&mut examiner, &tight, &slow).await;
+    examine_public_keys(&mut examiner).await;
     examine_segments(&mut examiner).await;
     examine_refusals(&mut examiner, &tight, &slow).await;
 

@@ -17,7 +17,7 @@ pub(super) const USER_ID: &str = "9191919191919191001";
 pub(super) const INVALID_ID: &str = "IDCANARY-not-an-id";
 
 /// By these the made-up secrets are found, whatever follows them.
-const MARKS: [&str; 2] = ["PWCANARY", "TKCANARY"];
+const MARKS: [&str; 3] = ["PWCANARY", "TKCANARY", "PKCANARY"];
 
 /// What was sent and must not be found.
 #[derive(Default)]
@@ -116,7 +116,7 @@ impl Builder {
     }
 }
 
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 26] = [
     ("GET", "/getuid"),
     ("GET", "/getuidj"),
     ("GET", "/getuidnb"),
@@ -136,6 +136,12 @@ const ROUTES: [(&str, &str); 20] = [
     ("PUT", "/segment"),
     ("DELETE", "/segment"),
     ("GET", "/openapi.json"),
+    ("POST", "/v2/auth/jwt"),
+    ("GET", "/public-key"),
+    ("POST", "/public-key"),
+    ("PUT", "/public-key"),
+    ("DELETE", "/public-key"),
+    ("GET", "/public-key/meta"),
     ("GET", "/nothing"),
 ];
 
@@ -148,6 +154,7 @@ pub(super) fn all(canaries: &mut Canaries) -> Vec<Request> {
         in_targets(&mut builder, canaries, method, route);
     }
     logins(&mut builder, canaries);
+    private_keys(&mut builder, canaries);
     bodies(&mut builder, canaries);
     ids(&mut builder, canaries);
     malformed(&mut builder, canaries);
@@ -245,6 +252,30 @@ fn logins(builder: &mut Builder, canaries: &mut Canaries) {
         builder.authorized("POST", "/user-segment", "", body.as_bytes(), false);
         builder.authorized("POST", "/rt-segment", "", body.as_bytes(), false);
         builder.add("POST", "/rt-segment", "", body.as_bytes(), false);
+    }
+}
+
+/// A private key in the place of a public one, and of a signed token; passwords and tokens there.
+fn private_keys(builder: &mut Builder, canaries: &mut Canaries) {
+    let pem = |kind: &str| format!("-----BEGIN {kind}-----\\nPKCANARY0123\\n-----END {kind}-----\\n");
+    let mut values: Vec<String> =
+        ["PRIVATE KEY", "RSA PRIVATE KEY", "PUBLIC KEY", "OPENSSH PRIVATE KEY"].map(pem).into();
+    values.extend(["PKCANARY".to_owned(), canaries.password(), canaries.token(), builder.token.clone()]);
+    canaries.made += values.len();
+    for value in &values {
+        for body in [
+            format!(r#"{{"public-key": {{"name": "k", "encoded_value": "{value}"}}}}"#),
+            format!(r#"{{"public-key": {{"name": "{value}", "encoded_value": "x"}}}}"#),
+            format!(r#"{{"public-key": {{"{value}": 1, "encoded_value": ["{value}"]}}}}"#),
+            format!(r#"{{"public-key": "{value}"}}"#),
+            format!(r#"{{"{value}": {{}}}}"#),
+            value.clone(),
+            format!("{value}.{value}.{value}"),
+        ] {
+            builder.authorized("POST", "/public-key", "", body.as_bytes(), false);
+            builder.authorized("PUT", "/public-key?id=1", "", body.as_bytes(), false);
+            builder.add("POST", "/v2/auth/jwt", "", body.as_bytes(), false);
+        }
     }
 }
 

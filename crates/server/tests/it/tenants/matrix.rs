@@ -57,6 +57,13 @@ async fn prepare(kit: &Kit) -> Vec<Actor> {
     .await;
     let (provider, stranger) = (kit.login("provider").await, kit.login("stranger").await);
     for (client, things) in [(&provider, &PROVIDERS), (&stranger, &STRANGERS)] {
+        let key =
+            json!({"name": things.code, "encoded_value": include_str!("../../fixtures/keys/one.pub.pem")});
+        let stored = client.post("/public-key", &json!({"public-key": key})).await.ok();
+        assert_eq!(
+            (&stored["id"], &stored["public-key"]["user_id"]),
+            (&json!(things.key), &json!(things.login_id))
+        );
         for user in [things.user, VICTIM, WRITTEN] {
             client.add(user, None, json!([{"seg_id": things.segment, "value": 5}])).await;
         }

@@ -13,6 +13,10 @@ pub(super) struct Things {
     /// A user that is in this member's segment and in no other.
     pub(super) user: &'static str,
     pub(super) login: &'static str,
+    /// The id of that login.
+    pub(super) login_id: u32,
+    /// The id of a public key of it.
+    pub(super) key: u32,
 }
 
 pub(super) const PROVIDERS: Things = Things {
@@ -22,6 +26,8 @@ pub(super) const PROVIDERS: Things = Things {
     inactive_code: "cars-off",
     user: "95800000000000001",
     login: "provider",
+    login_id: 1,
+    key: 1,
 };
 
 pub(super) const STRANGERS: Things = Things {
@@ -31,6 +37,8 @@ pub(super) const STRANGERS: Things = Things {
     inactive_code: "secret-off",
     user: "77000000000000001",
     login: "stranger",
+    login_id: 5,
+    key: 2,
 };
 
 pub(super) const NOBODYS: Things = Things {
@@ -40,6 +48,8 @@ pub(super) const NOBODYS: Things = Things {
     inactive_code: "nothing-off",
     user: "47110000000000001",
     login: "nobody",
+    login_id: 4713,
+    key: 4714,
 };
 
 /// A user in whose profile nothing may change.
@@ -51,7 +61,7 @@ pub(super) const WRITTEN: &str = "12000000000000001";
 impl Things {
     /// How they stand in requests and answers, to be hidden before answers are compared.
     pub(super) fn names(&self) -> Vec<String> {
-        let Things { member, segment, code, inactive_code, user, login: _ } = self;
+        let Things { member, segment, code, inactive_code, user, key, .. } = self;
         vec![
             format!("\"seg_id\":{segment}"),
             format!("segment {segment} does"),
@@ -60,6 +70,7 @@ impl Things {
             format!("\"seg_code\":\"{inactive_code}\""),
             format!("\"seg_code\":\"{code}\""),
             (*user).to_owned(),
+            format!("public key {key} "),
         ]
     }
 
@@ -144,6 +155,13 @@ pub(super) fn rows() -> Vec<Row> {
         status,
         open(["400 SYNTAX"; 3]),
     );
+    row(
+        "POST /v2/auth/jwt",
+        "token that a login has not signed",
+        |a, _| post("/v2/auth/jwt", json!(format!("x.{}.y", a.login))),
+        status,
+        open(["401 NOAUTH"; 3]),
+    );
     row("GET /openapi.json", "none", |_, _| get("/openapi.json"), status, open(["200"; 3]));
 
     // Reports before writes: a report repeats what was sent in one's own name.
@@ -175,6 +193,8 @@ pub(super) fn rows() -> Vec<Row> {
         report_outcome,
         same(["report"; 3], true),
     );
+
+    public_keys(&mut row);
 
     row(
         "GET /user-segment",
@@ -373,6 +393,90 @@ fn pixel_rows(rows: &mut Vec<Row>) {
 fn consumer_request(about: &Things, request_type: &str) -> Ask {
     let body = json!({"identifier": about.user, "identifier_type": "uuid2", "request_type": request_type});
     post("/privacy/consumer-request", body)
+}
+
+/// A key belongs to a login, not to a member: other logins of the member are strangers to it.
+fn public_keys(
+    row: &mut impl FnMut(&'static str, &'static str, fn(&Things, &Things) -> Ask, fn(&Answer) -> String, Expected),
+) {
+    const FORBIDDEN: [&str; 3] = ["403 UNAUTH"; 3];
+    const ABSENT: [&str; 3] = ["404 SYNTAX"; 3];
+    let read =
+        |member, others, admin| Expected { reader: others, bidder: others, admin, ..same(member, true) };
+    let change = |member, bidder, admin| Expected { bidder, admin, ..write(member, true) };
+    row("GET /public-key/meta", "none", |_, _| get("/public-key/meta"), status, same(["200"; 3], true));
+    row(
+        "GET /public-key",
+        "user_id",
+        |a, _| get(format!("/public-key?user_id={}", a.login_id)),
+        status,
+        read(["200", "403 UNAUTH", "403 UNAUTH"], FORBIDDEN, ["200"; 3]),
+    );
+    row(
+        "GET /public-key",
+        "id",
+        |a, _| {
+            get(format!(
+                "/public-key?id={}&sort=id.asc&fields=name&start_element=0&num_elements=5&search=",
+                a.key
+            ))
+        },
+        |answer| match answer.json()["response"]["count"].as_u64() {
+            Some(0) => "nothing".to_owned(),
+            Some(_) => "shown".to_owned(),
+            None => status(answer),
+        },
+        read(["shown", "nothing", "nothing"], ["nothing"; 3], ["shown", "shown", "nothing"]),
+    );
+    row(
+        "POST /public-key",
+        "user_id",
+        |a, _| {
+            let key = json!({"active": true, "name": "x", "encoded_value": "no key", "user_id": a.login_id});
+            post(format!("/public-key?user_id={}", a.login_id), json!({"public-key": key}))
+        },
+        status,
+        change(["400 SYNTAX", "403 UNAUTH", "403 UNAUTH"], FORBIDDEN, ["400 SYNTAX"; 3]),
+    );
+    row(
+        "PUT /public-key",
+        "id",
+        |a, _| {
+            put(
+                format!("/public-key?id={}", a.key),
+                json!({"public-key": {"active": true, "name": "x", "encoded_value": "x", "user_id": a.login_id}}),
+            )
+        },
+        status,
+        change(["200", "404 SYNTAX", "404 SYNTAX"], ABSENT, ["200", "200", "404 SYNTAX"]),
+    );
+    row(
+        "PUT /public-key",
+        "key_id and user_id",
+        |a, _| {
+            put(
+                format!("/public-key?key_id={}&user_id={}", a.key, a.login_id),
+                json!({"public-key": {"active": true}}),
+            )
+        },
+        status,
+        change(["200", "403 UNAUTH", "403 UNAUTH"], FORBIDDEN, ["200", "200", "404 SYNTAX"]),
+    );
+    // With an absent one beside it, so that the row can be asked again: all are deleted or none.
+    row(
+        "DELETE /public-key",
+        "id",
+        |a, _| delete(format!("/public-key?id={},999999", a.key)),
+        status,
+        change(ABSENT, ABSENT, ABSENT),
+    );
+    row(
+        "DELETE /public-key",
+        "key_id and user_id",
+        |a, _| delete(format!("/public-key?key_id={},999999&user_id={}", a.key, a.login_id)),
+        status,
+        change(["404 SYNTAX", "403 UNAUTH", "403 UNAUTH"], FORBIDDEN, ABSENT),
+    );
 }
 
 /// A service that is the caller's own: another's is refused, and an admin sees and changes all that there is.
