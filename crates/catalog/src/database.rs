@@ -43,6 +43,8 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What is deleted is overwritten: user ids leave the statistics with their lines.
+            .pragma("secure_delete", "ON")
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
@@ -119,6 +121,21 @@ impl Database {
     /// one does it.
     pub(crate) async fn fold(&self) {
         let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await;
+    }
+
+    /// The same, for those who must know that nothing of what was overwritten is left in the WAL. Fails with a
+    /// retryable error while a reader is in the way.
+    pub(crate) async fn fold_all(&self) -> Result<(), CatalogError> {
+        let action = "moving the WAL into the file";
+        let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(self.error(action))?;
+        if busy == 0 {
+            return Ok(());
+        }
+        let source = "a reader is in the way".into();
+        Err(CatalogError::Storage { path: self.path.clone(), action, passing: true, source })
     }
 
     /// Copies what is committed in `from` into the new file `to`, also while other processes use `from`,

@@ -24,6 +24,7 @@ pub mod segments;
 mod snapshot;
 mod sqlite;
 mod state;
+mod suppression;
 mod tokens;
 pub mod usage;
 
@@ -38,4 +39,5 @@ pub use memory::MemoryCatalog;
 pub use password::{PasswordHash, PasswordRuleError, check_password_rules};
 pub use snapshot::{Member, MemberLimits, Segment, Snapshot};
 pub use sqlite::SqliteCatalog;
+pub use suppression::{SuppressedUser, SuppressionKey, SuppressionStore};
 pub use tokens::{NewToken, StoredToken, TOKEN_PREFIX, TokenError, TokenHash, TokenSweep, Tokens};

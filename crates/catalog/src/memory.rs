@@ -2,13 +2,14 @@
 
 use crate::apply::{SettledPasswords, plan};
 use crate::state::{State, login_key};
+use crate::suppression::{SuppressedUser, SuppressionKey, SuppressionStore, new_key};
 use crate::{
     ApplyReport, Catalog, CatalogError, CatalogFile, Login, NewToken, Snapshot, StoredLogin, StoredToken,
     TokenHash, TokenStore,
 };
 use async_trait::async_trait;
 use ia_model::SegmentId;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,8 @@ pub(crate) struct Inner {
     pub(crate) generation: u64,
     pub(crate) state: State,
     tokens: HashMap<TokenHash, Token>,
+    suppression_key: Option<SuppressionKey>,
+    suppressed: BTreeSet<SuppressedUser>,
 }
 
 #[derive(Clone)]
@@ -159,6 +162,30 @@ impl TokenStore for MemoryCatalog {
         for hash in tokens {
             inner.tokens.remove(hash);
         }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SuppressionStore for MemoryCatalog {
+    async fn suppression_key(&self) -> Result<SuppressionKey, CatalogError> {
+        let mut inner = self.inner();
+        let key = inner.suppression_key.map_or_else(new_key, Ok)?;
+        inner.suppression_key = Some(key);
+        Ok(key)
+    }
+
+    async fn suppressed_users(&self) -> Result<Vec<SuppressedUser>, CatalogError> {
+        Ok(self.inner().suppressed.iter().copied().collect())
+    }
+
+    async fn suppress(&self, users: &[SuppressedUser]) -> Result<(), CatalogError> {
+        self.inner().suppressed.extend(users);
+        Ok(())
+    }
+
+    async fn lift_suppression(&self, users: &[SuppressedUser]) -> Result<(), CatalogError> {
+        self.inner().suppressed.retain(|user| !users.contains(user));
         Ok(())
     }
 }

@@ -158,6 +158,10 @@ impl Log for DiskLog {
         Ok(removed)
     }
 
+    fn seal(&self, done: Completion) -> Result<(), AppendError> {
+        self.shared.seal(done)
+    }
+
     fn state(&self) -> LogState {
         self.shared.state()
     }

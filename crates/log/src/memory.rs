@@ -61,14 +61,33 @@ fn lock(segments: &Segments) -> MutexGuard<'_, VecDeque<MemorySegment>> {
 
 fn run(shared: &Shared, segments: &Segments, segment_bytes: u64) {
     // Never full, so never probed.
-    while let Work::Records(_) = shared.wait(Duration::MAX) {
+    loop {
+        match shared.wait(Duration::MAX) {
+            Work::Records(_) => {}
+            Work::Seal => {
+                let next_position = seal(&mut lock(segments));
+                shared.take_seals().into_iter().for_each(|done| run_completion(done, Ok(next_position)));
+                continue;
+            }
+            Work::Probe | Work::Stop => return,
+        }
         for pending in shared.take_batch(usize::MAX) {
             let frame_bytes = pending.frame_bytes();
             let position = store(&mut lock(segments), &pending.payload, segment_bytes);
-            run_completion(pending, Ok(position));
+            run_completion(pending.done, Ok(position));
             shared.release(1, frame_bytes);
         }
     }
+}
+
+/// Begins a new file, unless the newest is empty, and returns its first position.
+fn seal(segments: &mut VecDeque<MemorySegment>) -> u64 {
+    let newest = segments.back().expect("the newest segment always stays");
+    let next_position = newest.next_position();
+    if !newest.payloads.is_empty() {
+        segments.push_back(MemorySegment::new(next_position));
+    }
+    next_position
 }
 
 fn store(segments: &mut VecDeque<MemorySegment>, payload: &[u8], segment_bytes: u64) -> u64 {
@@ -120,6 +139,10 @@ impl Log for MemoryLog {
             removed += 1;
         }
         Ok(removed)
+    }
+
+    fn seal(&self, done: Completion) -> Result<(), AppendError> {
+        self.shared.seal(done)
     }
 
     fn state(&self) -> LogState {

@@ -37,6 +37,8 @@ pub(crate) struct Segment {
 /// The state behind the lock. The lock is never held over a call to the disk or to a completion.
 pub(crate) struct Inner {
     queue: VecDeque<Pending>,
+    /// Who waits for the newest file to be ended.
+    seals: Vec<Completion>,
     /// The log's thread is woken when so many wait.
     wake_at: usize,
     /// Of the queue and of the batch that is being written.
@@ -53,6 +55,8 @@ pub(crate) struct Inner {
 pub(crate) enum Work {
     /// Records wait; the first takes so many bytes with its frame.
     Records(usize),
+    /// The newest file is to be ended.
+    Seal,
     /// The disk was full a while ago.
     Probe,
     /// Nothing more will come.
@@ -70,6 +74,7 @@ impl Shared {
     pub(crate) fn new(options: &LogOptions, next_position: u64, segments: VecDeque<Segment>) -> Shared {
         let inner = Inner {
             queue: VecDeque::new(),
+            seals: Vec::new(),
             wake_at: 1,
             queued_bytes: 0,
             queued_records: 0,
@@ -118,10 +123,32 @@ impl Shared {
         Ok(())
     }
 
+    pub(crate) fn seal(&self, done: Completion) -> Result<(), AppendError> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(AppendError::Closed);
+        }
+        if let LogState::Latched { reason } = &inner.state {
+            return Err(AppendError::Latched { reason: reason.clone() });
+        }
+        inner.seals.push(done);
+        drop(inner);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Takes all who wait for the newest file to be ended.
+    pub(crate) fn take_seals(&self) -> Vec<Completion> {
+        std::mem::take(&mut self.lock().seals)
+    }
+
     /// Waits for something to do.
     pub(crate) fn wait(&self, full_probe_interval: Duration) -> Work {
         let mut inner = self.lock();
         loop {
+            if !inner.seals.is_empty() {
+                return Work::Seal;
+            }
             if let Some(first) = inner.queue.front() {
                 return Work::Records(first.frame_bytes());
             }
@@ -134,7 +161,7 @@ impl Shared {
                     .wait_timeout(inner, full_probe_interval)
                     .unwrap_or_else(PoisonError::into_inner);
                 inner = guard;
-                if timeout.timed_out() && inner.queue.is_empty() && !inner.closed {
+                if timeout.timed_out() && inner.queue.is_empty() && inner.seals.is_empty() && !inner.closed {
                     return Work::Probe;
                 }
             } else {

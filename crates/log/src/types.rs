@@ -44,6 +44,14 @@ pub trait Log: Send + Sync {
     /// The newest file always stays. The caller names the position of the slowest follower.
     fn trim_before(&self, position: u64) -> Result<u64, LogError>;
 
+    /// Ends the newest file, so that [`Log::trim_before`] can give up all that is in it once the followers
+    /// have it. Appends wait meanwhile, for some milliseconds.
+    ///
+    /// `Err`: `done` is dropped without being called. `Ok`: `done` is called exactly once, with the position
+    /// that the next record gets, at which a new file begins; or with [`AppendError::DiskFull`], after which the
+    /// log is as before, or [`AppendError::Latched`].
+    fn seal(&self, done: Completion) -> Result<(), AppendError>;
+
     /// Whether appends can succeed now.
     fn state(&self) -> LogState;
 

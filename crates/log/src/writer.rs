@@ -8,7 +8,7 @@ use crate::format::{self, FILE_HEADER_BYTES, MARK_BYTES};
 use crate::segment::{Active, Failure};
 use crate::shared::{INDEX_SPACING_BYTES, Pending, Segment, Shared, Work};
 use crate::sync::{Arc, Instant};
-use crate::{AppendError, Disk, LogOptions, LogState, Observer};
+use crate::{AppendError, Completion, Disk, LogOptions, LogState, Observer};
 
 /// The most that one flush covers, unless a single record is larger. More would make the records of a
 /// batch wait longer than it saves.
@@ -60,6 +60,7 @@ impl Writer {
                     self.shared.gather(self.last_batch, (self.flush_time / 4).min(MAX_GATHERING));
                     self.commit(first_frame_bytes);
                 }
+                Work::Seal => self.seal(),
                 Work::Probe => self.probe(),
                 Work::Stop => break,
             }
@@ -167,6 +168,27 @@ impl Writer {
         Ok(())
     }
 
+    /// Ends the active file for those who asked for it. One without records has nothing to give up.
+    fn seal(&mut self) {
+        let waiting = self.shared.take_seals();
+        let sealed = if self.active.is_empty() { Ok(()) } else { self.rotate(0) };
+        let result = match sealed {
+            Ok(()) => Ok(self.shared.lock().next_position),
+            Err(Failure::Full(error)) => {
+                tracing::warn!(error = error.chain(), "there is no room for a new file of the log");
+                Err(AppendError::DiskFull)
+            }
+            Err(Failure::Fatal(error)) => {
+                let reason: Arc<str> = error.chain().into();
+                self.latch(reason.clone(), Vec::new());
+                Err(AppendError::Latched { reason })
+            }
+        };
+        for done in waiting {
+            run_completion(done, result.clone());
+        }
+    }
+
     /// Looks whether a full disk has room again.
     fn probe(&mut self) {
         match self.make_room(self.blocked_frame_bytes) {
@@ -207,21 +229,24 @@ impl Writer {
         tracing::error!(reason = &*reason, "the log takes no more records until it is opened anew");
         batch.extend(self.shared.latch(&reason));
         self.complete(batch, |_| Err(AppendError::Latched { reason: reason.clone() }));
+        for done in self.shared.take_seals() {
+            run_completion(done, Err(AppendError::Latched { reason: reason.clone() }));
+        }
     }
 
     fn complete(&self, batch: Vec<Pending>, result: impl Fn(usize) -> Result<u64, AppendError>) {
         let records = batch.len();
         let bytes = batch.iter().map(Pending::frame_bytes).sum();
         for (index, pending) in batch.into_iter().enumerate() {
-            run_completion(pending, result(index));
+            run_completion(pending.done, result(index));
         }
         self.shared.release(records, bytes);
     }
 }
 
 /// A completion that panics must not take the others with it.
-pub(crate) fn run_completion(pending: Pending, result: Result<u64, AppendError>) {
-    if catch_unwind(AssertUnwindSafe(|| (pending.done)(result))).is_err() {
+pub(crate) fn run_completion(done: Completion, result: Result<u64, AppendError>) {
+    if catch_unwind(AssertUnwindSafe(|| done(result))).is_err() {
         tracing::error!("a completion of the log panicked");
     }
 }

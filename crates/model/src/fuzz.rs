@@ -1,6 +1,6 @@
 //! What must hold for any bytes: the fuzz targets of this crate (`fuzz/`), which panic where it does not.
 
-use crate::{Domain, Record, UserKey};
+use crate::{Domain, MemberId, Record, UserKey};
 
 const DOMAINS: [&str; 10] =
     ["idfa", "aaid", "sha1udid", "md5udid", "openudid", "windowsadid", "rida", "tifa", "vida", "lgudid"];
@@ -17,6 +17,7 @@ pub fn user(input: &[u8]) {
             check_key(&key);
             assert_eq!(key.domain(), domain);
         }
+        check_external(MemberId(u32::from(pick) << 24 | 958), text);
         if let Some(named) = Domain::from_name(text) {
             assert!(named.name() == Some(text) || text == "sh1udid");
         }
@@ -27,7 +28,8 @@ pub fn user(input: &[u8]) {
             check_key(&key);
         }
         if let Some((key, after)) = UserKey::split_encoded(bytes) {
-            assert!(UserKey::from_bytes(key).is_ok() || key == [1, 0, 0, 0, 0, 0, 0, 0, 0]);
+            let is_text = key[0] == Domain::External as u8;
+            assert!(UserKey::from_bytes(key).is_ok() || is_text || key == [1, 0, 0, 0, 0, 0, 0, 0, 0]);
             assert_eq!([key, after].concat(), bytes);
         }
     }
@@ -35,11 +37,28 @@ pub fn user(input: &[u8]) {
 
 fn check_key(key: &UserKey) {
     let spelled = key.id();
-    assert_eq!(UserKey::parse(key.domain(), &spelled).as_ref(), Ok(key), "its own spelling");
     assert_eq!(UserKey::from_bytes(key.as_bytes()).as_ref(), Ok(key));
+    if let Some(member) = key.namespace() {
+        return check_external(member, &spelled);
+    }
+    assert_eq!(UserKey::parse(key.domain(), &spelled).as_ref(), Ok(key), "its own spelling");
     if key.domain() != Domain::Platform {
         assert_eq!(UserKey::parse(key.domain(), &spelled.to_uppercase()).as_ref(), Ok(key), "case");
     }
+}
+
+fn check_external(member: MemberId, text: &str) {
+    let has_room = (1..=255).contains(&text.len());
+    let is_plain = !text.chars().any(|letter| matches!(u32::from(letter), 0..=0x1f | 0x7f..=0x9f));
+    let Ok(key) = UserKey::external(member, text) else { return assert!(!(has_room && is_plain)) };
+    assert!(has_room && is_plain);
+    let written = [&[12], &member.0.to_be_bytes()[..], &[text.len() as u8], text.as_bytes()].concat();
+    assert_eq!(key.as_bytes(), written);
+    assert_eq!((key.namespace(), key.id().as_str()), (Some(member), text));
+    assert_eq!(
+        UserKey::split_encoded(&[written.as_slice(), b"more"].concat()),
+        Some((&written[..], &b"more"[..]))
+    );
 }
 
 /// The same by the words of the contract, with other means.

@@ -15,6 +15,6 @@ mod ids;
 
 pub use ids::{MemberId, SegmentId};
 pub use operation::{Batch, Change, Expiry, Operation};
-pub use record::{Erase, ErasedSegments, Ingest, Record, RecordError};
+pub use record::{Erase, ErasedSegments, Ingest, Link, Record, RecordError};
 pub use time::{Clock, ManualClock, Minute, SystemClock};
-pub use user::{Domain, InvalidUserId, UserKey};
+pub use user::{Domain, InvalidUserId, MAX_EXTERNAL_ID_BYTES, UserKey};

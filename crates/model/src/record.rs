@@ -3,7 +3,7 @@
 //! All facts are resolved before they are logged (segment ids, absolute expiry), so a replay needs
 //! no catalog and gives the same result for ever.
 
-use crate::{Batch, Change, Expiry, MemberId, Minute, Operation, SegmentId, UserKey, varint};
+use crate::{Batch, Change, Domain, Expiry, MemberId, Minute, Operation, SegmentId, UserKey, varint};
 
 /// The version that this code writes. A reader refuses versions that it does not know.
 pub const FORMAT_VERSION: u8 = 1;
@@ -13,6 +13,11 @@ pub const SAMPLES_PER_RECORD: usize = 20;
 
 const KIND_INGEST: u8 = 1;
 const KIND_ERASE: u8 = 2;
+const KIND_LINK: u8 = 3;
+
+/// Bits of an erase's scope.
+const ONLY_SEGMENTS: u8 = 1;
+const OF_MEMBER: u8 = 2;
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub enum Record {
     Ingest(Box<Ingest>),
     /// The removal of a user's data.
     Erase(Erase),
+    /// What a member calls a user of the platform.
+    Link(Link),
 }
 
 /// An accepted request.
@@ -113,6 +120,21 @@ pub struct Erase {
     pub user: UserKey,
     /// What of it.
     pub segments: ErasedSegments,
+    /// From whose usage report the user's id goes; `None`: from all.
+    pub member: Option<MemberId>,
+}
+
+/// Ids of members that stand for a user of the platform from now on, or for longer than was known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// When it was accepted, milliseconds since 1970.
+    pub accepted_at_ms: u64,
+    /// Who said so.
+    pub member: MemberId,
+    /// The user, in [`Domain::Platform`].
+    pub user: UserKey,
+    /// Each id, in [`Domain::External`], with the first minute in which the link is gone.
+    pub links: Vec<(UserKey, Minute)>,
 }
 
 /// A payload that is no record.
@@ -135,7 +157,13 @@ impl Record {
         match self {
             Record::Ingest(ingest) => ingest.encode(),
             Record::Erase(erase) => erase.encode(),
+            Record::Link(link) => link.encode(),
         }
+    }
+
+    /// Whether a payload is that of an erase, which every reader of a log can ask without decoding it.
+    pub fn is_erase(payload: &[u8]) -> bool {
+        payload.starts_with(&[FORMAT_VERSION, KIND_ERASE])
     }
 
     /// Reads a payload; every byte of it must be accounted for.
@@ -148,6 +176,7 @@ impl Record {
         let record = match take(&mut input, 1, "kind")?[0] {
             KIND_INGEST => Record::Ingest(Box::new(Ingest::decode(&mut input)?)),
             KIND_ERASE => Record::Erase(Erase::decode(&mut input)?),
+            KIND_LINK => Record::Link(Link::decode(&mut input)?),
             kind => return Err(RecordError::UnknownKind(kind)),
         };
         if input.is_empty() { Ok(record) } else { Err(RecordError::Malformed("end")) }
@@ -200,15 +229,17 @@ impl Erase {
         let mut out = vec![FORMAT_VERSION, KIND_ERASE];
         varint::write(&mut out, self.accepted_at_ms);
         write_bytes(&mut out, self.user.as_bytes());
-        match &self.segments {
-            ErasedSegments::All => out.push(0),
-            ErasedSegments::Only(segments) => {
-                out.push(1);
-                varint::write(&mut out, segments.len() as u64);
-                for segment in segments {
-                    varint::write(&mut out, u64::from(segment.0));
-                }
+        let only = if matches!(self.segments, ErasedSegments::Only(_)) { ONLY_SEGMENTS } else { 0 };
+        let of_member = if self.member.is_some() { OF_MEMBER } else { 0 };
+        out.push(only | of_member);
+        if let ErasedSegments::Only(segments) = &self.segments {
+            varint::write(&mut out, segments.len() as u64);
+            for segment in segments {
+                varint::write(&mut out, u64::from(segment.0));
             }
+        }
+        if let Some(member) = self.member {
+            varint::write(&mut out, u64::from(member.0));
         }
         out
     }
@@ -216,16 +247,45 @@ impl Erase {
     fn decode(input: &mut &[u8]) -> Result<Erase, RecordError> {
         let accepted_at_ms = number(input, "time")?;
         let user = user(input)?;
-        let segments = match take(input, 1, "scope")?[0] {
-            0 => ErasedSegments::All,
-            1 => {
-                let segments = count(input, "segments")?;
-                let ids = (0..segments).map(|_| number_u32(input, "segment").map(SegmentId));
-                ErasedSegments::Only(ids.collect::<Result<_, _>>()?)
-            }
-            _ => return Err(RecordError::Malformed("scope")),
+        let scope = take(input, 1, "scope")?[0];
+        if scope & !(ONLY_SEGMENTS | OF_MEMBER) != 0 {
+            return Err(RecordError::Malformed("scope"));
+        }
+        let segments = if scope & ONLY_SEGMENTS == 0 {
+            ErasedSegments::All
+        } else {
+            let segments = count(input, "segments")?;
+            let ids = (0..segments).map(|_| number_u32(input, "segment").map(SegmentId));
+            ErasedSegments::Only(ids.collect::<Result<_, _>>()?)
         };
-        Ok(Erase { accepted_at_ms, user, segments })
+        let is_of_member = scope & OF_MEMBER != 0;
+        let member = is_of_member.then(|| number_u32(input, "member").map(MemberId)).transpose()?;
+        Ok(Erase { accepted_at_ms, user, segments, member })
+    }
+}
+
+impl Link {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = vec![FORMAT_VERSION, KIND_LINK];
+        varint::write(&mut out, self.accepted_at_ms);
+        varint::write(&mut out, u64::from(self.member.0));
+        write_bytes(&mut out, self.user.as_bytes());
+        varint::write(&mut out, self.links.len() as u64);
+        for (external, expires) in &self.links {
+            write_bytes(&mut out, external.as_bytes());
+            varint::write(&mut out, u64::from(expires.0));
+        }
+        out
+    }
+
+    fn decode(input: &mut &[u8]) -> Result<Link, RecordError> {
+        let accepted_at_ms = number(input, "time")?;
+        let member = MemberId(number_u32(input, "member")?);
+        let user = user_in(Domain::Platform, input)?;
+        let links = count(input, "links")?;
+        let links =
+            (0..links).map(|_| Ok((user_in(Domain::External, input)?, Minute(number_u32(input, "link")?))));
+        Ok(Link { accepted_at_ms, member, user, links: links.collect::<Result<_, _>>()? })
     }
 }
 
@@ -342,6 +402,11 @@ fn user(input: &mut &[u8]) -> Result<UserKey, RecordError> {
     UserKey::from_bytes(bytes(input, "user")?).map_err(|_| RecordError::Malformed("user"))
 }
 
+fn user_in(domain: Domain, input: &mut &[u8]) -> Result<UserKey, RecordError> {
+    user(input)
+        .and_then(|key| if key.domain() == domain { Ok(key) } else { Err(RecordError::Malformed("user")) })
+}
+
 fn number(input: &mut &[u8], what: &'static str) -> Result<u64, RecordError> {
     varint::read(input).ok_or(RecordError::Malformed(what))
 }
@@ -360,7 +425,6 @@ fn count(input: &mut &[u8], what: &'static str) -> Result<usize, RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Domain;
     use proptest::prelude::*;
 
     fn segment_ref() -> impl Strategy<Value = SegmentRef> {
@@ -411,7 +475,13 @@ mod tests {
             (1..=u64::MAX).prop_map(|id| UserKey::platform(id).unwrap()),
             "[0-9a-f]{40}".prop_map(|id| UserKey::parse(Domain::Sha1Udid, &id).unwrap()),
             "[0-9a-f]{32}".prop_map(|id| UserKey::parse(Domain::Idfa, &id).unwrap()),
+            external(),
         ]
+    }
+
+    fn external() -> impl Strategy<Value = UserKey> {
+        (any::<u32>(), "[a-zA-Z0-9;ü ]{1,40}")
+            .prop_map(|(member, id)| UserKey::external(MemberId(member), &id).unwrap())
     }
 
     prop_compose! {
@@ -441,12 +511,31 @@ mod tests {
         }
 
         #[test]
-        fn an_erase_is_read_as_it_was_written(user in user_key(), ids in prop::option::of(prop::collection::vec(any::<u32>(), 0..5))) {
+        fn an_erase_is_read_as_it_was_written(
+            user in user_key(),
+            ids in prop::option::of(prop::collection::vec(any::<u32>(), 0..5)),
+            member in prop::option::of(any::<u32>().prop_map(MemberId)),
+        ) {
             let segments = ids.map_or(ErasedSegments::All, |ids| {
                 ErasedSegments::Only(ids.into_iter().map(SegmentId).collect())
             });
-            let record = Record::Erase(Erase { accepted_at_ms: 1_700_000_000_000, user, segments });
+            let record = Record::Erase(Erase { accepted_at_ms: 1_700_000_000_000, user, segments, member });
+            prop_assert!(Record::is_erase(&record.encode()));
             prop_assert_eq!(Record::decode(&record.encode()), Ok(record));
+        }
+
+        #[test]
+        fn a_link_is_read_as_it_was_written(
+            user in 1..=u64::MAX,
+            links in prop::collection::vec((external(), any::<u32>().prop_map(Minute)), 0..5),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let user = UserKey::platform(user).unwrap();
+            let link = Link { accepted_at_ms: 1_700_000_000_000, member: MemberId(958), user, links };
+            let record = Record::Link(link);
+            let payload = record.encode();
+            prop_assert!(Record::decode(&payload[..cut.index(payload.len())]).is_err());
+            prop_assert_eq!(Record::decode(&payload), Ok(record));
         }
 
         #[test]
@@ -468,6 +557,21 @@ mod tests {
         assert_eq!(Record::decode(&[9, 1]), Err(RecordError::UnknownVersion(9)));
         assert_eq!(Record::decode(&[1, 77]), Err(RecordError::UnknownKind(77)));
         assert_eq!(Record::decode(&[]), Err(RecordError::Malformed("version")));
+    }
+
+    #[test]
+    fn a_link_joins_an_external_id_to_a_platform_id() {
+        let platform = UserKey::platform(1).unwrap();
+        let external = UserKey::external(MemberId(958), "a").unwrap();
+        let link = |user: &UserKey, of: &UserKey| {
+            let links = vec![(of.clone(), Minute(5))];
+            Record::Link(Link { accepted_at_ms: 1, member: MemberId(958), user: user.clone(), links })
+                .encode()
+        };
+        assert!(Record::decode(&link(&platform, &external)).is_ok());
+        for (user, of) in [(&platform, &platform), (&external, &external), (&external, &platform)] {
+            assert_eq!(Record::decode(&link(user, of)), Err(RecordError::Malformed("user")));
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Whom a membership is about: a user key is a domain and a canonical id in it.
 
+use crate::MemberId;
 use smallvec::SmallVec;
 use std::fmt;
 
-/// The kind of a user id, as the wire's `domain` names it. A null domain is [`Domain::Platform`].
+/// The kind of a user id, as the wire's `domain` names it. A null domain is [`Domain::Platform`], or
+/// [`Domain::External`] where a member sends ids of its own.
 ///
 /// The discriminant is the first byte of an encoded key (`docs/FORMAT.md`) and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +33,12 @@ pub enum Domain {
     Vida = 10,
     /// LG's.
     LgUdid = 11,
+    /// An id that a member made up, in a name space of a member.
+    External = 12,
 }
+
+/// The longest id of [`Domain::External`].
+pub const MAX_EXTERNAL_ID_BYTES: usize = 255;
 
 /// What the digits of an id mean, and so how many bytes a key of it has.
 enum Shape {
@@ -39,10 +46,12 @@ enum Shape {
     Uuid,
     Hex20,
     Hex16,
+    /// The member whose name space it is (4 bytes, big-endian), a byte with the length, the text.
+    Text,
 }
 
 impl Domain {
-    const ALL: [Domain; 11] = [
+    const ALL: [Domain; 12] = [
         Domain::Platform,
         Domain::Idfa,
         Domain::Aaid,
@@ -54,6 +63,7 @@ impl Domain {
         Domain::Tifa,
         Domain::Vida,
         Domain::LgUdid,
+        Domain::External,
     ];
 
     /// The domain of that wire name; `None` for a name the service does not take, `sha1mac` among them.
@@ -64,10 +74,10 @@ impl Domain {
         Domain::ALL.into_iter().find(|domain| domain.name() == Some(name))
     }
 
-    /// The wire name, `None` (null on the wire) for the platform's own ids.
+    /// The wire name, `None` (null on the wire) for the platform's own ids and for those of a member.
     pub fn name(self) -> Option<&'static str> {
         Some(match self {
-            Domain::Platform => return None,
+            Domain::Platform | Domain::External => return None,
             Domain::Idfa => "idfa",
             Domain::Aaid => "aaid",
             Domain::Sha1Udid => "sha1udid",
@@ -88,20 +98,26 @@ impl Domain {
     fn shape(self) -> Shape {
         match self {
             Domain::Platform => Shape::Number,
+            Domain::External => Shape::Text,
             Domain::Sha1Udid | Domain::OpenUdid => Shape::Hex20,
             Domain::Md5Udid => Shape::Hex16,
             _ => Shape::Uuid,
         }
     }
 
-    fn id_bytes(self) -> usize {
-        match self.shape() {
+    /// How many bytes of `rest`, which follows the tag of this domain, belong to the key.
+    fn id_bytes(self, rest: &[u8]) -> Option<usize> {
+        Some(match self.shape() {
             Shape::Number => 8,
             Shape::Uuid | Shape::Hex16 => 16,
             Shape::Hex20 => 20,
-        }
+            Shape::Text => TEXT_START + usize::from(*rest.get(TEXT_START - 1)?),
+        })
     }
 }
+
+/// Where the text of an external id begins, behind the tag.
+const TEXT_START: usize = 5;
 
 /// An id that is not well formed in its domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -123,7 +139,23 @@ impl UserKey {
         Ok(UserKey::assemble(Domain::Platform, &id.to_be_bytes()))
     }
 
-    /// Reads an id as it stands on the wire.
+    /// The key of what the owner of `namespace` calls `id`: 1 to [`MAX_EXTERNAL_ID_BYTES`] bytes without
+    /// control characters, which could break the lines of a report. Otherwise taken as it is: case matters.
+    pub fn external(namespace: MemberId, id: &str) -> Result<UserKey, InvalidUserId> {
+        let length = u8::try_from(id.len()).map_err(|_| InvalidUserId)?;
+        if length == 0 || id.chars().any(char::is_control) {
+            return Err(InvalidUserId);
+        }
+        let mut bytes = SmallVec::with_capacity(1 + TEXT_START + id.len());
+        bytes.push(Domain::External as u8);
+        bytes.extend_from_slice(&namespace.0.to_be_bytes());
+        bytes.push(length);
+        bytes.extend_from_slice(id.as_bytes());
+        Ok(UserKey(bytes))
+    }
+
+    /// Reads an id as it stands on the wire. None is well formed in [`Domain::External`], which needs to
+    /// know whose it is: see [`UserKey::external`].
     pub fn parse(domain: Domain, id: &str) -> Result<UserKey, InvalidUserId> {
         match domain.shape() {
             Shape::Number => {
@@ -136,24 +168,36 @@ impl UserKey {
             Shape::Uuid => parse_hex::<16>(id, true).map(|bytes| UserKey::assemble(domain, &bytes)),
             Shape::Hex16 => parse_hex::<16>(id, false).map(|bytes| UserKey::assemble(domain, &bytes)),
             Shape::Hex20 => parse_hex::<20>(id, false).map(|bytes| UserKey::assemble(domain, &bytes)),
+            Shape::Text => Err(InvalidUserId),
         }
     }
 
-    /// Reads an encoded key. Fails unless the domain is known, the length is right, and it is somebody's.
+    /// Reads an encoded key. Fails unless the domain is known, the length is right, and it is one that
+    /// another constructor makes.
     pub fn from_bytes(bytes: &[u8]) -> Result<UserKey, InvalidUserId> {
         let (&tag, id) = bytes.split_first().ok_or(InvalidUserId)?;
         let domain = Domain::from_tag(tag).ok_or(InvalidUserId)?;
-        if id.len() != domain.id_bytes() || (domain == Domain::Platform && id == [0; 8]) {
+        if Some(id.len()) != domain.id_bytes(id) {
             return Err(InvalidUserId);
         }
-        Ok(UserKey::assemble(domain, id))
+        match domain {
+            Domain::Platform if id == [0; 8] => Err(InvalidUserId),
+            Domain::External => {
+                let (member, text) = id.split_at(TEXT_START);
+                let member = u32::from_be_bytes(member[..4].try_into().expect("4 bytes"));
+                let text = std::str::from_utf8(text).map_err(|_| InvalidUserId)?;
+                UserKey::external(MemberId(member), text)
+            }
+            _ => Ok(UserKey::assemble(domain, id)),
+        }
     }
 
     /// Parts bytes that begin with an encoded key into the key's and those after it. `None` when they
     /// begin with something else.
     pub fn split_encoded(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-        let domain = Domain::from_tag(*bytes.first()?)?;
-        bytes.split_at_checked(1 + domain.id_bytes())
+        let (&tag, rest) = bytes.split_first()?;
+        let domain = Domain::from_tag(tag)?;
+        bytes.split_at_checked(1 + domain.id_bytes(rest)?)
     }
 
     /// The encoded key, as logs and stores hold it.
@@ -166,7 +210,14 @@ impl UserKey {
         Domain::from_tag(self.0[0]).expect("a key is only made with a known domain")
     }
 
-    /// The id in its canonical spelling: decimal, lower-case hex, or a lower-case UUID with hyphens.
+    /// Whose name space an id of [`Domain::External`] is in.
+    pub fn namespace(&self) -> Option<MemberId> {
+        let member = self.0.get(1..TEXT_START).filter(|_| self.domain() == Domain::External)?;
+        Some(MemberId(u32::from_be_bytes(member.try_into().expect("4 bytes"))))
+    }
+
+    /// The id in its canonical spelling: decimal, lower-case hex, a lower-case UUID with hyphens, or the
+    /// text of an external id.
     pub fn id(&self) -> String {
         let id = &self.0[1..];
         match self.domain().shape() {
@@ -179,6 +230,7 @@ impl UserKey {
                 parts.join("-")
             }
             Shape::Hex16 | Shape::Hex20 => hex(id),
+            Shape::Text => String::from_utf8(id[TEXT_START..].to_vec()).expect("an external id is text"),
         }
     }
 
@@ -266,8 +318,12 @@ mod tests {
     #[test]
     fn every_domain_goes_through_its_name_and_its_bytes() {
         for domain in Domain::ALL {
-            let id = "1".repeat(domain.id_bytes() * if domain == Domain::Platform { 1 } else { 2 });
-            let key = UserKey::parse(domain, &id).unwrap();
+            let key = match domain {
+                Domain::External => UserKey::external(MemberId(958), "A;b ü").unwrap(),
+                Domain::Platform => UserKey::platform(11_111_111).unwrap(),
+                _ => UserKey::parse(domain, &"1".repeat(2 * domain.id_bytes(&[]).unwrap())).unwrap(),
+            };
+            assert_eq!(UserKey::split_encoded(key.as_bytes()), Some((key.as_bytes(), [].as_slice())));
             assert_eq!(UserKey::from_bytes(key.as_bytes()), Ok(key.clone()));
             assert_eq!(key.domain(), domain);
             if let Some(name) = domain.name() {
@@ -280,6 +336,27 @@ mod tests {
         assert_eq!(UserKey::from_bytes(&[1, 2]), Err(InvalidUserId));
         assert_eq!(UserKey::from_bytes(&[99; 9]), Err(InvalidUserId));
         assert_eq!(UserKey::from_bytes(&[1, 0, 0, 0, 0, 0, 0, 0, 0]), Err(InvalidUserId), "0 is nobody");
+    }
+
+    #[test]
+    fn external_ids_are_texts_in_a_name_space() {
+        let external = |member, id: &str| UserKey::external(MemberId(member), id);
+        let key = external(7, "Cart-42").unwrap();
+        assert_eq!(key.as_bytes(), b"\x0c\x00\x00\x00\x07\x07Cart-42");
+        assert_eq!((key.id().as_str(), key.namespace()), ("Cart-42", Some(MemberId(7))));
+        assert_ne!(external(8, "Cart-42").unwrap(), key);
+        assert_ne!(external(7, "cart-42").unwrap(), key);
+        assert_eq!(external(7, &"x".repeat(255)).unwrap().id().len(), 255);
+        for id in ["", "two\nlines", "nul\0", "\u{7f}", "\u{85}", &"x".repeat(256), &"ü".repeat(128)] {
+            assert_eq!(external(7, id), Err(InvalidUserId), "{id:?}");
+        }
+        // Encoded: no id, an id that is cut, one that goes on, bytes that are no text, a control character.
+        for id in ["\0\0\0\x07\0", "\0\0\0\x07\x02a", "\0\0\0\x07\x01ab", "\0\0\0\x07", "\0\0\0\x07\x01\n"] {
+            assert_eq!(UserKey::from_bytes(&[b"\x0c", id.as_bytes()].concat()), Err(InvalidUserId), "{id:?}");
+        }
+        assert_eq!(UserKey::from_bytes(b"\x0c\0\0\0\x07\x01\xff"), Err(InvalidUserId));
+        assert_eq!(UserKey::parse(Domain::External, "1"), Err(InvalidUserId));
+        assert_eq!(UserKey::platform(7).unwrap().namespace(), None);
     }
 
     #[test]

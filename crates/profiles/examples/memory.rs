@@ -206,7 +206,7 @@ fn read(applier: Applier, dir: &std::path::Path, users: u64, options: ProfileOpt
         assert!(profiles.get(user, now).is_some());
     }
     say_each("get, scattered", cpu_time() - start, READS);
-    let erase = Erase { accepted_at_ms: START_MS, user: key(1), segments: ErasedSegments::All };
+    let erase = Erase { accepted_at_ms: START_MS, user: key(1), segments: ErasedSegments::All, member: None };
     profiles.apply(position + 1, &Record::Erase(erase)).expect("memory suffices");
     let report = profiles.checkpoint().expect("the store can be written");
     say(&format!("checkpoint after an erase: {:?}", report.duration));

@@ -6,12 +6,14 @@
 //! each user is changed in its place.
 
 use crate::codec::{self, Malformed};
+use crate::links;
 use crate::membership::{Edit, Merger};
 use crate::packed::{PackedProfiles, lock};
 use crate::shard::{Hashed, Shard};
 use crate::store::Blob;
+use crate::stored;
 use crate::{Applied, ProfilesError, adding};
-use ia_model::{ErasedSegments, Minute, UserKey};
+use ia_model::{Domain, ErasedSegments, Minute, UserKey};
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -23,16 +25,28 @@ const USERS_PER_HOLD: usize = 64;
 /// How many users are changed before other threads get their turn: one or two tenths of a millisecond.
 const USERS_PER_TURN: usize = 128;
 
-/// What a record does to a user.
+/// What a record does to what lies under one key of a user.
 pub(crate) struct UserEdit<'a> {
-    pub(crate) user: &'a UserKey,
-    pub(crate) hash: u64,
-    pub(crate) edit: Edit<'a>,
+    pub(crate) key: Hashed<'a>,
+    /// That of the user's id.
+    pub(crate) domain: Domain,
+    pub(crate) edit: KeyEdit<'a>,
 }
 
-impl<'a> UserEdit<'a> {
-    fn hashed(&self) -> Hashed<'a> {
-        Hashed { key: self.user.as_bytes(), hash: self.hash }
+/// What is done.
+pub(crate) enum KeyEdit<'a> {
+    /// To a profile.
+    Profile(Edit<'a>),
+    /// These links are added to others.
+    Link(&'a [(UserKey, Minute)]),
+    /// All links go.
+    Unlink,
+}
+
+impl KeyEdit<'_> {
+    /// Whether what was there before does not matter.
+    fn takes_all(&self) -> bool {
+        matches!(self, KeyEdit::Profile(Edit::Erase(ErasedSegments::All)) | KeyEdit::Unlink)
     }
 }
 
@@ -60,10 +74,11 @@ impl PackedProfiles {
     pub(crate) fn apply_edits(&self, edits: &[UserEdit<'_>], seen: Minute) -> Result<Applied, ProfilesError> {
         let mut applying = lock(&self.applying);
         let Applying { merger, packed, order, ends, read } = &mut *applying;
-        group(edits, self.shards.len(), |edit| self.shard_index(edit.hash), order, ends);
+        group(edits, self.shards.len(), |edit| self.shard_index(edit.key.hash), order, ends);
         let result = self.read_absent(edits, order, ends, read).and_then(|()| {
             let mut change = Change {
                 seen,
+                links_per_user: self.links_per_user,
                 merger,
                 packed,
                 read: read.drain(..).peekable(),
@@ -97,19 +112,17 @@ impl PackedProfiles {
             let mut shard = lock(&self.shards[shard]);
             shard.hold();
             if !shard.is_complete() {
-                absent.extend(users.iter().filter(|&&index| !shard.contains(edits[index as usize].hashed())));
+                absent.extend(users.iter().filter(|&&index| !shard.contains(edits[index as usize].key)));
             }
         }
         let mut entries = Vec::new();
         for index in absent {
-            let UserEdit { user, edit, .. } = &edits[index as usize];
+            let UserEdit { key, edit, .. } = &edits[index as usize];
             self.read_throughs.fetch_add(1, Ordering::Relaxed);
-            let Some(blob) = self.store.get(user.as_bytes())? else { continue };
-            match codec::read_blob(&blob, user.domain(), &mut entries) {
-                Ok(()) => read.push((index, Stored::Blob(blob))),
-                Err(_) if matches!(edit, Edit::Erase(ErasedSegments::All)) => {
-                    read.push((index, Stored::Damaged));
-                }
+            let Some(blob) = self.store.get(key.key)? else { continue };
+            match stored::check(key.key, &blob, &mut entries) {
+                Ok(_) => read.push((index, Stored::Blob(blob))),
+                Err(_) if edit.takes_all() => read.push((index, Stored::Damaged)),
                 Err(error) => return Err(error),
             }
         }
@@ -128,8 +141,8 @@ impl PackedProfiles {
             let mut shard = lock(&self.shards[shard]);
             let of_chunk = || users.iter().map(|&index| &edits[index as usize]);
             if users.len() > 1 {
-                black_box(of_chunk().fold(0, |sum, edit| sum ^ shard.touch_page(edit.hash)));
-                black_box(of_chunk().fold(0, |sum, edit| sum ^ shard.touch_record(edit.hashed())));
+                black_box(of_chunk().fold(0, |sum, edit| sum ^ shard.touch_page(edit.key.hash)));
+                black_box(of_chunk().fold(0, |sum, edit| sum ^ shard.touch_record(edit.key)));
             }
             for &index in users {
                 change.apply(&mut shard, index, &edits[index as usize])?;
@@ -154,6 +167,7 @@ impl PackedProfiles {
 /// Changes the users of one record.
 struct Change<'a, R: Iterator<Item = (u32, Stored)>> {
     seen: Minute,
+    links_per_user: usize,
     merger: &'a mut Merger,
     packed: &'a mut Vec<u8>,
     read: std::iter::Peekable<R>,
@@ -164,40 +178,72 @@ struct Change<'a, R: Iterator<Item = (u32, Stored)>> {
 
 impl<R: Iterator<Item = (u32, Stored)>> Change<'_, R> {
     fn apply(&mut self, shard: &mut Shard, index: u32, edit: &UserEdit<'_>) -> Result<(), ProfilesError> {
-        let Change { seen, merger, packed, read, applied, .. } = self;
+        let Change { seen, links_per_user, merger, packed, read, applied, .. } = self;
         let stored = read.next_if(|(of, _)| *of == index).map(|(_, stored)| stored);
-        let hashed = edit.hashed();
-        let found = shard.find(hashed);
+        let UserEdit { key, domain, edit } = edit;
+        let found = shard.find(*key);
         let before: &[u8] = match (found, &stored) {
             // What is in memory is as new as what was read, or newer.
             (Some(found), _) => shard.packed(found),
             (None, Some(Stored::Blob(blob))) => &blob[1..],
             (None, _) => &[],
         };
-        let domain = edit.user.domain();
-        let damaged = |damage: Malformed| ProfilesError::DamagedProfile { domain, part: damage.0 };
-        if let Edit::Operations(operations) = edit.edit
+        let damaged = |damage: Malformed| ProfilesError::DamagedProfile { domain: *domain, part: damage.0 };
+        let is_damaged = matches!(stored, Some(Stored::Damaged));
+        let edit = match edit {
+            KeyEdit::Profile(edit) => *edit,
+            KeyEdit::Link(new) => {
+                link(before, new, *seen, *links_per_user, packed).map_err(damaged)?;
+                if before != packed.as_slice() {
+                    shard.put_dirty(*key, found, packed);
+                }
+                return Ok(());
+            }
+            KeyEdit::Unlink => {
+                if !before.is_empty() || is_damaged {
+                    shard.put_dirty(*key, found, &[]);
+                }
+                return Ok(());
+            }
+        };
+        if let Edit::Operations(operations) = edit
             && let Some((length, done)) = adding::add(before, operations, *seen, packed).map_err(damaged)?
         {
             *applied += done;
             // A profile has one packed form.
             if before != &packed[..length] {
-                shard.put_dirty(hashed, found, &packed[..length]);
+                shard.put_dirty(*key, found, &packed[..length]);
             }
             return Ok(());
         }
-        let is_damaged = matches!(stored, Some(Stored::Damaged));
         merger.read(before).map_err(damaged)?;
-        *applied += merger.merge(edit.edit, *seen);
+        *applied += merger.merge(edit, *seen);
         if merger.before != merger.after || is_damaged {
             packed.clear();
             if !merger.after.is_empty() {
                 codec::pack(&merger.after, packed);
             }
-            shard.put_dirty(hashed, found, packed);
+            shard.put_dirty(*key, found, packed);
         }
         Ok(())
     }
+}
+
+/// Writes the packed links after a record that adds `new` to those in `before`.
+fn link(
+    before: &[u8],
+    new: &[(UserKey, Minute)],
+    seen: Minute,
+    links_per_user: usize,
+    packed: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    let mut links = if before.is_empty() { Vec::new() } else { links::unpack(before)? };
+    links::merge(&mut links, new, seen, links_per_user);
+    packed.clear();
+    if !links.is_empty() {
+        links::pack(&links, packed);
+    }
+    Ok(())
 }
 
 /// Sorts the users by shard, without changing the order of those of one shard.

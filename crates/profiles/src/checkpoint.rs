@@ -60,7 +60,9 @@ impl PackedProfiles {
         let rewrite_due = self.rewrite_due.swap(false, Ordering::SeqCst);
         let keys = self.dirty_keys();
         reached(Stage::Collected);
-        let checkpoint = Checkpoint { position, rewrite_due };
+        // After the keys: what they lead to may hold the first links.
+        let has_links = self.has_links.load(Ordering::SeqCst);
+        let checkpoint = Checkpoint { position, rewrite_due, has_links };
         let is_news = position != self.checkpointed_position() || rewrite_due != *rewrite_noted;
         let mut report = CheckpointReport { position, rewritten: rewrite_due, ..CheckpointReport::default() };
         if is_news || !keys.is_empty() {

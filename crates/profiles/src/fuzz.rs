@@ -2,8 +2,10 @@
 
 use crate::codec;
 use crate::membership::{Edit, Merger};
-use crate::{Membership, adding, page};
-use ia_model::{Change, Domain, ErasedSegments, Expiry, Minute, Operation, SegmentId, UserKey, varint};
+use crate::{Membership, adding, links, page};
+use ia_model::{
+    Change, Domain, ErasedSegments, Expiry, MemberId, Minute, Operation, SegmentId, UserKey, varint,
+};
 
 /// Takes an input apart; at its end all is zero.
 struct Input<'a>(&'a [u8]);
@@ -30,12 +32,25 @@ pub fn profile(input: &[u8]) {
     let (blob, rest) = rest.split_at(usize::from(blob_bytes).min(rest.len()));
     let mut entries = Vec::new();
     let _ = codec::unpack(blob, &mut entries);
+    check_links(blob);
     let mut packed = Vec::new();
     if codec::read_blob(blob, Domain::Platform, &mut entries).is_ok() {
         check_profile(&entries);
         packed = blob[1..].to_vec();
     }
     change(&mut Input(rest), packed);
+}
+
+/// Bytes that are no links are refused, and others have one form.
+fn check_links(blob: &[u8]) {
+    let Ok(links) = links::read_blob(blob) else { return };
+    let mut packed = Vec::new();
+    links::pack(&links, &mut packed);
+    assert_eq!(packed, blob[1..]);
+    let mut merged = links.clone();
+    links::merge(&mut merged, &links, Minute(0), links.len());
+    merged.retain(|(_, end)| end.0 > 0);
+    assert!(merged.iter().eq(links.iter().filter(|(_, end)| end.0 > 0)), "to link again changes nothing");
 }
 
 /// Changes a profile again and again, by both ways that there are.
@@ -149,8 +164,9 @@ pub fn page(input: &[u8]) {
     let mut known: Vec<Known> = Vec::new();
     while !input.is_empty() && known.len() < 60 {
         let (what, user) = (input.byte(), input.byte());
-        let key = match user & 1 {
-            0 => UserKey::platform(u64::from(user) + 1).expect("not 0"),
+        let key = match (user & 1, user >> 5) {
+            (0, 0) => UserKey::external(MemberId(7), &"x".repeat(usize::from(user) + 1)).expect("not empty"),
+            (0, _) => UserKey::platform(u64::from(user) + 1).expect("not 0"),
             _ => UserKey::parse(Domain::Idfa, &format!("{user:032x}")).expect("32 digits"),
         };
         // Many users share a tag.

@@ -8,9 +8,11 @@
 
 use crate::codec;
 use crate::files::{self, Depth};
+use crate::links::{self, LinksKey};
 use crate::store::{Checkpoint, Store};
-use crate::{ErrorKind, Membership, ProfilesError, STORE_FORMAT_VERSION};
-use ia_model::UserKey;
+use crate::stored::{self, Kind};
+use crate::{ErrorKind, Membership, ProfilesError};
+use ia_model::{Minute, UserKey};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -28,7 +30,9 @@ pub struct CheckpointSummary {
     pub position: u64,
     /// Profiles in it.
     pub profiles: u64,
-    /// Bytes of their blobs.
+    /// Users in it that ids of members are linked to.
+    pub linked_users: u64,
+    /// Bytes of the blobs of both.
     pub blob_bytes: u64,
     /// Size of the store on disk, in bytes, outdated entries included.
     pub store_bytes: u64,
@@ -46,6 +50,9 @@ pub struct StoredProfile {
     /// Its memberships, ids ascending, those included that have expired since. Empty for an unknown
     /// user.
     pub memberships: Vec<Membership>,
+    /// The ids that are linked to it, each with the first minute in which the link is gone; those included
+    /// that have ended since.
+    pub links: Vec<(UserKey, Minute)>,
 }
 
 /// Sums up the checkpoint in `dir`; reads and checks all of it. `None` before the first checkpoint.
@@ -58,9 +65,10 @@ pub fn checkpoint(dir: &Path) -> Result<Option<CheckpointSummary>, ProfilesError
         let mut summary = CheckpointSummary {
             position: checkpoint.position,
             profiles: 0,
+            linked_users: 0,
             blob_bytes: 0,
             store_bytes: store.disk_bytes(),
-            format_version: STORE_FORMAT_VERSION,
+            format_version: store.version()?,
             rewrite_due: checkpoint.rewrite_due,
         };
         let (mut last_key, mut memberships) = (Vec::new(), Vec::new());
@@ -69,11 +77,11 @@ pub fn checkpoint(dir: &Path) -> Result<Option<CheckpointSummary>, ProfilesError
             let Some((key, _)) = blobs.last() else { return Ok(summary) };
             last_key = key.to_vec();
             for (key, blob) in &blobs {
-                let user = UserKey::from_bytes(key)
-                    .map_err(|_| ProfilesError::DamagedStore { part: "user keys" })?;
-                codec::read_blob(blob, user.domain(), &mut memberships)?;
+                match stored::check(key, blob, &mut memberships)? {
+                    Kind::Profile => summary.profiles += 1,
+                    Kind::Links => summary.linked_users += 1,
+                }
             }
-            summary.profiles += blobs.len() as u64;
             summary.blob_bytes += blobs.iter().map(|(_, blob)| blob.len() as u64).sum::<u64>();
         }
     })
@@ -90,7 +98,11 @@ pub fn profile(dir: &Path, user: &UserKey) -> Result<Option<StoredProfile>, Prof
         if let Some(blob) = store.get(user.as_bytes())? {
             codec::read_blob(&blob, user.domain(), &mut memberships)?;
         }
-        Ok(StoredProfile { position: checkpoint.position, memberships })
+        let links = match LinksKey::of(user) {
+            Some(key) => store.get(key.as_bytes())?.map_or(Ok(Vec::new()), |blob| links::read_blob(&blob))?,
+            None => Vec::new(),
+        };
+        Ok(StoredProfile { position: checkpoint.position, memberships, links })
     })
 }
 

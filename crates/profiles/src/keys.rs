@@ -1,16 +1,26 @@
 //! Many user keys in order, in as few bytes as they have.
 
+use std::ops::Range;
+
 /// Keys of one length.
 #[derive(Debug, Default)]
 struct OfLength<const BYTES: usize>(Vec<[u8; BYTES]>);
 
-/// User keys in ascending order without repeats, once they are sorted. A key has 9, 17 or 21 bytes, and
-/// all keys of a domain have the same length.
+/// Keys of any length, one behind the other. Those of external ids are such.
+#[derive(Debug, Default)]
+struct OfAnyLength {
+    bytes: Vec<u8>,
+    places: Vec<Range<usize>>,
+}
+
+/// Keys of users, and of links, in ascending order without repeats, once they are sorted. Most have 9, 17
+/// or 21 bytes.
 #[derive(Debug, Default)]
 pub(crate) struct SortedKeys {
     short: OfLength<9>,
     middle: OfLength<17>,
     long: OfLength<21>,
+    others: OfAnyLength,
 }
 
 impl SortedKeys {
@@ -20,23 +30,29 @@ impl SortedKeys {
     }
 
     pub(crate) fn push(&mut self, key: &[u8]) {
-        let is_kept = self.short.push(key) || self.middle.push(key) || self.long.push(key);
-        assert!(is_kept, "a user key of {} bytes", key.len());
+        if !(self.short.push(key) || self.middle.push(key) || self.long.push(key)) {
+            self.others.push(key);
+        }
     }
 
     pub(crate) fn sort(&mut self) {
         self.short.sort();
         self.middle.sort();
         self.long.sort();
+        self.others.sort();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.short.0.is_empty() && self.middle.0.is_empty() && self.long.0.is_empty()
+        self.short.0.is_empty()
+            && self.middle.0.is_empty()
+            && self.long.0.is_empty()
+            && self.others.places.is_empty()
     }
 
     /// The keys in order, `size` at a time.
     pub(crate) fn chunks(&self, size: usize) -> impl Iterator<Item = Vec<&[u8]>> {
-        let mut keys = merge(merge(self.short.iter(), self.middle.iter()), self.long.iter());
+        let fixed = merge(merge(self.short.iter(), self.middle.iter()), self.long.iter());
+        let mut keys = merge(fixed, self.others.iter());
         std::iter::from_fn(move || {
             let chunk: Vec<&[u8]> = keys.by_ref().take(size).collect();
             (!chunk.is_empty()).then_some(chunk)
@@ -56,6 +72,24 @@ impl<const BYTES: usize> OfLength<BYTES> {
 
     fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(<[u8; BYTES]>::as_slice)
+    }
+}
+
+impl OfAnyLength {
+    fn push(&mut self, key: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        self.places.push(start..self.bytes.len());
+    }
+
+    fn sort(&mut self) {
+        let OfAnyLength { bytes, places } = self;
+        places.sort_unstable_by(|one, other| bytes[one.clone()].cmp(&bytes[other.clone()]));
+        places.dedup_by(|one, other| bytes[one.clone()] == bytes[other.clone()]);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.places.iter().map(|place| &self.bytes[place.clone()])
     }
 }
 
@@ -80,15 +114,15 @@ mod tests {
     proptest! {
         #[test]
         fn keys_come_out_in_order_and_once(
-            pushed in proptest::collection::vec((0usize..3, 0u8..6, 0u8..20), 0..60), size in 1usize..9
+            pushed in proptest::collection::vec((0usize..6, 0u8..6, 0u8..20), 0..60), size in 1usize..9
         ) {
-            let lengths = [9, 17, 21];
+            let lengths = [9, 17, 21, 7, 12, 261];
             let keys: Vec<Vec<u8>> = pushed
                 .into_iter()
                 .map(|(length, domain, last)| {
-                    // A domain has one length.
+                    // No key is the beginning of another.
                     let mut key = vec![0; lengths[length]];
-                    key[0] = domain * 3 + length as u8;
+                    key[0] = domain * 6 + length as u8;
                     *key.last_mut().unwrap() = last;
                     key
                 })

@@ -7,11 +7,13 @@
 //! | file | holds |
 //! |---|---|
 //! | `membership` | what a profile says, and the rules by which a record changes it |
+//! | `links`, `joined` | what ids of members are linked to a user, and reading it with their profiles |
 //! | `codec` | the packed bytes of a profile, in memory and on disk (`docs/FORMAT.md`) |
 //! | `adding` | the usual change, made on the packed bytes |
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
 //! | `packed`, `apply` | [`PackedProfiles`]: the shards together; reads, and applying a record |
 //! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
+//! | `stored` | what lies under a key: a profile or links |
 //! | `store`, `files` | the only places that know fjall: its interface, and its files |
 //! | `reference` | [`MemoryProfiles`]: the same behaviour, simple enough to be believed |
 //! | [`inspect`], `copy` | reading and copying a checkpoint beside a running server |
@@ -28,8 +30,10 @@ mod files;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod joined;
 mod keys;
 mod large;
+mod links;
 mod membership;
 mod packed;
 mod page;
@@ -37,11 +41,13 @@ mod reference;
 mod shard;
 mod slab;
 mod store;
+mod stored;
 mod warm_up;
 
 pub use codec::BLOB_FORMAT_VERSION;
 pub use copy::{StoreCopy, copy};
 pub use error::{ErrorKind, ProfilesError};
+pub use joined::{get_joined, load_joined};
 pub use membership::{Applied, Membership};
 pub use packed::{PackedProfiles, ProfileOptions};
 pub use reference::MemoryProfiles;
@@ -81,6 +87,22 @@ pub trait Profiles: Send + Sync {
     ///
     /// When the profile on disk cannot be read.
     fn load(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError>;
+
+    /// Whether anybody was linked, ever: until then [`links`](Profiles::links) has nothing to say.
+    fn has_links(&self) -> bool;
+
+    /// The ids that are linked to a platform user at `now`, ascending, from memory alone as
+    /// [`get`](Profiles::get); users of other domains have none.
+    ///
+    /// `None`: they may be on disk; ask [`load_links`](Profiles::load_links).
+    fn links(&self, user: &UserKey, now: Minute) -> Option<Vec<UserKey>>;
+
+    /// The same, read through to disk when needed.
+    ///
+    /// # Errors
+    ///
+    /// When the links on disk cannot be read.
+    fn load_links(&self, user: &UserKey, now: Minute) -> Result<Vec<UserKey>, ProfilesError>;
 
     /// The highest position that was applied; 0 before the first.
     fn applied_position(&self) -> u64;
@@ -127,7 +149,7 @@ pub struct CheckpointReport {
 /// The state of the profiles at one moment, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProfileStats {
-    /// Profiles in memory.
+    /// Profiles in memory. The links of a user count as one more, here and below.
     pub resident_profiles: u64,
     /// Memory that they take, in bytes: slots, tables and lists, unused room in them included.
     pub resident_bytes: u64,

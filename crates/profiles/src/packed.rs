@@ -1,12 +1,13 @@
 //! The shards together: apply, reads, and what they count.
 
-use crate::apply::{Applying, UserEdit};
-use crate::codec;
+use crate::apply::{Applying, KeyEdit, UserEdit};
+use crate::links::{Links, LinksKey};
 use crate::membership::Edit;
 use crate::shard::{Hashed, KeyHasher, Shard};
 use crate::store::Store;
+use crate::stored::Content;
 use crate::{Applied, CheckpointReport, Membership, ProfileStats, Profiles, ProfilesError};
-use ia_model::{Minute, Record, UserKey};
+use ia_model::{Domain, ErasedSegments, Minute, Record, UserKey};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,12 +24,19 @@ pub struct ProfileOptions {
     pub shards: usize,
     /// Memory for blocks of the store that were read lately, in bytes; on top of the budget.
     pub store_cache_bytes: u64,
+    /// How many ids of members are linked to a user at the most: those whose links end last.
+    pub links_per_user: usize,
 }
 
 impl Default for ProfileOptions {
-    /// 1 GiB in 32 shards, and 16 MiB for the store.
+    /// 1 GiB in 32 shards, 16 MiB for the store, and 100 links.
     fn default() -> ProfileOptions {
-        ProfileOptions { memory_budget_bytes: 1 << 30, shards: 32, store_cache_bytes: 16 << 20 }
+        ProfileOptions {
+            memory_budget_bytes: 1 << 30,
+            shards: 32,
+            store_cache_bytes: 16 << 20,
+            links_per_user: 100,
+        }
     }
 }
 
@@ -44,6 +52,9 @@ pub struct PackedProfiles {
     pub(crate) checkpointed_position: AtomicU64,
     /// Something was erased since the last rewrite of the store.
     pub(crate) rewrite_due: AtomicBool,
+    /// Somebody was linked, ever. Until then nobody looks for links.
+    pub(crate) has_links: AtomicBool,
+    pub(crate) links_per_user: usize,
     /// One checkpoint at a time. Holds whether the store says that a rewrite is due.
     pub(crate) checkpointing: Mutex<bool>,
     pub(crate) warming: AtomicBool,
@@ -83,6 +94,8 @@ impl PackedProfiles {
             applied_position: AtomicU64::new(checkpoint.position),
             checkpointed_position: AtomicU64::new(checkpoint.position),
             rewrite_due: AtomicBool::new(checkpoint.rewrite_due),
+            has_links: AtomicBool::new(checkpoint.has_links),
+            links_per_user: options.links_per_user,
             checkpointing: Mutex::new(checkpoint.rewrite_due),
             warming: AtomicBool::new(false),
             warm: AtomicBool::new(is_new),
@@ -101,32 +114,57 @@ impl PackedProfiles {
     }
 
     fn user_edit<'a>(&self, user: &'a UserKey, edit: Edit<'a>) -> UserEdit<'a> {
-        UserEdit { user, hash: self.hasher.user(user).hash, edit }
+        UserEdit { key: self.hasher.user(user), domain: user.domain(), edit: KeyEdit::Profile(edit) }
+    }
+
+    fn links_edit<'a>(&self, key: &'a LinksKey, edit: KeyEdit<'a>) -> UserEdit<'a> {
+        UserEdit { key: self.hasher.key(key.as_bytes()), domain: Domain::Platform, edit }
+    }
+
+    /// What is in memory under a key; `None` where it may be on disk.
+    fn peek<T: Content>(&self, key: Hashed<'_>, domain: Domain) -> Result<Option<T>, ProfilesError> {
+        let mut shard = self.shard(key.hash);
+        match read_resident(&mut shard, key, domain)? {
+            None if shard.is_complete() => Ok(Some(T::default())),
+            found => Ok(found),
+        }
+    }
+
+    /// The same, read through to disk where needed.
+    fn fetch<T: Content>(&self, key: Hashed<'_>, domain: Domain) -> Result<T, ProfilesError> {
+        let mut shard = self.shard(key.hash);
+        match read_resident(&mut shard, key, domain)? {
+            Some(found) => Ok(found),
+            None if shard.is_complete() => Ok(T::default()),
+            None => {
+                let departures = shard.departures();
+                drop(shard);
+                self.load_stored(key, domain, departures)
+            }
+        }
     }
 
     /// Reads through to disk and keeps what was found, unless it may be outdated.
-    pub(crate) fn load_stored(
+    pub(crate) fn load_stored<T: Content>(
         &self,
-        key: &UserKey,
+        key: Hashed<'_>,
+        domain: Domain,
         departures: u64,
-    ) -> Result<Vec<Membership>, ProfilesError> {
-        let hashed = self.hasher.user(key);
+    ) -> Result<T, ProfilesError> {
         self.read_throughs.fetch_add(1, Ordering::Relaxed);
-        let mut entries = Vec::new();
-        let blob = self.store.get(key.as_bytes())?;
-        if let Some(blob) = &blob {
-            codec::read_blob(blob, key.domain(), &mut entries)?;
-        }
-        let mut shard = self.shard(hashed.hash);
+        let blob = self.store.get(key.key)?;
+        let stored = blob.as_deref().map(|blob| T::read_blob(blob, domain)).transpose()?;
+        let mut shard = self.shard(key.hash);
         // Memory is newer than what was read, if the user has come in meanwhile.
-        let resident = read_resident(&mut shard, hashed, key, &mut entries)?;
+        if let Some(resident) = read_resident(&mut shard, key, domain)? {
+            return Ok(resident);
+        }
         if let Some(blob) = &blob
-            && !resident
             && shard.departures() == departures
         {
-            shard.put_loaded(hashed, &blob[1..]);
+            shard.put_loaded(key, &blob[1..]);
         }
-        Ok(entries)
+        Ok(stored.unwrap_or_default())
     }
 }
 
@@ -141,42 +179,70 @@ impl Profiles for PackedProfiles {
                 self.apply_edits(&edits, Minute::containing(ingest.accepted_at_ms))?
             }
             Record::Erase(erase) => {
-                let edit = self.user_edit(&erase.user, Edit::Erase(&erase.segments));
-                let applied = self.apply_edits(&[edit], Minute::containing(erase.accepted_at_ms))?;
+                let links_key = LinksKey::of(&erase.user);
+                let mut edits = vec![self.user_edit(&erase.user, Edit::Erase(&erase.segments))];
+                if let Some(key) = &links_key
+                    && erase.segments == ErasedSegments::All
+                    && self.has_links()
+                {
+                    edits.push(self.links_edit(key, KeyEdit::Unlink));
+                }
+                let applied = self.apply_edits(&edits, Minute::containing(erase.accepted_at_ms))?;
                 // Even when the user has nothing now: what it had may lie on disk still, outdated.
                 // Before the position, so that a checkpoint of that position sees it.
                 self.rewrite_due.store(true, Ordering::SeqCst);
                 applied
             }
+            Record::Link(link) => match LinksKey::of(&link.user) {
+                Some(key) => {
+                    // First, so that a checkpoint that finds the links says that there are some.
+                    self.has_links.store(true, Ordering::SeqCst);
+                    let edit = self.links_edit(&key, KeyEdit::Link(&link.links));
+                    self.apply_edits(&[edit], Minute::containing(link.accepted_at_ms))?
+                }
+                None => Applied::default(),
+            },
         };
         self.applied_position.fetch_max(position, Ordering::SeqCst);
         Ok(applied)
     }
 
-    fn get(&self, key: &UserKey, now: Minute) -> Option<Vec<Membership>> {
-        let hashed = self.hasher.user(key);
-        let mut entries = Vec::new();
-        let mut shard = self.shard(hashed.hash);
+    fn get(&self, user: &UserKey, now: Minute) -> Option<Vec<Membership>> {
         // What is in memory was packed here. Were it unreadable, `load` would say so.
-        if !read_resident(&mut shard, hashed, key, &mut entries).ok()? && !shard.is_complete() {
-            return None;
-        }
-        drop(shard);
+        let mut entries: Vec<Membership> = self.peek(self.hasher.user(user), user.domain()).ok()??;
         entries.retain(|entry| entry.expires.is_live(now));
         Some(entries)
     }
 
-    fn load(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
-        let hashed = self.hasher.user(key);
-        let mut entries = Vec::new();
-        let mut shard = self.shard(hashed.hash);
-        if !read_resident(&mut shard, hashed, key, &mut entries)? && !shard.is_complete() {
-            let departures = shard.departures();
-            drop(shard);
-            entries = self.load_stored(key, departures)?;
-        }
+    fn load(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        let mut entries: Vec<Membership> = self.fetch(self.hasher.user(user), user.domain())?;
         entries.retain(|entry| entry.expires.is_live(now));
         Ok(entries)
+    }
+
+    fn has_links(&self) -> bool {
+        // Whoever was told of a link reads what the applier stored before.
+        self.has_links.load(Ordering::SeqCst)
+    }
+
+    fn links(&self, user: &UserKey, now: Minute) -> Option<Vec<UserKey>> {
+        match LinksKey::of(user).filter(|_| self.has_links()) {
+            None => Some(Vec::new()),
+            Some(key) => {
+                let links = self.peek(self.hasher.key(key.as_bytes()), user.domain()).ok()??;
+                Some(live_links(links, now))
+            }
+        }
+    }
+
+    fn load_links(&self, user: &UserKey, now: Minute) -> Result<Vec<UserKey>, ProfilesError> {
+        match LinksKey::of(user).filter(|_| self.has_links()) {
+            None => Ok(Vec::new()),
+            Some(key) => {
+                let links = self.fetch(self.hasher.key(key.as_bytes()), user.domain())?;
+                Ok(live_links(links, now))
+            }
+        }
     }
 
     fn applied_position(&self) -> u64 {
@@ -218,22 +284,23 @@ impl Profiles for PackedProfiles {
     }
 }
 
-/// Reads a profile from memory into `entries`; false when it is not there, and `entries` stays.
-fn read_resident(
+/// Reads what is in memory under a key; `None` when nothing is.
+fn read_resident<T: Content>(
     shard: &mut Shard,
-    hashed: Hashed<'_>,
-    user: &UserKey,
-    entries: &mut Vec<Membership>,
-) -> Result<bool, ProfilesError> {
-    match shard.get(hashed) {
-        None => return Ok(false),
-        Some([]) => entries.clear(),
-        Some(packed) => {
-            codec::unpack(packed, entries)
-                .map_err(|damage| ProfilesError::DamagedProfile { domain: user.domain(), part: damage.0 })?;
-        }
+    key: Hashed<'_>,
+    domain: Domain,
+) -> Result<Option<T>, ProfilesError> {
+    match shard.get(key) {
+        None => Ok(None),
+        Some([]) => Ok(Some(T::default())),
+        Some(packed) => T::unpack(packed)
+            .map(Some)
+            .map_err(|damage| ProfilesError::DamagedProfile { domain, part: damage.0 }),
     }
-    Ok(true)
+}
+
+fn live_links(links: Links, now: Minute) -> Vec<UserKey> {
+    links.into_iter().filter(|(_, end)| now < *end).map(|(id, _)| id).collect()
 }
 
 /// A shard whose holder panicked is still whole between two operations, and serving beats stopping.

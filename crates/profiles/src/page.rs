@@ -7,7 +7,7 @@
 //! | bytes in use, this head included | 4 |
 //! | count of records | 2 |
 //! | for each record: a tag (8 bits of the hash), then state and length | 3 |
-//! | the records: user key, packed profile | |
+//! | the records: user key, packed profile; or key of links, packed links | |
 //!
 //! A record's profile is empty when nothing is left of the user: a *tombstone*, which stays until a
 //! checkpoint has deleted the blob, because without it a reader would find the blob and bring the user
@@ -15,7 +15,7 @@
 //!
 //! Nothing here knows how large the slot of a page is: who calls has made room.
 
-use ia_model::UserKey;
+use crate::stored;
 
 /// Changed since a checkpoint took it last.
 pub(crate) const DIRTY: u16 = 1 << 12;
@@ -115,7 +115,7 @@ pub(crate) fn find(page: &[u8], tag: u8, key: &[u8]) -> Option<Place> {
     None
 }
 
-/// No key is the beginning of another: its first byte tells its length.
+/// No key is the beginning of another: its first bytes tell its length.
 fn has_key(record: &[u8], key: &[u8]) -> bool {
     // The platform's own keys have 9 bytes, and no call is as fast as this.
     match (record.first_chunk::<9>(), key.split_first_chunk::<9>()) {
@@ -140,7 +140,7 @@ pub(crate) fn find_tag(page: &[u8], tag: u8) -> usize {
 
 /// Parts a record into key and content.
 pub(crate) fn split(record: &[u8]) -> (&[u8], &[u8]) {
-    UserKey::split_encoded(record).expect("a record begins with a user key")
+    stored::split(record).expect("a record begins with a user's key")
 }
 
 /// Replaces all states but [`LARGE`].

@@ -1,5 +1,6 @@
 use crate::{Applied, CheckpointReport, Membership, ProfileStats, Profiles, ProfilesError};
-use ia_model::{Change, ErasedSegments, Expiry, Minute, Record, SegmentId, UserKey};
+use ia_model::{Change, ErasedSegments, Expiry, Link, Minute, Record, SegmentId, UserKey};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
@@ -7,12 +8,15 @@ use std::sync::{Mutex, MutexGuard};
 ///
 /// It is what the others are tested against, so it shares no code with them. A checkpoint of it only
 /// notes the position.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryProfiles(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     users: BTreeMap<UserKey, BTreeMap<SegmentId, Entry>>,
+    links: BTreeMap<UserKey, BTreeMap<UserKey, Minute>>,
+    links_per_user: usize,
+    has_links: bool,
     applied_position: u64,
     checkpointed_position: u64,
 }
@@ -26,9 +30,16 @@ struct Entry {
 }
 
 impl MemoryProfiles {
-    /// Without a user.
-    pub fn new() -> MemoryProfiles {
-        MemoryProfiles::default()
+    /// Without a user. That many ids are linked to each at the most.
+    pub fn new(links_per_user: usize) -> MemoryProfiles {
+        MemoryProfiles(Mutex::new(State {
+            users: BTreeMap::new(),
+            links: BTreeMap::new(),
+            links_per_user,
+            has_links: false,
+            applied_position: 0,
+            checkpointed_position: 0,
+        }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -55,6 +66,22 @@ impl State {
         let Some(segments) = self.users.get_mut(user) else { return };
         if segments.remove(&segment).is_some_and(|entry| entry.expires.is_live(seen)) {
             applied.removed += 1;
+        }
+    }
+
+    fn link(&mut self, link: &Link) {
+        self.has_links = true;
+        let seen = Minute::containing(link.accepted_at_ms);
+        let known = self.links.entry(link.user.clone()).or_default();
+        for (id, end) in &link.links {
+            let known = known.entry(id.clone()).or_default();
+            *known = (*known).max(*end);
+        }
+        known.retain(|_, end| *end > seen);
+        while known.len() > self.links_per_user {
+            // The one that ends first; of several the last.
+            let first = known.iter().map(|(id, end)| (*end, Reverse(id.clone()))).min();
+            known.remove(&first.expect("there are some").1.0);
         }
     }
 
@@ -96,6 +123,7 @@ impl Profiles for MemoryProfiles {
                 let seen = Minute::containing(erase.accepted_at_ms);
                 let segments = match &erase.segments {
                     ErasedSegments::All => {
+                        state.links.remove(&erase.user);
                         state.users.get(&erase.user).into_iter().flatten().map(|(id, _)| *id).collect()
                     }
                     ErasedSegments::Only(segments) => segments.clone(),
@@ -105,6 +133,7 @@ impl Profiles for MemoryProfiles {
                 }
                 state.forget_empty(&erase.user, seen);
             }
+            Record::Link(link) => state.link(link),
         }
         state.applied_position = state.applied_position.max(position);
         Ok(applied)
@@ -128,6 +157,20 @@ impl Profiles for MemoryProfiles {
 
     fn load(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
         Ok(self.get(key, now).unwrap_or_default())
+    }
+
+    fn has_links(&self) -> bool {
+        self.state().has_links
+    }
+
+    fn links(&self, user: &UserKey, now: Minute) -> Option<Vec<UserKey>> {
+        let state = self.state();
+        let links = state.links.get(user).into_iter().flatten();
+        Some(links.filter(|(_, end)| **end > now).map(|(id, _)| id.clone()).collect())
+    }
+
+    fn load_links(&self, user: &UserKey, now: Minute) -> Result<Vec<UserKey>, ProfilesError> {
+        Ok(self.links(user, now).unwrap_or_default())
     }
 
     fn applied_position(&self) -> u64 {

@@ -46,7 +46,11 @@ impl KeyHasher {
     }
 
     pub(crate) fn user<'a>(&self, user: &'a UserKey) -> Hashed<'a> {
-        Hashed { key: user.as_bytes(), hash: self.hash(user.as_bytes()) }
+        self.key(user.as_bytes())
+    }
+
+    pub(crate) fn key<'a>(&self, key: &'a [u8]) -> Hashed<'a> {
+        Hashed { key, hash: self.hash(key) }
     }
 }
 

@@ -27,13 +27,16 @@ use std::sync::{PoisonError, RwLock};
 use worker::WorkerWatch;
 
 /// The version of the store's layout: its keyspace and its checkpoint entry.
-pub const STORE_FORMAT_VERSION: u8 = 1;
+pub const STORE_FORMAT_VERSION: u8 = 2;
+/// The version without links, which is read as well.
+const VERSION_WITHOUT_LINKS: u8 = 1;
 
 const KEYSPACE: &str = "profiles";
 /// The key of the checkpoint entry. A user key begins with its domain's number, which is never 0.
 const CHECKPOINT_KEY: &[u8] = &[0];
 const CHECKPOINT_BYTES: usize = 10;
 const REWRITE_DUE: u8 = 1;
+const HAS_LINKS: u8 = 1 << 1;
 
 /// One user in 1,000 that is not in a table is looked for in it nevertheless.
 const BLOOM_FALSE_POSITIVES: f32 = 0.001;
@@ -53,6 +56,8 @@ pub(crate) struct Checkpoint {
     pub(crate) position: u64,
     /// Something was erased and the store has perhaps not been rewritten since.
     pub(crate) rewrite_due: bool,
+    /// Somebody was linked, ever.
+    pub(crate) has_links: bool,
 }
 
 pub(crate) struct Store {
@@ -98,6 +103,12 @@ impl Store {
     pub(crate) fn checkpoint(&self) -> Result<Option<Checkpoint>, ProfilesError> {
         let entry = self.profiles.get(CHECKPOINT_KEY).map_err(failed("reading its position"))?;
         entry.map(|bytes| Checkpoint::decode(&bytes)).transpose()
+    }
+
+    /// The version of the layout in which it was written last; 0 in a new store.
+    pub(crate) fn version(&self) -> Result<u8, ProfilesError> {
+        let entry = self.profiles.get(CHECKPOINT_KEY).map_err(failed("reading its version"))?;
+        Ok(entry.and_then(|bytes| bytes.first().copied()).unwrap_or_default())
     }
 
     /// The blob of a user.
@@ -221,28 +232,31 @@ impl Checkpoint {
         let mut bytes = [0; CHECKPOINT_BYTES];
         bytes[0] = STORE_FORMAT_VERSION;
         bytes[1..9].copy_from_slice(&self.position.to_le_bytes());
-        bytes[9] = if self.rewrite_due { REWRITE_DUE } else { 0 };
+        bytes[9] = (u8::from(self.rewrite_due) * REWRITE_DUE) | (u8::from(self.has_links) * HAS_LINKS);
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Result<Checkpoint, ProfilesError> {
         let damaged = ProfilesError::DamagedStore { part: "checkpoint entry" };
-        match bytes.first() {
-            Some(&STORE_FORMAT_VERSION) => {}
+        let known_flags = match bytes.first() {
+            Some(&STORE_FORMAT_VERSION) => REWRITE_DUE | HAS_LINKS,
+            Some(&VERSION_WITHOUT_LINKS) => REWRITE_DUE,
             Some(&found) => {
                 let known = STORE_FORMAT_VERSION;
                 return Err(ProfilesError::UnknownVersion { what: "the profile store", found, known });
             }
             None => return Err(damaged),
-        }
+        };
         let Ok(bytes) = <&[u8; CHECKPOINT_BYTES]>::try_from(bytes) else { return Err(damaged) };
         let [_, position @ .., flags] = *bytes;
-        let rewrite_due = match flags {
-            0 => false,
-            REWRITE_DUE => true,
-            _ => return Err(damaged),
-        };
-        Ok(Checkpoint { position: u64::from_le_bytes(position), rewrite_due })
+        if flags & !known_flags != 0 {
+            return Err(damaged);
+        }
+        Ok(Checkpoint {
+            position: u64::from_le_bytes(position),
+            rewrite_due: flags & REWRITE_DUE != 0,
+            has_links: flags & HAS_LINKS != 0,
+        })
     }
 }
 

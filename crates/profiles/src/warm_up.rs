@@ -1,9 +1,7 @@
 //! Loading the profiles into memory after a start, beside everything else.
 
 use crate::packed::{PackedProfiles, lock};
-use crate::shard::Hashed;
-use crate::{ProfilesError, codec};
-use ia_model::UserKey;
+use crate::{ProfilesError, stored};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How many profiles one iterator over the store reads; a rewrite after an erase waits for it.
@@ -52,10 +50,8 @@ impl PackedProfiles {
             let Some((key, _)) = blobs.last() else { return Ok(true) };
             last_key = key.to_vec();
             for (key, blob) in &blobs {
-                let user = UserKey::from_bytes(key)
-                    .map_err(|_| ProfilesError::DamagedStore { part: "user keys" })?;
-                codec::read_blob(blob, user.domain(), &mut entries)?;
-                let hashed = Hashed { key, hash: self.hasher.hash(key) };
+                stored::check(key, blob, &mut entries)?;
+                let hashed = self.hasher.key(key);
                 let index = self.shard_index(hashed.hash);
                 let mut shard = lock(&self.shards[index]);
                 // What left memory since may have been written since, and this blob be the older one.
@@ -74,8 +70,8 @@ impl PackedProfiles {
 mod tests {
     use super::*;
     use crate::store::{Checkpoint, Put};
-    use crate::{Membership, ProfileOptions, Profiles};
-    use ia_model::{Expiry, Minute, SegmentId};
+    use crate::{Membership, ProfileOptions, Profiles, codec};
+    use ia_model::{Expiry, Minute, SegmentId, UserKey};
 
     /// A blob may be outdated in a shard that something has left since the warm-up began.
     #[test]
@@ -93,7 +89,7 @@ mod tests {
         let mut blob = vec![codec::BLOB_FORMAT_VERSION];
         codec::pack(&[entry], &mut blob);
         let users: Vec<UserKey> = (1..=100).map(|id| UserKey::platform(id).unwrap()).collect();
-        let checkpoint = Checkpoint { position: 1, rewrite_due: false };
+        let checkpoint = Checkpoint { position: 1, ..Checkpoint::default() };
         let write = |put: &mut Put<'_>| users.iter().try_for_each(|user| put(user.as_bytes(), Some(&blob)));
         profiles.store.write(checkpoint, write).unwrap();
         let left = profiles.shard_index(profiles.hasher.user(&users[0]).hash);

@@ -8,11 +8,14 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::http::Service;
 use crate::http::serve::{ConnectionLimits, serve};
+use crate::identities::LinkRules;
 use crate::ingest::commit::{Committer, Views};
 use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
 use crate::limits::{Limits, RequestLimits, ServiceLimits};
 use crate::metrics::Metrics;
+use crate::pixels::Pixels;
+use crate::privacy::{Erasures, Suppression, erasure};
 use crate::threads::{Urgency, WorkThreads};
 use crate::tls;
 use crate::usage::UsageFollower;
@@ -43,6 +46,9 @@ pub struct App {
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
     pub(crate) expiration: ExpirationRules,
+    pub(crate) link_rules: LinkRules,
+    pub(crate) suppression: Arc<Suppression>,
+    pub(crate) erasures: Erasures,
     pub(crate) body_timeout: Duration,
     /// Bounds the memory of bodies, however slowly they come in.
     pub(crate) body_budget: Arc<ByteBudget>,
@@ -59,6 +65,8 @@ pub struct App {
     pub(crate) keep_usage_days: u32,
     pub(crate) metrics: Metrics,
     pub(crate) alarm: Alarm,
+    /// `None` while they are switched off.
+    pub(crate) pixels: Option<Pixels>,
     pub(crate) data_dir: DataDir,
     pub(crate) segments: Arc<dyn SegmentStore>,
     catalog: Arc<dyn Catalog>,
@@ -266,6 +274,8 @@ async fn close(engines: Engines, keepers: Vec<JoinHandle<()>>) -> anyhow::Result
     let threads = tokio::task::spawn_blocking(move || {
         checkpointer.stop();
         warm_up.stop();
+        // For the last checkpoint, when the log takes nothing any more.
+        erasure::seal_log(&committer_of);
         log.close();
         committer_of.committer.stop();
         applier.join().map_err(|_| anyhow::anyhow!("the applier thread panicked"))
@@ -319,6 +329,8 @@ async fn open(
     let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
     let tokens = Tokens::load(Arc::clone(&catalog) as _, &config.server.instance).await?;
     let tokens = Arc::new(tokens);
+    let suppression =
+        Suppression::load(Arc::clone(&catalog) as _).await.context("cannot read the opt-outs")?;
     let usage_store = SqliteUsage::open(&data_dir.usage())
         .await
         .map_err(|error| with_way_out(error, USAGE_WAY_OUT))
@@ -331,8 +343,11 @@ async fn open(
         max_queue_bytes: config.log.max_backlog_bytes.as_usize().max(LogOptions::default().max_queue_bytes),
         ..LogOptions::default()
     };
-    let profile_options =
-        ProfileOptions { memory_budget_bytes: config.profiles.memory_budget.0, ..ProfileOptions::default() };
+    let profile_options = ProfileOptions {
+        memory_budget_bytes: config.profiles.memory_budget.0,
+        links_per_user: config.identities.links_per_user,
+        ..ProfileOptions::default()
+    };
     let (log_dir, profiles_dir) = (data_dir.log(), data_dir.profiles());
     let observer = Arc::new(metrics.log_observer());
     let follower = Arc::clone(&usage);
@@ -373,10 +388,13 @@ async fn open(
         snapshot: ArcSwap::from_pointee(snapshot),
         authenticator,
         limits: Limits::new(request_limits(config), service_limits(config)),
+        suppression: Arc::new(suppression),
+        erasures: Erasures::new(),
         expiration: ExpirationRules {
             default_minutes: config.memberships.default_expiration,
             max_minutes: Some(config.memberships.max_expiration).filter(|&minutes| minutes > 0),
         },
+        link_rules: LinkRules { ttl_minutes: config.identities.mapping_ttl_minutes },
         body_timeout: Duration::from_secs(config.http.body_timeout_seconds),
         body_budget: ByteBudget::new(config.http.max_body_memory.as_usize()),
         large_requests: Arc::new(Semaphore::new(max_large_requests)),
@@ -394,6 +412,7 @@ async fn open(
         keep_usage_days: config.usage.keep_days,
         metrics,
         alarm,
+        pixels: config.pixels.options()?.map(Pixels::new),
         data_dir: data_dir.clone(),
         segments: Arc::clone(&catalog) as _,
         catalog: Arc::clone(&catalog) as _,

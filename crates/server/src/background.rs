@@ -2,6 +2,7 @@
 
 use crate::alarm::Alarm;
 use crate::app::App;
+use crate::privacy::erasure;
 use ia_catalog::CatalogError;
 use ia_model::time;
 use ia_profiles::{PackedProfiles, Profiles};
@@ -79,7 +80,7 @@ impl Checkpointer {
 
 fn is_due(app: &App, rules: CheckpointRules, (last, log_bytes_then): (Instant, u64)) -> bool {
     let has_changed = app.profiles.applied_position() > app.profiles.checkpointed_position();
-    has_changed
+    (has_changed || erasure::is_due(app))
         && (last.elapsed() >= rules.interval
             || app.metrics.log_bytes_written() - log_bytes_then >= rules.log_bytes
             || app.profiles.dirty_bytes() >= rules.memory_budget_bytes / DIRTY_SHARE)
@@ -90,6 +91,7 @@ fn is_due(app: &App, rules: CheckpointRules, (last, log_bytes_then): (Instant, u
 /// A failure is logged and counted, and the next checkpoint tries again: the log keeps everything until
 /// then. After [`ia_profiles::ProfilesError::HalfWritten`] none succeeds until a restart.
 pub(crate) fn checkpoint(app: &App) -> anyhow::Result<()> {
+    erasure::seal_log(app);
     match app.profiles.checkpoint() {
         Ok(report) => {
             app.metrics.checkpointed(report.duration);
@@ -108,6 +110,10 @@ pub(crate) fn checkpoint(app: &App) -> anyhow::Result<()> {
             app.metrics.checkpoint_failed();
             return Err(error.into());
         }
+    }
+    // Without the notes that are in the log, nobody would know what is to be scrubbed.
+    if !erasure::scrub_statistics(app) && erasure::is_due(app) {
+        return Ok(());
     }
     // A backup needs the log from the positions on that its views had when it began.
     let _no_backup = match app.data_dir.hold_log() {

@@ -16,12 +16,15 @@ mod data_dir;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
+mod identities;
 mod ingest;
 mod json;
 mod limits;
 mod metrics;
 #[cfg(test)]
 mod model;
+mod pixels;
+mod privacy;
 mod rate;
 mod reading;
 mod services;

@@ -73,6 +73,7 @@ pub(crate) struct OverRate {
 pub(crate) struct Limits {
     shipped: RequestLimits,
     posts: RateLimiter<MemberId>,
+    consumer_requests: RateLimiter<MemberId>,
     users: RateLimiter<MemberId>,
     reads: RateLimiter<(ReadRoute, MemberId)>,
     of_services: ServiceLimits,
@@ -86,6 +87,7 @@ impl Limits {
         Limits {
             shipped,
             posts: RateLimiter::per_ms(SECOND_MS),
+            consumer_requests: RateLimiter::per_ms(SECOND_MS),
             users: RateLimiter::per_ms(SECOND_MS),
             reads: RateLimiter::per_ms(SECOND_MS),
             of_services,
@@ -121,6 +123,23 @@ impl Limits {
             what: "writes",
             seconds: 1,
             route: "rt-segment",
+            exceeded,
+        })
+    }
+
+    /// Counts a `POST /privacy/consumer-request`; as many a second may come as to `/rt-segment`.
+    pub(crate) fn take_consumer_request(
+        &self,
+        member: MemberId,
+        limits: &RequestLimits,
+        now_ms: u64,
+    ) -> Result<(), OverRate> {
+        let limit = limits.posts_per_second;
+        self.consumer_requests.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what: "writes",
+            seconds: 1,
+            route: "privacy/consumer-request",
             exceeded,
         })
     }

@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
     request_seconds: Family<Labels<1>, Histogram, fn() -> Histogram>,
     applied: AppliedMetrics,
     refused: Family<Labels<1>, Counter>,
+    pixels_ignored: Family<Labels<1>, Counter>,
+    consumer_requests: Family<Labels<1>, Counter>,
     log: LogMetrics,
     checkpoint_seconds: Histogram,
     checkpoint_failures: Counter,
@@ -100,6 +102,8 @@ impl Default for Metrics {
             request_seconds: Family::new_with_constructor(seconds),
             applied: AppliedMetrics::default(),
             refused: Family::default(),
+            pixels_ignored: Family::default(),
+            consumer_requests: Family::default(),
             log: LogMetrics {
                 append_seconds: seconds(),
                 flush_seconds: seconds(),
@@ -136,6 +140,16 @@ impl Metrics {
             "refusals",
             "Parts of accepted requests that were not applied, by cause",
             self.refused.clone(),
+        );
+        registry.register(
+            "pixels_ignored",
+            "Calls of pixels that wrote nothing and were answered as if they had, by cause",
+            self.pixels_ignored.clone(),
+        );
+        registry.register(
+            "consumer_requests",
+            "Requests of people about their data that were carried out, by type",
+            self.consumer_requests.clone(),
         );
         let log = &self.log;
         registry.register_with_unit(
@@ -221,6 +235,16 @@ impl Metrics {
                 self.refused.get_or_create(&[("cause", cause)]).inc_by(count);
             }
         }
+    }
+
+    /// A call of a pixel was answered and wrote nothing.
+    pub(crate) fn pixel_ignored(&self, cause: &'static str) {
+        self.pixels_ignored.get_or_create(&[("cause", cause)]).inc();
+    }
+
+    /// A request of a person about its data was carried out.
+    pub(crate) fn consumer_request(&self, request_type: &'static str) {
+        self.consumer_requests.get_or_create(&[("type", request_type)]).inc();
     }
 
     /// A checkpoint failed.

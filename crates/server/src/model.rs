@@ -51,6 +51,11 @@ impl Life<'_> {
                 let erase = self.expected.erase(&user, segments.as_deref(), self.ground.now_ms);
                 self.engines().commit_erase(erase).await;
             }
+            Step::Link(user, ids, minutes) => {
+                self.expected.link(&user, &ids, minutes, self.ground.now_ms);
+                let ids: Vec<String> = ids.iter().map(|id| id.id()).collect();
+                self.engines().link(self.ground.now_ms, user.key(), &ids, minutes).await;
+            }
             Step::Later(ms) => self.ground.now_ms += ms,
             Step::Earlier(ms) => self.ground.now_ms -= ms,
             Step::Checkpoint => {
@@ -93,7 +98,8 @@ impl Life<'_> {
             }
         }
         // The others are looked at after what may have touched them.
-        self.compare_reads(posts.iter().flat_map(steps::Post::well_formed_users));
+        let touched = posts.iter().flat_map(steps::Post::well_formed_users);
+        self.compare_reads(touched.chain(steps::platform_users()));
     }
 
     async fn crash(&mut self, how: steps::Crash) {

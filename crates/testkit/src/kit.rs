@@ -155,6 +155,8 @@ impl Kit {
         config.limits.api_reads_per_minute = 1_000_000;
         config.limits.api_writes_per_minute = 1_000_000;
         config.limits.logins_per_five_minutes = 0;
+        config.pixels.requests_per_second_per_address = 0;
+        config.pixels.writes_per_second_per_member = 0;
         KitBuilder { config, dir }
     }
 

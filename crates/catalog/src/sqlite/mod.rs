@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod full_disk;
 mod load;
+mod suppression;
 mod tokens;
 mod write;
 
@@ -22,6 +23,7 @@ const STEPS: &[Step] = &[
     ("catalog", include_str!("../../migrations/catalog/0001_catalog.sql")),
     ("every value twice", include_str!("../../migrations/catalog/0002_every_value_twice.sql")),
     ("services", include_str!("../../migrations/catalog/0003_services.sql")),
+    ("suppression", include_str!("../../migrations/catalog/0006_suppression.sql")),
 ];
 
 /// The catalog in a SQLite file. Several processes may have it open at once.

@@ -1,4 +1,5 @@
-use super::{Counters, HourDelta, HourRow, UsageStore, append, not_rising};
+use super::scrub::Scrubber;
+use super::{Counters, ErasedId, HourDelta, HourRow, UsageStore, append, not_rising};
 use crate::CatalogError;
 use async_trait::async_trait;
 use ia_model::MemberId;
@@ -16,6 +17,7 @@ pub struct MemoryUsage {
 struct Inner {
     position: u64,
     hours: BTreeMap<(MemberId, u64), HourRow>,
+    erased: Vec<ErasedId>,
 }
 
 impl MemoryUsage {
@@ -35,12 +37,18 @@ impl UsageStore for MemoryUsage {
         Ok(self.inner().position)
     }
 
-    async fn commit(&self, position: u64, deltas: &[HourDelta]) -> Result<(), CatalogError> {
+    async fn commit_erasing(
+        &self,
+        position: u64,
+        deltas: &[HourDelta],
+        erased: &[ErasedId],
+    ) -> Result<(), CatalogError> {
         let mut inner = self.inner();
         if position <= inner.position {
             return Err(not_rising(position, inner.position));
         }
         inner.position = position;
+        inner.erased.extend_from_slice(erased);
         for delta in deltas {
             let hour_start_ms = delta.hour_start_ms;
             let row = inner.hours.entry((delta.member, hour_start_ms)).or_insert_with(|| HourRow {
@@ -54,6 +62,23 @@ impl UsageStore for MemoryUsage {
             append(&mut row.segment_lines, &delta.segment_lines);
         }
         Ok(())
+    }
+
+    async fn scrub(&self) -> Result<u64, CatalogError> {
+        let mut inner = self.inner();
+        let mut rewritten = 0;
+        for (scope, scrubber) in Scrubber::by_member(std::mem::take(&mut inner.erased)) {
+            let hours = inner.hours.iter_mut();
+            for (_, row) in hours.filter(|((member, _), _)| scope.is_none_or(|scope| scope == *member)) {
+                for line in row.error_lines.iter_mut().chain(&mut row.segment_lines) {
+                    if let Some(without) = scrubber.without_ids(line) {
+                        *line = without;
+                        rewritten += 1;
+                    }
+                }
+            }
+        }
+        Ok(rewritten)
     }
 
     async fn report(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError> {

@@ -4,9 +4,11 @@
 //! any crash every record is counted exactly once.
 
 mod memory;
+mod scrub;
 mod sqlite;
 
 pub use memory::MemoryUsage;
+pub use scrub::ErasedId;
 pub use sqlite::SqliteUsage;
 
 use crate::CatalogError;
@@ -129,11 +131,26 @@ pub trait UsageStore: Send + Sync {
     /// The position of the log up to which all records are counted; 0 at first.
     async fn position(&self) -> Result<u64, CatalogError>;
 
-    /// Adds `deltas` and moves the position, both or neither; durable on return.
+    /// Adds `deltas`, notes whose ids are `erased`, and moves the position, all or nothing; durable on return.
     ///
     /// Fails with `Conflict`, changing nothing, unless `position` is above the present one: the records
     /// up to it are counted already.
-    async fn commit(&self, position: u64, deltas: &[HourDelta]) -> Result<(), CatalogError>;
+    async fn commit_erasing(
+        &self,
+        position: u64,
+        deltas: &[HourDelta],
+        erased: &[ErasedId],
+    ) -> Result<(), CatalogError>;
+
+    /// The same where nobody is erased.
+    async fn commit(&self, position: u64, deltas: &[HourDelta]) -> Result<(), CatalogError> {
+        self.commit_erasing(position, deltas, &[]).await
+    }
+
+    /// Takes the ids that [`UsageStore::commit_erasing`] noted as erased out of the lines, those of the same commit
+    /// included, and forgets the notes. On return no byte of them is in the store. Says how many lines were
+    /// rewritten. Reads all lines of the members in question; does nothing where nothing is noted.
+    async fn scrub(&self) -> Result<u64, CatalogError>;
 
     /// The hours of a member that start in `hours` (milliseconds since 1970) and had traffic, oldest first.
     async fn report(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError>;

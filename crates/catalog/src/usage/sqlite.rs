@@ -1,4 +1,5 @@
-use super::{Counters, HourDelta, HourRow, LINES_PER_HOUR, UsageStore, append, newest, not_rising};
+use super::scrub::Scrubber;
+use super::{Counters, ErasedId, HourDelta, HourRow, LINES_PER_HOUR, UsageStore, append, newest, not_rising};
 use crate::CatalogError;
 use crate::database::{Database, Step};
 use async_trait::async_trait;
@@ -11,12 +12,16 @@ use std::path::Path;
 const STEPS: &[Step] = &[
     ("usage", include_str!("../../migrations/usage/0001_usage.sql")),
     ("every value twice", include_str!("../../migrations/usage/0002_every_value_twice.sql")),
+    ("erased ids", include_str!("../../migrations/usage/0003_erased_ids.sql")),
 ];
 
 /// A member's hours, as [`hour_of`] reads them.
 const HOURS: &str = "SELECT hour_start, valid_users, invalid_users, valid_adds, valid_removes, \
          unauth_segments, inactive_segments, invalid_segments, other_errors, error_lines, segment_lines \
      FROM usage_hours WHERE member_id = $1 AND hour_start >= $2 AND hour_start < $3 ORDER BY hour_start";
+
+/// How many rows of lines are looked through in one transaction.
+const ROWS_PER_TURN: i64 = 500;
 
 /// The usage statistics in a SQLite file of their own.
 #[derive(Debug, Clone)]
@@ -32,6 +37,8 @@ impl SqliteUsage {
     pub async fn open(path: &Path) -> Result<SqliteUsage, CatalogError> {
         let database = Database::open(path, STEPS).await?;
         database.check().await?;
+        // A crash may have left what was scrubbed in the WAL.
+        database.fold().await;
         Ok(SqliteUsage { database })
     }
 
@@ -57,7 +64,12 @@ impl UsageStore for SqliteUsage {
         Ok(unsigned(position))
     }
 
-    async fn commit(&self, position: u64, deltas: &[HourDelta]) -> Result<(), CatalogError> {
+    async fn commit_erasing(
+        &self,
+        position: u64,
+        deltas: &[HourDelta],
+        erased: &[ErasedId],
+    ) -> Result<(), CatalogError> {
         let failed = self.database.error("adding to the statistics");
         let mut transaction = self.database.begin_write().await?;
         let stored: i64 = sqlx::query_scalar("SELECT position FROM usage_position")
@@ -76,7 +88,49 @@ impl UsageStore for SqliteUsage {
             let hour = Hour { member: delta.member, start_ms: signed(delta.hour_start_ms, "hour_start_ms")? };
             hour.add(&mut transaction, delta).await.map_err(&failed)?;
         }
+        for ErasedId { member, id } in erased {
+            sqlx::query("INSERT INTO usage_erased (member_id, id) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(member.map_or(ALL_MEMBERS, |member| i64::from(member.0)))
+                .bind(id)
+                .execute(&mut *transaction)
+                .await
+                .map_err(&failed)?;
+        }
         self.database.commit(transaction).await
+    }
+
+    async fn scrub(&self) -> Result<u64, CatalogError> {
+        let failed = self.database.error("taking erased ids out of the statistics");
+        let erased: Vec<(i64, String)> = sqlx::query_as("SELECT member_id, id FROM usage_erased")
+            .fetch_all(self.database.pool())
+            .await
+            .map_err(&failed)?;
+        if erased.is_empty() {
+            return Ok(0);
+        }
+        let ids = erased.iter().map(|(member, id)| ErasedId {
+            // What is out of range is no member's.
+            member: u32::try_from(*member).ok().filter(|&member| member > 0).map(MemberId),
+            id: id.clone(),
+        });
+        let mut rewritten = 0;
+        for (scope, scrubber) in Scrubber::by_member(ids.collect()) {
+            rewritten += self.scrub_lines(scope, &scrubber).await?;
+        }
+        // The pages that held them, in the file and in the WAL, before the notes go: what is noted is tried again.
+        self.database.fold_all().await?;
+        let mut transaction = self.database.begin_write().await?;
+        for (member, id) in &erased {
+            sqlx::query("DELETE FROM usage_erased WHERE member_id = $1 AND id = $2")
+                .bind(member)
+                .bind(id)
+                .execute(&mut *transaction)
+                .await
+                .map_err(&failed)?;
+        }
+        self.database.commit(transaction).await?;
+        self.database.fold_all().await?;
+        Ok(rewritten)
     }
 
     async fn report(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError> {
@@ -128,6 +182,53 @@ impl UsageStore for SqliteUsage {
             .await
             .map_err(self.database.error("forgetting old statistics"))?;
         Ok(purged.rows_affected())
+    }
+}
+
+/// Stands for all members among erased ids.
+const ALL_MEMBERS: i64 = 0;
+
+impl SqliteUsage {
+    /// Rewrites the lines of `scope`, some rows at a time: whoever adds to the statistics meanwhile waits for one
+    /// turn. Returns how many lines changed.
+    async fn scrub_lines(&self, scope: Option<MemberId>, scrubber: &Scrubber) -> Result<u64, CatalogError> {
+        let failed = self.database.error("taking erased ids out of the statistics");
+        let (mut after, mut rewritten) = (i64::MIN, 0);
+        loop {
+            let rows: Vec<(i64, String)> = sqlx::query_as(
+                "SELECT rowid, lines FROM usage_lines WHERE rowid > $1 AND ($2 = 0 OR member_id = $2) \
+                 ORDER BY rowid LIMIT $3",
+            )
+            .bind(after)
+            .bind(scope.map_or(ALL_MEMBERS, |member| i64::from(member.0)))
+            .bind(ROWS_PER_TURN)
+            .fetch_all(self.database.pool())
+            .await
+            .map_err(&failed)?;
+            let Some(&(last, _)) = rows.last() else { return Ok(rewritten) };
+            after = last;
+            let found: Vec<_> = rows.into_iter().filter(|(_, json)| scrubber.may_be_in(json)).collect();
+            if found.is_empty() {
+                continue;
+            }
+            let mut transaction = self.database.begin_write().await?;
+            for (row, before) in found {
+                let (json, lines) = scrubber.without_ids_in(&before);
+                // The old text is compared, since a row may have gone and its number be another's by now.
+                let done = sqlx::query(
+                    "UPDATE usage_lines SET lines = $2, checksum = $3 WHERE rowid = $1 AND lines = $4",
+                )
+                .bind(row)
+                .bind(&json)
+                .bind(i64::from(crc32c::crc32c(json.as_bytes())))
+                .bind(&before)
+                .execute(&mut *transaction)
+                .await
+                .map_err(&failed)?;
+                rewritten += lines * done.rows_affected();
+            }
+            self.database.commit(transaction).await?;
+        }
     }
 }
 

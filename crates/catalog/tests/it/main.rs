@@ -9,5 +9,6 @@ mod rig;
 mod secrets;
 mod segments;
 mod sqlite;
+mod suppression;
 mod tokens;
 mod usage;

@@ -2,7 +2,9 @@
 
 use crate::rig::{HOUR_MS, NOON_MS, place};
 use ia_catalog::CatalogError;
-use ia_catalog::usage::{Counters, HourDelta, HourRow, LINES_PER_HOUR, MemoryUsage, SqliteUsage, UsageStore};
+use ia_catalog::usage::{
+    Counters, ErasedId, HourDelta, HourRow, LINES_PER_HOUR, MemoryUsage, SqliteUsage, UsageStore,
+};
 use ia_model::MemberId;
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ over_both!(
     the_newest_lines_are_kept,
     lines_are_kept_as_they_are,
     old_hours_go_with_their_lines,
+    erased_ids_leave_the_lines,
 );
 
 fn delta(hour: u64, valid_users: u64) -> HourDelta {
@@ -209,4 +212,80 @@ async fn two_followers_cannot_count_a_record_twice() {
         assert_ne!(first.is_ok(), second.is_ok(), "exactly one gets in");
     }
     assert_eq!(one.report(MEMBER, EVER).await.unwrap()[0].counters.valid_users, 50);
+}
+
+fn erased(member: Option<MemberId>, id: &str) -> ErasedId {
+    ErasedId { member, id: id.to_owned() }
+}
+
+async fn erased_ids_leave_the_lines(rig: Rig) {
+    const OTHER: MemberId = MemberId(7);
+    let store = &rig.store;
+    assert_eq!(store.scrub().await.unwrap(), 0, "nothing is noted");
+    let lines =
+        |from: u64| (from..from + 3).map(|id| format!("Valid users: {id}, 9{id}")).collect::<Vec<_>>();
+    let of = |member, from| HourDelta { member, segment_lines: lines(from), ..delta(0, 1) };
+    store.commit(1, &[of(MEMBER, 100), of(OTHER, 100)]).await.unwrap();
+    let notes = [erased(None, "100"), erased(Some(MEMBER), "101"), erased(Some(MEMBER), "101")];
+    store.commit_erasing(2, &[of(MEMBER, 101), delta(1, 1)], &notes).await.unwrap();
+    store.commit_erasing(3, &[], &[erased(Some(OTHER), "102")]).await.unwrap();
+    assert_eq!(store.scrub().await.unwrap(), 5);
+    let shown = async |member| store.report(member, EVER).await.unwrap()[0].segment_lines.clone();
+    let line = |first: &str, second: &str| format!("Valid users: {first}, {second}");
+    let gone = "(erased)";
+    assert_eq!(
+        shown(MEMBER).await,
+        [
+            line(gone, "9100"),
+            line(gone, "9101"),
+            line("102", "9102"),
+            line(gone, "9101"),
+            line("102", "9102"),
+            line("103", "9103"),
+        ]
+    );
+    assert_eq!(shown(OTHER).await, [line(gone, "9100"), line("101", "9101"), line(gone, "9102")]);
+    // What is sent later is new, and stays.
+    store.commit(4, &[of(MEMBER, 100)]).await.unwrap();
+    assert_eq!(store.scrub().await.unwrap(), 0);
+    assert!(shown(MEMBER).await.contains(&line("100", "9100")));
+    let totals = store.totals(MEMBER, EVER).await.unwrap();
+    assert_eq!(totals.valid_users, 4, "the sums stay");
+}
+
+/// The file and its WAL, as another process sees them.
+fn occurrences(path: &std::path::Path, text: &str) -> usize {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    let bytes = [path.as_os_str(), &wal].map(|path| std::fs::read(path).unwrap_or_default());
+    bytes.iter().map(|bytes| bytes.windows(text.len()).filter(|at| *at == text.as_bytes()).count()).sum()
+}
+
+#[tokio::test]
+async fn no_byte_of_an_erased_id_stays_in_the_file() {
+    let (_directory, path) = place();
+    let store = SqliteUsage::open(&path).await.unwrap();
+    let id = "7301234567890123456";
+    let line = |n: usize| {
+        format!("Valid users: {}", if n.is_multiple_of(7) { id.to_owned() } else { n.to_string() })
+    };
+    for position in 1..60 {
+        let segment_lines = (0..40).map(|n| line(n + position as usize)).collect();
+        store.commit(position, &[HourDelta { segment_lines, ..delta(position / 20, 1) }]).await.unwrap();
+        if position == 40 {
+            store.purge_before(NOON_MS + HOUR_MS).await.unwrap();
+        }
+    }
+    assert!(occurrences(&path, id) > 20);
+    store.commit_erasing(60, &[], &[erased(None, id)]).await.unwrap();
+    // A crash between the note and its work.
+    store.close().await;
+    let store = SqliteUsage::open(&path).await.unwrap();
+    assert!(store.scrub().await.unwrap() > 20);
+    assert_eq!(occurrences(&path, id), 0);
+    store.commit(61, &[delta(2, 1)]).await.unwrap();
+    store.close().await;
+    assert_eq!(occurrences(&path, id), 0);
+    assert!(occurrences(&path, "Valid users: 36") > 0, "the search finds what is there");
+    SqliteUsage::open(&path).await.unwrap().report(MEMBER, EVER).await.unwrap();
 }

@@ -21,6 +21,7 @@ fn conforms(make: &Factory) {
     shows_a_record_to_its_own_completion(&make(small()));
     survives_a_completion_that_panics(&*make(small()));
     trims_whole_files_only(&*make(small()));
+    gives_up_all_that_is_sealed(&*make(small()));
     bounds_payloads_and_queue(make);
 }
 
@@ -154,6 +155,20 @@ fn trims_whole_files_only(log: &dyn Log) {
     assert_eq!(log.stats().files, 1, "the newest file stays");
     assert_eq!(log.next_position(), 41);
     assert_eq!(log.put("next"), Ok(41));
+}
+
+fn gives_up_all_that_is_sealed(log: &dyn Log) {
+    assert_eq!(log.sealed(), Ok(1));
+    assert_eq!(log.stats().files, 1, "an empty file is not ended");
+    log.put("one").unwrap();
+    log.put("two").unwrap();
+    assert_eq!(log.trim_before(3).unwrap(), 0, "the newest file stays");
+    assert_eq!(log.sealed(), Ok(3));
+    assert_eq!(log.trim_before(2).unwrap(), 0, "a follower still needs the second");
+    assert_eq!(log.trim_before(3).unwrap(), 1);
+    assert_eq!((log.first_position(), log.next_position()), (3, 3));
+    assert_eq!(log.put("three"), Ok(3));
+    assert_eq!(log.payloads(), [b"three"]);
 }
 
 fn bounds_payloads_and_queue(make: &Factory) {

@@ -128,6 +128,12 @@ fn live(bed: &Bed, fault: Fault) -> (Journal, Option<Bed>, bool) {
         journal.append(&log, 1, &fault);
         journal.append(&log, 4, &fault);
         journal.read(&log, &fault);
+        // Whatever comes of it, it loses no record, and gets an answer.
+        let (sender, receiver) = std::sync::mpsc::channel();
+        if log.seal(Box::new(move |sealed| drop(sender.send(sealed)))).is_ok() {
+            let sealed = receiver.recv_timeout(crate::support::PATIENCE).expect("an answer");
+            assert!(sealed.is_err() || came_about(bed) || sealed == Ok(log.next_position()), "{fault:?}");
+        }
         if opening == 0 {
             // Whether it could remove them or not.
             let _ = log.trim_before(TRIM_BEFORE);

@@ -50,6 +50,12 @@ pub(crate) trait LogExt: Log {
         self.submit(payload).wait()
     }
 
+    fn sealed(&self) -> Result<u64, AppendError> {
+        let (sender, receiver) = channel();
+        self.seal(Box::new(move |result| drop(sender.send(result))))?;
+        Answer(receiver).wait()
+    }
+
     fn entries_from(&self, position: u64) -> Result<Vec<Entry>, LogError> {
         self.read_from(position)?.collect()
     }

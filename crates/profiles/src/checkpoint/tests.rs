@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 const OPTIONS: ProfileOptions =
-    ProfileOptions { memory_budget_bytes: 1 << 20, shards: 2, store_cache_bytes: 1 << 20 };
+    ProfileOptions { memory_budget_bytes: 1 << 20, shards: 2, store_cache_bytes: 1 << 20, links_per_user: 3 };
 const STAGES: [Stage; 5] =
     [Stage::PositionRead, Stage::Collected, Stage::Written, Stage::Clean, Stage::Rewritten];
 const NOW: Minute = Minute(100);
@@ -46,7 +46,7 @@ fn remove(id: u64, segment: u32) -> Record {
 }
 
 fn erase(user: UserKey) -> Record {
-    Record::Erase(Erase { accepted_at_ms: NOW.unix_ms(), user, segments: ErasedSegments::All })
+    Record::Erase(Erase { accepted_at_ms: NOW.unix_ms(), user, segments: ErasedSegments::All, member: None })
 }
 
 fn segments(profiles: &PackedProfiles, id: u64) -> Vec<u32> {
@@ -225,10 +225,13 @@ fn an_outdated_blob_is_not_kept() {
     profiles.checkpoint().unwrap();
     evict(4);
     assert_ne!(profiles.shard(hashed.hash).departures(), departures);
-    drop(profiles.load_stored(&user(1), departures).unwrap());
+    let load = |departures| {
+        profiles.load_stored::<Vec<crate::Membership>>(hashed, Domain::Platform, departures).unwrap()
+    };
+    load(departures);
     assert!(!profiles.shard(hashed.hash).contains(hashed));
     let departures = profiles.shard(hashed.hash).departures();
-    assert_eq!(profiles.load_stored(&user(1), departures).unwrap().len(), 2);
+    assert_eq!(load(departures).len(), 2);
 }
 
 #[test]
@@ -251,7 +254,7 @@ fn a_tombstone_outlives_the_warm_up_and_no_longer() {
 fn damaged_blobs_are_told_by_domain_and_can_be_erased() {
     let dir = tempfile::tempdir().unwrap();
     let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
-    let checkpoint = crate::store::Checkpoint { position: 1, rewrite_due: false };
+    let checkpoint = crate::store::Checkpoint { position: 1, ..Default::default() };
     let key = user(123_456_789);
     profiles.store.write_one(checkpoint, key.as_bytes(), &[1, 7, 7]);
     drop(profiles);
@@ -272,11 +275,35 @@ fn damaged_blobs_are_told_by_domain_and_can_be_erased() {
     assert!(profiles.store.get(key.as_bytes()).unwrap().is_none());
 }
 
+/// As it was before there were links, when only the lowest bit of the last byte meant something.
+#[test]
+fn a_checkpoint_of_version_1_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
+    profiles.apply(1, &add(1, 10)).unwrap();
+    profiles.checkpoint().unwrap();
+    profiles.store.write_checkpoint_entry(&[1, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
+    drop(profiles);
+    assert_eq!(crate::inspect::checkpoint(dir.path()).unwrap().unwrap().format_version, 1);
+    let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
+    assert_eq!((profiles.checkpointed_position(), profiles.has_links()), (1, false));
+    assert_eq!(segments(&profiles, 1), [10]);
+    profiles.apply(2, &add(1, 11)).unwrap();
+    assert!(profiles.checkpoint().unwrap().rewritten);
+    assert_eq!(profiles.store.version().unwrap(), 2);
+}
+
 #[test]
 fn a_store_of_a_newer_version_is_refused() {
-    for (entry, is_version) in
-        [(vec![9; 10], true), (vec![1; 3], false), (vec![], false), (vec![1; 11], false)]
-    {
+    let flags = |version, flags| [vec![version], vec![0; 8], vec![flags]].concat();
+    for (entry, is_version) in [
+        (vec![9; 10], true),
+        (vec![1; 3], false),
+        (vec![], false),
+        (vec![1; 11], false),
+        (flags(1, 2), false),
+        (flags(2, 4), false),
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
         profiles.store.write_checkpoint_entry(&entry);
@@ -310,7 +337,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let copies = tempfile::tempdir().unwrap();
         let profiles = open_still(dir.path());
-        let reference = MemoryProfiles::new();
+        let reference = MemoryProfiles::new(OPTIONS.links_per_user);
         let mut minute = NOW.0;
         let log: Vec<Record> = steps
             .iter()

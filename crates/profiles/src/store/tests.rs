@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-const CHECKPOINT: Checkpoint = Checkpoint { position: 1, rewrite_due: false };
+const CHECKPOINT: Checkpoint = Checkpoint { position: 1, rewrite_due: false, has_links: false };
 
 fn files(folder: PathBuf) -> BTreeSet<OsString> {
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()

@@ -2,12 +2,12 @@
 
 use crate::records::*;
 use ia_model::{ErasedSegments, Expiry, Minute, SegmentId};
-use ia_profiles::{Applied, MemoryProfiles, PackedProfiles, Profiles};
+use ia_profiles::{Applied, MemoryProfiles, PackedProfiles, Profiles, get_joined, load_joined};
 use std::sync::atomic::AtomicBool;
 
 /// Runs a test over every implementation and every state that a profile can be in between two records.
 fn over_all(test: impl Fn(&dyn Profiles, &dyn Fn())) {
-    test(&MemoryProfiles::new(), &|| {});
+    test(&MemoryProfiles::new(SMALL.links_per_user), &|| {});
     for options in [SMALL, NO_ROOM] {
         let dir = tempfile::tempdir().unwrap();
         let profiles = open(dir.path(), options);
@@ -108,6 +108,84 @@ fn an_erase_takes_all_or_some() {
         let left = profiles.load(&user(1), Minute(100)).unwrap();
         assert_eq!(left, [membership(1, 1, 100, 100, Expiry::Never)]);
         assert!(profiles.load(&user(2), Minute(100)).unwrap().is_empty());
+    });
+}
+
+#[test]
+fn links_last_until_their_end_and_the_latest_stay() {
+    over_all(|profiles, between| {
+        let links = |now| profiles.load_links(&user(1), Minute(now)).unwrap();
+        assert!(!profiles.has_links());
+        assert_eq!((profiles.links(&user(1), Minute(100)), links(100)), (Some(vec![]), vec![]));
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(external);
+        profiles
+            .apply(1, &link(100, user(1), [(b.clone(), 120), (a.clone(), 110), (c.clone(), 100)]))
+            .unwrap();
+        between();
+        assert!(profiles.has_links());
+        assert_eq!(links(109), [a.clone(), b.clone()], "c had ended when it came");
+        assert_eq!(links(110), std::slice::from_ref(&b));
+        // Seen again: it lasts longer. An end that is sooner takes nothing back.
+        profiles.apply(2, &link(101, user(1), [(a.clone(), 130), (b.clone(), 105)])).unwrap();
+        between();
+        assert_eq!(links(119), [a.clone(), b.clone()]);
+        // Three stay: those that end last.
+        profiles.apply(3, &link(102, user(1), [(d.clone(), 125), (c, 119)])).unwrap();
+        between();
+        assert_eq!(links(102), [a.clone(), b.clone(), d.clone()]);
+        if let Some(in_memory) = profiles.links(&user(1), Minute(102)) {
+            assert_eq!(in_memory, [a, b, d]);
+        }
+        assert!(profiles.load_links(&user(2), Minute(102)).unwrap().is_empty());
+        assert!(profiles.load_links(&device(1), Minute(102)).unwrap().is_empty());
+        assert!(profiles.load(&user(1), Minute(102)).unwrap().is_empty(), "a link is no membership");
+    });
+}
+
+#[test]
+fn a_user_is_in_the_segments_of_its_ids_whichever_came_first() {
+    over_all(|profiles, between| {
+        let joined = |id, now| load_joined(profiles, &user(id), Minute(now)).unwrap();
+        let sent = |id: &str, segment, minute| {
+            ingest(minute, [(external(id), vec![add(segment, 1, Expiry::Never)])])
+        };
+        let of = |segment, minute| membership(segment, 1, minute, minute, Expiry::Never);
+        profiles.apply(1, &sent("early", 5, 100)).unwrap();
+        profiles.apply(2, &ingest(100, [(user(1), vec![add(7, 1, Expiry::Never)])])).unwrap();
+        between();
+        assert_eq!(joined(1, 100), [of(7, 100)]);
+        let links = [(external("early"), 200), (external("late"), 150)];
+        profiles.apply(3, &link(101, user(1), links.clone())).unwrap();
+        profiles.apply(4, &link(101, user(2), links)).unwrap();
+        between();
+        profiles.apply(5, &sent("late", 9, 102)).unwrap();
+        profiles.apply(6, &sent("late", 7, 102)).unwrap();
+        between();
+        assert_eq!(joined(1, 102), [of(5, 100), of(7, 102), of(9, 102)], "7 was added last under an id");
+        assert_eq!(joined(2, 102), [of(5, 100), of(7, 102), of(9, 102)], "an id may stand for several");
+        assert_eq!(joined(1, 150), [of(5, 100), of(7, 100)]);
+        assert_eq!(get_joined(profiles, &user(1), Minute(150)).unwrap_or(joined(1, 150)), joined(1, 150));
+        assert_eq!(profiles.load(&external("late"), Minute(150)).unwrap(), [of(7, 102), of(9, 102)]);
+    });
+}
+
+#[test]
+fn an_erase_of_all_takes_the_links_along() {
+    over_all(|profiles, between| {
+        let links = |id| profiles.load_links(&user(id), Minute(100)).unwrap();
+        for id in [1, 2] {
+            profiles.apply(id, &link(100, user(id), [(external("a"), 200)])).unwrap();
+        }
+        profiles.apply(3, &ingest(100, [(external("a"), vec![add(1, 1, Expiry::Never)])])).unwrap();
+        between();
+        profiles.apply(4, &erase(100, user(1), ErasedSegments::Only(vec![SegmentId(1)]))).unwrap();
+        assert_eq!(links(1).len(), 1);
+        profiles.apply(5, &erase(100, user(1), ErasedSegments::All)).unwrap();
+        between();
+        assert_eq!((links(1), links(2)), (vec![], vec![external("a")]));
+        assert_eq!(profiles.load(&external("a"), Minute(100)).unwrap().len(), 1);
+        profiles.apply(6, &link(100, user(1), [(external("b"), 200)])).unwrap();
+        assert_eq!(links(1), [external("b")]);
     });
 }
 

@@ -92,6 +92,27 @@ fn erased_segments_are_gone_from_disk() {
     assert_eq!(left.last(), Some(&membership(78, 1, 101, 101, Expiry::Never)));
 }
 
+#[test]
+fn the_links_of_an_erased_user_are_gone_from_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let profiles = open(dir.path(), SMALL);
+    let of = |id: u64| external(&format!("customer-{id}-of-the-shop"));
+    for id in 1..=300 {
+        profiles.apply(id, &link(100, user(id), [(of(id), 9000)])).unwrap();
+    }
+    profiles.checkpoint().unwrap();
+    assert_eq!(occurrences(dir.path(), id_bytes(&of(250))), 1);
+    profiles.apply(301, &erase(101, user(250), ErasedSegments::All)).unwrap();
+    let report = profiles.checkpoint().unwrap();
+    assert_eq!((report.profiles_deleted, report.rewritten), (1, true));
+    assert_eq!(occurrences(dir.path(), id_bytes(&of(250))), 0);
+    assert_eq!(occurrences(dir.path(), id_bytes(&of(251))), 1);
+    drop(profiles);
+    let profiles = open(dir.path(), SMALL);
+    assert!(profiles.load_links(&user(250), Minute(101)).unwrap().is_empty());
+    assert_eq!(profiles.load_links(&user(251), Minute(101)).unwrap(), [of(251)]);
+}
+
 /// A remove leaves outdated bytes behind; an erase after it must find them, although the user has
 /// nothing any more.
 #[test]

@@ -7,7 +7,7 @@ use ia_profiles::{MemoryProfiles, PackedProfiles, ProfileOptions, Profiles};
 const USERS: u64 = 300;
 const RECORDS: u32 = 120;
 const OPTIONS: ProfileOptions =
-    ProfileOptions { memory_budget_bytes: 1 << 30, shards: 1, store_cache_bytes: 1 << 20 };
+    ProfileOptions { memory_budget_bytes: 1 << 30, shards: 1, store_cache_bytes: 1 << 20, links_per_user: 3 };
 
 /// The next number of a xorshift sequence.
 fn next(state: &mut u64) -> u64 {
@@ -61,7 +61,7 @@ fn record(random: &mut u64, minute: u32) -> Record {
 fn says_what_the_reference_says(options: ProfileOptions, seed: u64) {
     let dir = tempfile::tempdir().unwrap();
     let profiles = open(dir.path(), options);
-    let reference = MemoryProfiles::new();
+    let reference = MemoryProfiles::new(SMALL.links_per_user);
     let (mut random, mut minute) = (seed, 1000);
     for position in 1..=RECORDS {
         minute += (next(&mut random) % 2) as u32;

@@ -1,7 +1,7 @@
 //! Reading a checkpoint from outside.
 
 use crate::records::*;
-use ia_model::Expiry;
+use ia_model::{Expiry, Minute};
 use ia_profiles::{ErrorKind, Profiles, inspect};
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,16 +31,21 @@ fn a_checkpoint_can_be_read_beside_a_running_server_and_after_it() {
     assert_eq!(inspect::checkpoint(&folder).unwrap(), None, "there is none yet");
     assert_eq!(inspect::profile(&folder, &user(1)).unwrap(), None);
     let users = (1..=100).map(|id| (user(id), vec![add(3, 4, until(101))]));
-    profiles.apply(9, &ingest(100, users)).unwrap();
+    profiles.apply(8, &ingest(100, users)).unwrap();
+    profiles.apply(9, &link(100, user(2), [(external("A"), 101)])).unwrap();
     profiles.checkpoint().unwrap();
     profiles.apply(10, &ingest(100, [(user(1), vec![add(5, 4, Expiry::Never)])])).unwrap();
     let check = || {
         let summary = inspect::checkpoint(&folder).unwrap().unwrap();
-        assert_eq!((summary.position, summary.profiles, summary.format_version), (9, 100, 1));
+        assert_eq!((summary.position, summary.profiles, summary.format_version), (9, 100, 2));
+        assert_eq!(summary.linked_users, 1);
         assert!(summary.blob_bytes > 500 && summary.store_bytes > summary.blob_bytes);
         let profile = inspect::profile(&folder, &user(1)).unwrap().unwrap();
         assert_eq!(profile.position, 9);
         assert_eq!(profile.memberships, [membership(3, 4, 100, 100, until(101))]);
+        assert!(profile.links.is_empty());
+        let linked = inspect::profile(&folder, &user(2)).unwrap().unwrap();
+        assert_eq!(linked.links, [(external("A"), Minute(101))], "those that have ended are shown");
         assert!(inspect::profile(&folder, &user(101)).unwrap().unwrap().memberships.is_empty());
     };
     check();

@@ -5,6 +5,7 @@ mod damage;
 mod erase;
 mod groups;
 mod inspect;
+mod late_binding;
 mod model;
 mod races;
 mod records;

@@ -2,7 +2,7 @@
 
 use crate::records::*;
 use ia_model::{Domain, ErasedSegments, Expiry, Minute, Operation, Record, SegmentId, UserKey};
-use ia_profiles::{MemoryProfiles, PackedProfiles, ProfileOptions, Profiles};
+use ia_profiles::{MemoryProfiles, PackedProfiles, ProfileOptions, Profiles, get_joined, load_joined};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -10,7 +10,10 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-const USERS: u64 = 14;
+const USERS: u64 = 18;
+/// The last of them are ids that a member made up, and the first ones are linked to these.
+const EXTERNAL: std::ops::RangeInclusive<u64> = 15..=USERS;
+const PLATFORM: std::ops::RangeInclusive<u64> = 1..=3;
 
 /// Users of all domains; three of the platform's own, with the largest id among them.
 fn key(user: u64) -> UserKey {
@@ -21,6 +24,9 @@ fn key(user: u64) -> UserKey {
         4 => UserKey::parse(named("sha1udid"), &"ab".repeat(20)).unwrap(),
         5 => UserKey::parse(named("openudid"), &"ab".repeat(20)).unwrap(),
         6 => UserKey::parse(named("md5udid"), &"ab".repeat(16)).unwrap(),
+        15 => external("x"),
+        16 => external(&"y".repeat(255)),
+        17.. => external(&format!("customer {user}")),
         _ => {
             let names = ["idfa", "aaid", "windowsadid", "rida", "tifa", "vida", "lgudid"];
             UserKey::parse(named(names[user as usize % names.len()]), &format!("{user:032x}")).unwrap()
@@ -32,6 +38,7 @@ fn key(user: u64) -> UserKey {
 enum Step {
     Ingest { minutes_later: i32, users: Vec<(u64, Vec<Change>)> },
     Erase(u64, Option<Vec<u32>>),
+    Link { minutes_later: i32, user: u64, links: Vec<(u64, u32)> },
     Load(u64),
     Checkpoint,
     WarmUp,
@@ -99,6 +106,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => (minutes, users).prop_map(|(minutes_later, users)| Step::Ingest { minutes_later, users }),
         2 => (1..=USERS, proptest::option::of(vec(any_segment(), 0..4)))
             .prop_map(|(user, segments)| Step::Erase(user, segments)),
+        3 => (-5i32..5, PLATFORM, vec((EXTERNAL, 0u32..40), 0..4))
+            .prop_map(|(minutes_later, user, links)| Step::Link { minutes_later, user, links }),
         1 => (1..=USERS).prop_map(Step::Load),
         3 => Just(Step::Checkpoint),
         1 => Just(Step::WarmUp),
@@ -137,7 +146,14 @@ impl Life {
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let dir = dir.unwrap();
         let packed = Some(open(dir.path(), options));
-        Life { dir, options, packed, reference: MemoryProfiles::new(), log: Vec::new(), minute: 1000 }
+        Life {
+            dir,
+            options,
+            packed,
+            reference: MemoryProfiles::new(SMALL.links_per_user),
+            log: Vec::new(),
+            minute: 1000,
+        }
     }
 
     fn packed(&self) -> &PackedProfiles {
@@ -179,6 +195,11 @@ impl Life {
                 });
                 self.apply(erase(self.minute, key(id), segments));
             }
+            Step::Link { minutes_later, user, links } => {
+                self.minute = self.minute.saturating_add_signed(minutes_later);
+                let links = links.into_iter().map(|(id, minutes)| (key(id), self.minute + minutes));
+                self.apply(link(self.minute, key(user), links.collect::<Vec<_>>()));
+            }
             Step::Load(id) => drop(self.packed().load(&key(id), Minute(self.minute)).unwrap()),
             Step::Checkpoint => {
                 assert_eq!(self.packed().checkpoint().unwrap().position, self.log.len() as u64);
@@ -211,7 +232,28 @@ impl Life {
                     let found = self.packed().load(&key(id), now).unwrap();
                     assert_eq!(found, expected, "load of user {id} at {now:?}");
                 }
+                if PLATFORM.contains(&id) {
+                    self.compare_linked(&key(id), now);
+                }
             }
+        }
+    }
+}
+
+impl Life {
+    fn compare_linked(&self, user: &UserKey, now: Minute) {
+        let expected = self.reference.links(user, now).unwrap();
+        match self.packed().links(user, now) {
+            Some(found) => assert_eq!(found, expected, "links at {now:?}"),
+            None => assert!(!self.packed().stats().complete),
+        }
+        let joined = get_joined(&self.reference, user, now).unwrap();
+        if let Some(found) = get_joined(self.packed(), user, now) {
+            assert_eq!(found, joined, "joined at {now:?}");
+        }
+        if now.0.is_multiple_of(2) {
+            assert_eq!(self.packed().load_links(user, now).unwrap(), expected, "links at {now:?}");
+            assert_eq!(load_joined(self.packed(), user, now).unwrap(), joined, "joined at {now:?}");
         }
     }
 }

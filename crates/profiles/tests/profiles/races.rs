@@ -98,7 +98,7 @@ fn a_replay_over_a_checkpoint_that_ran_meanwhile_is_right() {
     for options in [SMALL, NO_ROOM] {
         let dir = tempfile::tempdir().unwrap();
         let profiles = open(dir.path(), options);
-        let reference = MemoryProfiles::new();
+        let reference = MemoryProfiles::new(SMALL.links_per_user);
         let mut log = Vec::new();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {

@@ -2,7 +2,7 @@
 
 use ia_model::record::Usage;
 use ia_model::{
-    Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, MemberId, Minute, Operation, Record,
+    Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, Link, MemberId, Minute, Operation, Record,
     SegmentId, UserKey,
 };
 use ia_profiles::{Membership, PackedProfiles, ProfileOptions};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) const SMALL: ProfileOptions =
-    ProfileOptions { memory_budget_bytes: 1 << 20, shards: 4, store_cache_bytes: 1 << 20 };
+    ProfileOptions { memory_budget_bytes: 1 << 20, shards: 4, store_cache_bytes: 1 << 20, links_per_user: 3 };
 
 /// Nothing that is clean stays in memory for long.
 pub(crate) const NO_ROOM: ProfileOptions = ProfileOptions { memory_budget_bytes: 0, ..SMALL };
@@ -66,7 +66,22 @@ pub(crate) fn ingest(minute: u32, users: impl IntoIterator<Item = (UserKey, Vec<
 }
 
 pub(crate) fn erase(minute: u32, user: UserKey, segments: ErasedSegments) -> Record {
-    Record::Erase(Erase { accepted_at_ms: Minute(minute).unix_ms(), user, segments })
+    Record::Erase(Erase { accepted_at_ms: Minute(minute).unix_ms(), user, segments, member: None })
+}
+
+pub(crate) fn external(id: &str) -> UserKey {
+    UserKey::external(MemberId(958), id).unwrap()
+}
+
+/// Links end in these minutes.
+pub(crate) fn link(minute: u32, user: UserKey, links: impl IntoIterator<Item = (UserKey, u32)>) -> Record {
+    let links = links.into_iter().map(|(id, end)| (id, Minute(end))).collect();
+    Record::Link(Link {
+        accepted_at_ms: Minute(minute).unix_ms() + 59_999,
+        member: MemberId(958),
+        user,
+        links,
+    })
 }
 
 pub(crate) fn membership(segment: u32, value: u32, added: u32, seen: u32, expires: Expiry) -> Membership {

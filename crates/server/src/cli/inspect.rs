@@ -5,8 +5,9 @@ use crate::data_dir::DataDir;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use ia_log::{Found, Inspector, LogError, RealDisk};
-use ia_model::{Change, Domain, ErasedSegments, Expiry, Minute, Operation, Record, UserKey, time};
-use ia_profiles::{Membership, inspect};
+use ia_model::{Change, Domain, ErasedSegments, Expiry, MemberId, Minute, Operation, Record, UserKey, time};
+use ia_profiles::Membership;
+use ia_profiles::inspect::{self, StoredProfile};
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -35,6 +36,9 @@ pub(super) enum Inspect {
         /// Its domain; the platform's own ids have none.
         #[arg(long)]
         domain: Option<String>,
+        /// The member in whose name space it is, for an id that a member made up.
+        #[arg(long, value_name = "MEMBER", conflicts_with = "domain")]
+        namespace: Option<u32>,
     },
     /// Sum up the checkpoint.
     Checkpoint {
@@ -65,8 +69,12 @@ pub(super) fn run(what: Inspect) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     match what {
         Inspect::Log { place, from, quiet } => log(&place.open()?, from, quiet, &mut out),
-        Inspect::Profile { place, user_id, domain } => {
-            let user = user_key(domain.as_deref(), &user_id)?;
+        Inspect::Profile { place, user_id, domain, namespace } => {
+            let user = match namespace {
+                Some(member) => UserKey::external(MemberId(member), &user_id)
+                    .context("the user id must have 1 to 255 bytes and no control characters")?,
+                None => user_key(domain.as_deref(), &user_id)?,
+            };
             profile(&place.open()?, &user, &mut out)
         }
         Inspect::Checkpoint { place } => checkpoint(&place.open()?, &mut out),
@@ -132,10 +140,16 @@ fn log(data_dir: &DataDir, from: u64, quiet: bool, out: &mut impl Write) -> anyh
 
 fn profile(data_dir: &DataDir, user: &UserKey, out: &mut impl Write) -> anyhow::Result<()> {
     let stored = inspect::profile(&data_dir.profiles(), user)?;
-    let (position, memberships) =
-        stored.map_or((0, Vec::new()), |stored| (stored.position, stored.memberships));
+    let (position, memberships, links) = stored
+        .map_or((0, Vec::new(), Vec::new()), |StoredProfile { position, memberships, links }| {
+            (position, memberships, links)
+        });
     let memberships: Vec<Value> = memberships.iter().map(show_membership).collect();
-    writeln!(out, "{}", json!({"checkpoint": position, "memberships": memberships}))?;
+    let mut line = json!({"checkpoint": position, "memberships": memberships});
+    if !links.is_empty() {
+        line["links"] = show_links(&links);
+    }
+    writeln!(out, "{line}")?;
     for found in Inspector::open(&data_dir.log(), Arc::new(RealDisk))? {
         let Found::Record { position: at, payload, .. } = found? else { continue };
         if at <= position {
@@ -159,6 +173,7 @@ fn changes_of(record: &Record, user: &UserKey) -> Option<Value> {
             Some(json!({"at": time::format_utc(ingest.accepted_at_ms), "operations": operations}))
         }
         Record::Erase(erase) => (erase.user == *user).then(|| show_record(record)),
+        Record::Link(link) => (link.user == *user).then(|| show_record(record)),
     }
 }
 
@@ -168,6 +183,7 @@ fn checkpoint(data_dir: &DataDir, out: &mut impl Write) -> anyhow::Result<()> {
         Some(summary) => json!({
             "checkpoint": summary.position,
             "profiles": summary.profiles,
+            "linked_users": summary.linked_users,
             "blob_bytes": summary.blob_bytes,
             "store_bytes": summary.store_bytes,
             "format_version": summary.format_version,
@@ -182,7 +198,9 @@ fn show_record(record: &Record) -> Value {
         Record::Ingest(ingest) => {
             let users = ingest.batch.iter().map(|(user, operations)| {
                 let operations: Vec<Value> = operations.iter().map(show_operation).collect();
-                json!({"user_id": user.id(), "domain": user.domain().name(), "operations": operations})
+                let mut shown = show_user(user);
+                shown["operations"] = operations.into();
+                shown
             });
             let usage = &ingest.usage;
             json!({
@@ -200,17 +218,43 @@ fn show_record(record: &Record) -> Value {
                 },
             })
         }
-        Record::Erase(erase) => json!({
-            "kind": "erase",
-            "at": time::format_utc(erase.accepted_at_ms),
-            "user_id": erase.user.id(),
-            "domain": erase.user.domain().name(),
-            "segments": match &erase.segments {
+        Record::Erase(erase) => {
+            let mut shown = show_user(&erase.user);
+            shown["kind"] = "erase".into();
+            shown["at"] = time::format_utc(erase.accepted_at_ms).into();
+            shown["segments"] = match &erase.segments {
                 ErasedSegments::All => Value::from("all"),
                 ErasedSegments::Only(segments) => segments.iter().map(|segment| segment.0).collect(),
-            },
+            };
+            shown["member_id"] = erase.member.map(|member| member.0).into();
+            shown
+        }
+        Record::Link(link) => json!({
+            "kind": "link",
+            "at": time::format_utc(link.accepted_at_ms),
+            "member_id": link.member.0,
+            "user_id": link.user.id(),
+            "links": show_links(&link.links),
         }),
     }
+}
+
+/// A user without a domain is the platform's, or of a name space.
+fn show_user(user: &UserKey) -> Value {
+    let mut shown = json!({"user_id": user.id(), "domain": user.domain().name()});
+    if let Some(member) = user.namespace() {
+        shown["namespace"] = member.0.into();
+    }
+    shown
+}
+
+fn show_links(links: &[(UserKey, Minute)]) -> Value {
+    let links = links.iter().map(|(id, end)| {
+        let mut shown = show_user(id);
+        shown["expires_on"] = show_minute(*end).into();
+        shown
+    });
+    links.collect()
 }
 
 fn show_operation(operation: &Operation) -> Value {

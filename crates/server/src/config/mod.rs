@@ -1,9 +1,13 @@
 //! Settings: read from their layers once and checked, then handed on as plain values.
 
 mod bytes;
+mod list;
+mod pixels;
 
 use anyhow::{Context, ensure};
 use bytes::ByteSize;
+use list::List;
+pub use pixels::{Pixels, SecureCookies};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +15,9 @@ use tracing_subscriber::EnvFilter;
 
 /// The shipped settings: the base layer, and their documentation.
 pub const DEFAULTS: &str = include_str!("default.toml");
+
+/// A read of a user reads all that is linked to it.
+const MAX_LINKS_PER_USER: usize = 1000;
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -24,12 +31,16 @@ pub struct Config {
     pub limits: Limits,
     /// `[memberships]`
     pub memberships: Memberships,
+    /// `[identities]`
+    pub identities: Identities,
     /// `[profiles]`
     pub profiles: Profiles,
     /// `[log]`
     pub log: Log,
     /// `[usage]`
     pub usage: Usage,
+    /// `[pixels]`
+    pub pixels: Pixels,
     /// `[tls]`
     pub tls: Tls,
 }
@@ -105,6 +116,15 @@ pub struct Memberships {
 pub enum UnknownUsers {
     /// They are taken.
     Accept,
+}
+
+/// `[identities]`; `default.toml` says what each key means.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents the keys, next to their values")]
+pub struct Identities {
+    pub mapping_ttl_minutes: u32,
+    pub links_per_user: usize,
 }
 
 /// `[profiles]`; `default.toml` says what each key means.
@@ -210,12 +230,17 @@ impl Config {
             ("http.max_connections", self.http.max_connections as u64),
             ("http.max_large_requests", self.http.max_large_requests as u64),
             ("http.max_body_memory", self.http.max_body_memory.0),
+            ("identities.mapping_ttl_minutes", u64::from(self.identities.mapping_ttl_minutes)),
             ("profiles.checkpoint_interval_seconds", self.profiles.checkpoint_interval_seconds),
             ("profiles.checkpoint_log_bytes", self.profiles.checkpoint_log_bytes.0),
             ("log.max_backlog_bytes", self.log.max_backlog_bytes.0),
         ] {
             ensure!(value > 0, "{key} must be at least 1");
         }
+        ensure!(
+            (1..=MAX_LINKS_PER_USER).contains(&self.identities.links_per_user),
+            "identities.links_per_user must be 1 to {MAX_LINKS_PER_USER}"
+        );
         ensure!(self.log.segment_bytes.0 >= 64 << 10, "log.segment_bytes must be at least 64KiB");
         ensure!(self.profiles.memory_budget.0 >= 1 << 20, "profiles.memory_budget must be at least 1MiB");
         if let Err(error) = EnvFilter::try_new(&self.server.log_level) {
@@ -225,6 +250,7 @@ impl Config {
             self.tls.cert.as_os_str().is_empty() == self.tls.key.as_os_str().is_empty(),
             "tls.cert and tls.key go together"
         );
+        self.pixels.options()?;
         Ok(())
     }
 
@@ -289,6 +315,9 @@ mod tests {
             ("[profiles]\nmemory_budget = \"4 parsecs\"", "4 parsecs"),
             ("[profiles]\nmemory_budget = 0", "profiles.memory_budget"),
             ("[server]\nlog_level = \"a=b=c\"", "server.log_level"),
+            ("[identities]\nlinks_per_user = 0", "identities.links_per_user"),
+            ("[identities]\nlinks_per_user = 1001", "identities.links_per_user"),
+            ("[identities]\nmapping_ttl_minutes = 0", "identities.mapping_ttl_minutes"),
             ("[memberships]\nunknown_users = \"reject\"", "reject"),
             ("[limits]\nposts_per_second = -1", "-1"),
         ] {

@@ -2,6 +2,7 @@
 
 use super::body;
 use super::error::ApiError;
+use crate::identities::{self, NO_EXTERNAL_ID};
 use crate::json::Object;
 use crate::reading::Asked;
 use ia_model::{Domain, UserKey};
@@ -84,12 +85,16 @@ pub(super) fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiEr
 
 /// The key of one user.
 pub(super) fn user_key(asked: Asked, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
-    let domain = match domain {
-        None if asked.own_ids => return Err(ApiError::syntax("External user ids are not available")),
-        None => Domain::Platform,
+    let key = match domain {
+        None => identities::key_without_domain(asked.namespace, id),
         Some(name) => {
-            Domain::from_name(name).ok_or_else(|| ApiError::syntax("'domain' is not a known one"))?
+            let domain =
+                Domain::from_name(name).ok_or_else(|| ApiError::syntax("'domain' is not a known one"))?;
+            UserKey::parse(domain, id)
         }
     };
-    UserKey::parse(domain, id).map_err(|_| ApiError::syntax("'user_id' is not well formed for its domain"))
+    key.map_err(|_| match (domain, asked.namespace) {
+        (None, Some(_)) => ApiError::syntax(format!("'user_id' {NO_EXTERNAL_ID}")),
+        _ => ApiError::syntax("'user_id' is not well formed for its domain"),
+    })
 }

@@ -245,6 +245,7 @@ fn tell_rates(app: &App, headers: &mut HeaderMap) {
 fn output_term(method: &Method, route: &str) -> &'static str {
     match (route, method) {
         ("/auth", _) => "token",
+        ("/privacy/consumer-request", _) => "consumer_request",
         ("/rt-segment", _) => "message",
         ("/rt-segment-processed", _) => "report",
         ("/user-segment", &Method::POST) => "user_segments",
@@ -286,9 +287,18 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
 fn known_route(path: &MatchedPath) -> &'static str {
     let known = [
         "/auth",
+        "/getuid",
+        "/getuidj",
+        "/getuidnb",
+        "/getuidp",
+        "/getuidu",
+        "/mapuid",
         "/openapi.json",
+        "/optout",
+        "/privacy/consumer-request",
         "/rt-segment",
         "/rt-segment-processed",
+        "/seg",
         "/segment",
         "/segment/meta",
         "/segment/{member_id}",

@@ -1,10 +1,13 @@
 //! What a failure looks like on the wire: the one table from domain errors to statuses.
 
 use crate::auth::LoginError;
+use crate::identities::LinkError;
 use crate::ingest::body::BodyError;
 use crate::ingest::commit::CommitError;
 use crate::ingest::decode::DecodeError;
 use crate::limits::OverRate;
+use crate::pixels::{BadForm, BadPixel, BadTarget, OverPixelRate, PixelError};
+use crate::privacy::PrivacyError;
 use crate::rate::Exceeded;
 use crate::reading::ReadError;
 use crate::services::ServiceError;
@@ -42,6 +45,11 @@ impl ApiError {
     /// The request makes no sense: 400.
     pub(crate) fn syntax(message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, "SYNTAX", message)
+    }
+
+    /// A request of a person that makes no sense: 422.
+    pub(crate) fn unprocessable(message: impl Into<Cow<'static, str>>) -> ApiError {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "SYNTAX", message)
     }
 
     /// Not the caller's: 403.
@@ -183,6 +191,16 @@ impl From<ProfilesError> for ApiError {
     }
 }
 
+impl From<PrivacyError> for ApiError {
+    fn from(error: PrivacyError) -> ApiError {
+        match error {
+            PrivacyError::Catalog(error) => error.into(),
+            PrivacyError::Commit(error) => error.into(),
+            PrivacyError::Profiles(error) => error.into(),
+        }
+    }
+}
+
 impl From<OverRate> for ApiError {
     fn from(error: OverRate) -> ApiError {
         ApiError::rate_exceeded(error.exceeded, error.to_string())
@@ -201,6 +219,45 @@ impl From<ReadError> for ApiError {
 impl From<RangeError> for ApiError {
     fn from(error: RangeError) -> ApiError {
         ApiError::syntax(error.to_string())
+    }
+}
+
+impl From<BadPixel> for ApiError {
+    fn from(error: BadPixel) -> ApiError {
+        ApiError::syntax(error.0)
+    }
+}
+
+impl From<BadTarget> for ApiError {
+    fn from(error: BadTarget) -> ApiError {
+        ApiError::syntax(format!("The browser is not sent on: {error}"))
+    }
+}
+
+impl From<BadForm> for ApiError {
+    fn from(error: BadForm) -> ApiError {
+        match error {
+            BadForm::Choice => ApiError::syntax(error.to_string()),
+            BadForm::Foreign => ApiError::forbidden(error.to_string()),
+        }
+    }
+}
+
+impl From<OverPixelRate> for ApiError {
+    fn from(error: OverPixelRate) -> ApiError {
+        ApiError::rate_exceeded(error.exceeded, error.to_string())
+    }
+}
+
+impl From<PixelError> for ApiError {
+    fn from(error: PixelError) -> ApiError {
+        match error {
+            PixelError::Over(error) => error.into(),
+            PixelError::Commit(error) | PixelError::Link(LinkError::Commit(error)) => error.into(),
+            PixelError::Link(error) => ApiError::syntax(error.to_string()),
+            PixelError::OptOut(error) => error.into(),
+            PixelError::Random(error) => ApiError::internal(&error),
+        }
     }
 }
 

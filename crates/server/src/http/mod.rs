@@ -4,12 +4,14 @@ mod asked_users;
 mod auth;
 mod body;
 mod caller;
+mod consumer_request;
 mod envelope;
 mod error;
 mod framing;
 mod general;
 mod openapi;
 mod ops;
+mod pixels;
 mod plain;
 mod query;
 mod rt_segment;
@@ -50,11 +52,12 @@ pub(crate) struct Service {
 impl Service {
     /// The API.
     pub(crate) fn api(app: Arc<App>) -> Service {
-        let (routes, description) = OpenApiRouter::with_openapi(openapi::beginning())
+        let mut routes = OpenApiRouter::with_openapi(openapi::beginning())
             .routes(routes!(auth::post))
             .routes(routes!(rt_segment::post))
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
+            .routes(routes!(consumer_request::post))
             .routes(routes!(segment::get, segment::post, segment::put, segment::delete))
             .routes(routes!(segment::meta))
             .routes(routes!(
@@ -63,8 +66,12 @@ impl Service {
                 segment::of_member::put,
                 segment::of_member::delete
             ))
-            .routes(routes!(openapi::get))
-            .split_for_parts();
+            .routes(routes!(openapi::get));
+        // What is switched off is neither there nor described.
+        if app.pixels.is_some() {
+            routes = routes.merge(pixels::routes());
+        }
+        let (routes, description) = routes.split_for_parts();
         let router = routes
             .layer(Extension(openapi::finish(description)))
             .fallback(no_such_service)

@@ -58,8 +58,9 @@ pub(super) async fn post(
     let place = body::place(&app, body.is_large()).await;
     let is_large = place.is_some();
     let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
-    let (prepared, record, share) = body::work_on(&app, place, move || {
+    let (prepared, record, share, _opt_outs) = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
+        let opt_outs = worker.suppression.in_force();
         let request = ingest::Request {
             snapshot: &worker.snapshot.load(),
             member,
@@ -70,12 +71,13 @@ pub(super) async fn post(
                 segments_per_user: limits.segments_per_user as usize,
             },
             expiration: worker.expiration,
+            opt_outs: &opt_outs,
             gives_way: is_large,
             verbose,
         };
         let mut prepared = ingest::prepare(&bytes, &request)?;
         let record = prepared.ingest.take().map(|ingest| Encoded::new(Record::Ingest(ingest)));
-        Ok::<_, ApiError>((prepared, record, share))
+        Ok::<_, ApiError>((prepared, record, share, opt_outs))
     })
     .await?;
     app.limits.take_users(member, prepared.users, &limits, app.clock.now_ms())?;

@@ -11,6 +11,7 @@ use super::openapi::{
 };
 use super::query::Query;
 use crate::app::App;
+use crate::identities;
 use crate::limits::ReadRoute;
 use crate::reading::{self, Asked, ReadError, View};
 use axum::Extension;
@@ -51,7 +52,7 @@ impl Format {
     tag = "memberships",
     params(
         ("user_id" = String, Query, min_length = 1, description = "Well formed for its domain"),
-        ("domain" = inline(Option<KnownDomain>), Query, description = "Absent for the platform's own ids"),
+        ("domain" = inline(Option<KnownDomain>), Query, description = "Absent for the platform's own ids, or those of a member that sends its own"),
         ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Only segments of this owner"),
         ("format" = inline(Option<ReadFormat>), Query, description = "The `user` object of OpenRTB 2.6, or plain codes"),
     ),
@@ -179,9 +180,8 @@ fn take_read(app: &App, caller: &Caller) -> Result<(), ApiError> {
 fn asked(app: &App, caller: &Caller, query: &Query<'_>) -> Result<Asked, ApiError> {
     let viewer = (!caller.sees_all()).then_some(caller.0.member);
     let snapshot = app.snapshot.load();
-    let own_ids =
-        viewer.and_then(|member| snapshot.member(member)).is_some_and(|member| member.use_external_uids);
-    Ok(Asked { viewer, owner: query.member_id()?, own_ids })
+    let namespace = viewer.and_then(|member| identities::namespace(&snapshot, member));
+    Ok(Asked { viewer, owner: query.member_id()?, namespace })
 }
 
 fn codes(text: String) -> Response {

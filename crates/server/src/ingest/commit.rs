@@ -60,6 +60,11 @@ impl Encoded {
     pub(crate) fn new(record: Record) -> Encoded {
         Encoded { payload: record.encode(), record }
     }
+
+    /// How long it is in the log.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len()
+    }
 }
 
 /// The write side: one log writer thread, one applier thread, a bound in bytes over both.

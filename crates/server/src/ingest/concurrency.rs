@@ -72,6 +72,18 @@ impl Profiles for Failing {
         self.profiles.load(key, now)
     }
 
+    fn has_links(&self) -> bool {
+        self.profiles.has_links()
+    }
+
+    fn links(&self, user: &UserKey, now: Minute) -> Option<Vec<UserKey>> {
+        self.profiles.links(user, now)
+    }
+
+    fn load_links(&self, user: &UserKey, now: Minute) -> Result<Vec<UserKey>, ProfilesError> {
+        self.profiles.load_links(user, now)
+    }
+
     fn applied_position(&self) -> u64 {
         self.profiles.applied_position()
     }
@@ -112,7 +124,7 @@ impl Bed {
         let options = LogOptions { segment_bytes: 300, ..LogOptions::default() };
         let (log, _) = DiskLog::open("/data/log", options, Arc::new(disk.clone()), Arc::new(())).unwrap();
         let log = Arc::new(log);
-        let profiles = Arc::new(Failing { profiles: MemoryProfiles::new(), fails_at });
+        let profiles = Arc::new(Failing { profiles: MemoryProfiles::new(100), fails_at });
         let store = Arc::new(MemoryUsage::new());
         let usage = Arc::new(UsageFollower::open(store).now_or_never().unwrap().unwrap());
         let views = Views {

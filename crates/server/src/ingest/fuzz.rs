@@ -10,8 +10,10 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// Member 1 owns 10 to 13 (12 is off, 13 has a life of its own), may write into member 2 (20), not into member 3.
+/// Member 4 has user ids of its own, and may write where member 1 may.
 const CATALOG: &str = r#"{
-    "members": [{"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"}],
+    "members": [{"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"},
+        {"id": 4, "name": "d", "use_external_uids": true, "segment_access": [1, 2]}],
     "segments": [
         {"id": 10, "member_id": 1, "code": "c10"}, {"id": 11, "member_id": 1, "code": "C11"},
         {"id": 12, "member_id": 1, "code": "c12", "state": "inactive"},
@@ -40,7 +42,7 @@ pub fn request(input: &[u8]) {
     let limit = if pick & 2 == 0 { 4 } else { 0 };
     let request = Request {
         snapshot: &SNAPSHOT,
-        member: MemberId(1),
+        member: MemberId(if pick & 16 == 0 { 1 } else { 4 }),
         now_ms: 90_000,
         request_id: "r",
         limits: StructureLimits { users_per_request: limit, segments_per_user: limit },
@@ -48,6 +50,7 @@ pub fn request(input: &[u8]) {
             default_minutes: if pick & 4 == 0 { 60 } else { 0 },
             max_minutes: (pick & 8 == 0).then_some(1000),
         },
+        opt_outs: InForce::of_nobody(),
         gives_way: false,
         verbose: pick & 1 == 1,
     };
@@ -56,6 +59,7 @@ pub fn request(input: &[u8]) {
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
+        opt_outs: request.opt_outs,
     };
     let short = outcome(prepare(body, &request));
     let long = outcome(prepare_with_care(body, &request, context));

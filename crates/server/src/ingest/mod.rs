@@ -15,14 +15,15 @@ pub(crate) mod resolve;
 pub(crate) mod structure;
 pub(crate) mod warning;
 
+use crate::privacy::InForce;
 use answer::Message;
 use body::{Body, BodyError};
 use ia_catalog::Snapshot;
-use ia_model::MemberId;
-use ia_model::record::Ingest;
+use ia_model::record::{Ingest, Usage};
+use ia_model::{MemberId, UserKey};
 use plain::Plain;
-use resolve::{Context, ExpirationRules, Resolved};
-use structure::StructureLimits;
+use resolve::{Context, ExpirationRules, Resolved, Resolver};
+use structure::{StructureLimits, Wanted};
 
 /// What a request is checked and resolved with.
 pub(crate) struct Request<'c> {
@@ -38,6 +39,8 @@ pub(crate) struct Request<'c> {
     pub limits: StructureLimits,
     /// How long memberships live.
     pub expiration: ExpirationRules,
+    /// Who has opted out. The caller keeps it until the record is committed.
+    pub opt_outs: &'c InForce,
     /// Whether this thread lets others go first from time to time.
     pub gives_way: bool,
     /// Whether the caller wants to hear about what is dropped in resolution.
@@ -71,6 +74,35 @@ pub(crate) struct Dropped {
     pub invalid_segments: u32,
 }
 
+/// What is written for one user without a body.
+pub(crate) struct Direct {
+    /// What to commit.
+    pub ingest: Ingest,
+    /// Counts for the metrics.
+    pub dropped: Dropped,
+}
+
+/// Resolves what is wanted for one user that is known to be acceptable.
+pub(crate) fn prepare_direct(
+    context: Context<'_>,
+    request_id: &str,
+    user: UserKey,
+    wanted: &[Wanted<'_>],
+) -> Direct {
+    let mut resolver = Resolver::new(1, context);
+    resolver.add_counted(user, wanted);
+    let Resolved { batch, usage, .. } = resolver.finish();
+    let dropped = Dropped::of(&usage);
+    let ingest = Ingest {
+        accepted_at_ms: context.now_ms,
+        member: context.member,
+        request_id: request_id.to_owned(),
+        batch,
+        usage,
+    };
+    Direct { ingest, dropped }
+}
+
 /// Checks and resolves a decoded body. CPU only: a large body is best prepared off the async workers.
 pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, BodyError> {
     let context = Context {
@@ -78,6 +110,7 @@ pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, B
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
+        opt_outs: request.opt_outs,
     };
     match plain::read(bytes, request.limits, context, request.gives_way) {
         Some(Plain { users, segments, resolved }) => {
@@ -105,20 +138,26 @@ fn prepare_with_care(
     let mut checked = structure::check(&body, request.limits);
     let mut warnings = std::mem::take(&mut checked.warnings);
     let mut resolved = resolve::resolve(&checked, context);
-    let usage = &resolved.usage;
-    let dropped = Dropped {
-        malformed: checked.malformed,
-        invalid_users: usage.invalid_users.count,
-        unauthorized: usage.unauthorized.count,
-        inactive: usage.inactive.count,
-        invalid_segments: usage.invalid.count,
-    };
+    let dropped = Dropped { malformed: checked.malformed, ..Dropped::of(&resolved.usage) };
     if request.verbose {
         warnings.append(&mut resolved.dropped);
     }
     let users = checked.users.len();
     let answer = answer::write(&request.message(users, checked.segments, &resolved), &warnings);
     Ok(Prepared { ingest: request.ingest(resolved), answer, users, dropped })
+}
+
+impl Dropped {
+    /// What resolution refused.
+    fn of(usage: &Usage) -> Dropped {
+        Dropped {
+            malformed: 0,
+            invalid_users: usage.invalid_users.count,
+            unauthorized: usage.unauthorized.count,
+            inactive: usage.inactive.count,
+            invalid_segments: usage.invalid.count,
+        }
+    }
 }
 
 impl Request<'_> {

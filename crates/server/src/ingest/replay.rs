@@ -63,7 +63,9 @@ pub(crate) enum ReplayError {
 /// Statistics that the log no longer reaches back to are gone, which is told and is no reason to keep the
 /// memberships from being served. Profiles that it does not reach back to are.
 ///
-/// Returns how many records were read.
+/// Also finds the erases that the views have already: the log is not free of them yet.
+///
+/// Returns how many records the views took.
 pub(crate) fn replay(
     log: &dyn Log,
     profiles: &dyn Profiles,
@@ -92,12 +94,18 @@ pub(crate) fn replay(
     }
     let covered_by_usage = usage.covered_position();
     let mut records = 0;
-    for entry in log.read_from(covered_by_profiles.min(covered_by_usage) + 1)? {
+    for entry in log.read_from(first)? {
         if stop.load(Ordering::Relaxed) {
             return Err(ReplayError::Stopped);
         }
         let entry = entry?;
         let position = entry.position;
+        if position <= covered_by_profiles && position <= covered_by_usage {
+            if Record::is_erase(&entry.payload) {
+                usage.note_erase(position);
+            }
+            continue;
+        }
         let record =
             Record::decode(&entry.payload).map_err(|source| ReplayError::Record { position, source })?;
         if position > covered_by_profiles {
@@ -105,6 +113,8 @@ pub(crate) fn replay(
         }
         if position > covered_by_usage {
             usage.observe(position, record);
+        } else if matches!(record, Record::Erase(_)) {
+            usage.note_erase(position);
         }
         records += 1;
     }

@@ -4,6 +4,8 @@
 
 use super::structure::{Checked, CheckedBlock, Expiration, SegmentName, Wanted};
 use super::warning::{Entity, Warning};
+use crate::identities;
+use crate::privacy::InForce;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use ia_catalog::{Segment, Snapshot, TOKEN_PREFIX};
 use ia_model::record::{SAMPLES_PER_RECORD, SegmentRef, Usage};
@@ -31,6 +33,8 @@ pub(crate) struct Context<'c> {
     pub now_ms: u64,
     /// How long memberships live.
     pub expiration: ExpirationRules,
+    /// Who has opted out.
+    pub opt_outs: &'c InForce,
 }
 
 /// The facts of a request.
@@ -57,10 +61,10 @@ pub(crate) fn resolve<'r>(checked: &'r Checked<'r>, context: Context<'_>) -> Res
     for user in &checked.users {
         match resolver.user_key(user.domain, &user.user_id) {
             Ok(key) => resolver.add_user(key, &user.blocks),
-            Err(reason) => {
-                resolver.refuse_user(user.domain, &user.user_id);
+            Err(refused) => {
+                resolver.refuse_user(&refused, user.domain, &user.user_id);
                 for block in &user.blocks {
-                    resolver.drop_block(reason, block);
+                    resolver.drop_block(refused.message(), block);
                 }
             }
         }
@@ -68,12 +72,32 @@ pub(crate) fn resolve<'r>(checked: &'r Checked<'r>, context: Context<'_>) -> Res
     resolver.finish()
 }
 
-/// Why a pair is dropped. The three kinds that the usage report tells apart.
+/// Why a user is no user of the request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RefusedUser {
+    /// Its id is not acceptable, for this reason.
+    NotAcceptable(&'static str),
+    /// It wants no memberships. Its id is not written down.
+    OptedOut,
+}
+
+impl RefusedUser {
+    fn message(self) -> &'static str {
+        match self {
+            RefusedUser::NotAcceptable(reason) => reason,
+            RefusedUser::OptedOut => "The user has opted out.",
+        }
+    }
+}
+
+/// Why a pair is dropped: the kinds that the usage report tells apart.
 #[derive(Debug, Clone, Copy)]
 enum Refusal<'c> {
     Unauthorized,
     Inactive(&'c Segment),
     Invalid,
+    /// The user wants to be in no segment of this one's owner.
+    OptedOut(&'c Segment),
 }
 
 /// How a refused segment is told from others: all spellings of a code are one.
@@ -89,12 +113,15 @@ impl Refusal<'_> {
             Refusal::Unauthorized => "This member may not write to the segment.",
             Refusal::Inactive(_) => "The segment is inactive.",
             Refusal::Invalid => "The segment does not exist.",
+            Refusal::OptedOut(_) => "The user has opted out of this segment's owner.",
         }
     }
 }
 
 pub(super) struct Resolver<'r, 'c> {
     context: Context<'c>,
+    /// Of ids without a domain, where they are not the platform's.
+    namespace: Option<MemberId>,
     base: Minute,
     /// Each user, in the order of its first block, with its first run of operations.
     batch: Batch,
@@ -117,6 +144,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
     pub(super) fn new(users: usize, context: Context<'c>) -> Self {
         Resolver {
             context,
+            namespace: identities::namespace(context.snapshot, context.member),
             // Rounded up: a membership is never shorter than was asked for.
             base: Minute::not_before(context.now_ms),
             batch: Batch::with_capacity(users, users),
@@ -132,27 +160,30 @@ impl<'r, 'c> Resolver<'r, 'c> {
         }
     }
 
-    pub(super) fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
-        let domain = match domain {
-            None if self
-                .context
-                .snapshot
-                .member(self.context.member)
-                .is_some_and(|m| m.use_external_uids) =>
-            {
-                return Err("External user ids are not available.");
-            }
-            None => Domain::Platform,
-            Some(name) => Domain::from_name(name).ok_or("The domain is not supported.")?,
-        };
-        UserKey::parse(domain, id).map_err(|_| "The user_id is not well formed for its domain.")
+    pub(super) fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, RefusedUser> {
+        let key = self.well_formed(domain, id).map_err(RefusedUser::NotAcceptable)?;
+        let Context { opt_outs, member, .. } = self.context;
+        if opt_outs.refuses(&key, member) { Err(RefusedUser::OptedOut) } else { Ok(key) }
     }
 
-    fn refuse_user(&mut self, domain: Option<&'r str>, id: &'r str) {
-        // Spellings of one id are one user here too.
+    fn well_formed(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
+        let key = match domain {
+            None => identities::key_without_domain(self.namespace, id),
+            Some(name) => UserKey::parse(Domain::from_name(name).ok_or("The domain is not supported.")?, id),
+        };
+        key.map_err(|_| "The user_id is not well formed for its domain.")
+    }
+
+    fn refuse_user(&mut self, refused: &RefusedUser, domain: Option<&'r str>, id: &'r str) {
+        // Spellings of one id are one user here too. An id that a member made up has one spelling.
+        let is_own = domain.is_none() && self.namespace.is_some();
         let domain = domain.map_or(Ok(None), |name| Domain::from_name(name).map(Some).ok_or(name));
-        if self.refused_users.insert((domain, id.to_ascii_lowercase())) {
-            self.usage.invalid_users.add(|| repeated(id));
+        let spelled = if is_own { id.to_owned() } else { id.to_ascii_lowercase() };
+        if self.refused_users.insert((domain, spelled)) {
+            match refused {
+                RefusedUser::NotAcceptable(_) => self.usage.invalid_users.add(|| repeated(id)),
+                RefusedUser::OptedOut => self.usage.invalid_users.count += 1,
+            }
         }
     }
 
@@ -178,7 +209,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
         let place = self.place(&key);
         self.run.clear();
         for block in blocks {
-            match self.segment(block.wanted.segment) {
+            match self.segment_for(&key, block.wanted.segment) {
                 Ok(segment) => self.want(block.wanted, segment),
                 Err(refusal) => {
                     self.count(place, refusal, block.wanted.segment);
@@ -202,7 +233,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
         }
         self.run.clear();
         for &wanted in blocks {
-            let segment = self.segment(wanted.segment).ok()?;
+            let segment = self.segment_for(&key, wanted.segment).ok()?;
             self.want(wanted, segment);
         }
         keep_last(&mut self.run);
@@ -210,10 +241,36 @@ impl<'r, 'c> Resolver<'r, 'c> {
         Some(())
     }
 
+    /// Adds the only user of a request, and counts what is refused of it.
+    pub(super) fn add_counted(&mut self, key: UserKey, wanted: &[Wanted<'_>]) {
+        let place = self.place(&key);
+        self.run.clear();
+        for &wanted in wanted {
+            match self.segment(wanted.segment) {
+                Ok(segment) => self.want(wanted, segment),
+                Err(refusal) => self.count(place, refusal, wanted.segment),
+            }
+        }
+        keep_last(&mut self.run);
+        self.batch.push(key, self.run.drain(..));
+    }
+
     fn want(&mut self, wanted: Wanted<'_>, segment: &Segment) {
         self.sample(segment);
         let change = self.change(wanted, segment);
         self.run.push(Operation { segment: segment.id, change });
+    }
+
+    /// The segment, if the user may be added to it. That the user wants it is asked last: it tells nothing to
+    /// those who may not write there.
+    fn segment_for(&self, user: &UserKey, name: SegmentName<'_>) -> Result<&'c Segment, Refusal<'c>> {
+        let Context { opt_outs, member, .. } = self.context;
+        let segment = self.segment(name)?;
+        // From the writer's own segments the user is kept out as a whole.
+        if segment.member != member && opt_outs.keeps_out_of(user, segment.member) {
+            return Err(Refusal::OptedOut(segment));
+        }
+        Ok(segment)
     }
 
     fn segment(&self, name: SegmentName<'_>) -> Result<&'c Segment, Refusal<'c>> {
@@ -264,7 +321,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
 
     fn count(&mut self, place: usize, refusal: Refusal<'_>, name: SegmentName<'_>) {
         let refused = match (refusal, name) {
-            (Refusal::Inactive(segment), _) => RefusedSegment::Id(segment.id),
+            (Refusal::Inactive(segment) | Refusal::OptedOut(segment), _) => RefusedSegment::Id(segment.id),
             (_, SegmentName::Id(id)) => RefusedSegment::Id(id),
             (_, SegmentName::Code(owner, code)) => RefusedSegment::Code(owner, code.to_ascii_lowercase()),
         };
@@ -280,6 +337,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
             Refusal::Unauthorized => self.usage.unauthorized.add(as_sent),
             Refusal::Invalid => self.usage.invalid.add(as_sent),
             Refusal::Inactive(segment) => self.usage.inactive.add(|| shown(segment)),
+            Refusal::OptedOut(segment) => self.usage.other.add(|| shown(segment)),
         }
     }
 
@@ -349,14 +407,16 @@ pub(super) mod tests {
     use serde_json::{Value, json};
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// Member 1 owns 10 to 13 (12 is off), may write into member 2 (20), not into member 3 (30).
+    /// Member 1 owns 10 to 13 (12 is off), may write into member 2 (20), not into member 3 (30). Member 4 has user
+    /// ids of its own, in the name space of member 3, and may write where member 1 may.
     pub(in crate::ingest) fn snapshot() -> Snapshot {
         let segment = |id: u32, member: u32| {
             let state = if id == 12 { "inactive" } else { "active" };
             json!({"id": id, "member_id": member, "code": format!("c{id}"), "state": state})
         };
         let catalog = json!({
-            "members": [{"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"}],
+            "members": [{"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"},
+                {"id": 4, "name": "d", "use_external_uids": true, "external_member_uid": 3, "segment_access": [1, 2]}],
             "segments": [segment(10, 1), segment(11, 1), segment(12, 1), segment(13, 1), segment(20, 2), segment(30, 3)],
         });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -394,6 +454,7 @@ pub(super) mod tests {
                 member: MemberId(1),
                 now_ms: 60_000,
                 expiration: ExpirationRules { default_minutes: 0, max_minutes: None },
+                opt_outs: InForce::of_nobody(),
             };
             let shown = |(id, blocks): &(u64, Vec<(Value, u32)>)| {
                 json!({"user_id": id, "seg_block": blocks.iter().map(|(block, _)| block).collect::<Vec<_>>()})

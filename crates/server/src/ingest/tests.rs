@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 
 const LIMITS: StructureLimits = StructureLimits { users_per_request: 4, segments_per_user: 4 };
 
-fn request(snapshot: &Snapshot, verbose: bool) -> Request<'_> {
+fn request(snapshot: &Snapshot, member: u32, verbose: bool) -> Request<'_> {
     Request {
         snapshot,
-        member: MemberId(1),
+        member: MemberId(member),
         now_ms: 90_000,
         request_id: "r",
         limits: LIMITS,
         expiration: ExpirationRules { default_minutes: 60, max_minutes: Some(1000) },
+        opt_outs: InForce::of_nobody(),
         gives_way: true,
         verbose,
     }
@@ -26,12 +27,13 @@ fn context<'c>(request: &Request<'c>) -> Context<'c> {
         member: request.member,
         now_ms: request.now_ms,
         expiration: request.expiration,
+        opt_outs: request.opt_outs,
     }
 }
 
 fn is_plain(text: &str) -> bool {
     let snapshot = snapshot();
-    let request = request(&snapshot, false);
+    let request = request(&snapshot, 1, false);
     plain::read(text.as_bytes(), LIMITS, context(&request), true).is_some()
 }
 
@@ -40,8 +42,12 @@ type Outcome = Result<(Option<Box<Ingest>>, String, usize, String), String>;
 
 /// By the way that `prepare` takes, and by the long one.
 fn both_ways(text: &str, verbose: bool) -> [Outcome; 2] {
+    both_ways_of(1, text, verbose)
+}
+
+fn both_ways_of(member: u32, text: &str, verbose: bool) -> [Outcome; 2] {
     let snapshot = snapshot();
-    let request = request(&snapshot, verbose);
+    let request = request(&snapshot, member, verbose);
     let short = prepare(text.as_bytes(), &request);
     let long = prepare_with_care(text.as_bytes(), &request, context(&request));
     [short, long].map(|prepared| {
@@ -101,7 +107,7 @@ fn block() -> impl Strategy<Value = Value> {
 
 fn user() -> impl Strategy<Value = Value> {
     let uuid = "aebe52e7-03ee-455a-b3c4-e57283966239";
-    let ids = vec!["1", "2", "3", "18446744073709551615", "0", "x", uuid];
+    let ids = vec!["1", "2", "3", "18446744073709551615", "0", "x", "X", "a\nb", "hbapi:7:x:y", uuid];
     let domain =
         prop_oneof![20 => Just(None), 2 => mostly(Just(json!("idfa"))), 1 => Just(Some(json!("sha1mac")))];
     let id = mostly(prop::sample::select(ids).prop_map(Value::from));
@@ -118,6 +124,7 @@ proptest! {
     #[test]
     fn both_ways_lead_to_the_same(
         users in prop::collection::vec(user(), 0..6),
+        member in prop_oneof![3 => Just(1u32), 1 => Just(4)],
         verbose in any::<bool>(),
         cut in prop::option::weighted(0.05, any::<prop::sample::Index>()),
     ) {
@@ -125,7 +132,7 @@ proptest! {
         if let Some(cut) = cut {
             text.truncate(cut.index(text.len()));
         }
-        let [short, long] = both_ways(&text, verbose);
+        let [short, long] = both_ways_of(member, &text, verbose);
         prop_assert_eq!(short, long);
     }
 }
@@ -141,6 +148,25 @@ fn what_providers_send_takes_the_short_way() {
         let [short, long] = both_ways(text, true);
         assert_eq!(short, long);
         assert!(short.unwrap().0.is_some());
+    }
+}
+
+#[test]
+fn an_id_without_a_domain_is_of_the_name_space_of_who_sends_it() {
+    let long = "ü".repeat(127);
+    let ids = ["7", "007", "Cart 7", &long, "0", "a\tb", "see hbapi:1:x:y", "A\tB"];
+    let users = ids.map(|id| json!({"user_id": id, "seg_block": [{"seg_id": 10}]}));
+    for users in users.chunks(4) {
+        let text = json!({"rt_segment": users}).to_string();
+        let [short, long] = both_ways_of(4, &text, true);
+        assert_eq!(short, long);
+        let ingest = short.unwrap().0.unwrap();
+        for (key, _) in ingest.batch.iter() {
+            assert_eq!(key.namespace(), Some(MemberId(3)));
+            assert!(users.iter().any(|user| user["user_id"] == key.id().as_str()), "as it was sent");
+        }
+        let expected = if users[0]["user_id"] == "7" { (4, 0) } else { (1, 3) };
+        assert_eq!((ingest.batch.users(), ingest.usage.invalid_users.count), expected);
     }
 }
 

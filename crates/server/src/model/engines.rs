@@ -1,13 +1,15 @@
 //! The engines as `app` puts them together, without HTTP and without the threads that run beside.
 
-use super::steps::{Crash, GroundChoice};
+use super::steps::{Crash, GroundChoice, LINKS_PER_USER, OWN_IDS};
 use crate::alarm::Alarm;
+use crate::identities::{LinkRules, link_record};
 use crate::ingest::commit::{CommitError, Committer, Encoded, Views};
 use crate::ingest::replay::replay;
 use crate::ingest::resolve::ExpirationRules;
 use crate::ingest::structure::StructureLimits;
 use crate::ingest::{self, Prepared};
 use crate::metrics::Metrics;
+use crate::privacy::InForce;
 use crate::reading::{Asked, View};
 use crate::sync::thread::JoinHandle;
 use crate::usage::UsageFollower;
@@ -18,7 +20,7 @@ use ia_log::faults::simulated::{Dice, SimulatedDisk};
 use ia_log::faults::{Call, FaultyDisk};
 use ia_log::{DiskLog, Log, LogOptions};
 use ia_model::{Erase, MemberId, Minute, Record, UserKey};
-use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
+use ia_profiles::{PackedProfiles, ProfileOptions, Profiles, get_joined, load_joined};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -26,7 +28,7 @@ use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 
 /// Member 1 owns 10 to 13 (12 is off, 13 lives for five minutes) and 400 more, and may write into member 2's 20;
-/// member 3's 30 is closed to both.
+/// member 3's 30 is closed to both. Member 4 has user ids of its own, and may write into 1 and 2.
 static CATALOG: LazyLock<Snapshot> = LazyLock::new(|| {
     let segment = |id: u32, member: u32| json!({"id": id, "member_id": member, "code": format!("c{id}")});
     let mut segments = vec![segment(10, 1), segment(11, 1), segment(20, 2), segment(30, 3)];
@@ -34,7 +36,10 @@ static CATALOG: LazyLock<Snapshot> = LazyLock::new(|| {
     segments.push(json!({"id": 13, "member_id": 1, "code": "c13", "expire_minutes": 5}));
     segments.extend((1000..1400).map(|id| segment(id, 1)));
     let catalog = json!({
-        "members": [{"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"}],
+        "members": [
+            {"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"},
+            {"id": 4, "name": "d", "segment_access": [1, 2], "use_external_uids": true},
+        ],
         "segments": segments,
     });
     let store = MemoryCatalog::new();
@@ -104,6 +109,7 @@ impl Engines {
             memory_budget_bytes: ground.choice.memory_budget_bytes,
             shards: 2,
             store_cache_bytes: 1 << 20,
+            links_per_user: LINKS_PER_USER,
         };
         let profiles = Arc::new(PackedProfiles::open(&ground.dir.path().join("profiles"), options).unwrap());
         replay(&log, &*profiles, &usage, &AtomicBool::new(false)).unwrap();
@@ -182,6 +188,7 @@ impl Engines {
             request_id: "r",
             limits: StructureLimits { users_per_request: 0, segments_per_user: 0 },
             expiration: ExpirationRules { default_minutes: 60, max_minutes: None },
+            opt_outs: InForce::of_nobody(),
             gives_way: false,
             verbose: false,
         };
@@ -196,6 +203,14 @@ impl Engines {
         self.committer.commit(Encoded::new(Record::Erase(erase)), room).await.unwrap();
     }
 
+    pub(super) async fn link(&self, now_ms: u64, user: UserKey, ids: &[String], ttl_minutes: u32) {
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let rules = LinkRules { ttl_minutes };
+        let link = link_record(&CATALOG, rules, now_ms, MemberId(OWN_IDS), user, &ids).unwrap();
+        let room = self.committer.reserve(100).unwrap();
+        self.committer.commit(Encoded::new(Record::Link(link)), room).await.unwrap();
+    }
+
     /// As the checkpoint thread does it.
     pub(super) fn checkpoint(&self) {
         self.profiles.checkpoint().unwrap();
@@ -208,7 +223,7 @@ impl Engines {
     }
 
     pub(super) fn load(&self, user: &UserKey, now_ms: u64) {
-        self.profiles.load(user, Minute::containing(now_ms)).unwrap();
+        load_joined(&*self.profiles, user, Minute::containing(now_ms)).unwrap();
     }
 
     pub(super) fn last_position(&self) -> u64 {
@@ -218,9 +233,10 @@ impl Engines {
     /// What an admin is answered for a user.
     pub(super) fn read(&self, user: &UserKey, now_ms: u64) -> Value {
         let now = Minute::containing(now_ms);
+        let profiles = &*self.profiles;
         let memberships =
-            self.profiles.get(user, now).unwrap_or_else(|| self.profiles.load(user, now).unwrap());
-        let asked = Asked { viewer: None, owner: None, own_ids: false };
+            get_joined(profiles, user, now).unwrap_or_else(|| load_joined(profiles, user, now).unwrap());
+        let asked = Asked { viewer: None, owner: None, namespace: None };
         let mut json = Vec::new();
         View { asked, snapshot: &CATALOG, now }.write(&mut json, user, &memberships);
         serde_json::from_slice(&json).unwrap()

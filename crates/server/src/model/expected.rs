@@ -1,6 +1,6 @@
 //! The plain map: what users are in, and what was counted, by the words of the contract.
 
-use super::steps::{Block, Post, Sent, User, owner};
+use super::steps::{Block, LINKS_PER_USER, OWN_IDS, Post, Sent, User, owner};
 use ia_catalog::usage::Counters;
 use ia_model::time::format_utc;
 use ia_model::{Erase, ErasedSegments, SegmentId};
@@ -40,11 +40,18 @@ enum Effect {
         user: User,
         segments: Option<Vec<u32>>,
     },
+    /// Each with the minute in which the link is gone.
+    Link {
+        at_ms: u64,
+        user: User,
+        ends: Vec<(User, u64)>,
+    },
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     users: BTreeMap<User, BTreeMap<u32, Entry>>,
+    links: BTreeMap<User, BTreeMap<User, u64>>,
     hours: BTreeMap<(u32, u64), Counters>,
     records: u64,
     /// Not answered OK; in the order in which they would be in the log.
@@ -74,7 +81,14 @@ impl Expected {
         let erased = |segments: &[u32]| segments.iter().copied().map(SegmentId).collect();
         let segments =
             segments.map_or(ErasedSegments::All, |segments| ErasedSegments::Only(erased(segments)));
-        Erase { accepted_at_ms: at_ms, user: user.key(), segments }
+        Erase { accepted_at_ms: at_ms, user: user.key(), segments, member: None }
+    }
+
+    /// Links, which are about to be answered.
+    pub(super) fn link(&mut self, user: &User, ids: &[User], minutes: u32, at_ms: u64) {
+        let end = at_ms.div_ceil(MINUTE_MS) + u64::from(minutes);
+        let ends = ids.iter().map(|id| (*id, end)).collect();
+        self.apply(Effect::Link { at_ms, user: *user, ends });
     }
 
     /// After a start: the log has that many records. Those in doubt are there from the first on, or not.
@@ -103,12 +117,44 @@ impl Expected {
             }
             Effect::Erase { at_ms, user, segments } => {
                 let minute = at_ms / MINUTE_MS;
+                if segments.is_none() {
+                    self.links.remove(&user);
+                }
                 let held = self.users.entry(user).or_default();
                 held.retain(|segment, entry| {
                     entry.is_live(minute) && segments.as_ref().is_some_and(|only| !only.contains(segment))
                 });
             }
+            Effect::Link { at_ms, user, ends } => {
+                let held = self.links.entry(user).or_default();
+                for (id, end) in ends {
+                    let known = held.entry(id).or_default();
+                    *known = end.max(*known);
+                }
+                held.retain(|_, end| *end > at_ms / MINUTE_MS);
+                let mut last: Vec<(u64, User)> = held.iter().map(|(id, end)| (*end, *id)).collect();
+                // Those that end last; of several the one whose key is lower.
+                last.sort_by_key(|(end, id)| (u64::MAX - end, id.key()));
+                *held = last.into_iter().take(LINKS_PER_USER).map(|(end, id)| (id, end)).collect();
+            }
         }
+    }
+
+    /// What a user is in at a minute: by itself, and by the ids that are linked to it.
+    fn joined(&self, user: &User, minute: u64) -> BTreeMap<u32, Entry> {
+        let links = self.links.get(user).into_iter().flatten().filter(|(_, end)| **end > minute);
+        let ids = links.map(|(id, _)| id).chain([user]);
+        let mut joined: BTreeMap<u32, Entry> = BTreeMap::new();
+        for (&segment, entry) in ids.filter_map(|id| self.users.get(id)).flatten() {
+            let rank = |entry: &Entry| {
+                (entry.seen, entry.ends.unwrap_or(u64::MAX), entry.value, u64::MAX - entry.added)
+            };
+            let is_better = |other: &Entry| rank(entry) > rank(other);
+            if entry.is_live(minute) && joined.get(&segment).is_none_or(is_better) {
+                joined.insert(segment, *entry);
+            }
+        }
+        joined
     }
 
     fn change(&mut self, user: User, minute: u64, pairs: BTreeMap<u32, Option<Entry>>) {
@@ -130,9 +176,9 @@ impl Expected {
     pub(super) fn shown(&self, user: &User, now_ms: u64) -> Value {
         let now = now_ms / MINUTE_MS;
         let text = |minute: u64| format_utc(minute * MINUTE_MS);
-        let held = self.users.get(user).into_iter().flatten();
+        debug_assert!(user.is_platform() || !self.links.contains_key(user));
         // 12 is off: nobody can get into it.
-        let segments = held.filter(|(_, entry)| entry.is_live(now)).map(|(&id, entry)| {
+        let segments = self.joined(user, now).into_iter().map(|(id, entry)| {
             json!({
                 "id": id, "code": format!("c{id}"), "member_id": owner(id), "value": entry.value,
                 "added_on": text(entry.added), "expires_on": entry.ends.map(text),
@@ -201,7 +247,7 @@ enum Verdict {
 }
 
 fn verdict(member: u32, block: &Block) -> Verdict {
-    let may_write = |owner| owner == member || (member, owner) == (1, 2);
+    let may_write = |owner| owner == member || (member, owner) == (1, 2) || (member == OWN_IDS && owner < 3);
     let exists = matches!(block.segment, 10..=13 | 20 | 30 | 1000..=1399);
     // Whether a code of a stranger exists is not for the caller to know; of an id it is.
     if !exists && !block.by_code {

@@ -1,12 +1,15 @@
 //! What happens in a life.
 
-use ia_model::{Domain, UserKey};
+use ia_model::{Domain, MemberId, UserKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// Who writes.
-pub(super) const MEMBERS: [u32; 2] = [1, 2];
+pub(super) const MEMBERS: [u32; 3] = [1, 2, OWN_IDS];
+/// A user id without a domain is this member's own.
+pub(super) const OWN_IDS: u32 = 4;
+pub(super) const LINKS_PER_USER: usize = 2;
 
 /// The machine of a life.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +34,8 @@ pub(super) enum Step {
         how: Crash,
     },
     Erase(User, Option<Vec<u32>>),
+    /// Ids that a member made up are linked to a platform user, for so many minutes.
+    Link(User, Vec<User>, u32),
     /// The clock goes on.
     Later(u64),
     /// The clock is set back.
@@ -104,14 +109,39 @@ const DOMAINS: [Option<&str>; 11] = [
 ];
 
 const NUMBERS: [u64; 2] = [7, u64::MAX];
+const PLATFORM: u8 = 0;
+/// What stands for a domain of its own here; on the wire it has none.
+const EXTERNAL: u8 = DOMAINS.len() as u8;
+
+pub(super) fn platform_users() -> impl Iterator<Item = User> {
+    NUMBERS.into_iter().map(|number| User { domain: PLATFORM, number })
+}
+
+fn own_ids() -> impl Iterator<Item = User> {
+    [7, 8, u64::MAX].into_iter().map(|number| User { domain: EXTERNAL, number })
+}
 
 pub(super) fn all_users() -> impl Iterator<Item = User> {
-    (0..DOMAINS.len() as u8).flat_map(|domain| NUMBERS.map(|number| User { domain, number }))
+    (0..EXTERNAL).flat_map(|domain| NUMBERS.map(|number| User { domain, number })).chain(own_ids())
 }
 
 impl User {
     pub(super) fn domain(self) -> Option<&'static str> {
-        DOMAINS[usize::from(self.domain)]
+        DOMAINS.get(usize::from(self.domain)).copied().flatten()
+    }
+
+    pub(super) fn is_platform(self) -> bool {
+        self.domain == PLATFORM
+    }
+
+    /// Whom a member means that sends this id and domain.
+    fn as_sent_by(self, member: u32) -> User {
+        match self.domain {
+            PLATFORM | EXTERNAL => {
+                User { domain: if member == OWN_IDS { EXTERNAL } else { PLATFORM }, ..self }
+            }
+            _ => self,
+        }
     }
 
     /// The id in its canonical spelling.
@@ -126,6 +156,9 @@ impl User {
     }
 
     pub(super) fn key(self) -> UserKey {
+        if self.domain == EXTERNAL {
+            return UserKey::external(MemberId(OWN_IDS), &self.id()).unwrap();
+        }
         let domain = self.domain().map_or(Domain::Platform, |name| Domain::from_name(name).unwrap());
         UserKey::parse(domain, &self.id()).unwrap()
     }
@@ -133,6 +166,8 @@ impl User {
     fn spelled(self, spelling: Spelling) -> (Value, Option<&'static str>) {
         let (id, domain) = (self.id(), self.domain());
         let other = match domain {
+            // Of an id that a member made up each spelling is another.
+            None if self.domain == EXTERNAL => id.clone(),
             None => format!("000{id}"),
             Some("sha1udid" | "openudid" | "md5udid") => id.to_uppercase(),
             Some(_) => id.to_uppercase().replace('-', ""),
@@ -148,6 +183,15 @@ impl User {
 }
 
 impl Sent {
+    fn by(self, member: u32) -> Sent {
+        match self {
+            Sent::Well(user, spelling) => Sent::Well(user.as_sent_by(member), spelling),
+            // These are as good as any.
+            Sent::Long | Sent::Zero if member == OWN_IDS => Sent::UnknownDomain,
+            sent => sent,
+        }
+    }
+
     fn on_the_wire(self) -> (Value, Option<&'static str>) {
         match self {
             Sent::Well(user, spelling) => user.spelled(spelling),
@@ -203,11 +247,16 @@ impl Post {
     }
 }
 
+fn select(users: impl Iterator<Item = User>) -> impl Strategy<Value = User> {
+    prop::sample::select(users.collect::<Vec<_>>())
+}
+
 fn any_user() -> impl Strategy<Value = User> {
     // Some users are met often.
     prop_oneof![
         3 => prop::sample::select(vec![User { domain: 0, number: 7 }, User { domain: 1, number: 7 }]),
-        2 => prop::sample::select(all_users().collect::<Vec<_>>()),
+        2 => select(all_users()),
+        1 => select(own_ids()),
     ]
 }
 
@@ -254,8 +303,11 @@ fn many_blocks() -> impl Strategy<Value = Vec<Block>> {
 
 fn any_post() -> impl Strategy<Value = Post> {
     let blocks = prop_oneof![30 => vec(any_block(), 1..6).boxed(), 1 => many_blocks().boxed()];
-    (prop_oneof![4 => Just(1u32), 1 => Just(2)], vec((any_sent(), blocks), 1..5))
-        .prop_map(|(member, users)| Post { member, users })
+    let member = prop_oneof![4 => Just(1u32), 1 => Just(2), 2 => Just(OWN_IDS)];
+    (member, vec((any_sent(), blocks), 1..5)).prop_map(|(member, users)| Post {
+        member,
+        users: users.into_iter().map(|(sent, blocks)| (sent.by(member), blocks)).collect(),
+    })
 }
 
 fn any_crash() -> impl Strategy<Value = Crash> {
@@ -270,6 +322,8 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
         3 => posts().prop_map(Step::Burst),
         3 => (posts(), 0u64..14, any_crash())
             .prop_map(|(posts, calls, how)| Step::BurstAndCrash { posts, calls, how }),
+        2 => (select(platform_users()), vec(select(own_ids()), 1..4), prop_oneof![1u32..20, Just(25_920)])
+            .prop_map(|(user, ids, minutes)| Step::Link(user, ids, minutes)),
         2 => (any_user(), erased).prop_map(|(user, segments)| Step::Erase(user, segments)),
         4 => (0u64..5 * 60_000).prop_map(Step::Later),
         1 => (0u64..30 * 3_600_000).prop_map(Step::Later),

@@ -16,9 +16,9 @@ pub(super) fn write_user<'a>(
     now: Minute,
     memberships: impl Iterator<Item = (&'a Segment, &'a Membership)>,
 ) -> usize {
-    out.extend_from_slice(br#"{"user_id":""#);
-    out.extend_from_slice(user.id().as_bytes());
-    out.extend_from_slice(br#"","domain":"#);
+    out.extend_from_slice(br#"{"user_id":"#);
+    write_text(out, &user.id());
+    out.extend_from_slice(br#","domain":"#);
     write_text_or_null(out, user.domain().name());
     out.extend_from_slice(br#","segments":["#);
     let memberships: Vec<_> = memberships.collect();
@@ -162,6 +162,14 @@ mod tests {
             written(&user, &memberships),
             json!({"user_id": uuid, "domain": "idfa", "segments": expected})
         );
+    }
+
+    #[test]
+    fn an_id_that_a_member_made_up_is_shown_as_it_was_sent() {
+        for id in ["7", "a\"b", "a\\b", "ü\u{2028}</x>", " "] {
+            let user = UserKey::external(MemberId(958), id).unwrap();
+            assert_eq!(written(&user, &[]), json!({"user_id": id, "domain": null, "segments": []}));
+        }
     }
 
     #[test]

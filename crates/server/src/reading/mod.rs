@@ -6,7 +6,7 @@ mod openrtb;
 use crate::app::App;
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{MemberId, Minute, UserKey};
-use ia_profiles::{Membership, ProfilesError};
+use ia_profiles::{Membership, ProfilesError, get_joined, load_joined};
 pub(crate) use openrtb::OpenRtbUser;
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ pub(crate) struct Asked {
     pub viewer: Option<MemberId>,
     /// Only segments of this owner.
     pub owner: Option<MemberId>,
-    /// Whether an id without a domain is one of the asking member's own.
-    pub own_ids: bool,
+    /// In whose name space is an id without a domain; `None` where it is the platform's.
+    pub namespace: Option<MemberId>,
 }
 
 /// The most memberships of one answer: some 30 MB. A user may be in any number of segments, and may be
@@ -44,17 +44,21 @@ pub(crate) fn now(app: &App) -> Minute {
     Minute::containing(app.clock.now_ms())
 }
 
-/// The live memberships of a user: what is in memory at once, what may be on disk through the blocking pool.
+/// The live memberships of a user, with those of the ids that are linked to it: what is in memory at once, what
+/// may be on disk through the blocking pool.
 pub(crate) async fn memberships(
     app: &Arc<App>,
     user: &UserKey,
     now: Minute,
 ) -> Result<Vec<Membership>, ProfilesError> {
-    if let Some(memberships) = app.profiles.get(user, now) {
-        return Ok(memberships);
+    if let Some(memberships) = get_joined(&*app.profiles, user, now) {
+        return Ok(without_opt_outs(app, user, memberships));
     }
     let (app, user) = (Arc::clone(app), user.clone());
-    let task = tokio::task::spawn_blocking(move || app.profiles.load(&user, now));
+    let task = tokio::task::spawn_blocking(move || {
+        let memberships = load_joined(&*app.profiles, &user, now)?;
+        Ok(without_opt_outs(&app, &user, memberships))
+    });
     task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
@@ -72,12 +76,30 @@ pub(crate) fn read_many(
             // Reads of single users do not wait for the end of this one's time slice.
             std::thread::yield_now();
         }
-        shown += visit(user, &app.profiles.load(user, now)?);
+        let memberships = load_joined(&*app.profiles, user, now)?;
+        shown += visit(user, &without_opt_outs(app, user, memberships));
         if shown > MAX_MEMBERSHIPS {
             return Err(ReadError::TooMuch);
         }
     }
     Ok(())
+}
+
+/// Leaves out what the user does not want to be in. Little of it is there: what was added under a linked id, and
+/// what a crash kept from being erased.
+fn without_opt_outs(app: &App, user: &UserKey, mut memberships: Vec<Membership>) -> Vec<Membership> {
+    if app.suppression.is_empty() {
+        return memberships;
+    }
+    if app.suppression.is_suppressed(user) {
+        return Vec::new();
+    }
+    let (opt_outs, snapshot) = (app.suppression.in_force(), app.snapshot.load());
+    memberships.retain(|membership| {
+        let owner = snapshot.segment(membership.segment).map(|segment| segment.member);
+        owner.is_none_or(|owner| !opt_outs.keeps_out_of(user, owner))
+    });
+    memberships
 }
 
 /// What a caller sees of profiles at one moment: live, active, and its own or shared with it.

@@ -1,6 +1,6 @@
 use super::lines;
 use ia_catalog::CatalogError;
-use ia_catalog::usage::{Counters, HourDelta, HourRow, LINES_PER_HOUR, UsageStore};
+use ia_catalog::usage::{Counters, ErasedId, HourDelta, HourRow, LINES_PER_HOUR, UsageStore};
 use ia_model::record::Ingest;
 use ia_model::{Change, MemberId, Record, time};
 use std::collections::{BTreeMap, VecDeque};
@@ -25,9 +25,18 @@ struct Pending {
     /// The position that the store covers.
     stored: u64,
     hours: Hours,
-    /// A write that failed, with the position that it was to cover. It may have happened all the same:
-    /// a failed commit says nothing about the disk.
-    in_doubt: Option<(u64, Hours)>,
+    /// Whose ids are to leave the lines.
+    erased: Vec<ErasedId>,
+    newest_erase: u64,
+    /// A write that failed. It may have happened all the same: a failed commit says nothing about the disk.
+    in_doubt: Option<Doubt>,
+}
+
+/// What was to be written, and the position that it was to cover.
+struct Doubt {
+    position: u64,
+    hours: Hours,
+    erased: Vec<ErasedId>,
 }
 
 type Hours = BTreeMap<(MemberId, u64), Hour>;
@@ -58,15 +67,33 @@ impl UsageFollower {
         let mut pending = self.pending();
         debug_assert!(position > pending.observed, "records come in log order");
         pending.observed = position;
-        if let Record::Ingest(ingest) = record {
-            let hour = (ingest.member, time::start_of_hour(ingest.accepted_at_ms));
-            pending.hours.entry(hour).or_default().add(ingest);
+        match record {
+            Record::Ingest(ingest) => {
+                let hour = (ingest.member, time::start_of_hour(ingest.accepted_at_ms));
+                pending.hours.entry(hour).or_default().add(ingest);
+            }
+            Record::Erase(erase) => {
+                pending.newest_erase = position;
+                pending.erased.push(ErasedId { member: erase.member, id: erase.user.id() });
+            }
+            Record::Link(_) => {}
         }
     }
 
     /// The position up to which everything is counted in the store: the log before it may go.
     pub(crate) fn covered_position(&self) -> u64 {
         self.pending().stored
+    }
+
+    /// The newest position at which a user was erased, as far as the log was read; 0 where there is none.
+    pub(crate) fn newest_erase(&self) -> u64 {
+        self.pending().newest_erase
+    }
+
+    /// The log has an erase at `position` that is counted already.
+    pub(crate) fn note_erase(&self, position: u64) {
+        let mut pending = self.pending();
+        pending.newest_erase = pending.newest_erase.max(position);
     }
 
     /// Goes on behind `position`, without what came before it.
@@ -80,22 +107,29 @@ impl UsageFollower {
     pub(crate) async fn flush(&self) -> Result<(), CatalogError> {
         let _nobody_reads = self.moving.write().await;
         self.settle().await?;
-        let (position, mut hours) = {
+        let (position, mut hours, erased) = {
             let mut pending = self.pending();
             if pending.observed == pending.stored {
                 return Ok(());
             }
-            (pending.observed, std::mem::take(&mut pending.hours))
+            (pending.observed, std::mem::take(&mut pending.hours), std::mem::take(&mut pending.erased))
         };
         let deltas: Vec<HourDelta> =
             hours.iter_mut().map(|(&(member, start), hour)| hour.delta(member, start)).collect();
-        let written = self.store.commit(position, &deltas).await;
+        let written = self.store.commit_erasing(position, &deltas, &erased).await;
         let mut pending = self.pending();
         match written {
             Ok(()) => pending.stored = position,
-            Err(_) => pending.in_doubt = Some((position, hours)),
+            Err(_) => pending.in_doubt = Some(Doubt { position, hours, erased }),
         }
         written
+    }
+
+    /// Writes what is pending, and takes the ids of all who were erased out of the lines. On failure that is
+    /// tried again by the next call, also after a restart.
+    pub(crate) async fn scrub(&self) -> Result<u64, CatalogError> {
+        self.flush().await?;
+        self.store.scrub().await
     }
 
     /// Finds out whether a write that failed has happened: counted once, either way. The caller holds
@@ -106,7 +140,7 @@ impl UsageFollower {
         }
         let stored = self.store.position().await?;
         let mut pending = self.pending();
-        let Some((position, hours)) = pending.in_doubt.take() else { return Ok(()) };
+        let Some(Doubt { position, hours, erased }) = pending.in_doubt.take() else { return Ok(()) };
         if stored >= position {
             pending.stored = position;
         } else {
@@ -114,6 +148,7 @@ impl UsageFollower {
                 earlier.append(pending.hours.remove(&key).unwrap_or_default());
                 pending.hours.insert(key, earlier);
             }
+            pending.erased.extend(erased);
         }
         Ok(())
     }
@@ -282,13 +317,21 @@ mod tests {
         async fn position(&self) -> Result<u64, CatalogError> {
             self.store.position().await
         }
-        async fn commit(&self, position: u64, deltas: &[HourDelta]) -> Result<(), CatalogError> {
+        async fn commit_erasing(
+            &self,
+            position: u64,
+            deltas: &[HourDelta],
+            erased: &[ErasedId],
+        ) -> Result<(), CatalogError> {
             let failure = || Err(CatalogError::NotFound("the disk".to_owned()));
             if self.fails_before.swap(false, Ordering::Relaxed) {
                 return failure();
             }
-            self.store.commit(position, deltas).await?;
+            self.store.commit_erasing(position, deltas, erased).await?;
             if self.fails_after.swap(false, Ordering::Relaxed) { failure() } else { Ok(()) }
+        }
+        async fn scrub(&self) -> Result<u64, CatalogError> {
+            self.store.scrub().await
         }
         async fn report(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError> {
             self.store.report(member, hours).await

@@ -324,3 +324,49 @@ async fn a_backup_that_cannot_be_made_leaves_nothing_and_says_why() {
     let again = backup(&to, &dir.path().join("again"));
     assert!(text(&again.stderr).contains("was not finished"), "{}", text(&again.stderr));
 }
+
+/// A backup that runs beside others.
+fn start_backup(data_dir: &Path, to: &Path) -> std::process::Child {
+    let mut command = Command::new(BINARY);
+    command.args(["backup", "--data-dir"]).arg(data_dir).arg(to);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[tokio::test]
+async fn a_backup_that_is_killed_leaves_what_nobody_takes_for_one_and_holds_nothing() {
+    let (dir, data_dir) = ia_testkit::prepare_data_dir(Path::new(BINARY));
+    let server = serve(&data_dir).await;
+    let client = server.login("provider").await;
+    post(&client, 1, 7).await;
+    let to = dir.path().join("killed");
+    let mut backup_process = start_backup(&data_dir, &to);
+    eventually("a backup that is under way", async || to.join("INCOMPLETE").exists().then_some(())).await;
+    backup_process.kill().unwrap();
+    let was_killed = !backup_process.wait().unwrap().success();
+    assert!(was_killed, "it was done before it could be killed, which proves nothing");
+    let restored = backup(&to, &dir.path().join("again"));
+    assert!(text(&restored.stderr).contains("was not finished"), "{}", text(&restored.stderr));
+    // The log is given up by who held it, or the next would wait for ever.
+    let next = backup(&data_dir, &dir.path().join("next"));
+    assert!(next.status.success(), "{}", text(&next.stderr));
+    server.kill().await;
+}
+
+#[tokio::test]
+async fn two_backups_at_once_are_both_whole() {
+    let (dir, data_dir) = ia_testkit::prepare_data_dir(Path::new(BINARY));
+    let server = serve(&data_dir).await;
+    post(&server.login("provider").await, 1, 7).await;
+    let places = ["one", "two"].map(|name| dir.path().join(name));
+    let running = places.each_ref().map(|to| start_backup(&data_dir, to));
+    for process in running {
+        let made = process.wait_with_output().unwrap();
+        assert!(made.status.success(), "{}", text(&made.stderr));
+    }
+    server.kill().await;
+    for to in places {
+        let copy = serve(&to).await;
+        assert_eq!(values(&copy.login("provider").await).await, BTreeMap::from([(1, 7)]));
+        stop(copy).await;
+    }
+}

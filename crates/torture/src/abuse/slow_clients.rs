@@ -37,9 +37,6 @@ const SPARE_PLACES: usize = 32;
 /// How many of them fill up their sockets.
 const STUFFED: usize = 8;
 
-/// How many come when there is no place any more.
-const SURPLUS: usize = 512;
-
 /// The server's timers, in seconds; a body has a few more until its connection is closed.
 const HEADER_TIMEOUT: u64 = 5;
 const BODY_TIMEOUT: u64 = 5;
@@ -72,7 +69,7 @@ impl SlowClientsArgs {
         let cap = self.cap.unwrap_or(ground.of_form(1_000, 5_000));
         let time = Duration::from_secs(self.seconds.unwrap_or(ground.of_form(16, 60)));
         let slow = cap.checked_sub(SPARE_PLACES).filter(|&slow| slow > 0).context("the cap is too small")?;
-        allow_open_files(cap as u64 + 1_000)?;
+        allow_open_files(2 * cap as u64 + 1_000)?;
         let data_dir = ground.data.path().join("data");
         let mut installation = Installation::create(&ground.binary, &data_dir, ground.journal.path()).await?;
         for (name, value) in [
@@ -131,7 +128,8 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
     let longest = [seconds(&crowd.longest_headers_ms), seconds(&crowd.longest_body_ms)];
 
     progress("more than there are places");
-    for _ in 0..SURPLUS + SPARE_PLACES {
+    // Of the slow ones a share is cut off each second; the queue must be longer than what that lets in meanwhile.
+    for _ in 0..slow / 2 + SPARE_PLACES {
         join(&mut members, &crowd, server, token, Slowness::Headers, Duration::ZERO);
     }
     // None of those who are cut off has left its place for long: another takes it.

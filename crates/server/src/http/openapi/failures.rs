@@ -54,6 +54,8 @@ failures! {
     Conflict: 409, "INTEGRITY" | "LIMIT";
     /// The body is over its limit.
     TooLarge: 413, "SYNTAX";
+    /// A field of the body is missing, unknown, or has a value that makes no sense.
+    Unprocessable: 422, "SYNTAX";
     /// Over a rate.
     TooManyRequests: 429, "SYSTEM";
     /// A fault of the server.

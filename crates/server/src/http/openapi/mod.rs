@@ -5,12 +5,15 @@
 //! What all operations have in common is added here.
 
 mod failures;
+mod privacy;
 mod services;
 mod shapes;
 
 pub(super) use failures::{
     BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
+    Unprocessable,
 };
+pub(super) use privacy::*;
 pub(super) use services::*;
 pub(super) use shapes::*;
 

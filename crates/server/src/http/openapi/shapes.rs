@@ -40,7 +40,8 @@ fn sent_user_id() -> Schema {
         .item(text)
         .item(digits)
         .description(Some(
-            "Without a domain the platform's own id, 1 to 2^64-1. For `idfa`, `aaid`, `windowsadid`, `rida`, `tifa`, \
+            "Without a domain the platform's own id, 1 to 2^64-1; for a member with `use_external_uids` an id of its \
+             own, 1 to 255 bytes without control characters. For `idfa`, `aaid`, `windowsadid`, `rida`, `tifa`, \
              `vida`, `lgudid` a UUID; for `sha1udid`, `openudid` 40 hex digits; for `md5udid` 32. An integer is \
              taken as its digits.",
         ))
@@ -84,7 +85,7 @@ struct RtSegmentUser {
     /// Blocks over the limit of a user, 100 as shipped, are left out with a warning.
     #[schema(min_items = 1)]
     seg_block: Vec<RtSegmentBlock>,
-    /// Null or absent for the platform's own ids. A domain that is not known makes the user an invalid one.
+    /// Null or absent for the platform's own ids, or the member's. A domain that is not known makes the user an invalid one.
     domain: Option<String>,
 }
 
@@ -254,7 +255,7 @@ struct UserSegmentsResponse {
 
 /// What the caller may see of a user. Empty for one that is not known.
 #[derive(ToSchema)]
-struct UserSegment {
+pub(super) struct UserSegment {
     user_id: String,
     #[schema(required = true)]
     domain: Option<String>,
@@ -278,4 +279,35 @@ struct Membership {
     expires_on: String,
     /// How many minutes ago it was last added.
     last_seen_min: u64,
+}
+
+/// The answer of `GET /getuidj`.
+#[derive(ToSchema)]
+pub(crate) struct BrowserId {
+    /// 0 for a browser that has opted out.
+    uid: u64,
+}
+
+/// How a segment pixel is answered.
+#[derive(ToSchema)]
+pub(crate) enum PixelType {
+    #[schema(rename = "1")]
+    JavaScript,
+    #[schema(rename = "2")]
+    Gif,
+}
+
+/// The form of `/optout`.
+#[derive(ToSchema)]
+pub(crate) struct OptOutForm {
+    choice: OptOutChoice,
+    /// The value of the cookie `ia_optout`.
+    token: String,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum OptOutChoice {
+    Out,
+    In,
 }

@@ -7,19 +7,29 @@ use crate::openapi::description::{Description, Operation};
 use bytes::Bytes;
 use hyper::Method;
 use ia_log::faults::{Call, Errno};
-use ia_testkit::{Answer, Client, Kit, PASSWORD, eventually};
+use ia_testkit::{Answer, Client, Kit, KitBuilder, PASSWORD, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+const CONSUMER_REQUEST: &str = "/privacy/consumer-request";
+
 /// What a router may know, and what nobody does.
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"];
 
+/// A server with all routes that there are.
+fn with_pixels() -> KitBuilder {
+    Kit::builder().config(|config| {
+        config.pixels.enabled = true;
+        config.pixels.redirect_hosts = serde_json::from_value(json!(["ok.example.com"])).unwrap();
+    })
+}
+
 #[tokio::test]
 async fn the_router_answers_what_the_document_names_and_nothing_else() {
-    let kit = Kit::start().await;
+    let kit = with_pixels().start().await;
     let description = Description::of(&kit).await;
     let provider = kit.login("provider").await;
     let operations = description.operations();
@@ -38,7 +48,7 @@ async fn the_router_answers_what_the_document_names_and_nothing_else() {
 
 #[tokio::test]
 async fn the_document_is_what_readers_of_openapi_expect() {
-    let kit = Kit::start().await;
+    let kit = with_pixels().start().await;
     let Description(document) = Description::of(&kit).await;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
     let mut ids = BTreeSet::new();
@@ -86,6 +96,8 @@ struct Examiner<'k> {
     description: Description,
     seen: BTreeSet<(Operation, u16)>,
     answers: usize,
+    /// Sent with each request.
+    cookie: Option<String>,
 }
 
 impl Examiner<'_> {
@@ -99,7 +111,8 @@ impl Examiner<'_> {
     ) -> Answer {
         let address = self.kit.api();
         let client = Client { address, ..client.clone() };
-        let answer = client.send(method.clone(), target, &[], Bytes::from(body.to_owned())).await;
+        let cookie: Vec<_> = self.cookie.iter().map(|cookie| ("cookie", cookie.as_str())).collect();
+        let answer = client.send(method.clone(), target, &cookie, Bytes::from(body.to_owned())).await;
         assert_eq!(answer.status, status, "{method} {target} {body} {:?}", answer.body);
         let path = template(target.split('?').next().unwrap());
         self.description.assert_describes(method.as_str(), path, &answer);
@@ -128,6 +141,7 @@ fn fixtures() -> Vec<Value> {
 }
 
 const ADD: &str = r#"{"rt_segment": [{"user_id": "7", "seg_block": [{"seg_id": 12}, {"seg_id": 10002, "expiration": 9}, {"seg_id": 30001}, {"seg_id": 4711}]}]}"#;
+const SEE: &str = r#"{"identifier": "7", "identifier_type": "uuid2", "request_type": "access"}"#;
 const READ: &str = r#"{"users": [{"user_id": 7}, {"user_id": "8", "domain": null}]}"#;
 
 fn login(username: &str, password: &str) -> String {
@@ -144,9 +158,12 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
             examiner.post(&provider, target, &pair["request"].to_string(), 200).await;
         }
     }
-    for (target, body) in
-        [("/auth", login("provider", "wrong")), ("/rt-segment", ADD.into()), ("/user-segment", READ.into())]
-    {
+    for (target, body) in [
+        ("/auth", login("provider", "wrong")),
+        ("/rt-segment", ADD.into()),
+        ("/user-segment", READ.into()),
+        (CONSUMER_REQUEST, SEE.into()),
+    ] {
         examiner.post(&anonymous, target, &body, 401).await;
     }
     examiner.post(&anonymous, "/auth", &login("provider", PASSWORD), 200).await;
@@ -159,11 +176,19 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
             examiner.post(&provider, target, body, 200).await;
         }
     }
-    for target in ["/auth", "/rt-segment", "/user-segment"] {
+    for target in ["/auth", "/rt-segment", "/user-segment", CONSUMER_REQUEST] {
         examiner.post(&provider, target, "{", 400).await;
         examiner.post(&provider, target, &long, 413).await;
     }
     examiner.post(&reader, "/rt-segment", ADD, 403).await;
+    for request_type in ["access", "delete", "opt_out", "opt_in"] {
+        let body = SEE.replace("access", request_type);
+        let status = if request_type == "access" { 200 } else { 403 };
+        examiner.post(&reader, CONSUMER_REQUEST, &body, status).await;
+        examiner.post(&provider, CONSUMER_REQUEST, &body, 200).await;
+    }
+    examiner.post(&provider, "/rt-segment", ADD, 200).await;
+    examiner.post(&provider, CONSUMER_REQUEST, &SEE.replace('7', "x"), 422).await;
     for format in ["", "&format=openrtb", "&format=codes", "&member_id=958"] {
         for user in ["7", "8"] {
             examiner.get(&provider, &format!("/user-segment?user_id={user}{format}"), 200).await;
@@ -183,6 +208,61 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
     examiner.get(&provider, "/user-segment", 400).await;
     examiner.get(&anonymous, "/user-segment?user_id=1", 401).await;
     examiner.get(&anonymous, "/openapi.json", 200).await;
+}
+
+/// The calls of pages, each as it is answered, refused, over its rate, and without room.
+async fn examine_pixels<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow: &'k Kit) {
+    const TO: &str = "https://ok.example.com/";
+    let kit = examiner.kit;
+    let anonymous = kit.anonymous();
+    let token = "0123456789abcdef".repeat(2);
+    let form = format!("choice=in&token={token}");
+    for path in ["/getuid", "/getuidnb", "/getuidu"] {
+        examiner.get(&anonymous, &format!("{path}?{TO}"), 302).await;
+        examiner.get(&anonymous, path, 400).await;
+    }
+    examiner.cookie = Some("uuid2=0".to_owned());
+    examiner.get(&anonymous, &format!("/getuidnb?{TO}"), 200).await;
+    examiner.cookie = None;
+    examiner.get(&anonymous, "/getuidj", 200).await;
+    examiner.get(&anonymous, "/getuidp?callback=f", 200).await;
+    examiner.get(&anonymous, "/getuidp", 400).await;
+    for target in ["/seg?add=12&t=1", "/seg?add=12&t=2", "/mapuid?member=958&user=a"] {
+        examiner.get(&anonymous, target, 200).await;
+    }
+    examiner.get(&anonymous, &format!("/seg?add=12&redir={TO}"), 302).await;
+    examiner.get(&anonymous, "/seg", 400).await;
+    examiner.get(&anonymous, "/mapuid", 400).await;
+    examiner.get(&anonymous, "/optout", 200).await;
+    examiner.post(&anonymous, "/optout", &form, 403).await;
+    examiner.post(&anonymous, "/optout", &"x".repeat(5000), 413).await;
+    examiner.cookie = Some(format!("ia_optout={token}"));
+    examiner.post(&anonymous, "/optout", &form, 200).await;
+    examiner.post(&anonymous, "/optout", &format!("token={token}"), 400).await;
+    examiner.cookie = None;
+
+    kit.apply(&json!({"members": [{"id": 1661, "name": "Publisher", "use_external_uids": true}]})).await;
+    kit.disk.fail_always(Call::Write, Errno::NOSPC);
+    examiner.get(&anonymous, "/seg?add=12", 503).await;
+    eventually("the catalog to be current", async || {
+        (anonymous.get("/mapuid?member=1661&user=a").await.status == 503).then_some(())
+    })
+    .await;
+    examiner.get(&anonymous, "/mapuid?member=1661&user=a", 503).await;
+    kit.disk.heal();
+    eventually("the room to be noticed", async || (kit.ops("/readyz").await.status == 200).then_some(()))
+        .await;
+    let held = hold_memory(tight, &tight.login("provider").await).await;
+    examiner.kit = tight;
+    examiner.post(&anonymous, "/optout", &form, 503).await;
+    drop(held);
+    examiner.kit = slow;
+    examiner.get(&anonymous, "/getuidj", 200).await;
+    for path in ["/getuid", "/getuidnb", "/getuidu", "/getuidj", "/getuidp", "/seg", "/mapuid", "/optout"] {
+        examiner.get(&anonymous, path, 429).await;
+    }
+    examiner.post(&anonymous, "/optout", &form, 429).await;
+    examiner.kit = kit;
 }
 
 const NEW: &str = r#"{"segment": {"short_name": "New", "piggyback_pixels": [{"url": "https://x.example/", "pixel_type": "js"}], "querystring_mapping": {"param": "x"}, "unknown": 1}}"#;
@@ -259,6 +339,7 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     let provider = kit.login("provider").await;
     kit.disk.fail_always(Call::Write, Errno::NOSPC);
     examiner.post(&provider, "/rt-segment", ADD, 503).await;
+    examiner.post(&provider, CONSUMER_REQUEST, &SEE.replace("access", "delete"), 503).await;
     kit.disk.heal();
     eventually("the room to be noticed", async || (kit.ops("/readyz").await.status == 200).then_some(()))
         .await;
@@ -277,6 +358,7 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     examiner.post(&provider, "/auth", &login("provider", PASSWORD), 429).await;
     for status in [200, 429] {
         examiner.post(&provider, "/rt-segment", ADD, status).await;
+        examiner.post(&provider, CONSUMER_REQUEST, SEE, status).await;
         examiner.get(&provider, "/rt-segment-processed", status).await;
         examiner.get(&provider, "/user-segment?user_id=7", status).await;
     }
@@ -295,8 +377,8 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "the figure of the test")]
 async fn every_answer_is_as_the_document_says() {
-    let kit = Kit::start().await;
-    let tight = Kit::builder()
+    let kit = with_pixels().start().await;
+    let tight = with_pixels()
         .config(|config| config.http.max_body_memory = serde_json::from_value(json!(8)).unwrap());
     let tight = tight.start().await;
     let one_a_second = |config: &mut instant_audience::config::Config| {
@@ -305,11 +387,13 @@ async fn every_answer_is_as_the_document_says() {
         config.limits.api_reads_per_minute = 1;
         config.limits.api_writes_per_minute = 1;
         config.limits.logins_per_five_minutes = 1;
+        config.pixels.requests_per_second = 1;
     };
-    let slow = Kit::builder().config(one_a_second).start().await;
+    let slow = with_pixels().config(one_a_second).start().await;
     let description = Description::of(&kit).await;
-    let mut examiner = Examiner { kit: &kit, description, seen: BTreeSet::new(), answers: 0 };
+    let mut examiner = Examiner { kit: &kit, description, seen: BTreeSet::new(), answers: 0, cookie: None };
     examine_usual_answers(&mut examiner).await;
+    examine_pixels(&mut examiner, &tight, &slow).await;
     examine_segments(&mut examiner).await;
     examine_refusals(&mut examiner, &tight, &slow).await;
 
@@ -326,6 +410,8 @@ async fn every_answer_is_as_the_document_says() {
     // A fault of the server cannot be had for the asking; these take a report of many megabytes, and a database that is
     // busy or on a full disk.
     missing.retain(|case| !case.ends_with(" 500"));
+    // An id is handed out without a write, but where only ids count that were handed out.
+    missing.retain(|case| !(case.starts_with("GET /getuid") && case.ends_with(" 503")));
     let not_seen = [
         "DELETE /segment 503",
         "DELETE /segment/{member_id} 503",

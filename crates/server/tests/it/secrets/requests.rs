@@ -116,7 +116,16 @@ impl Builder {
     }
 }
 
-const ROUTES: [(&str, &str); 11] = [
+const ROUTES: [(&str, &str); 20] = [
+    ("GET", "/getuid"),
+    ("GET", "/getuidj"),
+    ("GET", "/getuidnb"),
+    ("GET", "/getuidp"),
+    ("GET", "/getuidu"),
+    ("GET", "/mapuid"),
+    ("GET", "/optout"),
+    ("POST", "/optout"),
+    ("GET", "/seg"),
     ("POST", "/auth"),
     ("POST", "/rt-segment"),
     ("GET", "/rt-segment-processed"),
@@ -268,6 +277,17 @@ fn bodies(builder: &mut Builder, canaries: &mut Canaries) {
                 false,
             );
         }
+        for (name, value) in [
+            ("identifier", secret.as_str()),
+            ("identifier_type", &secret),
+            ("request_type", &secret),
+            (&secret, "x"),
+        ] {
+            let mut body =
+                serde_json::json!({"identifier": "7", "identifier_type": "uuid2", "request_type": "access"});
+            body[name] = value.into();
+            builder.authorized("POST", "/privacy/consumer-request", "", body.to_string().as_bytes(), false);
+        }
         for field in [
             format!(r#""code": "{secret}""#),
             format!(r#""state": "{secret}""#),
@@ -307,6 +327,27 @@ fn ids(builder: &mut Builder, canaries: &mut Canaries) {
         let authorization = format!("Authorization: {}\r\nContent-Encoding: gzip\r\n", builder.token);
         builder.add("POST", target, &authorization, &gzip(&add), true);
     }
+    for (id, identifier_type) in
+        [(USER_ID, "uuid2"), (uuid, "maid"), (INVALID_ID, "uuid2"), (USER_ID, "maid")]
+    {
+        for request_type in ["access", "opt_out", "opt_in"] {
+            // An opt-out would take away what is looked for in the data directory.
+            let request_type =
+                if request_type == "opt_out" && id == USER_ID { "delete it" } else { request_type };
+            let body = format!(
+                r#"{{"identifier": "{id}", "identifier_type": "{identifier_type}", "request_type": "{request_type}"}}"#
+            );
+            // A success repeats the id to the one who sent it.
+            builder.authorized("POST", "/privacy/consumer-request", "", body.as_bytes(), true);
+            builder.authorized(
+                "POST",
+                "/privacy/consumer-request",
+                "",
+                &body.as_bytes()[..body.len() - 1],
+                false,
+            );
+        }
+    }
     for format in ["", "&format=openrtb"] {
         builder.authorized(
             "GET",
@@ -321,6 +362,23 @@ fn ids(builder: &mut Builder, canaries: &mut Canaries) {
         builder.authorized("POST", "/user-segment", "", body.as_bytes(), id == USER_ID);
         builder.authorized("GET", &format!("/user-segment?user_id={id}&domain=nothing"), "", b"", false);
         builder.authorized("GET", &format!("/user-segment?user_id={id}&format=codes"), "", b"", false);
+    }
+    let cookie = format!("Cookie: uuid2={USER_ID}\r\n");
+    for (target, is_echoed) in [
+        // A browser that is answered keeps its id by the answer.
+        ("/seg?add=12&member=958", true),
+        ("/seg?add=4711&add_code=IDCANARY&member=958", true),
+        ("/seg?add=IDCANARY", false),
+        ("/mapuid?member=958&user=IDCANARY;IDCANARY-2&seg=12", true),
+        ("/mapuid?member=IDCANARY&user=IDCANARY", false),
+        ("/getuidp?callback=IDCANARY()", false),
+        ("/getuid?https://IDCANARY.example/", false),
+        ("/optout", false),
+        ("/getuidj", true),
+        ("/getuidp?callback=f", true),
+        ("/getuid?https://ok.example.com/", true),
+    ] {
+        builder.add("GET", target, &cookie, b"", is_echoed);
     }
     // Spoils nothing that follows, and is the last of the canaries of this kind.
     builder.authorized("GET", "/rt-segment-processed", "", b"", true);

@@ -247,6 +247,13 @@ pub(super) fn rows() -> Vec<Row> {
     );
 
     row(
+        "POST /privacy/consumer-request",
+        "identifier to see",
+        |a, _| consumer_request(a, "access"),
+        read_outcome,
+        Expected { bidder: ["403 UNAUTH"; 3], ..READ },
+    );
+    row(
         "POST /rt-segment",
         "segment id",
         |a, _| post("/rt-segment", add(json!({"seg_id": a.segment}), VICTIM)),
@@ -303,8 +310,69 @@ pub(super) fn rows() -> Vec<Row> {
         write_outcome,
         write(["accepted"; 3], true),
     );
+    // At the end: nothing is left of these users then.
+    for (object, ask) in [
+        ("identifier to delete", (|a, _| consumer_request(a, "delete")) as fn(&Things, &Things) -> Ask),
+        ("identifier to opt out", |a, _| consumer_request(a, "opt_out")),
+        ("identifier to opt in", |a, _| consumer_request(a, "opt_in")),
+    ] {
+        let expected = Expected { bidder: ["403 UNAUTH"; 3], ..write(["200"; 3], true) };
+        row("POST /privacy/consumer-request", object, ask, status, expected);
+    }
+    pixel_rows(&mut rows);
     rows.extend(segment_rows());
     rows
+}
+
+/// What pages call: no token plays a part in it, and no answer tells what there is.
+fn pixel_rows(rows: &mut Vec<Row>) {
+    let mut row = |operation, object, ask: fn(&Things, &Things) -> Ask, outcome: &'static str| {
+        let expected = Expected { outsider: Some([outcome; 3]), ..same([outcome; 3], true) };
+        rows.push(Row { operation, object, ask, outcome: pixel_outcome, expected });
+    };
+    row("GET /getuid", "none", |_, _| get("/getuid?https://ok.example.com/"), "302");
+    row("GET /getuidnb", "none", |_, _| get("/getuidnb?https://ok.example.com/"), "302");
+    row("GET /getuidu", "none", |_, _| get("/getuidu?https://ok.example.com/"), "302");
+    row("GET /getuidj", "none", |_, _| get("/getuidj"), "200");
+    row("GET /getuidp", "none", |_, _| get("/getuidp?callback=f"), "200");
+    row(
+        "GET /mapuid",
+        "member, user, segment id, code",
+        |a, _| {
+            get(format!("/mapuid?member={}&user={}&seg={}&seg_code={}", a.member, a.user, a.segment, a.code))
+        },
+        "200",
+    );
+    row(
+        "GET /seg",
+        "segment id in one's own name",
+        |a, base| get(format!("/seg?add={}&value=1&member={}", a.segment, base.member)),
+        "200",
+    );
+    row(
+        "GET /seg",
+        "segment id in its owner's name",
+        |a, _| get(format!("/seg?remove={}&t=1", a.segment)),
+        "200",
+    );
+    row(
+        "GET /seg",
+        "codes of a member",
+        |a, _| {
+            get(format!(
+                "/seg?add_code={}&remove_code={}&member={}&redir=https://ok.example.com/",
+                a.code, a.inactive_code, a.member
+            ))
+        },
+        "302",
+    );
+    row("GET /optout", "none", |_, _| get("/optout"), "200");
+    row("POST /optout", "a form of another page", |_, _| post("/optout", json!({})), "403 UNAUTH");
+}
+
+fn consumer_request(about: &Things, request_type: &str) -> Ask {
+    let body = json!({"identifier": about.user, "identifier_type": "uuid2", "request_type": request_type});
+    post("/privacy/consumer-request", body)
 }
 
 /// A service that is the caller's own: another's is refused, and an admin sees and changes all that there is.
@@ -546,6 +614,10 @@ fn write_outcome(answer: &Answer) -> String {
         other => panic!("{other:?}"),
     }
     .to_owned()
+}
+
+fn pixel_outcome(answer: &Answer) -> String {
+    if answer.status.is_client_error() { status(answer) } else { answer.status.as_u16().to_string() }
 }
 
 fn report_outcome(answer: &Answer) -> String {

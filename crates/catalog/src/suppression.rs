@@ -1,0 +1,50 @@
+//! Where opt-outs are kept: hashes of ids, never the ids.
+
+use crate::CatalogError;
+use async_trait::async_trait;
+use ia_model::MemberId;
+use std::fmt;
+
+/// What ids are hashed with. It never leaves the data directory: with it and the hashes, whoever guesses an id
+/// could tell whether its owner has opted out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SuppressionKey(pub [u8; 16]);
+
+/// A secret.
+impl fmt::Debug for SuppressionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SuppressionKey(…)")
+    }
+}
+
+/// An opt-out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SuppressedUser {
+    /// The hash of the user's key.
+    pub hash: [u8; 16],
+    /// Who may not add the user; `None`: nobody may.
+    pub member: Option<MemberId>,
+}
+
+/// Keeps opt-outs.
+#[async_trait]
+pub trait SuppressionStore: Send + Sync {
+    /// The key of this data directory, which the first call makes.
+    async fn suppression_key(&self) -> Result<SuppressionKey, CatalogError>;
+
+    /// All opt-outs, in order.
+    async fn suppressed_users(&self) -> Result<Vec<SuppressedUser>, CatalogError>;
+
+    /// Adds opt-outs, all or none, durable on return. Those that are there already are no error.
+    async fn suppress(&self, users: &[SuppressedUser]) -> Result<(), CatalogError>;
+
+    /// Takes opt-outs back, all or none, durable on return. Those that are not there are no error.
+    async fn lift_suppression(&self, users: &[SuppressedUser]) -> Result<(), CatalogError>;
+}
+
+/// A new key. [`CatalogError::Secret`] when the system gives no random bytes.
+pub(crate) fn new_key() -> Result<SuppressionKey, CatalogError> {
+    let mut key = [0; 16];
+    getrandom::fill(&mut key).map_err(CatalogError::secret)?;
+    Ok(SuppressionKey(key))
+}

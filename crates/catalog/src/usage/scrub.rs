@@ -1,0 +1,190 @@
+//! Taking user ids out of the lines of the usage report, however they were spelled.
+//!
+//! A line shows ids as they stand in a key (decimal, lower-case hex, a UUID with hyphens) or, of refused users, as
+//! they were sent. So a line is read as *words* of letters, digits and hyphens, and a word is compared without
+//! its hyphens, its case and its leading zeros. Ids that are no such word are looked for as they are.
+
+use ia_model::MemberId;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// What a line shows in the place of an id.
+const PLACEHOLDER: &str = "(erased)";
+
+/// Ids of at least so many digits are found inside of longer words too: they are not there by chance.
+const LONG_ID_CHARS: usize = 32;
+
+/// A user whose id is to leave the lines.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ErasedId {
+    /// Out of whose lines; `None`: all.
+    pub member: Option<MemberId>,
+    /// The id in its canonical spelling.
+    pub id: String,
+}
+
+/// Looks for some ids in lines.
+#[derive(Debug, Default)]
+pub(super) struct Scrubber {
+    words: HashSet<String>,
+    /// The lengths of `words`.
+    word_chars: BTreeSet<usize>,
+    texts: Vec<String>,
+}
+
+impl Scrubber {
+    /// One for each member, and one for the lines of all.
+    pub(super) fn by_member(erased: Vec<ErasedId>) -> BTreeMap<Option<MemberId>, Scrubber> {
+        let mut scrubbers: BTreeMap<Option<MemberId>, Scrubber> = BTreeMap::new();
+        for ErasedId { member, id } in erased {
+            scrubbers.entry(member).or_default().add(id);
+        }
+        scrubbers
+    }
+
+    fn add(&mut self, id: String) {
+        if id.is_empty() {
+            return;
+        }
+        if id.bytes().all(is_of_word) {
+            let word = normal(&id).into_owned();
+            self.word_chars.insert(word.len());
+            self.words.insert(word);
+        } else {
+            self.texts.push(id);
+        }
+    }
+
+    /// Whether lines that stand in `json`, the text of a JSON array, may hold one of the ids.
+    pub(super) fn may_be_in(&self, json: &str) -> bool {
+        words(json).any(|word| self.is_erased(word))
+            || self.texts.iter().any(|text| {
+                let escaped = serde_json::to_string(text).unwrap_or_default();
+                json.contains(escaped.trim_matches('"'))
+            })
+    }
+
+    /// The line without the ids; `None` where there is none in it.
+    pub(super) fn without_ids(&self, line: &str) -> Option<String> {
+        let mut without = String::with_capacity(line.len());
+        let mut rest = line;
+        for word in words(line).filter(|word| self.is_erased(word)) {
+            // Words come in order, so the first of that spelling is this one.
+            let Some((before, after)) = rest.split_once(word) else { continue };
+            without.push_str(before);
+            without.push_str(PLACEHOLDER);
+            rest = after;
+        }
+        without.push_str(rest);
+        for text in self.texts.iter().filter(|text| line.contains(*text)) {
+            without = without.replace(text, PLACEHOLDER);
+        }
+        (without != line).then_some(without)
+    }
+
+    /// The JSON array of lines without the ids, and how many lines that changed. What is no such array is damaged,
+    /// and shown to nobody: an empty one takes its place.
+    pub(super) fn without_ids_in(&self, json: &str) -> (String, u64) {
+        let mut lines: Vec<String> = serde_json::from_str(json).unwrap_or_default();
+        let mut changed = 0;
+        for line in &mut lines {
+            if let Some(without) = self.without_ids(line) {
+                *line = without;
+                changed += 1;
+            }
+        }
+        (serde_json::to_string(&lines).expect("a list of texts is JSON"), changed)
+    }
+
+    fn is_erased(&self, word: &str) -> bool {
+        let word = normal(word);
+        if self.words.contains(&*word) {
+            return true;
+        }
+        let long = self.word_chars.range(LONG_ID_CHARS..word.len().max(LONG_ID_CHARS));
+        long.into_iter()
+            .any(|&chars| (0..=word.len() - chars).any(|at| self.words.contains(&word[at..at + chars])))
+    }
+}
+
+fn is_of_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|letter: char| !letter.is_ascii() || !is_of_word(letter as u8)).filter(|word| !word.is_empty())
+}
+
+/// A word without what does not matter.
+fn normal(word: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
+    let normal = if word.bytes().all(is_plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(
+            word.bytes()
+                .filter(|&byte| byte != b'-')
+                .map(|byte| char::from(byte.to_ascii_lowercase()))
+                .collect(),
+        )
+    };
+    if normal.starts_with('0')
+        && normal.bytes().all(|byte| byte.is_ascii_digit())
+        && normal.len() < LONG_ID_CHARS
+    {
+        return Cow::Owned(normal.trim_start_matches('0').to_owned());
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scrubbed(ids: &[&str], line: &str) -> String {
+        let mut scrubber = Scrubber::default();
+        ids.iter().for_each(|&id| scrubber.add(id.to_owned()));
+        let without = scrubber.without_ids(line);
+        let json = serde_json::to_string(&[line]).unwrap();
+        assert!(without.is_none() || scrubber.may_be_in(&json), "{line}: passed over unread");
+        without.unwrap_or_else(|| line.to_owned())
+    }
+
+    #[test]
+    fn every_spelling_of_an_id_goes_and_nothing_else() {
+        let uuid = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
+        for (ids, line, expected) in [
+            (&["12"][..], "Valid users: 12, 112, 120, 12", "Valid users: (erased), 112, 120, (erased)"),
+            (
+                &["12"],
+                "Valid additions (user id, segment id, expiration): (12, 5, 0)",
+                "Valid additions (user id, segment id, expiration): ((erased), 5, 0)",
+            ),
+            (&["12"], "Invalid users: 0012, -12, +12", "Invalid users: (erased), (erased), +(erased)"),
+            (&[uuid], "Invalid users: 6D92078A82464BA4AE5B76104861E7DC", "Invalid users: (erased)"),
+            (&[uuid], "Invalid users: 6D-92078a8246-4BA4AE5B76104861E7D-C, x", "Invalid users: (erased), x"),
+            (
+                &[uuid],
+                "Invalid users: idfa-6d92078a-8246-4ba4-ae5b-76104861e7dc.",
+                "Invalid users: (erased).",
+            ),
+            (
+                &[uuid],
+                "Valid users: 6d92078a-8246-4ba4-ae5b-76104861e7dd",
+                "Valid users: 6d92078a-8246-4ba4-ae5b-76104861e7dd",
+            ),
+            (&["a@b \"q\"", "c"], "Valid users: a@b \"q\", a@c", "Valid users: (erased), a@(erased)"),
+            (&["é", "1"], "Valid users: é1é, ü", "Valid users: (erased)(erased)(erased), ü"),
+        ] {
+            assert_eq!(scrubbed(ids, line), expected, "{ids:?}");
+        }
+    }
+
+    #[test]
+    fn a_uuid_of_digits_keeps_its_zeros() {
+        let digits = "00000000-0000-0000-0000-000000000007";
+        assert_eq!(scrubbed(&[digits], "Valid users: 7"), "Valid users: 7");
+        assert_eq!(scrubbed(&[digits], &format!("Valid users: {digits}")), "Valid users: (erased)");
+        assert_eq!(scrubbed(&["7"], &format!("Valid users: {digits}")), format!("Valid users: {digits}"));
+    }
+}

@@ -1,0 +1,107 @@
+//! Late binding: a platform user is in its own segments and in those of every id that is linked to it, from
+//! the moment of the link, whichever came first.
+
+use crate::{Membership, Profiles, ProfilesError};
+use ia_model::{Minute, UserKey};
+
+/// [`Profiles::get`] of a user, joined with those of the ids that are linked to it.
+pub fn get_joined(profiles: &dyn Profiles, user: &UserKey, now: Minute) -> Option<Vec<Membership>> {
+    let mut joined = profiles.get(user, now)?;
+    if profiles.has_links() {
+        for id in profiles.links(user, now)? {
+            join(&mut joined, &profiles.get(&id, now)?);
+        }
+    }
+    Some(joined)
+}
+
+/// [`Profiles::load`] of a user, joined with those of the ids that are linked to it.
+///
+/// # Errors
+///
+/// When one of them cannot be read from disk.
+pub fn load_joined(
+    profiles: &dyn Profiles,
+    user: &UserKey,
+    now: Minute,
+) -> Result<Vec<Membership>, ProfilesError> {
+    let mut joined = profiles.load(user, now)?;
+    if profiles.has_links() {
+        for id in profiles.load_links(user, now)? {
+            join(&mut joined, &profiles.load(&id, now)?);
+        }
+    }
+    Ok(joined)
+}
+
+/// Takes `others` in, which ascend by segment as `joined` does. Of two memberships of one segment the one
+/// that was added last stays; of two that were added in the same minute the one that lasts longer, then
+/// that of the greater value, then that which began earlier. So the order of joining makes no difference.
+fn join(joined: &mut Vec<Membership>, others: &[Membership]) {
+    if joined.is_empty() || others.is_empty() {
+        return joined.extend_from_slice(others);
+    }
+    let rank =
+        |entry: &Membership| (entry.last_seen, entry.expires, entry.value, u32::MAX - entry.added_at.0);
+    joined.extend_from_slice(others);
+    joined.sort_unstable_by(|one, other| {
+        one.segment.cmp(&other.segment).then_with(|| rank(other).cmp(&rank(one)))
+    });
+    joined.dedup_by_key(|entry| entry.segment);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ia_model::{Expiry, SegmentId};
+    use proptest::prelude::*;
+
+    fn entry(segment: u32, seen: u32, expires: Expiry, value: u32, added: u32) -> Membership {
+        let (added_at, last_seen) = (Minute(added), Minute(seen));
+        Membership { segment: SegmentId(segment), value, added_at, last_seen, expires }
+    }
+
+    #[test]
+    fn the_one_added_last_wins_then_the_longer_then_the_greater() {
+        let until = |minute| Expiry::At(Minute(minute));
+        let (early, late) = (entry(1, 5, Expiry::Never, 9, 5), entry(1, 6, until(7), 0, 6));
+        let (long, short) = (entry(2, 5, Expiry::Never, 0, 5), entry(2, 5, until(900), 9, 5));
+        let (great, small) = (entry(3, 5, until(9), 2, 5), entry(3, 5, until(9), 1, 1));
+        let (old, new) = (entry(4, 5, until(9), 2, 1), entry(4, 5, until(9), 2, 5));
+        let mut joined = vec![early, long, small, old];
+        join(&mut joined, &[late, short, great, new, entry(7, 1, until(9), 0, 1)]);
+        assert_eq!(joined, [late, long, great, old, entry(7, 1, until(9), 0, 1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_makes_no_difference(
+            lists in proptest::collection::vec(
+                proptest::collection::btree_map(1u32..6, (0u32..3, 0u32..3, 0u32..2, 0u32..3), 0..5), 0..4,
+            ),
+            turn in 0usize..4,
+        ) {
+            let lists: Vec<Vec<Membership>> = lists
+                .into_iter()
+                .map(|list| {
+                    let entry = |(segment, (seen, end, value, added))| {
+                        let expires = if end == 0 { Expiry::Never } else { Expiry::At(Minute(50 + end)) };
+                        entry(segment, seen, expires, value, added)
+                    };
+                    list.into_iter().map(entry).collect()
+                })
+                .collect();
+            let all = |lists: &[Vec<Membership>]| {
+                let mut joined = Vec::new();
+                lists.iter().for_each(|list| join(&mut joined, list));
+                joined
+            };
+            let joined = all(&lists);
+            prop_assert!(joined.is_sorted_by(|one, next| one.segment < next.segment));
+            let mut turned = lists;
+            let by = turn.min(turned.len());
+            turned.rotate_left(by);
+            prop_assert_eq!(all(&turned), joined);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+use super::List;
+use crate::pixels::{CookieRules, Origin, PixelOptions, PixelRates, RedirectHost};
+use anyhow::{Context, ensure};
+use ia_model::MemberId;
+use serde::{Deserialize, Serialize};
+
+/// `[pixels]`; `default.toml` says what each key means.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents the keys, next to their values")]
+pub struct Pixels {
+    pub enabled: bool,
+    pub members: List,
+    pub redirect_hosts: List,
+    pub cors_origins: List,
+    pub cookie_max_age_days: u32,
+    pub secure_cookies: SecureCookies,
+    pub requests_per_second: u32,
+    pub requests_per_second_per_address: u32,
+    pub writes_per_second_per_member: u32,
+}
+
+/// When cookies are for encrypted connections only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecureCookies {
+    /// When this server itself speaks TLS.
+    Auto,
+    /// Something before it does.
+    Always,
+    /// Nobody does.
+    Never,
+}
+
+impl Pixels {
+    /// What the pixels are run with; `None` while they are off. Fails on what makes no sense, whether they are on
+    /// or off.
+    pub(crate) fn options(&self) -> anyhow::Result<Option<PixelOptions>> {
+        // Browsers keep no cookie for longer than 400 days.
+        ensure!(
+            (1..=400).contains(&self.cookie_max_age_days),
+            "pixels.cookie_max_age_days must be 1 to 400, which is as long as browsers keep a cookie"
+        );
+        let member = |text: &String| {
+            let id = text.parse().ok().filter(|&id| id > 0).map(MemberId);
+            id.with_context(|| format!("pixels.members has {text:?}, which is no member id"))
+        };
+        let host = |text: &String| {
+            RedirectHost::parse(text).with_context(|| {
+                format!("pixels.redirect_hosts has {text:?}, which is no host, \"*.\" and a host, or either with a port")
+            })
+        };
+        let origin = |text: &String| {
+            Origin::parse(text).with_context(|| {
+                format!(
+                    "pixels.cors_origins has {text:?}, which is no origin such as \"https://www.example.com\""
+                )
+            })
+        };
+        let options = PixelOptions {
+            members: self.members.0.iter().map(member).collect::<Result<_, _>>()?,
+            redirect_hosts: self.redirect_hosts.0.iter().map(host).collect::<Result<_, _>>()?,
+            cors_origins: self.cors_origins.0.iter().map(origin).collect::<Result<_, _>>()?,
+            cookies: CookieRules {
+                max_age_seconds: self.cookie_max_age_days * 24 * 3600,
+                secure: match self.secure_cookies {
+                    SecureCookies::Auto => None,
+                    SecureCookies::Always => Some(true),
+                    SecureCookies::Never => Some(false),
+                },
+            },
+            rates: PixelRates {
+                requests_per_second: self.requests_per_second,
+                requests_per_second_per_address: self.requests_per_second_per_address,
+                writes_per_second_per_member: self.writes_per_second_per_member,
+            },
+        };
+        Ok(self.enabled.then_some(options))
+    }
+}

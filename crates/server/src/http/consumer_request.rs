@@ -1,0 +1,192 @@
+//! `POST /privacy/consumer-request`: what people ask about their data, through a member or the operator.
+
+use super::body;
+use super::caller::Caller;
+use super::envelope::{RequestInfo, json_bytes};
+use super::error::ApiError;
+use super::openapi::{
+    BadRequest, ConsumerRequestAnswer, ConsumerRequestBody, Forbidden, NotAuthenticated, TooLarge,
+    TooManyRequests, Unavailable, Unprocessable,
+};
+use crate::app::App;
+use crate::json::write_text;
+use crate::privacy::{self, IdentifierType, Scope};
+use crate::reading::{self, Asked, View};
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use ia_catalog::UserType;
+use ia_model::UserKey;
+use serde_json::Value;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RequestType {
+    Access,
+    Delete,
+    OptOut,
+    OptIn,
+}
+
+impl RequestType {
+    fn name(self) -> &'static str {
+        match self {
+            RequestType::Access => "access",
+            RequestType::Delete => "delete",
+            RequestType::OptOut => "opt_out",
+            RequestType::OptIn => "opt_in",
+        }
+    }
+}
+
+/// See, delete or refuse what is held of a person
+///
+/// For a member, its own segments are meant; for an `admin`, all members'. What was deleted is gone from every read
+/// that starts after the answer, and from the disk after the next checkpoint.
+#[utoipa::path(
+    post,
+    path = "/privacy/consumer-request",
+    operation_id = "consumer_request",
+    tag = "privacy",
+    request_body = ConsumerRequestBody,
+    responses(
+        (status = 200, description = "Done", body = ConsumerRequestAnswer),
+        BadRequest,
+        NotAuthenticated,
+        Forbidden,
+        TooLarge,
+        Unprocessable,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
+pub(super) async fn post(
+    State(app): State<Arc<App>>,
+    Extension(info): Extension<RequestInfo>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let scope = match caller.0.user_type {
+        UserType::Admin => None,
+        UserType::Member => Some(caller.0.member),
+        UserType::Bidder => return Err(ApiError::forbidden("Requests of people are for members and admins")),
+    };
+    let limits = app.limits.of(&app.snapshot.load(), caller.0.member);
+    app.limits.take_consumer_request(caller.0.member, &limits, app.clock.now_ms())?;
+    let (bytes, _share) = body::read(&app, &headers, body, limits.payload_bytes).await?.decode()?;
+    let asked = ConsumerRequest::parse(&bytes)?;
+    if asked.request_type != RequestType::Access {
+        caller.may_change()?;
+    }
+    let users = &asked.users;
+    match (asked.request_type, scope) {
+        (RequestType::Access, _) => {}
+        (RequestType::Delete, scope) => privacy::delete(&app, users, scope).await?,
+        (RequestType::OptOut, None) => privacy::opt_out(&app, users).await?,
+        (RequestType::OptOut, Some(member)) => privacy::opt_out_of(&app, users, member).await?,
+        (RequestType::OptIn, None) => privacy::opt_in(&app, users).await?,
+        (RequestType::OptIn, Some(member)) => privacy::opt_in_to(&app, users, member).await?,
+    }
+    let (request_type, member) = (asked.request_type.name(), caller.0.member);
+    app.metrics.consumer_request(request_type);
+    tracing::info!(request_id = %info.id, %member, is_for_all = scope.is_none(), request_type, "a person's request is carried out");
+    let held = match asked.request_type {
+        RequestType::Access => Some(held(&app, users, scope).await?),
+        _ => None,
+    };
+    Ok(json_bytes(info.success(&app, "consumer_request", |out| asked.write(out, held.as_deref()))))
+}
+
+/// What `scope` sees of the users: the JSON of those of whom there is anything, and whether they have opted out.
+async fn held(app: &Arc<App>, users: &[UserKey], scope: Scope) -> Result<Vec<u8>, ApiError> {
+    let (asked, now) = (Asked { viewer: scope, owner: scope, namespace: None }, reading::now(app));
+    let start = br#""users":["#;
+    let mut all = start.to_vec();
+    for user in users {
+        let memberships = reading::memberships(app, user, now).await?;
+        let view = View { asked, snapshot: &app.snapshot.load(), now };
+        let length = all.len();
+        if length > start.len() {
+            all.push(b',');
+        }
+        if view.write(&mut all, user, &memberships) == 0 {
+            all.truncate(length);
+        }
+    }
+    let opted_out = users.iter().any(|user| privacy::has_opted_out(app, user, scope));
+    all.extend_from_slice(format!(r#"],"opted_out":{opted_out}"#).as_bytes());
+    Ok(all)
+}
+
+struct ConsumerRequest {
+    users: Vec<UserKey>,
+    identifier_type: IdentifierType,
+    request_type: RequestType,
+}
+
+impl ConsumerRequest {
+    /// The identifier is in no error: it is a person's, and errors are logged.
+    fn parse(bytes: &[u8]) -> Result<ConsumerRequest, ApiError> {
+        let body: Value = body::parse(bytes, "JSON")?;
+        let Value::Object(fields) = body else {
+            return Err(ApiError::unprocessable("The request body must be an object"));
+        };
+        // One that is ignored might have been meant to narrow what is deleted.
+        let known = ["identifier", "identifier_type", "request_type"];
+        if fields.keys().any(|name| !known.contains(&name.as_str())) {
+            let message = "Only 'identifier', 'identifier_type' and 'request_type' are known fields";
+            return Err(ApiError::unprocessable(message));
+        }
+        let text = |name| fields.get(name).and_then(Value::as_str);
+        let identifier_type = match text("identifier_type") {
+            Some("uuid2") => IdentifierType::Platform,
+            Some("maid") => IdentifierType::Device,
+            _ => return Err(ApiError::unprocessable("'identifier_type' must be uuid2 or maid")),
+        };
+        let request_type = match text("request_type") {
+            Some("access") => RequestType::Access,
+            Some("delete") => RequestType::Delete,
+            Some("opt_out") => RequestType::OptOut,
+            Some("opt_in") => RequestType::OptIn,
+            _ => {
+                let message = "'request_type' must be access, delete, opt_out or opt_in";
+                return Err(ApiError::unprocessable(message));
+            }
+        };
+        let identifier = match fields.get("identifier") {
+            Some(Value::String(id)) => id.clone(),
+            Some(Value::Number(id)) if id.is_u64() => id.to_string(),
+            _ => return Err(ApiError::unprocessable("'identifier' is required and must be a string")),
+        };
+        let users = privacy::users(identifier_type, &identifier).map_err(|_| {
+            ApiError::unprocessable(match identifier_type {
+                IdentifierType::Platform => "'identifier' must be a platform user id, 1 to 2^64-1",
+                IdentifierType::Device => "'identifier' must be a UUID",
+            })
+        })?;
+        Ok(ConsumerRequest { users, identifier_type, request_type })
+    }
+
+    fn write(&self, out: &mut Vec<u8>, held: Option<&[u8]>) {
+        let identifier_type = match self.identifier_type {
+            IdentifierType::Platform => "uuid2",
+            IdentifierType::Device => "maid",
+        };
+        out.extend_from_slice(br#"{"identifier":"#);
+        // All users have the same id.
+        write_text(out, &self.users.first().map(UserKey::id).unwrap_or_default());
+        for (name, value) in
+            [("identifier_type", identifier_type), ("request_type", self.request_type.name())]
+        {
+            out.extend_from_slice(format!(r#","{name}":"{value}""#).as_bytes());
+        }
+        if let Some(held) = held {
+            out.push(b',');
+            out.extend_from_slice(held);
+        }
+        out.push(b'}');
+    }
+}

@@ -1,0 +1,187 @@
+//! `GET /getuid` and its sisters: the id of the browser, to a server on the list or to the page.
+
+use super::{Call, GIF, JAVASCRIPT};
+use crate::http::error::ApiError;
+use crate::http::openapi::{BadRequest, BrowserId, TooManyRequests, Unavailable};
+use crate::http::query::Query;
+use crate::pixels::{self, BadTarget, Browser, Written};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::Response;
+
+/// Tell a server the browser's id
+///
+/// The whole query is the URL to go to, plain or with one layer of percent-encoding, which is taken off. `$UID` in it
+/// becomes the id; where it does not stand, the id is appended. A browser without an id gets one; one that has opted
+/// out is 0.
+#[utoipa::path(
+    get,
+    path = "/getuid",
+    operation_id = "redirect_with_id",
+    tag = "pixels",
+    security(()),
+    responses(
+        (status = 302, description = "To a host that the operator has named", headers(
+            ("Location" = String, description = "The URL with the id in it"),
+            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
+            ("Cache-Control" = String, description = "`no-store`"),
+            ("X-Content-Type-Options" = String, description = "`nosniff`"),
+        )),
+        BadRequest,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
+pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
+    let browser = call.browser()?;
+    let target = target(&call, browser, &uri, Written::Encoded)?;
+    seen(&call, browser).await?;
+    call.redirect(browser, &target)
+}
+
+/// Tell a server the browser's id, unless it has none
+///
+/// As `/getuid`, but a browser that has opted out stays where it is.
+#[utoipa::path(
+    get,
+    path = "/getuidnb",
+    operation_id = "redirect_with_id_if_any",
+    tag = "pixels",
+    security(()),
+    responses(
+        (status = 200, description = "One transparent pixel: the browser has opted out", body = String, content_type = "image/gif", headers(
+            ("Set-Cookie" = String, description = "`uuid2=…`"),
+            ("Cache-Control" = String, description = "`no-store`"),
+            ("X-Content-Type-Options" = String, description = "`nosniff`"),
+        )),
+        (status = 302, description = "To a host that the operator has named", headers(
+            ("Location" = String, description = "The URL with the id in it"),
+            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
+            ("Cache-Control" = String, description = "`no-store`"),
+            ("X-Content-Type-Options" = String, description = "`nosniff`"),
+        )),
+        BadRequest,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
+pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError> {
+    let browser = call.browser()?;
+    // A URL that goes nowhere is a mistake whoever calls.
+    let target = target(&call, browser, &uri, Written::Encoded)?;
+    if browser.shown_id() == 0 {
+        return Ok(call.answer(browser, "image/gif", &GIF[..]));
+    }
+    seen(&call, browser).await?;
+    call.redirect(browser, &target)
+}
+
+/// Tell a server the browser's id, with the URL kept as it is
+///
+/// As `/getuid`, but what is percent-encoded in the URL stays so.
+#[utoipa::path(
+    get,
+    path = "/getuidu",
+    operation_id = "redirect_with_id_encoded",
+    tag = "pixels",
+    security(()),
+    responses(
+        (status = 302, description = "To a host that the operator has named", headers(
+            ("Location" = String, description = "The URL with the id in it"),
+            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
+            ("Cache-Control" = String, description = "`no-store`"),
+            ("X-Content-Type-Options" = String, description = "`nosniff`"),
+        )),
+        BadRequest,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
+pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> {
+    let browser = call.browser()?;
+    let target = target(&call, browser, &uri, Written::AsIs)?;
+    seen(&call, browser).await?;
+    call.redirect(browser, &target)
+}
+
+/// The browser's id as JSON
+///
+/// Pages of the origins that the operator has named may read it with the browser's cookie: for these the answer has
+/// `Access-Control-Allow-Origin` and `Access-Control-Allow-Credentials`.
+#[utoipa::path(
+    get,
+    path = "/getuidj",
+    operation_id = "id_as_json",
+    tag = "pixels",
+    security(()),
+    responses(
+        (status = 200, description = "Its id", body = BrowserId, headers(
+            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
+            ("Cache-Control" = String, description = "`no-store`"),
+            ("X-Content-Type-Options" = String, description = "`nosniff`"),
+            ("Vary" = String, description = "`Origin`"),
+        )),
+        TooManyRequests,
+        Unavailable,
+    )
+)]
+pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, ApiError> {
+    let browser = call.browser()?;
+    seen(&call, browser).await?;
+    let body = format!("{{\"uid\":{}}}", browser.shown_id());
+    let mut response = call.answer(browser, "application/json", body);
+    let answered = response.headers_mut();
+    answered.insert(header::VARY, HeaderValue::from_static("Origin"));
+    let origin = headers.get(header::ORIGIN).filter(|sent| {
+        let sent = sent.to_str().unwrap_or_default();
+        call.pixels().options.cors_origins.iter().any(|origin| origin.is(sent))
+    });
+    if let Some(origin) = origin {
+        answered.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        answered.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// The browser's id as JavaScript
+///
+/// A call of the function of that name with `{"uid": …}`.
+#[utoipa::path(
+    get,
+    path = "/getuidp",
+    operation_id = "id_as_javascript",
+    tag = "pixels",
+    security(()),
+    params(("callback" = String, Query, pattern = r"^[A-Za-z_$][A-Za-z0-9_$.]{0,63}$", description = "The name of a function")),
+    responses(
+        (status = 200, description = "The call", body = String, content_type = "text/javascript; charset=utf-8", headers(
+            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
+            ("Cache-Control" = String, description = "`no-store`"),
+            ("X-Content-Type-Options" = String, description = "`nosniff`"),
+        )),
+        BadRequest,
+        TooManyRequests,
+        Unavailable,
+    )
+)]
+pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Response, ApiError> {
+    let callback = pixels::callback(query.get("callback"))?;
+    let browser = call.browser()?;
+    seen(&call, browser).await?;
+    // What begins with a comment cannot be taken for a file of another type.
+    let body = format!("/**/{callback}({{\"uid\":{}}});", browser.shown_id());
+    Ok(call.answer(browser, JAVASCRIPT, body))
+}
+
+/// Whose id is told was here.
+async fn seen(call: &Call, browser: Browser) -> Result<(), ApiError> {
+    if let Some(user) = browser.user() {
+        pixels::seen(&call.app, &user).await?;
+    }
+    Ok(())
+}
+
+/// Where the query sends the browser.
+fn target(call: &Call, browser: Browser, uri: &Uri, written: Written) -> Result<String, BadTarget> {
+    let hosts = &call.pixels().options.redirect_hosts;
+    pixels::target(uri.query().unwrap_or_default(), written, browser.shown_id(), hosts)
+}

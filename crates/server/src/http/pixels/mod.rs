@@ -1,0 +1,110 @@
+//! What web pages call from browsers. None of it takes a token; the id of the browser is in a cookie.
+
+mod getuid;
+mod mapuid;
+mod optout;
+mod seg;
+
+use super::error::ApiError;
+use super::serve::Peer;
+use crate::app::App;
+use crate::pixels::{self, Browser, IdCookie, Pixels};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use ia_model::UserKey;
+use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// A transparent image of one pixel.
+const GIF: &[u8; 43] =
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00\x21\xf9\x04\x01\x00\x00\x00\x00\
+    \x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
+
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The routes, where they are switched on.
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(getuid::getuid))
+        .routes(routes!(getuid::getuidnb))
+        .routes(routes!(getuid::getuidu))
+        .routes(routes!(getuid::getuidj))
+        .routes(routes!(getuid::getuidp))
+        .routes(routes!(mapuid::get))
+        .routes(routes!(seg::get))
+        .routes(routes!(optout::get, optout::post))
+}
+
+/// A call within its rates. Extracting it refuses others.
+struct Call {
+    app: Arc<App>,
+    peer: Peer,
+    cookie: IdCookie,
+}
+
+impl FromRequestParts<Arc<App>> for Call {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Call, ApiError> {
+        let pixels = app.pixels.as_ref().ok_or_else(ApiError::no_such_service)?;
+        let peer = *parts.extensions.get::<Peer>().ok_or_else(ApiError::internal_without_cause)?;
+        pixels.take_request(peer.address.ip(), app.clock.now_ms())?;
+        let cookie = IdCookie::read(cookies(&parts.headers));
+        Ok(Call { app: Arc::clone(app), peer, cookie })
+    }
+}
+
+impl Call {
+    fn pixels(&self) -> &Pixels {
+        self.app.pixels.as_ref().expect("there is no call without pixels")
+    }
+
+    /// Who calls; a browser that has no id gets one.
+    fn browser(&self) -> Result<Browser, ApiError> {
+        let is_suppressed = |user: &UserKey| pixels::is_suppressed(&self.app, user);
+        Browser::of(self.cookie, is_suppressed).map_err(|error| ApiError::internal(&error))
+    }
+
+    /// An answer to `browser`, which keeps its id for longer by it.
+    fn answer(&self, browser: Browser, content_type: &'static str, body: impl IntoResponse) -> Response {
+        let mut response = body.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        self.finish(browser, response)
+    }
+
+    fn redirect(&self, browser: Browser, target: &str) -> Result<Response, ApiError> {
+        let mut response = StatusCode::FOUND.into_response();
+        let target = HeaderValue::from_str(target).map_err(|error| ApiError::internal(&error))?;
+        response.headers_mut().insert(header::LOCATION, target);
+        Ok(self.finish(browser, response))
+    }
+
+    fn finish(&self, browser: Browser, mut response: Response) -> Response {
+        let cookie = self.pixels().options.cookies.set_id(browser.cookie, self.peer.tls);
+        let headers = response.headers_mut();
+        add_cookie(headers, &cookie);
+        not_kept(headers);
+        response
+    }
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok())
+}
+
+fn add_cookie(headers: &mut HeaderMap, cookie: &str) {
+    let cookie = HeaderValue::from_str(cookie).expect("cookies are plain ASCII");
+    headers.append(header::SET_COOKIE, cookie);
+}
+
+/// What is told to one browser is for no cache, and is what it says it is.
+fn not_kept(headers: &mut HeaderMap) {
+    const NOSNIFF: (HeaderName, HeaderValue) =
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(NOSNIFF.0, NOSNIFF.1);
+}

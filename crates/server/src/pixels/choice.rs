@@ -1,0 +1,134 @@
+//! Opting out and in. The form that asks for it must be this server's own: a page of another site could else undo
+//! a person's choice with the browser's cookies.
+
+use super::cookie::values;
+use super::{Browser, IdCookie, PixelError, is_suppressed, opt_out, seen};
+use crate::app::App;
+use ia_model::UserKey;
+use std::sync::Arc;
+
+/// The cookie that comes with the form, and comes back with it only from a page of this server.
+pub(crate) const FORM_COOKIE: &str = "ia_optout";
+
+const TOKEN_DIGITS: usize = 32;
+
+/// What the cookie and the hidden field of the form both hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FormToken(String);
+
+impl FormToken {
+    /// A new one.
+    pub(crate) fn new() -> Result<FormToken, getrandom::Error> {
+        Ok(FormToken(format!("{:016x}{:016x}", getrandom::u64()?, getrandom::u64()?)))
+    }
+
+    /// The one that a browser has, of its `Cookie` headers.
+    pub(crate) fn of<'h>(headers: impl Iterator<Item = &'h str>) -> Option<FormToken> {
+        let is_token = |value: &&str| {
+            value.len() == TOKEN_DIGITS && value.bytes().all(|byte| b"0123456789abcdef".contains(&byte))
+        };
+        values(headers, FORM_COOKIE).find(is_token).map(|value| FormToken(value.to_owned()))
+    }
+
+    /// Its digits.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a person wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// To be left alone.
+    Out,
+    /// To be known again.
+    In,
+}
+
+/// A form that is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadForm {
+    /// It has no choice that there is.
+    #[error("'choice' must be out or in")]
+    Choice,
+    /// It may not be this server's.
+    #[error("This form did not come from the page of this server; open /optout and try again")]
+    Foreign,
+}
+
+impl Choice {
+    /// Reads a form. `token` is the browser's own, `sent_from` the `Sec-Fetch-Site` of browsers that tell it.
+    pub(crate) fn read(
+        form: &[u8],
+        token: Option<FormToken>,
+        sent_from: Option<&str>,
+    ) -> Result<(Choice, FormToken), BadForm> {
+        let field =
+            |name: &str| form_urlencoded::parse(form).find_map(|(own, value)| (own == name).then_some(value));
+        let token = token.ok_or(BadForm::Foreign)?;
+        if field("token").as_deref() != Some(token.as_str())
+            || sent_from.is_some_and(|site| site != "same-origin")
+        {
+            return Err(BadForm::Foreign);
+        }
+        match field("choice").as_deref() {
+            Some("out") => Ok((Choice::Out, token)),
+            Some("in") => Ok((Choice::In, token)),
+            _ => Err(BadForm::Choice),
+        }
+    }
+}
+
+/// Does what is wanted, and gives the browser as it is from now on.
+pub(crate) async fn choose(app: &Arc<App>, cookie: IdCookie, choice: Choice) -> Result<Browser, PixelError> {
+    match (choice, cookie) {
+        (Choice::Out, IdCookie::Id(id)) => {
+            let user = UserKey::platform(id).expect("the id of a cookie is not 0");
+            opt_out(app, &user).await?;
+            Ok(Browser::OPTED_OUT)
+        }
+        (Choice::Out, _) => Ok(Browser::OPTED_OUT),
+        (Choice::In, cookie) => {
+            let browser = Browser::of(cookie, |user| is_suppressed(app, user))?;
+            // Of an id that was suppressed nobody can show that it was his, so the wish stands, and he gets another one.
+            let browser = if browser.user().is_some() { browser } else { Browser::new()? };
+            if let Some(user) = browser.user() {
+                seen(app, &user).await?;
+            }
+            Ok(browser)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_of_another_page_is_not_followed() {
+        let token = FormToken::new().unwrap();
+        let own = || Some(token.clone());
+        let form = |choice: &str, token: &str| format!("choice={choice}&token={token}").into_bytes();
+        let right = form("out", token.as_str());
+        assert_eq!(Choice::read(&right, own(), Some("same-origin")), Ok((Choice::Out, token.clone())));
+        assert_eq!(Choice::read(&form("in", token.as_str()), own(), None), Ok((Choice::In, token.clone())));
+        let other = FormToken::new().unwrap();
+        for (form, token, from) in [
+            (right.clone(), None, None),
+            (right.clone(), Some(other.clone()), None),
+            (right.clone(), own(), Some("cross-site")),
+            (right.clone(), own(), Some("same-site")),
+            (right.clone(), own(), Some("none")),
+            (form("out", other.as_str()), own(), None),
+            (form("out", ""), own(), None),
+            (b"choice=out".to_vec(), own(), None),
+        ] {
+            assert_eq!(Choice::read(&form, token, from), Err(BadForm::Foreign));
+        }
+        assert_eq!(Choice::read(&form("maybe", token.as_str()), own(), None), Err(BadForm::Choice));
+        let cookies = |text: &'static str| FormToken::of([text].into_iter());
+        for text in ["ia_optout=", "ia_optout=x", "ia_optout=<script>", "a=b"] {
+            assert_eq!(cookies(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The cookie in which a browser keeps its id.
+
+use std::fmt::Write;
+
+/// Its name.
+pub(crate) const ID_COOKIE: &str = "uuid2";
+
+/// How the cookies of the pixels are set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CookieRules {
+    /// How long a browser keeps its id, from its last call on.
+    pub(crate) max_age_seconds: u32,
+    /// Whether it is for encrypted connections; `None` where this server's own are.
+    pub(crate) secure: Option<bool>,
+}
+
+/// What a browser's cookies say of its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdCookie {
+    /// Nothing, or nothing of use.
+    Absent,
+    /// It wants no id.
+    OptedOut,
+    /// An id, never 0.
+    Id(u64),
+}
+
+impl IdCookie {
+    /// Reads the `Cookie` headers of a request. Where there are several of its name, a wish to be left alone counts
+    /// before an id, and the first id before others.
+    pub(crate) fn read<'h>(headers: impl Iterator<Item = &'h str>) -> IdCookie {
+        let mut found = IdCookie::Absent;
+        for value in values(headers, ID_COOKIE) {
+            match id(value) {
+                Some(0) => return IdCookie::OptedOut,
+                Some(id) if found == IdCookie::Absent => found = IdCookie::Id(id),
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// The values of the cookies of that name.
+pub(crate) fn values<'h>(
+    headers: impl Iterator<Item = &'h str>,
+    name: &str,
+) -> impl Iterator<Item = &'h str> {
+    let pairs = headers.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter_map(move |(own, value)| (own == name).then_some(value))
+}
+
+/// The number that is written there as this server writes it.
+fn id(text: &str) -> Option<u64> {
+    let is_number = text == "0" || (text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_number)
+}
+
+impl CookieRules {
+    /// The `Set-Cookie` that gives a browser its id, or takes it away for good, with 0. Pages of other sites are
+    /// where it is asked for, and those send only cookies that are `Secure`.
+    pub(crate) fn set_id(self, id: u64, over_tls: bool) -> String {
+        let same_site = if self.is_secure(over_tls) { "SameSite=None; Secure" } else { "SameSite=Lax" };
+        format!("{ID_COOKIE}={id}; Path=/; Max-Age={}; HttpOnly; {same_site}", self.max_age_seconds)
+    }
+
+    /// The `Set-Cookie` of one that a browser sends to this server's own pages below `path` only.
+    pub(crate) fn set_own(self, name: &str, value: &str, path: &str, over_tls: bool) -> String {
+        let mut cookie = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict");
+        if self.is_secure(over_tls) {
+            write!(cookie, "; Secure").expect("writing to a String does not fail");
+        }
+        cookie
+    }
+
+    fn is_secure(self, over_tls: bool) -> bool {
+        self.secure.unwrap_or(over_tls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_an_id_or_nothing() {
+        let read = |headers: &[&str]| IdCookie::read(headers.iter().copied());
+        assert_eq!(read(&["a=b; uuid2=18446744073709551615;c=d"]), IdCookie::Id(u64::MAX));
+        assert_eq!(read(&["uuid2=1", "uuid2=2; uuid2=x"]), IdCookie::Id(1));
+        assert_eq!(read(&["uuid2=x", "uuid2=2"]), IdCookie::Id(2));
+        assert_eq!(read(&["uuid2=5; uuid2=0"]), IdCookie::OptedOut);
+        for cookies in [
+            "",
+            "uuid2",
+            "uuid2=",
+            "uuid2=-1",
+            "uuid2=+1",
+            "uuid2=01",
+            "uuid2=00",
+            "uuid2=1.0",
+            "uuid2=18446744073709551616",
+            "uuid2=\"1\"",
+            "uuid2=1,2",
+            "uuid2=<script>",
+            "uuid=1",
+            "xuuid2=1",
+            "UUID2=1",
+            "uuid2=\u{661}",
+            "uuid2==1",
+        ] {
+            assert_eq!(read(&[cookies]), IdCookie::Absent, "{cookies}");
+        }
+    }
+
+    #[test]
+    fn other_sites_pages_need_an_encrypted_connection() {
+        let rules = |secure| CookieRules { max_age_seconds: 60, secure };
+        let secure = "uuid2=7; Path=/; Max-Age=60; HttpOnly; SameSite=None; Secure";
+        let open = "uuid2=7; Path=/; Max-Age=60; HttpOnly; SameSite=Lax";
+        for (rule, over_tls, expected) in [
+            (None, true, secure),
+            (None, false, open),
+            (Some(true), false, secure),
+            (Some(false), true, open),
+        ] {
+            assert_eq!(rules(rule).set_id(7, over_tls), expected);
+        }
+        assert_eq!(
+            rules(None).set_own("a", "b", "/c", true),
+            "a=b; Path=/c; HttpOnly; SameSite=Strict; Secure"
+        );
+    }
+}

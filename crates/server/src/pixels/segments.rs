@@ -1,0 +1,289 @@
+//! What the query of a pixel asks for.
+
+use super::{BadTarget, RedirectHost, plain_target};
+use crate::identities::{self, NO_EXTERNAL_ID};
+use crate::ingest::structure::{Expiration, MAX_INT, SegmentName, Wanted};
+use ia_model::{MemberId, SegmentId};
+use std::borrow::Cow;
+
+/// The most segments that one call writes to.
+pub(crate) const MAX_SEGMENTS: usize = 100;
+
+/// The most ids that one call maps.
+pub(crate) const MAX_MAPPED_IDS: usize = 20;
+
+/// A call that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct BadPixel(pub(crate) Cow<'static, str>);
+
+/// A segment, with what is to become of the browser's membership of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PixelSegment {
+    name: PixelName,
+    value: u32,
+    expiration: Expiration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum PixelName {
+    Id(SegmentId),
+    /// A code of the member in whose name the pixel writes.
+    Code(String),
+}
+
+/// How a segment pixel is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// For an `img`.
+    Gif,
+    /// For a `script`.
+    JavaScript,
+    /// To that URL.
+    Redirect(String),
+}
+
+/// `GET /seg`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SegmentPixel {
+    /// In whose name it writes; `None` leaves it to the owner of the first segment.
+    pub(crate) member: Option<MemberId>,
+    /// At least one, and not more than [`MAX_SEGMENTS`].
+    pub(crate) segments: Vec<PixelSegment>,
+    pub(crate) reply: Reply,
+}
+
+/// `GET /mapuid`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// In whose name it writes, and whose ids they are.
+    pub(crate) member: MemberId,
+    /// At least one, and not more than [`MAX_MAPPED_IDS`], each of 1 to 255 bytes.
+    pub(crate) ids: Vec<String>,
+    /// Not more than [`MAX_SEGMENTS`].
+    pub(crate) segments: Vec<PixelSegment>,
+}
+
+/// Names and values, decoded; the last of two equal names counts, and an empty value is an absent one.
+struct Parameters<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
+
+impl<'q> Parameters<'q> {
+    fn of(query: &'q str) -> Parameters<'q> {
+        Parameters(form_urlencoded::parse(query.as_bytes()).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().rev().find(|(own, _)| own == name);
+        found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
+    }
+
+    /// The parts of a value that are not empty.
+    fn parts(&self, name: &str, separator: char) -> impl Iterator<Item = &str> {
+        self.get(name).unwrap_or_default().split(separator).map(str::trim).filter(|part| !part.is_empty())
+    }
+
+    fn member(&self) -> Result<Option<MemberId>, BadPixel> {
+        let parse = |text: &str| text.parse().ok().filter(|&id| id > 0).map(MemberId);
+        let bad = || BadPixel("'member' must be a positive integer".into());
+        self.get("member").map(|text| parse(text).ok_or_else(bad)).transpose()
+    }
+
+    /// Adds what the list of that name says; ids where `by_code` is not set.
+    fn segments(
+        &self,
+        name: &'static str,
+        by_code: bool,
+        removes: bool,
+        default_value: u32,
+        segments: &mut Vec<PixelSegment>,
+    ) -> Result<(), BadPixel> {
+        for part in self.parts(name, ',') {
+            let (segment, value) = match part.split_once(':') {
+                None => (part, default_value),
+                Some((segment, value)) => (segment, int(name, value)?),
+            };
+            let name = if by_code {
+                PixelName::Code(segment.to_owned())
+            } else {
+                let id = segment.parse().ok().filter(|&id| id > 0);
+                PixelName::Id(SegmentId(id.ok_or_else(|| {
+                    BadPixel(format!("'{name}' must be segment ids with commas between them").into())
+                })?))
+            };
+            let expiration = if removes { Expiration::Remove } else { Expiration::Default };
+            segments.push(PixelSegment { name, value, expiration });
+            if segments.len() > MAX_SEGMENTS {
+                return Err(BadPixel(format!("There are more than {MAX_SEGMENTS} segments").into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn int(name: &str, text: &str) -> Result<u32, BadPixel> {
+    let value = text.parse::<u32>().ok().filter(|&value| i64::from(value) <= MAX_INT);
+    value
+        .ok_or_else(|| BadPixel(format!("a value in '{name}' must be an integer from 0 to {MAX_INT}").into()))
+}
+
+impl SegmentPixel {
+    /// Reads the query of a call.
+    pub(crate) fn parse(query: &str, redirect_hosts: &[RedirectHost]) -> Result<SegmentPixel, BadPixel> {
+        let parameters = Parameters::of(query);
+        let member = parameters.member()?;
+        let value = parameters.get("value").map_or(Ok(0), |value| int("value", value))?;
+        let mut segments = Vec::new();
+        // What is both added and removed is removed: the later operation on a segment wins.
+        for (name, by_code, removes) in [
+            ("add", false, false),
+            ("add_code", true, false),
+            ("remove", false, true),
+            ("remove_code", true, true),
+        ] {
+            parameters.segments(name, by_code, removes, value, &mut segments)?;
+            if by_code && member.is_none() && parameters.get(name).is_some() {
+                return Err(BadPixel(format!("'member' is required with '{name}'").into()));
+            }
+        }
+        if segments.is_empty() {
+            return Err(BadPixel("'add', 'add_code', 'remove' or 'remove_code' is required".into()));
+        }
+        let reply = match (parameters.get("redir"), parameters.get("t")) {
+            (Some(url), _) => Reply::Redirect(plain_target(url, redirect_hosts).map_err(bad_redirect)?),
+            (None, None | Some("2")) => Reply::Gif,
+            (None, Some("1")) => Reply::JavaScript,
+            (None, Some(_)) => return Err(BadPixel("'t' must be 1 or 2".into())),
+        };
+        Ok(SegmentPixel { member, segments, reply })
+    }
+}
+
+fn bad_redirect(error: BadTarget) -> BadPixel {
+    BadPixel(format!("'redir' is not followed: {error}").into())
+}
+
+impl Mapping {
+    /// Reads the query of a call.
+    pub(crate) fn parse(query: &str) -> Result<Mapping, BadPixel> {
+        let parameters = Parameters::of(query);
+        let member = parameters.member()?.ok_or_else(|| BadPixel("'member' is required".into()))?;
+        let mut ids: Vec<String> = Vec::new();
+        for id in parameters.parts("user", ';') {
+            // Whoever the member is: an answer does not tell whether it exists.
+            if identities::key_without_domain(Some(member), id).is_err() {
+                let number = ids.len() + 1;
+                return Err(BadPixel(format!("'user': id {number} {NO_EXTERNAL_ID}").into()));
+            }
+            if ids.len() == MAX_MAPPED_IDS {
+                return Err(BadPixel(format!("'user' has more than {MAX_MAPPED_IDS} ids").into()));
+            }
+            ids.push(id.to_owned());
+        }
+        if ids.is_empty() {
+            return Err(BadPixel("'user' is required".into()));
+        }
+        let mut segments = Vec::new();
+        parameters.segments("seg", false, false, 0, &mut segments)?;
+        parameters.segments("seg_code", true, false, 0, &mut segments)?;
+        Ok(Mapping { member, ids, segments })
+    }
+}
+
+impl PixelSegment {
+    /// What it asks for in the name of `member`.
+    pub(super) fn wanted(&self, member: MemberId) -> Wanted<'_> {
+        let segment = match &self.name {
+            PixelName::Id(id) => SegmentName::Id(*id),
+            PixelName::Code(code) => SegmentName::Code(member, code),
+        };
+        Wanted { segment, value: self.value, expiration: self.expiration }
+    }
+
+    /// Its id, where it is named by it.
+    pub(super) fn id(&self) -> Option<SegmentId> {
+        match self.name {
+            PixelName::Id(id) => Some(id),
+            PixelName::Code(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_id(id: u32, value: u32, expiration: Expiration) -> PixelSegment {
+        PixelSegment { name: PixelName::Id(SegmentId(id)), value, expiration }
+    }
+
+    fn by_code(code: &str, value: u32, expiration: Expiration) -> PixelSegment {
+        PixelSegment { name: PixelName::Code(code.to_owned()), value, expiration }
+    }
+
+    #[test]
+    fn a_pixel_says_what_becomes_of_which_segments() {
+        let query = "add=1,2:5,,%203&remove=4&add_code=a:7,b&remove_code=c&member=958&value=9&t=1";
+        let (add, remove) = (Expiration::Default, Expiration::Remove);
+        let segments = vec![
+            by_id(1, 9, add),
+            by_id(2, 5, add),
+            by_id(3, 9, add),
+            by_code("a", 7, add),
+            by_code("b", 9, add),
+            by_id(4, 9, remove),
+            by_code("c", 9, remove),
+        ];
+        let pixel = SegmentPixel { member: Some(MemberId(958)), segments, reply: Reply::JavaScript };
+        assert_eq!(SegmentPixel::parse(query, &[]), Ok(pixel));
+        let mapping = Mapping::parse("member=958&user=A%3Bb;;c%2B&seg=1,2:5&seg_code=x:3").unwrap();
+        assert_eq!(mapping.ids, ["A", "b", "c+"]);
+        assert_eq!(mapping.segments, [by_id(1, 0, add), by_id(2, 5, add), by_code("x", 3, add)]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let many = |count: usize, separator: &str| vec!["7"; count].join(separator);
+        let hosts = [RedirectHost::parse("ok.example").unwrap()];
+        for (query, message) in [
+            (String::new(), "'add'"),
+            ("add=".into(), "'add'"),
+            ("add=x".into(), "'add'"),
+            ("add=0".into(), "'add'"),
+            ("add=-1".into(), "'add'"),
+            ("add=4294967296".into(), "'add'"),
+            ("remove=1.5".into(), "'remove'"),
+            ("add=1:x".into(), "'add'"),
+            ("add=1:".into(), "'add'"),
+            ("add=1:2147483648".into(), "'add'"),
+            ("add=1&value=-1".into(), "'value'"),
+            ("add_code=a".into(), "'member'"),
+            ("remove_code=a".into(), "'member'"),
+            ("add=1&member=0".into(), "'member'"),
+            ("add=1&member=x".into(), "'member'"),
+            ("add=1&t=3".into(), "'t'"),
+            ("add=1&redir=https://evil.example/".into(), "'redir'"),
+            ("add=1&redir=https://ok.example/%0d%0aSet-Cookie:a=b".into(), "'redir'"),
+            (format!("add={}&remove=8", many(MAX_SEGMENTS, ",")), "more than 100 segments"),
+        ] {
+            let error = SegmentPixel::parse(&query, &hosts).unwrap_err();
+            assert!(error.0.contains(message), "{query}: {error}");
+        }
+        assert!(SegmentPixel::parse(&format!("add={}", many(MAX_SEGMENTS, ",")), &[]).is_ok());
+        for (query, message) in [
+            (String::new(), "'member'"),
+            ("member=958".into(), "'user'"),
+            ("member=958&user=;;".into(), "'user'"),
+            (format!("member=958&user={}", many(21, ";")), "'user' has more than 20 ids"),
+            (format!("member=958&user={}", many(1000, ";")), "'user' has more than 20 ids"),
+            (format!("member=958&user={}", "x".repeat(256)), "'user'"),
+            ("member=958&user=a;b%0ac".into(), "'user': id 2"),
+            ("member=958&user=hbapi:1:x:ia1".into(), "'user': id 1"),
+            ("member=958&user=a&seg=x".into(), "'seg'"),
+            (format!("member=958&user=a&seg_code={}", many(101, ",")), "more than 100 segments"),
+        ] {
+            let error = Mapping::parse(&query).unwrap_err();
+            assert!(error.0.contains(message), "{query}: {error}");
+        }
+        assert!(Mapping::parse(&format!("member=958&user={}", many(20, ";"))).is_ok());
+    }
+}

@@ -1,0 +1,190 @@
+//! Who has opted out: asked for each user of each request, so in memory.
+//!
+//! Nothing is filtered when records are applied: memory would then not equal a replay. Instead an opt-out waits,
+//! between its entry in the table and its erase, for all requests that were resolved without it and are not in
+//! the log yet. They come before the erase in the log, then, which undoes them.
+
+use arc_swap::ArcSwap;
+use hashbrown::HashSet;
+use ia_catalog::{CatalogError, SuppressedUser, SuppressionKey, SuppressionStore};
+use ia_model::{MemberId, UserKey};
+use siphasher::sip128::{Hasher128, SipHasher24};
+use std::hash::Hasher;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// How often it is asked whether the last request of before is in the log. Most are within a flush or two.
+const BARRIER_POLL: Duration = Duration::from_millis(1);
+
+/// The opt-outs, in memory and in their store.
+pub(crate) struct Suppression {
+    store: Arc<dyn SuppressionStore>,
+    key: SuppressionKey,
+    users: RwLock<HashSet<SuppressedUser>>,
+    /// Spares the usual server, where nobody has opted out, the hashing.
+    is_empty: AtomicBool,
+    /// Held by each request from before it is resolved until its record is in the log. Replaced by each opt-out.
+    epoch: ArcSwap<()>,
+    /// One change at a time: the waiting relies on it.
+    changing: Mutex<()>,
+}
+
+impl Suppression {
+    /// Reads what the store has.
+    pub(crate) async fn load(store: Arc<dyn SuppressionStore>) -> Result<Suppression, CatalogError> {
+        let key = store.suppression_key().await?;
+        let users: HashSet<SuppressedUser> = store.suppressed_users().await?.into_iter().collect();
+        Ok(Suppression {
+            store,
+            key,
+            is_empty: AtomicBool::new(users.is_empty()),
+            users: RwLock::new(users),
+            epoch: ArcSwap::default(),
+            changing: Mutex::default(),
+        })
+    }
+
+    /// The opt-outs in force now, for a request that is about to be resolved. To be held until its record is
+    /// committed or given up: an opt-out waits for it.
+    pub(crate) fn in_force(self: &Arc<Self>) -> InForce {
+        // The epoch first: who has the new one sees what was entered before it.
+        let epoch = self.epoch.load_full();
+        let is_empty = self.is_empty();
+        InForce { suppression: Arc::clone(self), is_empty, _epoch: epoch }
+    }
+
+    /// Whether nobody has opted out of anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty.load(Ordering::SeqCst)
+    }
+
+    /// Whether nobody may add the user.
+    pub(crate) fn is_suppressed(&self, user: &UserKey) -> bool {
+        !self.is_empty() && self.has(user, [None])
+    }
+
+    /// Keeps users out of `member`'s hands, or of all. On return that is durable, and every record that was
+    /// resolved without it is in the log.
+    pub(crate) async fn add(&self, users: &[UserKey], member: Option<MemberId>) -> Result<(), CatalogError> {
+        let entries = self.entries(users, member);
+        let _one_at_a_time = self.changing.lock().await;
+        self.store.suppress(&entries).await?;
+        self.users.write().unwrap_or_else(PoisonError::into_inner).extend(entries);
+        self.is_empty.store(false, Ordering::SeqCst);
+        let before = self.epoch.swap(Arc::default());
+        while Arc::strong_count(&before) > 1 {
+            tokio::time::sleep(BARRIER_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Takes that back; what others keep them out of stays.
+    pub(crate) async fn lift(&self, users: &[UserKey], member: Option<MemberId>) -> Result<(), CatalogError> {
+        let entries = self.entries(users, member);
+        let _one_at_a_time = self.changing.lock().await;
+        self.store.lift_suppression(&entries).await?;
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in &entries {
+            users.remove(entry);
+        }
+        self.is_empty.store(users.is_empty(), Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn entries(&self, users: &[UserKey], member: Option<MemberId>) -> Vec<SuppressedUser> {
+        users.iter().map(|user| SuppressedUser { hash: self.hash(user), member }).collect()
+    }
+
+    fn has<const N: usize>(&self, user: &UserKey, members: [Option<MemberId>; N]) -> bool {
+        let hash = self.hash(user);
+        let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
+        members.into_iter().any(|member| users.contains(&SuppressedUser { hash, member }))
+    }
+
+    fn hash(&self, user: &UserKey) -> [u8; 16] {
+        let mut hasher = SipHasher24::new_with_key(&self.key.0);
+        hasher.write(user.as_bytes());
+        hasher.finish128().as_bytes()
+    }
+}
+
+/// See [`Suppression::in_force`].
+pub(crate) struct InForce {
+    suppression: Arc<Suppression>,
+    is_empty: bool,
+    _epoch: Arc<()>,
+}
+
+impl InForce {
+    /// Whether `writer` may not add the user to anything.
+    pub(crate) fn refuses(&self, user: &UserKey, writer: MemberId) -> bool {
+        !self.is_empty && self.suppression.has(user, [None, Some(writer)])
+    }
+
+    /// Whether the user wants to be in no segment of `owner`, whoever writes.
+    pub(crate) fn keeps_out_of(&self, user: &UserKey, owner: MemberId) -> bool {
+        !self.is_empty && self.suppression.has(user, [Some(owner)])
+    }
+
+    /// What is in force where nobody has ever opted out.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn of_nobody() -> &'static InForce {
+        static NOBODY: std::sync::LazyLock<InForce> = std::sync::LazyLock::new(|| {
+            let suppression = Suppression {
+                store: Arc::new(ia_catalog::MemoryCatalog::new()),
+                key: SuppressionKey([7; 16]),
+                users: RwLock::default(),
+                is_empty: AtomicBool::new(true),
+                epoch: ArcSwap::default(),
+                changing: Mutex::default(),
+            };
+            Arc::new(suppression).in_force()
+        });
+        &NOBODY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ia_catalog::MemoryCatalog;
+    use ia_model::Domain;
+
+    #[tokio::test]
+    async fn an_opt_out_waits_for_those_who_did_not_see_it_and_outlives_the_process() {
+        let store = Arc::new(MemoryCatalog::new());
+        let suppression = Arc::new(Suppression::load(store.clone()).await.unwrap());
+        let uuid = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
+        let [user, same_digits] =
+            [Domain::Idfa, Domain::Aaid].map(|domain| UserKey::parse(domain, uuid).unwrap());
+        let (one, other) = (MemberId(1), MemberId(2));
+        let before = suppression.in_force();
+        let adding = tokio::spawn({
+            let (suppression, users) = (Arc::clone(&suppression), [user.clone()]);
+            async move { suppression.add(&users, Some(one)).await }
+        });
+        while !suppression.in_force().refuses(&user, one) {
+            tokio::task::yield_now().await;
+        }
+        assert!(!before.refuses(&user, one), "its request was resolved before");
+        assert!(!adding.is_finished(), "it waits");
+        drop(before);
+        adding.await.unwrap().unwrap();
+
+        let suppression = Arc::new(Suppression::load(store).await.unwrap());
+        let in_force = suppression.in_force();
+        assert!(in_force.refuses(&user, one) && in_force.keeps_out_of(&user, one));
+        assert!(!in_force.refuses(&user, other) && !in_force.refuses(&same_digits, one));
+        assert!(!suppression.is_suppressed(&user), "from one member alone");
+        drop(in_force);
+        suppression.add(std::slice::from_ref(&user), None).await.unwrap();
+        suppression.lift(std::slice::from_ref(&user), Some(one)).await.unwrap();
+        let in_force = suppression.in_force();
+        assert!(suppression.is_suppressed(&user) && in_force.refuses(&user, other));
+        assert!(!in_force.keeps_out_of(&user, one), "that is lifted");
+        suppression.lift(std::slice::from_ref(&user), None).await.unwrap();
+        assert!(!suppression.in_force().refuses(&user, one));
+    }
+}

@@ -1,0 +1,183 @@
+//! Requests of people: what they do at once, what holds on, and what is nowhere to be found afterwards.
+
+mod kills;
+mod traces;
+
+use ia_testkit::{Answer, Client, Kit, eventually};
+use instant_audience::config::Config;
+use serde_json::{Value, json};
+
+const ROUTE: &str = "/privacy/consumer-request";
+const UUID: &str = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
+const ID: &str = "7301234567890123457";
+
+async fn ask(client: &Client, identifier_type: &str, identifier: &str, request_type: &str) -> Answer {
+    let body =
+        json!({"identifier": identifier, "identifier_type": identifier_type, "request_type": request_type});
+    client.post(ROUTE, &body).await
+}
+
+/// What stands under `consumer_request` of a success.
+async fn done(client: &Client, identifier_type: &str, identifier: &str, request_type: &str) -> Value {
+    ask(client, identifier_type, identifier, request_type).await.ok()["consumer_request"].clone()
+}
+
+/// The segments that a member or an admin hears of, over all domains.
+async fn held(client: &Client, identifier_type: &str, identifier: &str) -> Vec<u64> {
+    let shown = done(client, identifier_type, identifier, "access").await;
+    let users =
+        shown["users"].as_array().unwrap().iter().flat_map(|user| user["segments"].as_array().unwrap());
+    users.map(|segment| segment["id"].as_u64().unwrap()).collect()
+}
+
+struct People {
+    kit: Kit,
+    provider: Client,
+    stranger: Client,
+    admin: Client,
+}
+
+impl People {
+    async fn with(configure: impl FnOnce(&mut Config)) -> People {
+        let kit = Kit::builder().config(configure).start().await;
+        let (provider, stranger) = (kit.login("provider").await, kit.login("stranger").await);
+        let admin = kit.login("admin").await;
+        People { kit, provider, stranger, admin }
+    }
+
+    /// In segments of both members, and of a third that the provider writes to.
+    async fn add_everywhere(&self, id: &str, domain: Option<&str>) {
+        self.provider.add(id, domain, json!([{"seg_id": 12}, {"seg_id": 10001}, {"seg_id": 30001}])).await;
+        self.stranger.add(id, domain, json!([{"seg_id": 777}])).await;
+    }
+
+    async fn invalid_users(&self, client: &Client) -> u64 {
+        let report = client.get("/rt-segment-processed?agg=true").await.ok();
+        report["report"]["num_invalid_users"].as_u64().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_member_sees_and_deletes_its_own_and_an_admin_all() {
+    let people = People::with(|_| {}).await;
+    let People { provider, stranger, admin, .. } = &people;
+    people.add_everywhere(ID, None).await;
+    assert_eq!(held(provider, "uuid2", ID).await, [12, 10001], "what it owns, not what it sees");
+    assert_eq!(held(admin, "uuid2", ID).await, [12, 777, 10001, 30001]);
+    let answer = done(provider, "uuid2", &format!("0{ID}"), "delete").await;
+    assert_eq!(answer, json!({"identifier": ID, "identifier_type": "uuid2", "request_type": "delete"}));
+    assert_eq!(held(admin, "uuid2", ID).await, [777, 30001]);
+    // Not for ever: that is what an opt-out is for.
+    provider.add(ID, None, json!([{"seg_id": 12}])).await;
+    assert_eq!(held(provider, "uuid2", ID).await, [12]);
+    done(admin, "uuid2", ID, "delete").await;
+    assert_eq!(held(admin, "uuid2", ID).await, [0; 0]);
+
+    // A device is one person in every domain.
+    for domain in ["idfa", "aaid", "windowsadid", "rida", "tifa", "vida", "lgudid"] {
+        people.add_everywhere(UUID, Some(domain)).await;
+    }
+    assert_eq!(held(stranger, "maid", &UUID.to_uppercase()).await, [777; 7]);
+    done(stranger, "maid", &UUID.replace('-', ""), "delete").await;
+    assert_eq!(held(stranger, "maid", UUID).await, [0; 0]);
+    assert_eq!(held(provider, "maid", UUID).await.len(), 14);
+    done(admin, "maid", UUID, "delete").await;
+    assert_eq!(held(admin, "maid", UUID).await, [0; 0]);
+    let metric = r#"instant_audience_consumer_requests_total{type="delete"}"#;
+    assert_eq!(people.kit.metric(metric).await, 4.0);
+}
+
+#[tokio::test]
+async fn opt_outs_hold_for_one_member_or_for_all_and_outlive_a_restart() {
+    let mut people = People::with(|_| {}).await;
+    people.add_everywhere(ID, None).await;
+    done(&people.provider, "uuid2", ID, "opt_out").await;
+    for _ in 0..2 {
+        // Neither by the member, nor by another that may write into its segments.
+        let open = json!({"members": [{"id": 77, "name": "Stranger", "segment_access": [958]}]});
+        people.kit.apply(&open).await;
+        let (provider, stranger, admin) = (&people.provider, &people.stranger, &people.admin);
+        let before = people.invalid_users(provider).await;
+        people.add_everywhere(ID, None).await;
+        assert_eq!(people.invalid_users(provider).await, before + 1);
+        assert_eq!(people.invalid_users(stranger).await, 0);
+        eventually("the access to be known", async || {
+            let warned = stranger.add(ID, None, json!([{"seg_id": 12}])).await["warnings"].clone();
+            let message = warned[0]["message"].as_str()?.to_owned();
+            (message == "The user has opted out of this segment's owner.").then_some(())
+        })
+        .await;
+        assert_eq!(held(admin, "uuid2", ID).await, [777, 30001]);
+        let shown = done(provider, "uuid2", ID, "access").await;
+        assert_eq!((&shown["users"], &shown["opted_out"]), (&json!([]), &json!(true)));
+        people.kit.restart().await;
+        people = People {
+            provider: Client { address: people.kit.api(), ..people.provider },
+            stranger: Client { address: people.kit.api(), ..people.stranger },
+            admin: Client { address: people.kit.api(), ..people.admin },
+            ..people
+        };
+    }
+    let (provider, admin) = (&people.provider, &people.admin);
+    done(admin, "uuid2", ID, "opt_out").await;
+    done(provider, "uuid2", ID, "opt_in").await;
+    people.add_everywhere(ID, None).await;
+    assert_eq!(held(admin, "uuid2", ID).await, [0; 0], "the platform's opt-out is not a member's to lift");
+    assert_eq!(people.invalid_users(&people.stranger).await, 1);
+    let report = people.provider.get("/rt-segment-processed?agg=false").await.ok();
+    assert!(!report.to_string().contains(&format!("Invalid users: {ID}")), "it is counted, not written down");
+    done(admin, "uuid2", ID, "opt_in").await;
+    people.add_everywhere(ID, None).await;
+    assert_eq!(held(admin, "uuid2", ID).await, [12, 777, 10001, 30001]);
+}
+
+#[tokio::test]
+async fn bad_input_is_named_and_changes_nothing() {
+    let people = People::with(|_| {}).await;
+    let People { kit, provider, admin, .. } = &people;
+    people.add_everywhere(ID, None).await;
+    let good = json!({"identifier": ID, "identifier_type": "uuid2", "request_type": "delete"});
+    let with = |name: &str, value: Value| {
+        let mut body = good.clone();
+        body[name] = value;
+        body
+    };
+    let mut cases = vec![(json!([]), "object"), (json!("delete"), "object"), (json!({}), "identifier_type")];
+    for name in ["identifier", "identifier_type", "request_type"] {
+        let mut without = good.clone();
+        without.as_object_mut().unwrap().remove(name);
+        cases.push((without, name));
+        for value in [json!(null), json!(""), json!("x"), json!([ID]), json!({}), json!(true), json!(-1)] {
+            cases.push((with(name, value), name));
+        }
+    }
+    for value in [json!("0"), json!(0), json!(1.5), json!("18446744073709551616"), json!("+1"), json!(UUID)] {
+        cases.push((with("identifier", value), "identifier"));
+    }
+    cases.push((with("identifier_type", json!("maid")), "identifier"));
+    cases.push((with("identifier_type", json!("UUID2")), "identifier_type"));
+    cases.push((with("member_id", json!(77)), "known fields"));
+    for (body, named) in &cases {
+        for client in [provider, admin] {
+            let answer = client.post(ROUTE, body).await;
+            assert_eq!(answer.outcome(), (422, Some("SYNTAX".to_owned())), "{body}");
+            let error = answer.response()["error"].as_str().unwrap().to_owned();
+            assert!(error.contains(named) && !error.contains(ID) && !error.contains(UUID), "{body}: {error}");
+        }
+    }
+    for body in ["", "{", "identifier=1"] {
+        assert_eq!(provider.post_bytes(ROUTE, &[], body).await.outcome(), (400, Some("SYNTAX".to_owned())));
+    }
+    for (login, request_type, status) in [
+        ("reader", "delete", 403),
+        ("reader", "opt_out", 403),
+        ("reader", "opt_in", 403),
+        ("reader", "access", 200),
+        ("bidder", "delete", 403),
+        ("bidder", "access", 403),
+    ] {
+        let answer = ask(&kit.login(login).await, "uuid2", ID, request_type).await;
+        assert_eq!(answer.status, status, "{login} {request_type}");
+    }
+    assert_eq!(held(admin, "uuid2", ID).await, [12, 777, 10001, 30001]);
+}
