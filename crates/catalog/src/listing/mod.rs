@@ -7,7 +7,8 @@
 //!
 //! - Text is compared without regard to ASCII case, so the SQL expression of a text field is its lower-case form.
 //! - An absent value sorts first and fails every test but `not_` and the two `nmin_` and `nmax_`.
-//! - Rows that sort alike stand in the order of their ids.
+//! - Rows that sort alike stand in the order of their ids, in the direction of the last field that is sorted by, so
+//!   that an index over both serves either direction.
 
 mod field;
 pub(crate) mod plain;
@@ -108,12 +109,19 @@ pub struct ListQuery {
     pub filters: Vec<Filter>,
     /// One of the fields that are searched contains it.
     pub search: Option<String>,
-    /// The first counts most; then comes the id.
+    /// The first counts most; then comes the id, in the direction of the last.
     pub sort: Vec<(&'static Field, Direction)>,
     /// How many of what matches are left out before the page.
     pub start_element: u32,
     /// The size of the page.
     pub num_elements: u32,
+}
+
+impl ListQuery {
+    /// The direction of the ids of rows that sort alike.
+    fn direction_of_ids(&self) -> Direction {
+        self.sort.last().map_or(Direction::Ascending, |(_, direction)| *direction)
+    }
 }
 
 /// A page of a list.
@@ -130,10 +138,4 @@ fn like_pattern(pattern: &str) -> String {
     let lower = pattern.to_ascii_lowercase();
     let escaped = lower.replace('\\', "\\\\").replace('_', "\\_");
     if escaped.contains('%') { escaped } else { format!("%{escaped}%") }
-}
-
-/// `text` in lower case as an SQL pattern for what contains it.
-fn search_pattern(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    format!("%{}%", lower.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"))
 }

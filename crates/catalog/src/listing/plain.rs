@@ -3,7 +3,7 @@
 use super::{Direction, Field, ListQuery, Page, Resource, Test, Value};
 use std::cmp::Ordering;
 
-/// The page of `rows`, which stand in the order of their ids, that `query` asks for. `value` gives a field of a row.
+/// The page of `rows` that `query` asks for. `value` gives a field of a row.
 pub(crate) fn page<T>(
     resource: &Resource,
     rows: impl IntoIterator<Item = T>,
@@ -22,7 +22,8 @@ pub(crate) fn page<T>(
     let passes = |row: &T| query.filters.iter().all(|filter| holds(&filter.test, &value(row, filter.field)));
     let mut rows: Vec<T> = rows.into_iter().filter(|row| is_found(row) && passes(row)).collect();
     rows.sort_by(|one, other| {
-        let mut orders = query.sort.iter().map(|&(field, direction)| {
+        let by_id = (&resource.fields[0], query.direction_of_ids());
+        let mut orders = query.sort.iter().copied().chain([by_id]).map(|(field, direction)| {
             let order = compare(&value(one, field), &value(other, field));
             if direction == Direction::Descending { order.reverse() } else { order }
         });

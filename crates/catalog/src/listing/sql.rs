@@ -1,6 +1,6 @@
 //! Lists as statements: conditions, order and page, with every value bound.
 
-use super::{Direction, ListQuery, Resource, Test, Value, like_pattern, search_pattern};
+use super::{Direction, Kind, ListQuery, Resource, Test, Value, like_pattern};
 use sqlx::{QueryBuilder, Sqlite};
 
 /// Appends the conditions of `query`, each after an `AND`.
@@ -12,10 +12,14 @@ pub(crate) fn push_conditions(statement: &mut QueryBuilder<Sqlite>, resource: &R
     }
     if let Some(search) = &query.search {
         statement.push(" AND (FALSE");
-        let pattern = search_pattern(search);
-        for column in resource.fields.iter().filter(|field| field.searched).filter_map(|field| field.column) {
-            statement.push(format_args!(" OR CAST({column} AS TEXT) LIKE "));
-            statement.push_bind(pattern.clone()).push(" ESCAPE '\\'");
+        let search = search.to_ascii_lowercase();
+        for field in resource.fields.iter().filter(|field| field.searched) {
+            let Some(column) = field.column else { continue };
+            match field.kind {
+                Kind::Integer => statement.push(format_args!(" OR instr(CAST({column} AS TEXT), ")),
+                _ => statement.push(format_args!(" OR instr({column}, ")),
+            };
+            statement.push_bind(search.clone()).push(") > 0");
         }
         statement.push(")");
     }
@@ -96,6 +100,9 @@ pub(crate) fn push_order_and_page(
         statement.push(format_args!("{column}{direction}, "));
     }
     statement.push(resource.fields[0].column.expect("the id has a column"));
+    if query.direction_of_ids() == Direction::Descending {
+        statement.push(" DESC");
+    }
     statement.push(" LIMIT ").push_bind(query.num_elements);
     statement.push(" OFFSET ").push_bind(query.start_element);
 }

@@ -181,7 +181,6 @@ impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> ApiError {
         match error {
             ServiceError::Syntax(message) => ApiError::syntax(message),
-            ServiceError::Forbidden(message) => ApiError::forbidden(message),
             ServiceError::Catalog(error) => error.into(),
         }
     }

@@ -39,9 +39,6 @@ pub(crate) enum ServiceError {
     /// A parameter or a field makes no sense; the message names it.
     #[error("{0}")]
     Syntax(String),
-    /// The caller may not do this.
-    #[error("{0}")]
-    Forbidden(&'static str),
     /// The catalog failed, or the change does not go with what it holds.
     #[error(transparent)]
     Catalog(#[from] CatalogError),

@@ -31,7 +31,7 @@ pub(crate) fn change(given: &Given, append: bool) -> Result<SegmentChange, Servi
     Ok(SegmentChange {
         path: given.path(""),
         code,
-        active: given.choice("state", STATES)?.flatten().map(|state| state == STATES[0]),
+        active: given.choice_of(SEGMENT.known_field("state"))?.flatten().map(|state| state == STATES[0]),
         short_name: given.line("short_name", MAX_NAME_CHARACTERS)?,
         description: given.text("description", MAX_DESCRIPTION_CHARACTERS, &['\'', '\\'])?,
         expire_minutes: given.integer("expire_minutes", 0, MAX_INT)?,

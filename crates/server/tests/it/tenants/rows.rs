@@ -544,7 +544,7 @@ fn segment_rows() -> Vec<Row> {
         |a, _| {
             post(
                 format!("/segment/{}", a.member),
-                json!({"segment": {"parent_segment_id": null, "code": null}}),
+                json!({"segment": {"parent_segment_id": null, "code": null, "member_id": a.member}}),
             )
         },
         status,
@@ -607,8 +607,7 @@ fn segment_rows() -> Vec<Row> {
         "PUT /segment/{member_id}",
         "member_id and id",
         |a, _| {
-            let body =
-                json!({"segment": {"short_name": "A name", "parent_segment_id": null, "code": a.code}});
+            let body = json!({"segment": {"short_name": "A name", "parent_segment_id": null, "code": a.code, "member_id": null}});
             put(format!("/segment/{}?id={}", a.member, a.segment), body)
         },
         status,
