@@ -67,15 +67,14 @@ impl Scrubber {
     /// The line without the ids; `None` where there is none in it.
     pub(super) fn without_ids(&self, line: &str) -> Option<String> {
         let mut without = String::with_capacity(line.len());
-        let mut rest = line;
+        let mut copied = 0;
         for word in words(line).filter(|word| self.is_erased(word)) {
-            // Words come in order, so the first of that spelling is this one.
-            let Some((before, after)) = rest.split_once(word) else { continue };
-            without.push_str(before);
+            let start = word.as_ptr().addr() - line.as_ptr().addr();
+            without.push_str(&line[copied..start]);
             without.push_str(PLACEHOLDER);
-            rest = after;
+            copied = start + word.len();
         }
-        without.push_str(rest);
+        without.push_str(&line[copied..]);
         for text in self.texts.iter().filter(|text| line.contains(*text)) {
             without = without.replace(text, PLACEHOLDER);
         }
