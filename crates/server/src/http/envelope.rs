@@ -287,6 +287,14 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
 fn known_route(path: &MatchedPath) -> &'static str {
     let known = [
         "/auth",
+        "/batch-segment-config",
+        "/batch-segment-config/meta",
+        "/member",
+        "/member/meta",
+        "/member-data-sharing",
+        "/member-data-sharing/meta",
+        "/member-data-sharings",
+        "/member-data-sharings/meta",
         "/getuid",
         "/getuidj",
         "/getuidnb",
@@ -302,6 +310,8 @@ fn known_route(path: &MatchedPath) -> &'static str {
         "/segment",
         "/segment/meta",
         "/segment/{member_id}",
+        "/user",
+        "/user/meta",
         "/user-segment",
     ];
     known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")

@@ -170,6 +170,7 @@ impl From<CatalogError> for ApiError {
             }
             CatalogError::Limit(reason) => ApiError::new(StatusCode::CONFLICT, "LIMIT", reason),
             CatalogError::Invalid { path, reason } => ApiError::syntax(format!("'{path}': {reason}")),
+            CatalogError::Forbidden(reason) => ApiError::forbidden(reason),
             CatalogError::NotFound(_) => ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", error.to_string()),
             error => ApiError::internal(&error),
         }
@@ -180,7 +181,7 @@ impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> ApiError {
         match error {
             ServiceError::Syntax(message) => ApiError::syntax(message),
-            ServiceError::Forbidden(message) => ApiError::forbidden(message),
+            ServiceError::Hashing(error) => error.into(),
             ServiceError::Catalog(error) => error.into(),
         }
     }

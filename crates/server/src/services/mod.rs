@@ -15,6 +15,7 @@
 //! [`ALL`] has every resource: a filter by a field that another service has is a mistake, while a parameter that
 //! no service knows is ignored.
 
+pub(crate) mod accounts;
 pub(crate) mod asked;
 mod given;
 pub(crate) mod meta;
@@ -22,15 +23,17 @@ mod object;
 pub(crate) mod segment;
 pub(crate) mod sent;
 
-pub(crate) use given::Given;
+pub(crate) use given::{Given, integer};
 pub(crate) use object::{Object, Shown};
 
-use ia_catalog::CatalogError;
+use crate::auth::LoginError;
 use ia_catalog::listing::Resource;
 use ia_catalog::segments::SEGMENT;
+use ia_catalog::{BATCH_SEGMENT_CONFIG, CatalogError, MEMBER, MEMBER_DATA_SHARING, USER};
 
 /// The resources of all services.
-pub(crate) static ALL: &[&Resource] = &[&SEGMENT];
+pub(crate) static ALL: &[&Resource] =
+    &[&SEGMENT, &MEMBER, &USER, &MEMBER_DATA_SHARING, &BATCH_SEGMENT_CONFIG];
 
 /// Why a service does not do what it is asked for.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +41,9 @@ pub(crate) enum ServiceError {
     /// A parameter or a field makes no sense; the message names it.
     #[error("{0}")]
     Syntax(String),
-    /// The caller may not do this.
-    #[error("{0}")]
-    Forbidden(&'static str),
+    /// A password could not be hashed now.
+    #[error(transparent)]
+    Hashing(#[from] LoginError),
     /// The catalog failed, or the change does not go with what it holds.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
