@@ -116,7 +116,7 @@ impl Builder {
     }
 }
 
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 26] = [
     ("GET", "/getuid"),
     ("GET", "/getuidj"),
     ("GET", "/getuidnb"),
@@ -137,6 +137,12 @@ const ROUTES: [(&str, &str); 20] = [
     ("DELETE", "/segment"),
     ("GET", "/openapi.json"),
     ("GET", "/nothing"),
+    ("GET", "/user"),
+    ("POST", "/user"),
+    ("PUT", "/member"),
+    ("DELETE", "/user"),
+    ("POST", "/member-data-sharing"),
+    ("PUT", "/batch-segment-config"),
 ];
 
 /// All requests, with new canaries.
@@ -148,6 +154,7 @@ pub(super) fn all(canaries: &mut Canaries) -> Vec<Request> {
         in_targets(&mut builder, canaries, method, route);
     }
     logins(&mut builder, canaries);
+    new_passwords(&mut builder, canaries);
     bodies(&mut builder, canaries);
     ids(&mut builder, canaries);
     malformed(&mut builder, canaries);
@@ -245,6 +252,37 @@ fn logins(builder: &mut Builder, canaries: &mut Canaries) {
         builder.authorized("POST", "/user-segment", "", body.as_bytes(), false);
         builder.authorized("POST", "/rt-segment", "", body.as_bytes(), false);
         builder.add("POST", "/rt-segment", "", body.as_bytes(), false);
+    }
+}
+
+/// Passwords that are set, well and badly, and such that stand where others things should.
+fn new_passwords(builder: &mut Builder, canaries: &mut Canaries) {
+    let (password, weak) = (canaries.password(), canaries.password().to_ascii_uppercase());
+    let users = [
+        format!(r#"{{"username": "new", "password": "{password}", "entity_id": 958}}"#),
+        format!(r#"{{"username": "new", "password": "{weak}", "entity_id": 958}}"#),
+        format!(r#"{{"username": "new", "password": ["{password}"], "entity_id": 958}}"#),
+        format!(r#"{{"id": "{password}", "password": {{"{password}": 1}}}}"#),
+        format!(r#"{{"{password}": "{password}", "state": "{password}", "user_type": "{password}"}}"#),
+        format!(r#"{{"entity_id": "{password}", "read_only": "{password}"}}"#),
+        format!(r#"{{"email": "{password}"}}"#),
+        format!("\"{password}\""),
+    ];
+    for user in &users {
+        for (method, target) in
+            [("POST", "/user"), ("PUT", "/user?id=4711"), ("PUT", "/user?id=1"), ("PUT", "/member?id=958")]
+        {
+            let singular = if target.starts_with("/user") { "user" } else { "member" };
+            for body in [
+                format!(r#"{{"{singular}": {user}}}"#),
+                format!(r#"{{"{singular}s": [{user}]}}"#),
+                format!(r#"{{"{singular}": {user}"#),
+                user.clone(),
+            ] {
+                builder.authorized(method, target, "", body.as_bytes(), false);
+                builder.add(method, target, "", body.as_bytes(), false);
+            }
+        }
     }
 }
 
