@@ -1,4 +1,4 @@
-use crate::Segment;
+use crate::{AccountsShown, Segment};
 use ia_model::SegmentId;
 
 /// A change that a store has made, durable already, and what moves with it.
@@ -18,6 +18,8 @@ pub struct Changed<T> {
 pub enum Delta {
     /// These segments are so now; `None` for one that is gone.
     Segments(Vec<(SegmentId, Option<Segment>)>),
-    /// Members, logins, tokens, access or sharing: all is read again.
+    /// Members, access and sharing are so now, and logins and tokens are to be read again.
+    Accounts(AccountsShown),
+    /// Nothing is known of it: all is read again.
     Everything,
 }

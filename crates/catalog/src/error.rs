@@ -16,6 +16,9 @@ pub enum CatalogError {
         /// Why it cannot be.
         reason: String,
     },
+    /// The caller may not do this.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is no room for more objects of a kind.
     #[error("{0}")]
     Limit(String),
@@ -97,6 +100,10 @@ impl CatalogError {
 
     pub(crate) fn invalid(path: impl Into<String>, reason: impl Into<String>) -> CatalogError {
         CatalogError::Invalid { path: path.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn forbidden(reason: impl Into<String>) -> CatalogError {
+        CatalogError::Forbidden(reason.into())
     }
 
     pub(crate) fn secret(source: impl Into<BoxError>) -> CatalogError {

@@ -7,6 +7,7 @@
 //! A change by another process is noticed by its [`Catalog::generation`]: when it has moved, take a new
 //! [`Catalog::snapshot`] and call [`Tokens::reload`].
 
+mod accounts;
 mod apply;
 mod by_id;
 mod catalog;
@@ -30,18 +31,23 @@ mod suppression;
 mod tokens;
 pub mod usage;
 
+pub use accounts::{
+    AccountChange, Accounts, BATCH_SEGMENT_CONFIG, BatchEdit, BatchFiles, EXPOSURES, LoginEdit, LoginRecord,
+    MEMBER, MEMBER_DATA_SHARING, MemberEdit, MemberRecord, SEGMENT_FIELDS, SharingEdit, SharingRecord, USER,
+    USER_TYPES,
+};
 pub use apply::{ApplyReport, Tally};
 pub use catalog::{Catalog, KnownUserStore, PublicKeyStore, TokenStore};
 pub use change::{Changed, Delta};
 pub use credentials::{CredentialError, check_credentials};
 pub use error::{BoxError, CatalogError};
-pub use file::{CatalogFile, CatalogFileError};
+pub use file::{CatalogFile, CatalogFileError, Change, LimitsEdit};
 pub use known::{Imported, KnownUserHasher, KnownUsers, import_known_users};
 pub use login::{Login, StoredLogin, UserType};
 pub use memory::MemoryCatalog;
 pub use password::{PasswordHash, PasswordRuleError, check_password_rules};
 pub use public_key::{MAX_PUBLIC_KEYS, NewPublicKey, PUBLIC_KEY, PublicKey, RsaKey, RsaKeyError};
-pub use snapshot::{Member, MemberLimits, Segment, Snapshot};
+pub use snapshot::{AccountsShown, Member, MemberLimits, Segment, Snapshot};
 pub use sqlite::SqliteCatalog;
 pub use suppression::{SuppressedUser, SuppressionKey, SuppressionStore};
 pub use tokens::{NewToken, StoredToken, TOKEN_PREFIX, TokenError, TokenHash, TokenSweep, Tokens};

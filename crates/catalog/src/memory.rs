@@ -1,14 +1,18 @@
 //! The reference implementation: what every store must do, with nothing that can go wrong.
 
+use crate::accounts::{
+    AccountChange, Accounts, LoginRecord, MemberRecord, SharingRecord, batch_page, login_page, member_page,
+    plan_accounts, sharing_page,
+};
 use crate::apply::{SettledPasswords, plan};
-use crate::change::{Changed, Delta};
 use crate::listing::{ListQuery, Page, plain};
 use crate::public_key::check_new;
-use crate::state::{State, login_key};
+use crate::state::{LoginRow, SharingRow, State, login_key};
 use crate::suppression::{SuppressedUser, SuppressionKey, SuppressionStore, new_key};
 use crate::{
-    ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, Login, NewPublicKey, NewToken,
-    PUBLIC_KEY, PublicKey, PublicKeyStore, Snapshot, StoredLogin, StoredToken, TokenHash, TokenStore,
+    ApplyReport, Catalog, CatalogError, CatalogFile, Changed, Delta, KnownUserStore, Login, NewPublicKey,
+    NewToken, PUBLIC_KEY, PublicKey, PublicKeyStore, Snapshot, StoredLogin, StoredToken, TokenHash,
+    TokenStore,
 };
 use async_trait::async_trait;
 use ia_model::SegmentId;
@@ -104,7 +108,10 @@ impl Catalog for MemoryCatalog {
             state.logins.insert(login_key(&row.username), row);
         }
         state.segments.extend(plan.segments.into_iter().map(|row| (row.segment.id, row)));
-        state.sharing.extend(plan.sharing);
+        for (pair, row) in plan.sharing {
+            state.sharing_high_water = state.sharing_high_water.max(row.id);
+            state.sharing.insert(pair, row);
+        }
         for token in inner.tokens.values_mut() {
             token.revoked |= plan.revoked.contains(&token.user_id);
         }
@@ -124,6 +131,70 @@ impl Catalog for MemoryCatalog {
 
     async fn login_by_name(&self, username: &str) -> Result<Option<StoredLogin>, CatalogError> {
         Ok(self.inner().login(&login_key(username)))
+    }
+}
+
+#[async_trait]
+impl Accounts for MemoryCatalog {
+    async fn list_members(&self, by: &Login, query: &ListQuery) -> Result<Page<MemberRecord>, CatalogError> {
+        Ok(member_page(self.inner().state.members.values(), by, query))
+    }
+
+    async fn list_batch(&self, by: &Login, query: &ListQuery) -> Result<Page<MemberRecord>, CatalogError> {
+        Ok(batch_page(self.inner().state.members.values(), by, query))
+    }
+
+    async fn list_logins(&self, by: &Login, query: &ListQuery) -> Result<Page<LoginRecord>, CatalogError> {
+        Ok(login_page(self.inner().state.logins.values(), by, query))
+    }
+
+    async fn list_sharing(&self, by: &Login, query: &ListQuery) -> Result<Page<SharingRecord>, CatalogError> {
+        let inner = self.inner();
+        let name_of = |id| inner.state.segments.get(&id).and_then(|row| row.short_name.clone());
+        Ok(sharing_page(&inner.state.sharing, name_of, by, query))
+    }
+
+    async fn change_accounts(
+        &self,
+        change: &AccountChange,
+        by: &Login,
+        now_ms: u64,
+    ) -> Result<Changed<Vec<u32>>, CatalogError> {
+        let inner = &mut *self.inner();
+        let plan = plan_accounts(&inner.state, change, by)?;
+        let delta = Delta::Accounts(plan.shown_after(inner.state.clone()));
+        if !plan.is_change() {
+            return Ok(Changed { value: plan.ids, generation: inner.generation, delta });
+        }
+        let state = &mut inner.state;
+        for mut row in plan.members {
+            row.last_modified_ms = Some(now_ms);
+            let old = state.members.get(&row.member.id).and_then(|old| old.batch.as_ref());
+            if let Some(batch) = &mut row.batch
+                && old != Some(batch)
+            {
+                batch.last_modified_ms = now_ms;
+            }
+            state.members.insert(row.member.id, row);
+        }
+        let is_new = |id| plan.logins.iter().any(|row| row.id == id);
+        state.logins.retain(|_, row| !is_new(row.id) && !plan.deleted_logins.contains(&row.id));
+        for row in plan.logins {
+            state.login_high_water = state.login_high_water.max(row.id);
+            let key = login_key(&row.username);
+            state.logins.insert(key, LoginRow { last_modified_ms: Some(now_ms), ..row });
+        }
+        state.sharing.retain(|pair, _| !plan.deleted_sharing.contains(pair));
+        for (pair, row) in plan.sharing {
+            state.sharing_high_water = state.sharing_high_water.max(row.id);
+            state.sharing.insert(pair, SharingRow { last_modified_ms: Some(now_ms), ..row });
+        }
+        inner.tokens.retain(|_, token| !plan.deleted_logins.contains(&token.user_id));
+        for token in inner.tokens.values_mut() {
+            token.revoked |= plan.revoked.contains(&token.user_id);
+        }
+        inner.generation += 1;
+        Ok(Changed { value: plan.ids, generation: inner.generation, delta })
     }
 }
 

@@ -147,7 +147,7 @@ mod tests {
             id: SegmentId(id),
             member: MemberId(member),
             code: code.map(|code| format!("Code-{code}").into()),
-            active: id % 2 == 0,
+            active: id.is_multiple_of(2),
             expire_minutes: None,
         }
     }

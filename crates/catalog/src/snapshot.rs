@@ -1,8 +1,9 @@
 use crate::Delta;
 use crate::segment_index::Segments;
-use crate::state::{Exposure, State};
+use crate::state::{Exposure, MemberRow, SharingRow, State};
 use hashbrown::{HashMap, HashSet};
 use ia_model::{MemberId, SegmentId};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -65,6 +66,10 @@ pub struct Snapshot {
     segments: Segments,
     rest: Arc<Rest>,
 }
+
+/// What a snapshot shows of members, access and sharing.
+#[derive(Clone)]
+pub struct AccountsShown(Arc<Rest>);
 
 /// What stays the same when only segments change.
 struct Rest {
@@ -133,37 +138,56 @@ impl Snapshot {
         self.segments.count()
     }
 
-    /// This snapshot after a change that took the catalog from its generation to `generation`, when only segments
-    /// changed; `None` where it has to be read again.
+    /// This snapshot after a change that took the catalog from its generation to `generation`; `None` where it has to
+    /// be read again.
     ///
     /// Takes microseconds, and every thousandth time milliseconds for each hundred thousand segments.
     pub fn after(&self, generation: u64, delta: &Delta) -> Option<Snapshot> {
-        let Delta::Segments(changes) = delta else { return None };
-        (generation == self.generation + 1).then(|| Snapshot {
-            generation,
-            segments: self.segments.with(changes),
-            rest: Arc::clone(&self.rest),
-        })
+        if generation != self.generation + 1 {
+            return None;
+        }
+        let (segments, rest) = match delta {
+            Delta::Segments(changes) => (self.segments.with(changes), Arc::clone(&self.rest)),
+            Delta::Accounts(AccountsShown(rest)) => (self.segments.with(&[]), Arc::clone(rest)),
+            Delta::Everything => return None,
+        };
+        Some(Snapshot { generation, segments, rest })
     }
 
     pub(crate) fn build(generation: u64, state: State) -> Snapshot {
         let segments =
             state.segments.into_values().filter(|row| !row.deleted).map(|row| row.segment).collect();
-        let mut members = HashMap::with_capacity(state.members.len());
+        let AccountsShown(rest) = AccountsShown::of(state.members, state.sharing);
+        Snapshot { generation, segments: Segments::of(segments), rest }
+    }
+}
+
+impl AccountsShown {
+    pub(crate) fn of(
+        rows: BTreeMap<MemberId, MemberRow>,
+        sharing: BTreeMap<(MemberId, MemberId), SharingRow>,
+    ) -> AccountsShown {
+        let mut members = HashMap::with_capacity(rows.len());
         let mut access = HashSet::new();
-        for row in state.members.into_values() {
+        for row in rows.into_values() {
             access.extend(row.segment_access.iter().map(|&owner| (row.member.id, owner)));
             members.insert(row.member.id, row.member);
         }
-        let sharing = state.sharing.into_iter().map(|((owner, viewer), exposure)| {
-            let shared = match exposure {
+        let sharing = sharing.into_iter().map(|((owner, viewer), row)| {
+            let shared = match row.exposure {
                 Exposure::All => SharedSegments::All,
                 Exposure::List(ids) => SharedSegments::List(ids.into_iter().collect()),
             };
             ((owner, viewer), shared)
         });
-        let rest = Rest { members, access, sharing: sharing.collect() };
-        Snapshot { generation, segments: Segments::of(segments), rest: Arc::new(rest) }
+        AccountsShown(Arc::new(Rest { members, access, sharing: sharing.collect() }))
+    }
+}
+
+/// As long as a catalog.
+impl fmt::Debug for AccountsShown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountsShown").field("members", &self.0.members.len()).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The catalog as rows, whichever store they come from: what a change is planned against, and what a
 //! snapshot is built from.
 
+use crate::accounts::BatchFiles;
 use crate::segments::SegmentDetails;
 use crate::{Member, PasswordHash, Segment, UserType};
 use ia_model::{MemberId, SegmentId};
@@ -16,7 +17,9 @@ pub(crate) struct State {
     pub login_high_water: u32,
     pub segments: BTreeMap<SegmentId, SegmentRow>,
     /// By owner and viewer.
-    pub sharing: BTreeMap<(MemberId, MemberId), Exposure>,
+    pub sharing: BTreeMap<(MemberId, MemberId), SharingRow>,
+    /// The highest id that a sharing ever had.
+    pub sharing_high_water: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,10 @@ pub(crate) struct MemberRow {
     pub member: Member,
     /// The owners into whose segments it may write.
     pub segment_access: BTreeSet<MemberId>,
+    /// `None` where nobody has set any.
+    pub batch: Option<BatchFiles>,
+    /// When it was last changed, in milliseconds since 1970, where that is known.
+    pub last_modified_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +42,10 @@ pub(crate) struct LoginRow {
     pub user_type: UserType,
     pub read_only: bool,
     pub member: MemberId,
+    pub email: Option<String>,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub last_modified_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +60,14 @@ pub(crate) struct SegmentRow {
     pub deleted: bool,
 }
 
+/// That a viewer sees segments of an owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SharingRow {
+    pub id: u32,
+    pub exposure: Exposure,
+    pub last_modified_ms: Option<u64>,
+}
+
 impl State {
     /// Deletes a segment that is there.
     pub(crate) fn delete_segment(&mut self, id: SegmentId, now_ms: u64) {
@@ -56,8 +75,8 @@ impl State {
             row.deleted = true;
             row.last_modified_ms = now_ms;
         }
-        for exposure in self.sharing.values_mut() {
-            if let Exposure::List(ids) = exposure {
+        for row in self.sharing.values_mut() {
+            if let Exposure::List(ids) = &mut row.exposure {
                 ids.remove(&id);
             }
         }

@@ -24,7 +24,8 @@ use arc_swap::ArcSwap;
 use ia_catalog::segments::SegmentStore;
 use ia_catalog::usage::SqliteUsage;
 use ia_catalog::{
-    Catalog, CatalogError, Changed, KnownUsers, PublicKeyStore, Snapshot, SqliteCatalog, Tokens,
+    AccountChange, Accounts, Catalog, CatalogError, Changed, Delta, KnownUsers, Login, PublicKeyStore,
+    Snapshot, SqliteCatalog, Tokens,
 };
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::Clock;
@@ -75,6 +76,7 @@ pub struct App {
     pub(crate) data_dir: DataDir,
     pub(crate) segments: Arc<dyn SegmentStore>,
     catalog: Arc<dyn Catalog>,
+    accounts: Arc<dyn Accounts>,
     /// Held while the catalog is changed or the snapshot replaced, so that no older one replaces a newer one.
     catalog_change: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -106,13 +108,33 @@ impl App {
         let _alone = self.catalog_change.lock().await;
         let Changed { value, generation, delta } = change.await?;
         let before = self.snapshot.load_full();
+        let is_about_logins = matches!(delta, Delta::Accounts(_));
         // Off the async workers: now and then it packs all segments.
         let after = tokio::task::spawn_blocking(move || before.after(generation, &delta)).await;
         match after.ok().flatten() {
-            Some(after) => self.snapshot.store(Arc::new(after)),
+            Some(after) => {
+                if is_about_logins {
+                    self.tokens.reload().await?;
+                }
+                self.snapshot.store(Arc::new(after));
+            }
             None => self.take_over().await?,
         }
         Ok(value)
+    }
+
+    /// Members, logins, sharing and batch set-ups, to be read.
+    pub(crate) fn accounts(&self) -> &dyn Accounts {
+        &*self.accounts
+    }
+
+    /// Changes them in the name of `by`, as [`App::change_catalog`] does, and gives their ids.
+    pub(crate) async fn change_accounts(
+        &self,
+        change: &AccountChange,
+        by: &Login,
+    ) -> Result<Vec<u32>, CatalogError> {
+        self.change_catalog(self.accounts.change_accounts(change, by, self.clock.now_ms())).await
     }
 
     /// Takes over what another process has changed in the catalog.
@@ -429,6 +451,7 @@ async fn open(
         data_dir: data_dir.clone(),
         segments: Arc::clone(&catalog) as _,
         catalog: Arc::clone(&catalog) as _,
+        accounts: Arc::clone(&catalog) as _,
         catalog_change: tokio::sync::Mutex::default(),
         stopping: AtomicBool::new(false),
         request_ids: RequestIds::new()?,

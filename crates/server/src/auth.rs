@@ -5,7 +5,8 @@ mod jwt;
 use crate::rate::{Exceeded, RateLimiter};
 use crate::threads::{QueueFull, Urgency, WorkThreads};
 use ia_catalog::{
-    Catalog, CatalogError, CredentialError, PublicKeyStore, RsaKey, StoredLogin, Tokens, check_credentials,
+    Catalog, CatalogError, CredentialError, PasswordHash, PublicKeyStore, RsaKey, StoredLogin, Tokens,
+    check_credentials,
 };
 use ia_model::Clock;
 use jwt::SignedToken;
@@ -156,6 +157,14 @@ impl Authenticator {
             self.failures_by_user.give_back(&name);
         }
         outcome
+    }
+
+    /// The hash of a new password, made where those of logins are and within the same bounds.
+    pub(crate) async fn hash(&self, password: String) -> Result<PasswordHash, LoginError> {
+        let busy = || LoginError::TooMany(Exceeded { retry_after_seconds: 1 });
+        let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
+        let hashed = self.hashing.run(move || PasswordHash::new(&password)).await;
+        Ok(hashed.map_err(|QueueFull| busy())??)
     }
 
     async fn check(&self, username: &str, password: String, now_ms: u64) -> Result<String, LoginError> {

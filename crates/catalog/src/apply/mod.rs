@@ -5,5 +5,5 @@ mod plan;
 mod report;
 
 pub(crate) use passwords::SettledPasswords;
-pub(crate) use plan::{Plan, plan};
+pub(crate) use plan::{Plan, ends_tokens, new_member, plan, set_limits};
 pub use report::{ApplyReport, Tally};

@@ -2,10 +2,10 @@ use super::passwords::SettledPasswords;
 use super::report::ApplyReport;
 use crate::file::UserEntry;
 use crate::file::{
-    CatalogFile, ExposureEntry, LimitsEntry, MemberEntry, SegmentEntry, SharingEntry, StateEntry,
+    CatalogFile, ExposureEntry, LimitsEdit, MemberEntry, SegmentEntry, SharingEntry, StateEntry,
 };
 use crate::segments::SegmentDetails;
-use crate::state::{Exposure, LoginRow, MemberRow, SegmentRow, State, login_key};
+use crate::state::{Exposure, LoginRow, MemberRow, SegmentRow, SharingRow, State, login_key};
 use crate::{CatalogError, Member, MemberLimits, Segment, UserType};
 use ia_model::{MemberId, SegmentId};
 use std::collections::{BTreeSet, HashMap};
@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     pub segments: Vec<SegmentRow>,
     /// Those of `segments` that have another code now.
     pub recoded: Vec<SegmentId>,
-    pub sharing: Vec<((MemberId, MemberId), Exposure)>,
+    pub sharing: Vec<((MemberId, MemberId), SharingRow)>,
     pub report: ApplyReport,
 }
 
@@ -117,6 +117,10 @@ impl Planner<'_> {
                 user_type: UserType::Member,
                 read_only: false,
                 member,
+                email: None,
+                first_name: None,
+                last_name: None,
+                last_modified_ms: None,
             },
             (None, None) => {
                 return Err(CatalogError::invalid(
@@ -153,6 +157,14 @@ impl Planner<'_> {
             .max(self.state.login_high_water)
             .checked_add(1)
             .ok_or_else(|| CatalogError::conflict(path, "there are no ids left for logins"))
+    }
+
+    fn next_sharing_id(&self, path: &str) -> Result<u32, CatalogError> {
+        let planned = self.plan.sharing.iter().map(|(_, row)| row.id).max().unwrap_or(0);
+        planned
+            .max(self.state.sharing_high_water)
+            .checked_add(1)
+            .ok_or_else(|| CatalogError::conflict(path, "there are no ids left for sharing"))
     }
 
     fn segment(&mut self, path: &str, entry: &SegmentEntry) -> Result<(), CatalogError> {
@@ -208,7 +220,7 @@ impl Planner<'_> {
         let owner = self.known_member(entry.data_member_id, path, "data_member_id")?;
         let viewer = self.known_member(entry.buyer_member_id, path, "buyer_member_id")?;
         let before = self.state.sharing.get(&(owner, viewer));
-        let exposure = match (entry.segment_exposure, &entry.segments, before) {
+        let exposure = match (entry.segment_exposure, &entry.segments, before.map(|row| &row.exposure)) {
             (ExposureEntry::All, _, _) => Exposure::All,
             (ExposureEntry::List, None, Some(list @ Exposure::List(_))) => list.clone(),
             (ExposureEntry::List, None, _) => {
@@ -229,8 +241,12 @@ impl Planner<'_> {
                 Exposure::List(ids.iter().copied().map(SegmentId).collect())
             }
         };
-        if self.plan.report.sharing.count(before, &exposure) {
-            self.plan.sharing.push(((owner, viewer), exposure));
+        let row = match before {
+            Some(row) => SharingRow { exposure, ..row.clone() },
+            None => SharingRow { id: self.next_sharing_id(path)?, exposure, last_modified_ms: None },
+        };
+        if self.plan.report.sharing.count(before, &row) {
+            self.plan.sharing.push(((owner, viewer), row));
         }
         Ok(())
     }
@@ -261,7 +277,7 @@ fn code_key(segment: &Segment) -> Option<(MemberId, String)> {
     Some((segment.member, segment.code.as_deref()?.to_ascii_lowercase()))
 }
 
-fn new_member(id: u32) -> MemberRow {
+pub(crate) fn new_member(id: u32) -> MemberRow {
     let member = Member {
         id: MemberId(id),
         name: Box::default(),
@@ -271,11 +287,11 @@ fn new_member(id: u32) -> MemberRow {
         external_member_uid: None,
         limits: MemberLimits::default(),
     };
-    MemberRow { member, segment_access: BTreeSet::new() }
+    MemberRow { member, segment_access: BTreeSet::new(), batch: None, last_modified_ms: None }
 }
 
 /// A token was given to who knew the old password, for the old member; and being switched off is final.
-fn ends_tokens(before: &LoginRow, after: &LoginRow) -> bool {
+pub(crate) fn ends_tokens(before: &LoginRow, after: &LoginRow) -> bool {
     before.password_hash != after.password_hash
         || before.member != after.member
         || (before.active && !after.active)
@@ -287,7 +303,7 @@ fn set_state(entry: Option<StateEntry>, active: &mut bool) {
     }
 }
 
-fn set_limits(entry: &LimitsEntry, limits: &mut MemberLimits) {
+pub(crate) fn set_limits(entry: &LimitsEdit, limits: &mut MemberLimits) {
     entry.posts_per_second.write_to(&mut limits.posts_per_second);
     entry.gets_per_second.write_to(&mut limits.gets_per_second);
     entry.users_per_request.write_to(&mut limits.users_per_request);

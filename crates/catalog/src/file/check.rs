@@ -1,6 +1,6 @@
 //! The rules that a file can be held to without looking at what is stored.
 
-use super::{CatalogFile, CatalogFileError, Change, ExposureEntry, LimitsEntry, MemberEntry, SegmentEntry};
+use super::{CatalogFile, CatalogFileError, Change, ExposureEntry, LimitsEdit, MemberEntry, SegmentEntry};
 use super::{SharingEntry, UserEntry};
 use crate::check_password_rules;
 use crate::state::login_key;
@@ -63,24 +63,9 @@ impl MemberEntry {
     }
 }
 
-impl LimitsEntry {
+impl LimitsEdit {
     fn check(&self, path: &str) -> Checked {
-        let LimitsEntry {
-            posts_per_second,
-            gets_per_second,
-            users_per_request,
-            users_per_second,
-            segments_per_user,
-            payload_bytes,
-        } = self;
-        for (limit, field) in [
-            (posts_per_second, "posts_per_second"),
-            (gets_per_second, "gets_per_second"),
-            (users_per_request, "users_per_request"),
-            (users_per_second, "users_per_second"),
-            (segments_per_user, "segments_per_user"),
-            (payload_bytes, "payload_bytes"),
-        ] {
+        for (field, limit) in self.named() {
             at_most(limit, MAX_INT, path, field)?;
         }
         Ok(())

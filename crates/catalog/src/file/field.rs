@@ -4,12 +4,15 @@ use serde::de::{self, Deserializer, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What a file says about a field that may be empty: nothing (it stays), null (it is emptied), a value.
+/// What is said about a field that may be empty: nothing (it stays), null (it is emptied), a value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum Change<T> {
+pub enum Change<T> {
+    /// It stays as it is.
     #[default]
     Keep,
+    /// It has no value any more.
     Clear,
+    /// This is its value.
     Set(T),
 }
 

@@ -3,7 +3,8 @@
 mod check;
 mod field;
 
-pub(crate) use field::{Change, Secret};
+pub use field::Change;
+pub(crate) use field::Secret;
 
 use crate::UserType;
 use crate::state::login_key;
@@ -124,18 +125,47 @@ pub(crate) struct MemberEntry {
     pub external_member_uid: Change<u32>,
     pub segment_access: Option<Vec<u32>>,
     #[serde(default, deserialize_with = "field::object")]
-    pub limits: LimitsEntry,
+    pub limits: LimitsEdit,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// What is said about a member's own limits; see [`MemberLimits`](crate::MemberLimits).
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct LimitsEntry {
+pub struct LimitsEdit {
+    /// `POST /rt-segment` a second.
     pub posts_per_second: Change<u32>,
+    /// `GET /rt-segment-processed` a second.
     pub gets_per_second: Change<u32>,
+    /// Users of one request that are looked at.
     pub users_per_request: Change<u32>,
+    /// Users a second, over all requests.
     pub users_per_second: Change<u32>,
+    /// Segment blocks of one user that are looked at.
     pub segments_per_user: Change<u32>,
+    /// Bytes of a decoded body.
     pub payload_bytes: Change<u32>,
+}
+
+impl LimitsEdit {
+    /// Each with its name.
+    pub(crate) fn named(&self) -> [(&'static str, &Change<u32>); 6] {
+        let LimitsEdit {
+            posts_per_second,
+            gets_per_second,
+            users_per_request,
+            users_per_second,
+            segments_per_user,
+            payload_bytes,
+        } = self;
+        [
+            ("posts_per_second", posts_per_second),
+            ("gets_per_second", gets_per_second),
+            ("users_per_request", users_per_request),
+            ("users_per_second", users_per_second),
+            ("segments_per_user", segments_per_user),
+            ("payload_bytes", payload_bytes),
+        ]
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -28,7 +28,7 @@ impl SegmentRow {
 
 fn is_shared(state: &State, viewer: MemberId, row: &SegmentRow) -> bool {
     row.segment.active
-        && match state.sharing.get(&(row.segment.member, viewer)) {
+        && match state.sharing.get(&(row.segment.member, viewer)).map(|row| &row.exposure) {
             None => false,
             Some(Exposure::All) => true,
             Some(Exposure::List(ids)) => ids.contains(&row.segment.id),

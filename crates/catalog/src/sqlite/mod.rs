@@ -1,5 +1,6 @@
 //! The catalog in SQLite.
 
+mod accounts;
 #[cfg(test)]
 mod full_disk;
 mod known;
@@ -25,6 +26,7 @@ const STEPS: &[Step] = &[
     ("catalog", include_str!("../../migrations/catalog/0001_catalog.sql")),
     ("every value twice", include_str!("../../migrations/catalog/0002_every_value_twice.sql")),
     ("services", include_str!("../../migrations/catalog/0003_services.sql")),
+    ("accounts", include_str!("../../migrations/catalog/0004_accounts.sql")),
     ("suppression", include_str!("../../migrations/catalog/0006_suppression.sql")),
     ("known users", include_str!("../../migrations/catalog/0007_known_users.sql")),
     ("public keys", include_str!("../../migrations/catalog/0008_public_keys.sql")),

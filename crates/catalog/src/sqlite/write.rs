@@ -2,7 +2,7 @@
 
 use super::raise_generation;
 use crate::apply::Plan;
-use crate::state::{Exposure, LoginRow, MemberRow, SegmentRow, login_key};
+use crate::state::{Exposure, LoginRow, MemberRow, SegmentRow, SharingRow, login_key};
 use ia_model::{MemberId, SegmentId};
 use sqlx::SqliteConnection;
 
@@ -13,21 +13,16 @@ pub(super) async fn plan(
     now_ms: u64,
 ) -> Result<(), sqlx::Error> {
     for row in &plan.members {
-        member(connection, row).await?;
+        member(connection, row, now_ms).await?;
     }
     // Access may name members that stand further down.
     for row in &plan.members {
         segment_access(connection, row).await?;
     }
     for row in &plan.logins {
-        login(connection, row).await?;
+        login(connection, row, now_ms).await?;
     }
-    for &user_id in &plan.revoked {
-        sqlx::query("UPDATE tokens SET revoked = TRUE WHERE user_id = $1")
-            .bind(user_id)
-            .execute(&mut *connection)
-            .await?;
-    }
+    revoke(connection, &plan.revoked).await?;
     // Two segments may swap their codes: all are given up before any is taken.
     for id in &plan.recoded {
         sqlx::query("UPDATE segments SET code_lower = NULL WHERE id = $1")
@@ -38,9 +33,10 @@ pub(super) async fn plan(
     for row in &plan.segments {
         segment(connection, row, now_ms).await?;
     }
-    for ((owner, viewer), exposure) in &plan.sharing {
-        sharing(connection, *owner, *viewer, exposure).await?;
+    for ((owner, viewer), row) in &plan.sharing {
+        sharing(connection, *owner, *viewer, row, now_ms).await?;
     }
+    raise_high_water(connection, "sharing", plan.sharing.iter().map(|(_, row)| row.id).max()).await?;
     raise_high_water(connection, "login", plan.logins.iter().map(|row| row.id).max()).await?;
     raise_high_water(connection, "segment", plan.segments.iter().map(|row| row.segment.id.0).max()).await?;
     raise_generation(connection).await
@@ -75,21 +71,37 @@ pub(crate) async fn forget_segment(
     Ok(deleted.rows_affected() > 0)
 }
 
-async fn member(connection: &mut SqliteConnection, row: &MemberRow) -> Result<(), sqlx::Error> {
+/// Takes back all tokens of those logins.
+pub(super) async fn revoke(connection: &mut SqliteConnection, user_ids: &[u32]) -> Result<(), sqlx::Error> {
+    for &user_id in user_ids {
+        sqlx::query("UPDATE tokens SET revoked = TRUE WHERE user_id = $1")
+            .bind(user_id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn member(
+    connection: &mut SqliteConnection,
+    row: &MemberRow,
+    now_ms: u64,
+) -> Result<(), sqlx::Error> {
     let member = &row.member;
     let limits = &member.limits;
     sqlx::query(
         "INSERT INTO members (id, name, state, default_expiration, use_external_uids, external_member_uid, \
              posts_per_second, gets_per_second, users_per_request, users_per_second, segments_per_user, \
-             payload_bytes) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+             payload_bytes, last_modified) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, \
              default_expiration = excluded.default_expiration, \
              use_external_uids = excluded.use_external_uids, \
              external_member_uid = excluded.external_member_uid, \
              posts_per_second = excluded.posts_per_second, gets_per_second = excluded.gets_per_second, \
              users_per_request = excluded.users_per_request, users_per_second = excluded.users_per_second, \
-             segments_per_user = excluded.segments_per_user, payload_bytes = excluded.payload_bytes",
+             segments_per_user = excluded.segments_per_user, payload_bytes = excluded.payload_bytes, \
+             last_modified = excluded.last_modified",
     )
     .bind(member.id.0)
     .bind(&*member.name)
@@ -103,12 +115,16 @@ async fn member(connection: &mut SqliteConnection, row: &MemberRow) -> Result<()
     .bind(limits.users_per_second)
     .bind(limits.segments_per_user)
     .bind(limits.payload_bytes)
+    .bind(signed(now_ms))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-async fn segment_access(connection: &mut SqliteConnection, row: &MemberRow) -> Result<(), sqlx::Error> {
+pub(super) async fn segment_access(
+    connection: &mut SqliteConnection,
+    row: &MemberRow,
+) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM segment_access WHERE member_id = $1")
         .bind(row.member.id.0)
         .execute(&mut *connection)
@@ -123,13 +139,20 @@ async fn segment_access(connection: &mut SqliteConnection, row: &MemberRow) -> R
     Ok(())
 }
 
-async fn login(connection: &mut SqliteConnection, row: &LoginRow) -> Result<(), sqlx::Error> {
+pub(super) async fn login(
+    connection: &mut SqliteConnection,
+    row: &LoginRow,
+    now_ms: u64,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO users (id, username, username_lower, password_hash, state, user_type, read_only, member_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+        "INSERT INTO users (id, username, username_lower, password_hash, state, user_type, read_only, member_id, \
+             email, first_name, last_name, last_modified) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (id) DO UPDATE SET username = excluded.username, \
-             password_hash = excluded.password_hash, state = excluded.state, \
-             user_type = excluded.user_type, read_only = excluded.read_only, member_id = excluded.member_id",
+             username_lower = excluded.username_lower, password_hash = excluded.password_hash, \
+             state = excluded.state, user_type = excluded.user_type, read_only = excluded.read_only, \
+             member_id = excluded.member_id, email = excluded.email, first_name = excluded.first_name, \
+             last_name = excluded.last_name, last_modified = excluded.last_modified",
     )
     .bind(row.id)
     .bind(&row.username)
@@ -139,6 +162,10 @@ async fn login(connection: &mut SqliteConnection, row: &LoginRow) -> Result<(), 
     .bind(row.user_type.name())
     .bind(row.read_only)
     .bind(row.member.0)
+    .bind(row.email.as_deref())
+    .bind(row.first_name.as_deref())
+    .bind(row.last_name.as_deref())
+    .bind(signed(now_ms))
     .execute(connection)
     .await?;
     Ok(())
@@ -170,24 +197,28 @@ async fn segment(
     Ok(())
 }
 
-async fn sharing(
+pub(super) async fn sharing(
     connection: &mut SqliteConnection,
     owner: MemberId,
     viewer: MemberId,
-    exposure: &Exposure,
+    row: &SharingRow,
+    now_ms: u64,
 ) -> Result<(), sqlx::Error> {
-    let (name, listed) = match exposure {
+    let (name, listed) = match &row.exposure {
         Exposure::All => ("all", None),
         Exposure::List(ids) => ("list", Some(ids)),
     };
     sqlx::query(
-        "INSERT INTO sharing (data_member_id, buyer_member_id, segment_exposure) VALUES ($1, $2, $3) \
+        "INSERT INTO sharing (data_member_id, buyer_member_id, segment_exposure, id, last_modified) \
+         VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (data_member_id, buyer_member_id) \
-         DO UPDATE SET segment_exposure = excluded.segment_exposure",
+         DO UPDATE SET segment_exposure = excluded.segment_exposure, last_modified = excluded.last_modified",
     )
     .bind(owner.0)
     .bind(viewer.0)
     .bind(name)
+    .bind(row.id)
+    .bind(signed(now_ms))
     .execute(&mut *connection)
     .await?;
     sqlx::query("DELETE FROM shared_segments WHERE data_member_id = $1 AND buyer_member_id = $2")
@@ -208,7 +239,7 @@ async fn sharing(
     Ok(())
 }
 
-async fn raise_high_water(
+pub(super) async fn raise_high_water(
     connection: &mut SqliteConnection,
     kind: &str,
     id: Option<u32>,

@@ -1,5 +1,6 @@
 //! The catalog and the usage statistics from outside.
 
+mod accounts;
 mod apply;
 mod conformance;
 mod damage;

@@ -2,7 +2,7 @@
 
 use ia_catalog::segments::SegmentStore;
 use ia_catalog::{
-    ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, MemoryCatalog, PublicKeyStore,
+    ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, MemoryCatalog, PublicKeyStore, Snapshot,
     SqliteCatalog, StoredLogin, TokenStore,
 };
 use ia_model::{ManualClock, MemberId, SegmentId};
@@ -83,7 +83,11 @@ pub(crate) async fn ann(store: &(impl Catalog + ?Sized)) -> StoredLogin {
 
 /// All that a snapshot shows of the small catalog and of ids up to 30, as text to compare.
 pub(crate) async fn shown(store: &(impl Catalog + ?Sized)) -> String {
-    let snapshot = store.snapshot().await.unwrap();
+    shown_in(&store.snapshot().await.unwrap())
+}
+
+/// The same of a snapshot.
+pub(crate) fn shown_in(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     for id in 1..30 {
         let member = MemberId(id);

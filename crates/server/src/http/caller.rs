@@ -38,6 +38,14 @@ impl Caller {
         }
     }
 
+    /// Refuses who is no admin.
+    pub(crate) fn must_be_admin(&self) -> Result<(), ApiError> {
+        match self.0.user_type {
+            UserType::Admin => Ok(()),
+            UserType::Member | UserType::Bidder => Err(ApiError::forbidden("This is for admins")),
+        }
+    }
+
     /// Refuses logins that may change nothing.
     pub(crate) fn may_change(&self) -> Result<(), ApiError> {
         if self.0.read_only { Err(ApiError::forbidden("This login may only read")) } else { Ok(()) }

@@ -291,6 +291,14 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
 fn known_route(path: &MatchedPath) -> &'static str {
     let known = [
         "/auth",
+        "/batch-segment-config",
+        "/batch-segment-config/meta",
+        "/member",
+        "/member/meta",
+        "/member-data-sharing",
+        "/member-data-sharing/meta",
+        "/member-data-sharings",
+        "/member-data-sharings/meta",
         "/getuid",
         "/getuidj",
         "/getuidnb",
@@ -308,6 +316,8 @@ fn known_route(path: &MatchedPath) -> &'static str {
         "/segment",
         "/segment/meta",
         "/segment/{member_id}",
+        "/user",
+        "/user/meta",
         "/user-segment",
         "/v2/auth/jwt",
     ];

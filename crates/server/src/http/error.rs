@@ -171,6 +171,7 @@ impl From<CatalogError> for ApiError {
             }
             CatalogError::Limit(reason) => ApiError::new(StatusCode::CONFLICT, "LIMIT", reason),
             CatalogError::Invalid { path, reason } => ApiError::syntax(format!("'{path}': {reason}")),
+            CatalogError::Forbidden(reason) => ApiError::forbidden(reason),
             CatalogError::NotFound(_) => ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", error.to_string()),
             error => ApiError::internal(&error),
         }
@@ -181,6 +182,7 @@ impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> ApiError {
         match error {
             ServiceError::Syntax(message) => ApiError::syntax(message),
+            ServiceError::Hashing(error) => error.into(),
             ServiceError::Catalog(error) => error.into(),
         }
     }

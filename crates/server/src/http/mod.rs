@@ -1,7 +1,9 @@
 //! HTTP: the only place that knows axum. One file a resource; a handler extracts, calls, responds.
 
+mod accounts;
 mod asked_users;
 mod auth;
+mod batch_segment_config;
 mod body;
 mod caller;
 mod consumer_request;
@@ -9,6 +11,8 @@ mod envelope;
 mod error;
 mod framing;
 mod general;
+mod member;
+mod member_data_sharing;
 mod openapi;
 mod ops;
 mod pixels;
@@ -20,6 +24,7 @@ mod rt_segment_processed;
 mod segment;
 pub(crate) mod serve;
 mod service;
+mod user;
 mod user_segment;
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -70,6 +75,7 @@ impl Service {
                 segment::of_member::put,
                 segment::of_member::delete
             ))
+            .merge(account_routes())
             .routes(routes!(openapi::get));
         // What is switched off is neither there nor described.
         if app.pixels.is_some() {
@@ -120,6 +126,28 @@ impl Service {
     fn body_share(&self) -> Option<Share> {
         self.app.as_ref().map(|app| app.body_budget.share())
     }
+}
+
+/// Members, logins, sharing and batch set-ups.
+fn account_routes() -> OpenApiRouter<Arc<App>> {
+    use member_data_sharing::plural;
+
+    OpenApiRouter::new()
+        .routes(routes!(member::get, member::post, member::put))
+        .routes(routes!(member::meta))
+        .routes(routes!(user::get, user::post, user::put, user::delete))
+        .routes(routes!(user::meta))
+        .routes(routes!(
+            member_data_sharing::get,
+            member_data_sharing::post,
+            member_data_sharing::put,
+            member_data_sharing::delete
+        ))
+        .routes(routes!(member_data_sharing::meta))
+        .routes(routes!(plural::get, plural::post, plural::put, plural::delete))
+        .routes(routes!(plural::meta))
+        .routes(routes!(batch_segment_config::get, batch_segment_config::post, batch_segment_config::put))
+        .routes(routes!(batch_segment_config::meta))
 }
 
 async fn no_such_service() -> ApiError {

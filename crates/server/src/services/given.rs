@@ -87,6 +87,21 @@ impl Given {
         })
     }
 
+    /// A count that may be large, also as a decimal string.
+    pub(crate) fn count(&self, name: &str) -> Read<u64> {
+        const MOST: u64 = (1 << 53) - 1;
+        self.read(name, format_args!("an integer from 0 to {MOST}"), |value| {
+            let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+            (number <= MOST).then_some(number)
+        })
+    }
+
+    /// An object in this one.
+    pub(crate) fn nested(&self, name: &str) -> Read<Given> {
+        let path = format!("{}.", self.path(name));
+        self.read(name, "an object", |value| Some(Given::new(value.as_object()?.clone(), path)))
+    }
+
     /// A number from 0 to `most`, also as a decimal string.
     pub(crate) fn decimal(&self, name: &str, most: f64) -> Read<f64> {
         self.read(name, format_args!("a number from 0 to {most}"), |value| {

@@ -15,6 +15,7 @@
 //! [`ALL`] has every resource: a filter by a field that another service has is a mistake, while a parameter that
 //! no service knows is ignored.
 
+pub(crate) mod accounts;
 pub(crate) mod asked;
 mod given;
 pub(crate) mod meta;
@@ -23,15 +24,17 @@ pub(crate) mod public_key;
 pub(crate) mod segment;
 pub(crate) mod sent;
 
-pub(crate) use given::Given;
+pub(crate) use given::{Given, integer};
 pub(crate) use object::{Object, Shown};
 
+use crate::auth::LoginError;
 use ia_catalog::listing::Resource;
 use ia_catalog::segments::SEGMENT;
-use ia_catalog::{CatalogError, PUBLIC_KEY};
+use ia_catalog::{BATCH_SEGMENT_CONFIG, CatalogError, MEMBER, MEMBER_DATA_SHARING, PUBLIC_KEY, USER};
 
 /// The resources of all services.
-pub(crate) static ALL: &[&Resource] = &[&SEGMENT, &PUBLIC_KEY];
+pub(crate) static ALL: &[&Resource] =
+    &[&SEGMENT, &MEMBER, &USER, &MEMBER_DATA_SHARING, &BATCH_SEGMENT_CONFIG, &PUBLIC_KEY];
 
 /// Why a service does not do what it is asked for.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,9 @@ pub(crate) enum ServiceError {
     /// A parameter or a field makes no sense; the message names it.
     #[error("{0}")]
     Syntax(String),
+    /// A password could not be hashed now.
+    #[error(transparent)]
+    Hashing(#[from] LoginError),
     /// The catalog failed, or the change does not go with what it holds.
     #[error(transparent)]
     Catalog(#[from] CatalogError),

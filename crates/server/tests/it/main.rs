@@ -1,6 +1,7 @@
 //! The product's tests: a real server, spoken to over HTTP.
 
 mod abuse;
+mod accounts;
 mod auth;
 mod backup;
 mod bad_days;

@@ -4,11 +4,13 @@
 //! is in no document, and no test would look for it.
 //! What all operations have in common is added here.
 
+mod accounts;
 mod failures;
 mod privacy;
 mod services;
 mod shapes;
 
+pub(super) use accounts::*;
 pub(super) use failures::{
     BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
     Unprocessable,

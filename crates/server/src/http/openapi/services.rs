@@ -108,7 +108,7 @@ struct SegmentToSet {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-enum State {
+pub(super) enum State {
     Active,
     Inactive,
 }

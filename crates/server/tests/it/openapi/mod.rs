@@ -1,5 +1,6 @@
 //! The API against its description: the same routes, and answers as it says.
 
+mod accounts;
 pub(crate) mod description;
 mod schema;
 
@@ -208,6 +209,7 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
     examiner.get(&provider, "/user-segment", 400).await;
     examiner.get(&anonymous, "/user-segment?user_id=1", 401).await;
     examiner.get(&anonymous, "/openapi.json", 200).await;
+    accounts::examine_usual_answers(examiner).await;
 }
 
 /// The calls of pages, each as it is answered, refused, over its rate, and without room.
@@ -411,6 +413,7 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     eventually("the room to be noticed", async || (kit.ops("/readyz").await.status == 200).then_some(()))
         .await;
     let provider = tight.login("provider").await;
+    let admin = tight.login("admin").await;
     let _held = hold_memory(tight, &provider).await;
     examiner.kit = tight;
     examiner.post(&provider, "/auth", &login("provider", PASSWORD), 503).await;
@@ -423,6 +426,7 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     {
         examiner.send(&provider, method, base, NEW, 503).await;
     }
+    accounts::examine_refusals(examiner, (tight, &admin), slow).await;
     examiner.kit = slow;
     let provider = slow.login("provider").await;
     examiner.post(&provider, "/auth", &login("provider", PASSWORD), 429).await;

@@ -116,7 +116,7 @@ impl Builder {
     }
 }
 
-const ROUTES: [(&str, &str); 26] = [
+const ROUTES: [(&str, &str); 32] = [
     ("GET", "/getuid"),
     ("GET", "/getuidj"),
     ("GET", "/getuidnb"),
@@ -143,6 +143,12 @@ const ROUTES: [(&str, &str); 26] = [
     ("DELETE", "/public-key"),
     ("GET", "/public-key/meta"),
     ("GET", "/nothing"),
+    ("GET", "/user"),
+    ("POST", "/user"),
+    ("PUT", "/member"),
+    ("DELETE", "/user"),
+    ("POST", "/member-data-sharing"),
+    ("PUT", "/batch-segment-config"),
 ];
 
 /// All requests, with new canaries.
@@ -155,6 +161,7 @@ pub(super) fn all(canaries: &mut Canaries) -> Vec<Request> {
     }
     logins(&mut builder, canaries);
     private_keys(&mut builder, canaries);
+    new_passwords(&mut builder, canaries);
     bodies(&mut builder, canaries);
     ids(&mut builder, canaries);
     malformed(&mut builder, canaries);
@@ -275,6 +282,37 @@ fn private_keys(builder: &mut Builder, canaries: &mut Canaries) {
             builder.authorized("POST", "/public-key", "", body.as_bytes(), false);
             builder.authorized("PUT", "/public-key?id=1", "", body.as_bytes(), false);
             builder.add("POST", "/v2/auth/jwt", "", body.as_bytes(), false);
+        }
+    }
+}
+
+/// Passwords that are set, well and badly, and such that stand where others things should.
+fn new_passwords(builder: &mut Builder, canaries: &mut Canaries) {
+    let (password, weak) = (canaries.password(), canaries.password().to_ascii_uppercase());
+    let users = [
+        format!(r#"{{"username": "new", "password": "{password}", "entity_id": 958}}"#),
+        format!(r#"{{"username": "new", "password": "{weak}", "entity_id": 958}}"#),
+        format!(r#"{{"username": "new", "password": ["{password}"], "entity_id": 958}}"#),
+        format!(r#"{{"id": "{password}", "password": {{"{password}": 1}}}}"#),
+        format!(r#"{{"{password}": "{password}", "state": "{password}", "user_type": "{password}"}}"#),
+        format!(r#"{{"entity_id": "{password}", "read_only": "{password}"}}"#),
+        format!(r#"{{"email": "{password}"}}"#),
+        format!("\"{password}\""),
+    ];
+    for user in &users {
+        for (method, target) in
+            [("POST", "/user"), ("PUT", "/user?id=4711"), ("PUT", "/user?id=1"), ("PUT", "/member?id=958")]
+        {
+            let singular = if target.starts_with("/user") { "user" } else { "member" };
+            for body in [
+                format!(r#"{{"{singular}": {user}}}"#),
+                format!(r#"{{"{singular}s": [{user}]}}"#),
+                format!(r#"{{"{singular}": {user}"#),
+                user.clone(),
+            ] {
+                builder.authorized(method, target, "", body.as_bytes(), false);
+                builder.add(method, target, "", body.as_bytes(), false);
+            }
         }
     }
 }

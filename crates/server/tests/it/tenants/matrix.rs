@@ -46,6 +46,10 @@ async fn prepare(kit: &Kit) -> Vec<Actor> {
             {"id": 7770, "member_id": 77, "code": STRANGERS.inactive_code, "state": "inactive"},
             {"id": 10010, "member_id": 958, "code": PROVIDERS.inactive_code, "state": "inactive"},
         ],
+        "sharing": [
+            {"data_member_id": 958, "buyer_member_id": 1262, "segment_exposure": "list", "segments": []},
+            {"data_member_id": 77, "buyer_member_id": 1262, "segment_exposure": "list", "segments": []},
+        ],
     });
     apply_and_wait(kit, more, 60_000).await;
     let stopped = kit.login("stopped").await;

@@ -1,6 +1,7 @@
 //! Nobody gets where they do not belong: every route, by every kind of caller, for its own, a foreign and an absent
 //! object. Each cell of the table is asked twice: as a plain request and as one that takes the general way.
 
+mod account_rows;
 mod matrix;
 mod rows;
 mod sharing;

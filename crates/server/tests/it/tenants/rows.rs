@@ -1,5 +1,6 @@
 //! The rows of the table: each route with each kind of object that it takes, and what must come of it.
 
+use super::account_rows;
 use super::{Ask, credentials, delete, get, post, put, shown_segments};
 use ia_testkit::Answer;
 use serde_json::{Value, json};
@@ -71,7 +72,29 @@ impl Things {
             format!("\"seg_code\":\"{code}\""),
             (*user).to_owned(),
             format!("public key {key} "),
+            format!("member {member} "),
+            format!("segment {segment}"),
+            format!("user {} ", self.login_id()),
+            format!("member-data-sharing {} ", self.sharing_id()),
         ]
+    }
+
+    /// Of its login.
+    pub(super) fn login_id(&self) -> u32 {
+        match self.member {
+            958 => 1,
+            77 => 5,
+            _ => 4711,
+        }
+    }
+
+    /// Of what it shares with member 1262, which is nothing.
+    pub(super) fn sharing_id(&self) -> u32 {
+        match self.member {
+            958 => 2,
+            77 => 3,
+            _ => 4711,
+        }
     }
 
     /// What gives them away wherever it stands.
@@ -341,6 +364,7 @@ pub(super) fn rows() -> Vec<Row> {
     }
     pixel_rows(&mut rows);
     rows.extend(segment_rows());
+    rows.extend(account_rows::rows());
     rows
 }
 
@@ -666,7 +690,7 @@ fn users(about: &Things) -> Value {
 }
 
 /// What the document names and a row need not: it says how, not what.
-pub(super) const NO_OBJECTS: [&str; 27] = [
+pub(super) const NO_OBJECTS: [&str; 28] = [
     "X-Request-Id",
     "verbose",
     "agg",
@@ -674,6 +698,7 @@ pub(super) const NO_OBJECTS: [&str; 27] = [
     "domain",
     "value",
     "expiration",
+    "search",
     "sort",
     "fields",
     "start_element",
@@ -696,7 +721,7 @@ pub(super) const NO_OBJECTS: [&str; 27] = [
     "short_name",
 ];
 
-fn status(answer: &Answer) -> String {
+pub(super) fn status(answer: &Answer) -> String {
     let code = answer.status.as_u16().to_string();
     match answer.json()["response"]["error_id"].as_str() {
         Some(id) => format!("{code} {id}"),

@@ -1,0 +1,195 @@
+use super::plan::{Draft, Place};
+use super::text;
+use crate::{CatalogError, Change};
+use ia_model::MemberId;
+use std::collections::BTreeSet;
+
+/// What the block of a segment in a file may be made of.
+pub const SEGMENT_FIELDS: [&str; 6] = ["SEG_ID", "SEG_CODE", "MEMBER_ID", "EXPIRATION", "VALUE", "TIMESTAMP"];
+
+const MAX_SEPARATOR_CHARACTERS: usize = 10;
+
+/// The largest number that JSON clients read exactly.
+const MAX_LIMIT: u64 = (1 << 53) - 1;
+
+/// How a member's files of memberships are laid out, and how much of them is taken; `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchFiles {
+    /// What separates, from the first: the user from its segments, two segments, the fields of a segment, what is
+    /// added from what is removed, and the domain.
+    pub separators: [String; 5],
+    /// What the block of a segment is made of, out of [`SEGMENT_FIELDS`].
+    pub segment_fields: Vec<String>,
+    /// Bytes an hour.
+    pub hourly_byte_limit: Option<u64>,
+    /// Lines an hour.
+    pub hourly_num_lines_limit: Option<u64>,
+    /// Bytes a day.
+    pub daily_byte_limit: Option<u64>,
+    /// Lines a day.
+    pub daily_num_lines_limit: Option<u64>,
+    /// Files at once.
+    pub max_concurrent_uploads: Option<u64>,
+    /// Lines of an error report.
+    pub num_error_log_lines: Option<u64>,
+    /// Invalid lines before a file is given up.
+    pub num_invalid_before_error: Option<u64>,
+    /// When it was last changed, in milliseconds since 1970.
+    pub last_modified_ms: u64,
+}
+
+impl Default for BatchFiles {
+    fn default() -> BatchFiles {
+        BatchFiles {
+            separators: [":", ";", ",", "#", "^"].map(str::to_owned),
+            segment_fields: ["SEG_ID", "EXPIRATION", "VALUE"].map(str::to_owned).to_vec(),
+            hourly_byte_limit: None,
+            hourly_num_lines_limit: None,
+            daily_byte_limit: None,
+            daily_num_lines_limit: None,
+            max_concurrent_uploads: None,
+            num_error_log_lines: None,
+            num_invalid_before_error: None,
+            last_modified_ms: 0,
+        }
+    }
+}
+
+/// What is to become of a member's set-up. What is `None` or [`Change::Keep`] stays.
+#[derive(Debug, Clone, Default)]
+pub struct BatchEdit {
+    /// Where the object stands in a list of several, like `batch_segment_configs[3].`; for errors.
+    pub path: String,
+    /// Minutes; 0 is for ever.
+    pub default_expiration: Change<u32>,
+    /// Whether a user id without a domain is one of the member's own.
+    pub use_external_uids: Option<bool>,
+    /// In whose name space those ids are.
+    pub external_member_uid: Change<u32>,
+    /// The owners into whose segments the member may write.
+    pub segment_access: Option<Vec<u32>>,
+    /// Whether `segment_access` comes to what is there already, in place of it.
+    pub append: bool,
+    /// See [`BatchFiles`].
+    pub separators: [Option<String>; 5],
+    /// See [`BatchFiles`].
+    pub segment_fields: Option<Vec<String>>,
+    /// See [`BatchFiles`].
+    pub hourly_byte_limit: Change<u64>,
+    /// See [`BatchFiles`].
+    pub hourly_num_lines_limit: Change<u64>,
+    /// See [`BatchFiles`].
+    pub daily_byte_limit: Change<u64>,
+    /// See [`BatchFiles`].
+    pub daily_num_lines_limit: Change<u64>,
+    /// See [`BatchFiles`].
+    pub max_concurrent_uploads: Change<u64>,
+    /// See [`BatchFiles`].
+    pub num_error_log_lines: Change<u64>,
+    /// See [`BatchFiles`].
+    pub num_invalid_before_error: Change<u64>,
+}
+
+impl Draft<'_> {
+    pub(super) fn create_batch(&mut self, id: MemberId, edit: &BatchEdit) -> Result<u32, CatalogError> {
+        self.must_be_admin()?;
+        if self.members.get(&id).is_some_and(|row| row.batch.is_some()) {
+            let reason = format!("member {id} has a set-up already; change it");
+            return Err(CatalogError::conflict(Place(&edit.path).of("member_id"), reason));
+        }
+        self.edit_batch(id, edit)
+    }
+
+    pub(super) fn edit_batch(&mut self, id: MemberId, edit: &BatchEdit) -> Result<u32, CatalogError> {
+        self.must_be_admin()?;
+        let at = Place(&edit.path);
+        let row = self.members.get(&id).cloned();
+        let mut row = row.ok_or_else(|| CatalogError::NotFound(format!("member {id}")))?;
+        text::at_most_max(&at.of("default_expiration"), &edit.default_expiration)?;
+        edit.default_expiration.write_to(&mut row.member.default_expiration);
+        if let Some(use_external_uids) = edit.use_external_uids {
+            row.member.use_external_uids = use_external_uids;
+        }
+        self.external_member(&at.of("external_member_uid"), &edit.external_member_uid, &mut row.member)?;
+        if let Some(owners) = &edit.segment_access {
+            if !edit.append {
+                row.segment_access.clear();
+            }
+            for (index, &owner) in owners.iter().enumerate() {
+                let path = format!("member_segment_access[{index}].segment_owner_member_id");
+                row.segment_access.insert(self.known_member(&at.of(&path), owner)?);
+            }
+        }
+        let mut files = row.batch.take().unwrap_or_default();
+        files.take_over(&at, edit)?;
+        row.batch = Some(files);
+        self.members.insert(id, row);
+        Ok(id.0)
+    }
+}
+
+impl BatchFiles {
+    fn take_over(&mut self, at: &Place<'_>, edit: &BatchEdit) -> Result<(), CatalogError> {
+        for (number, (separator, wanted)) in (1..).zip(self.separators.iter_mut().zip(&edit.separators)) {
+            if let Some(wanted) = wanted {
+                check_separator(&at.of(&format!("separator_{number}")), wanted)?;
+                separator.clone_from(wanted);
+            }
+        }
+        for (number, separator) in (1..).zip(&self.separators) {
+            if self.separators.iter().filter(|other| *other == separator).count() > 1 {
+                let reason = "no two separators may be the same";
+                return Err(CatalogError::invalid(at.of(&format!("separator_{number}")), reason));
+            }
+        }
+        if let Some(fields) = &edit.segment_fields {
+            check_fields(&at.of("segment_fields"), fields)?;
+            self.segment_fields.clone_from(fields);
+        }
+        for (name, limit, change) in [
+            ("hourly_byte_limit", &mut self.hourly_byte_limit, &edit.hourly_byte_limit),
+            ("hourly_num_lines_limit", &mut self.hourly_num_lines_limit, &edit.hourly_num_lines_limit),
+            ("daily_byte_limit", &mut self.daily_byte_limit, &edit.daily_byte_limit),
+            ("daily_num_lines_limit", &mut self.daily_num_lines_limit, &edit.daily_num_lines_limit),
+            ("max_concurrent_uploads", &mut self.max_concurrent_uploads, &edit.max_concurrent_uploads),
+            ("num_error_log_lines", &mut self.num_error_log_lines, &edit.num_error_log_lines),
+            ("num_invalid_before_error", &mut self.num_invalid_before_error, &edit.num_invalid_before_error),
+        ] {
+            if let Some(&value) = change.value()
+                && value > MAX_LIMIT
+            {
+                return Err(CatalogError::invalid(at.of(name), format!("{value} is over {MAX_LIMIT}")));
+            }
+            change.write_to(limit);
+        }
+        Ok(())
+    }
+}
+
+/// What stands in ids, codes and numbers cannot separate them.
+fn check_separator(path: &str, text: &str) -> Result<(), CatalogError> {
+    let is_content = |c: char| c.is_alphanumeric() || "-_\r\n".contains(c);
+    if text.is_empty() || text.chars().count() > MAX_SEPARATOR_CHARACTERS || text.contains(is_content) {
+        let reason = format!(
+            "a separator has 1 to {MAX_SEPARATOR_CHARACTERS} characters, none of them a letter, a digit, '-', '_' or the end of a line"
+        );
+        return Err(CatalogError::invalid(path, reason));
+    }
+    Ok(())
+}
+
+fn check_fields(path: &str, fields: &[String]) -> Result<(), CatalogError> {
+    if let Some(unknown) = fields.iter().position(|field| !SEGMENT_FIELDS.contains(&field.as_str())) {
+        let reason = format!("a field is one of {}", SEGMENT_FIELDS.join(", "));
+        return Err(CatalogError::invalid(format!("{path}[{unknown}]"), reason));
+    }
+    let distinct: BTreeSet<&String> = fields.iter().collect();
+    if distinct.len() < fields.len() {
+        return Err(CatalogError::invalid(path, "a field stands twice"));
+    }
+    let has = |name: &str| fields.iter().any(|field| field == name);
+    if has("SEG_ID") == has("SEG_CODE") {
+        return Err(CatalogError::invalid(path, "either SEG_ID or SEG_CODE is needed"));
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! What the services of accounts have in common: each handler names its kind and calls one of these.
+
+use super::error::ApiError;
+use super::service::Call;
+use crate::services::accounts::{self, AccountKind};
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+/// A page of the list.
+pub(super) async fn list<K: AccountKind>(call: &Call) -> Result<Response, ApiError> {
+    let asked = call.asked(K::RESOURCE, &[])?;
+    let page = K::list(call.app.accounts(), &call.caller.0, &asked.query).await?;
+    Ok(call.page(K::RESOURCE, &asked, page))
+}
+
+/// Creates what the body says; `target` is what the query says that it belongs to.
+pub(super) async fn create<K: AccountKind>(
+    call: &Call,
+    target: Option<u32>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let sent = call.sent(K::RESOURCE, headers, body).await?;
+    let created = accounts::create::<K>(&call.app, &call.caller.0, &sent, target).await?;
+    Ok(call.changed(K::RESOURCE, created, &sent.warnings))
+}
+
+/// Changes what the body says; `ids` is what the query says of which.
+pub(super) async fn change<K: AccountKind>(
+    call: &Call,
+    ids: Option<Vec<u32>>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let append = call.query.flag("append")?;
+    let sent = call.sent(K::RESOURCE, headers, body).await?;
+    let changed = accounts::change::<K>(&call.app, &call.caller.0, &sent, ids, append).await?;
+    Ok(call.changed(K::RESOURCE, changed, &sent.warnings))
+}
+
+/// One object, under the singular key.
+pub(super) async fn one<K: AccountKind>(call: &Call, id: u32) -> Result<Response, ApiError> {
+    let found = accounts::shown::<K>(&call.app, &call.caller.0, &[id]).await?;
+    Ok(call.changed(K::RESOURCE, found, &[]))
+}
