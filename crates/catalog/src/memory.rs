@@ -190,6 +190,7 @@ impl Accounts for MemoryCatalog {
             state.sharing.insert(pair, SharingRow { last_modified_ms: Some(now_ms), ..row });
         }
         inner.tokens.retain(|_, token| !plan.deleted_logins.contains(&token.user_id));
+        inner.public_keys.retain(|_, key| !plan.deleted_logins.contains(&key.user_id));
         for token in inner.tokens.values_mut() {
             token.revoked |= plan.revoked.contains(&token.user_id);
         }

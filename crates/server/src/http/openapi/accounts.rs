@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 /// `{"member": {…}}` or `{"members": [{…}, …]}`.
 #[derive(ToSchema)]
-#[schema(example = json!({"member": {"name": "Provider", "default_expiration": 43200}}))]
+#[schema(example = json!({"member": {"name": "Acme", "default_expiration": 43200}}))]
 pub(crate) struct MemberRequest {
     #[schema(nullable = false)]
     member: Option<MemberToSet>,
