@@ -3,6 +3,9 @@
 //! A line shows ids as they stand in a key (decimal, lower-case hex, a UUID with hyphens) or, of refused users, as
 //! they were sent. So a line is read as *words* of letters, digits and hyphens, and a word is compared without
 //! its hyphens, its case and its leading zeros. Ids that are no such word are looked for as they are.
+//!
+//! Whoever has an id erased may have chosen it, by a cookie or a link, to be `users`, a comma or the id of somebody's
+//! segment. So only those places of a line are looked at in which ids of users stand.
 
 use ia_model::MemberId;
 use std::borrow::Cow;
@@ -66,19 +69,28 @@ impl Scrubber {
 
     /// The line without the ids; `None` where there is none in it.
     pub(super) fn without_ids(&self, line: &str) -> Option<String> {
+        let (name, items) = line.split_at(line.find(": ").map_or(0, |end| end + 2));
+        if name.ends_with(OF_SEGMENTS) {
+            return None;
+        }
+        let is_of_pairs = name.ends_with(OF_PAIRS);
         let mut without = String::with_capacity(line.len());
         let mut copied = 0;
-        for word in words(line).filter(|word| self.is_erased(word)) {
-            let start = word.as_ptr().addr() - line.as_ptr().addr();
-            without.push_str(&line[copied..start]);
+        for word in words(items).filter(|word| self.is_erased(word)) {
+            let start = word.as_ptr().addr() - items.as_ptr().addr();
+            let end = start + word.len();
+            if is_of_pairs && is_behind_an_id(&items[..start], word, &items[end..]) {
+                continue;
+            }
+            without.push_str(&items[copied..start]);
             without.push_str(PLACEHOLDER);
-            copied = start + word.len();
+            copied = end;
         }
-        without.push_str(&line[copied..]);
-        for text in self.texts.iter().filter(|text| line.contains(*text)) {
-            without = without.replace(text, PLACEHOLDER);
+        without.push_str(&items[copied..]);
+        for text in &self.texts {
+            without = without_item(&without, text);
         }
-        (without != line).then_some(without)
+        (without != items).then(|| format!("{name}{without}"))
     }
 
     /// The JSON array of lines without the ids, and how many lines that changed. What is no such array is damaged,
@@ -104,6 +116,40 @@ impl Scrubber {
         long.into_iter()
             .any(|&chars| (0..=word.len() - chars).any(|at| self.words.contains(&word[at..at + chars])))
     }
+}
+
+/// What the names of lines end with that tell of segments alone.
+const OF_SEGMENTS: &str = " segments (id, code, segment owner member id): ";
+/// What the names of lines end with in which each id has a segment and an expiration behind it.
+const OF_PAIRS: &str = " (user id, segment id, expiration): ";
+
+/// Whether a word of a line of pairs is the segment or the expiration of one.
+fn is_behind_an_id(before: &str, word: &str, after: &str) -> bool {
+    let is_number = |text: &str| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let is_end = |text: &str| text.starts_with(')');
+    let has_expiration = after.strip_prefix(", ").and_then(|after| after.split_once(')'));
+    before.ends_with(", ")
+        && is_number(word)
+        && (is_end(after) || has_expiration.is_some_and(|(expiration, _)| is_number(expiration)))
+}
+
+/// The items of a line without `text`, where it stands as a whole one or as the first part of one.
+fn without_item(items: &str, text: &str) -> String {
+    let mut without = String::with_capacity(items.len());
+    let mut copied = 0;
+    for (start, _) in items.match_indices(text) {
+        let (before, after) = (&items[..start], &items[start + text.len()..]);
+        let is_begun = before.is_empty() || before.ends_with(", ") || before.ends_with('(');
+        if is_begun && (after.is_empty() || after.starts_with(", ")) {
+            without.push_str(&items[copied..start]);
+            without.push_str(PLACEHOLDER);
+            copied = start + text.len();
+        }
+    }
+    without + &items[copied..]
 }
 
 fn is_of_word(byte: u8) -> bool {
@@ -173,10 +219,55 @@ mod tests {
                 "Valid users: 6d92078a-8246-4ba4-ae5b-76104861e7dd",
             ),
             (&["a@b \"q\"", "c"], "Valid users: a@b \"q\", a@c", "Valid users: (erased), a@(erased)"),
-            (&["é", "1"], "Valid users: é1é, ü", "Valid users: (erased)(erased)(erased), ü"),
+            (&["é", "1"], "Valid users: é, é1é, ü", "Valid users: (erased), é(erased)é, ü"),
+            (
+                &["a, (b"],
+                "Valid removals (user id, segment id, expiration): (a, (b, 5, -1), (c, 5, -1)",
+                "Valid removals (user id, segment id, expiration): ((erased), 5, -1), (c, 5, -1)",
+            ),
         ] {
             assert_eq!(scrubbed(ids, line), expected, "{ids:?}");
         }
+    }
+
+    #[test]
+    fn an_id_that_was_chosen_to_do_harm_takes_away_only_itself() {
+        let chosen = [
+            "Valid",
+            "users",
+            "user",
+            "segment",
+            "id",
+            "code",
+            "expiration",
+            "additions",
+            "5",
+            "1",
+            "60",
+            ",",
+            "(",
+            ")",
+            "), (",
+            ": ",
+            "'news'",
+            "Valid users: ",
+        ];
+        for line in [
+            "Valid users: 12, users5, a@b",
+            "Valid segments (id, code, segment owner member id): (5, 'news', 1), (60, 'user', 5)",
+            "Unauthorized segments (id, code, segment owner member id): (0, 'code', 60)",
+        ] {
+            assert_eq!(scrubbed(&chosen, line), line);
+        }
+        assert_eq!(
+            scrubbed(
+                &chosen,
+                "Valid additions (user id, segment id, expiration): (12, 5, 60), (5, 5, 0), (id, 1, 1)"
+            ),
+            "Valid additions (user id, segment id, expiration): (12, 5, 60), ((erased), 5, 0), ((erased), 1, 1)"
+        );
+        let removals = "Valid removals (user id, segment id, expiration): (12, 5, -1), (13, 60, -1)";
+        assert_eq!(scrubbed(&chosen, removals), removals);
     }
 
     #[test]
