@@ -56,9 +56,10 @@ fn changed_rows(
         .collect();
     let mut rows = rows;
     for (row, change) in &mut rows {
+        let before = row.details.parent_segment_id;
         change.apply_to(row, now_ms)?;
         let id = row.segment.id;
-        if let Some(Some(parent)) = change.parent_segment_id
+        if let Some(Some(parent)) = change.parent_segment_id.filter(|&parent| parent != before)
             && (parent == id || own(state, owner, parent).is_err())
         {
             return Err(change.no_such_parent(parent));

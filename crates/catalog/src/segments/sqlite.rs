@@ -57,10 +57,13 @@ fn push_scope(statement: &mut QueryBuilder<Sqlite>, viewer: MemberId, shared: &S
         return;
     }
     statement.push("(member_id = ").push_bind(viewer.0);
-    statement.push(" OR (state = 'active' AND (FALSE");
-    for owner in &shared.whole {
-        statement.push(" OR member_id = ").push_bind(*owner);
+    // One list, and not a chain: SQLite takes expressions of a thousand levels. Numbers, and not values to bind, of
+    // which it takes as many as a query of the longest URL has.
+    statement.push(" OR (state = 'active' AND (member_id IN (");
+    for (index, owner) in shared.whole.iter().enumerate() {
+        statement.push(if index > 0 { ", " } else { "" }).push(owner);
     }
+    statement.push(")");
     if shared.has_lists {
         statement.push(" OR id IN (SELECT segment_id FROM shared_segments WHERE buyer_member_id = ");
         statement.push_bind(viewer.0).push(")");
@@ -219,8 +222,9 @@ impl<'c> Transaction<'c> {
         changes: impl Iterator<Item = &'r SegmentChange>,
     ) -> Result<(), CatalogError> {
         for (row, change) in rows.iter_mut().zip(changes) {
+            let before = row.details.parent_segment_id;
             change.apply_to(row, self.now_ms)?;
-            if let Some(Some(parent)) = change.parent_segment_id {
+            if let Some(Some(parent)) = change.parent_segment_id.filter(|&parent| parent != before) {
                 let found = own(&mut self.inner, self.owner, parent).await.map_err(self.error())?;
                 if parent == row.segment.id || found.is_none() {
                     return Err(change.no_such_parent(parent));

@@ -217,6 +217,50 @@ proptest! {
     }
 }
 
+/// More than SQLite takes as a chain of conditions.
+#[tokio::test]
+async fn thousands_may_share_with_one() {
+    let Rig { store, .. } = &rig::sqlite().await;
+    let each = |what: &dyn Fn(u32) -> String| (2..3000).map(what).collect::<Vec<_>>().join(",");
+    let members = each(&|id| format!(r#"{{"id": {id}, "name": "M"}}"#));
+    let segments = each(&|id| format!(r#"{{"id": {id}, "member_id": {id}}}"#));
+    let sharing =
+        each(&|id| format!(r#"{{"data_member_id": {id}, "buyer_member_id": 1, "segment_exposure": "all"}}"#));
+    let file = format!(
+        r#"{{"members": [{{"id": 1, "name": "A"}}, {members}], "segments": [{segments}], "sharing": [{sharing}]}}"#
+    );
+    rig::apply(&**store, &file).await;
+    let viewer = SegmentViewer { member: MemberId(1), with_shared: true };
+    let query = ListQuery { num_elements: 10, ..ListQuery::default() };
+    assert_eq!(store.list_segments(viewer, &query).await.unwrap().count, 2998);
+}
+
+/// Who sends back what was read changes nothing by it.
+async fn a_parent_that_is_gone_may_stay(rig: Rig) {
+    rig::apply(&*rig.store, BASE).await;
+    let with_parent =
+        SegmentChange { parent_segment_id: Some(Some(SegmentId(6))), ..SegmentChange::default() };
+    let change = [(SegmentId(7), with_parent)];
+    let owner = MemberId(2);
+    rig.store.change_segments(owner, &change, NOON_MS).await.unwrap();
+    rig.store.delete_segments(owner, &[SegmentId(6)], NOON_MS).await.unwrap();
+    let after = rig.store.change_segments(owner, &change, NOON_MS).await.unwrap();
+    assert_eq!(after.value[0].details.parent_segment_id, Some(SegmentId(6)));
+    let no_parent = SegmentChange { parent_segment_id: Some(None), ..SegmentChange::default() };
+    rig.store.change_segments(owner, &[(SegmentId(7), no_parent)], NOON_MS).await.unwrap();
+    assert!(rig.store.change_segments(owner, &change, NOON_MS).await.is_err());
+}
+
+#[tokio::test]
+async fn parents_stay_in_memory() {
+    a_parent_that_is_gone_may_stay(rig::memory().await).await;
+}
+
+#[tokio::test]
+async fn parents_stay_in_sqlite() {
+    a_parent_that_is_gone_may_stay(rig::sqlite().await).await;
+}
+
 async fn an_id_is_never_used_again(rig: Rig) {
     rig::apply(&*rig.store, BASE).await;
     let new = [SegmentChange::default()];
