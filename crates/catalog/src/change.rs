@@ -20,6 +20,6 @@ pub enum Delta {
     Segments(Vec<(SegmentId, Option<Segment>)>),
     /// Members, access and sharing are so now, and logins and tokens are to be read again.
     Accounts(AccountsShown),
-    /// Nothing is known of it: all is read again.
-    Everything,
+    /// Nothing; logins and tokens are to be read again.
+    Logins,
 }

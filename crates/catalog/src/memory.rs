@@ -296,7 +296,7 @@ impl KnownUserStore for MemoryCatalog {
 impl Inner {
     fn raise<T>(&mut self, value: T) -> Changed<T> {
         self.generation += 1;
-        Changed { value, generation: self.generation, delta: Delta::Everything }
+        Changed { value, generation: self.generation, delta: Delta::Logins }
     }
 
     /// Fails unless all keys are there, and the owner's where there is one.

@@ -149,7 +149,7 @@ impl Snapshot {
         let (segments, rest) = match delta {
             Delta::Segments(changes) => (self.segments.with(changes), Arc::clone(&self.rest)),
             Delta::Accounts(AccountsShown(rest)) => (self.segments.with(&[]), Arc::clone(rest)),
-            Delta::Everything => return None,
+            Delta::Logins => (self.segments.with(&[]), Arc::clone(&self.rest)),
         };
         Some(Snapshot { generation, segments, rest })
     }

@@ -108,7 +108,7 @@ impl App {
         let _alone = self.catalog_change.lock().await;
         let Changed { value, generation, delta } = change.await?;
         let before = self.snapshot.load_full();
-        let is_about_logins = matches!(delta, Delta::Accounts(_));
+        let is_about_logins = matches!(delta, Delta::Accounts(_) | Delta::Logins);
         // Off the async workers: now and then it packs all segments.
         let after = tokio::task::spawn_blocking(move || before.after(generation, &delta)).await;
         match after.ok().flatten() {

@@ -107,7 +107,7 @@ impl PublicKeyStore for SqliteCatalog {
         let generation = raised(&mut transaction).await.map_err(&failed)?;
         self.database.commit(transaction).await?;
         self.database.fold().await;
-        Ok(Changed { value: new.stored(id), generation, delta: Delta::Everything })
+        Ok(Changed { value: new.stored(id), generation, delta: Delta::Logins })
     }
 
     async fn switch_public_keys(
@@ -139,7 +139,7 @@ impl PublicKeyStore for SqliteCatalog {
         let generation = raised(&mut transaction).await.map_err(&failed)?;
         self.database.commit(transaction).await?;
         self.database.fold().await;
-        Ok(Changed { value: changed, generation, delta: Delta::Everything })
+        Ok(Changed { value: changed, generation, delta: Delta::Logins })
     }
 
     async fn delete_public_keys(&self, owner: Option<u32>, ids: &[u32]) -> Result<Changed<()>, CatalogError> {
@@ -161,7 +161,7 @@ impl PublicKeyStore for SqliteCatalog {
         let generation = raised(&mut transaction).await.map_err(&failed)?;
         self.database.commit(transaction).await?;
         self.database.fold().await;
-        Ok(Changed { value: (), generation, delta: Delta::Everything })
+        Ok(Changed { value: (), generation, delta: Delta::Logins })
     }
 }
 
