@@ -11,6 +11,9 @@ pub(crate) const MAX_PAGE_ELEMENTS: u32 = 100;
 /// The most values of one filter. About so many ids fit into the target of a request.
 pub(crate) const MAX_VALUES: usize = 10_000;
 
+/// The longest pattern of a `like_` filter. SQLite refuses far longer ones.
+const MAX_PATTERN_CHARACTERS: usize = 1000;
+
 /// What of a list is asked for.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -116,6 +119,10 @@ fn filter(resource: &'static Resource, name: &str, value: &str) -> Result<Option
         let field = filterable(resource.field(bare), name)?;
         if !matches!(field.kind, Kind::Text | Kind::Word) {
             return Err(ServiceError::bad(name, "is for text"));
+        }
+        if value.chars().nth(MAX_PATTERN_CHARACTERS).is_some() {
+            let most = format_args!("must have at most {MAX_PATTERN_CHARACTERS} characters");
+            return Err(ServiceError::bad(name, most));
         }
         return Ok(Some(Filter { field, test: Test::Like(value.to_owned()) }));
     }

@@ -82,6 +82,7 @@ async fn a_list_that_makes_no_sense_is_refused_by_name() {
         ("sort=id;drop%20table%20segments", "'sort'"),
         ("min_nothing=1", "min_nothing"),
         ("like_id=1", "like_id"),
+        (&format!("like_code={}", "_".repeat(30_000)), "'like_code'"),
         ("min_code=a", "min_code"),
         ("not_nothing=1", "not_nothing"),
         ("id=x", "'id'"),
