@@ -79,7 +79,7 @@ pub(crate) async fn link(
         return Ok(());
     }
     let link = link_record(&app.snapshot.load(), app.link_rules, app.clock.now_ms(), member, user, ids)?;
-    let encoded = Encoded::new(Record::Link(link));
+    let encoded = Encoded::new(Record::Link(link)).resolved_with(opt_outs);
     // The room of a small body. What the record takes beyond it is found when it is committed.
     let room = app.committer.reserve(0)?;
     app.committer.commit(encoded, room).await?;

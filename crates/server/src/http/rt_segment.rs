@@ -58,7 +58,7 @@ pub(super) async fn post(
     let place = body::place(&app, body.is_large()).await;
     let is_large = place.is_some();
     let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
-    let (prepared, record, share, _opt_outs) = body::work_on(&app, place, move || {
+    let (prepared, record, share) = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
         let opt_outs = worker.suppression.in_force();
         let request = ingest::Request {
@@ -78,7 +78,8 @@ pub(super) async fn post(
         };
         let mut prepared = ingest::prepare(&bytes, &request)?;
         let record = prepared.ingest.take().map(|ingest| Encoded::new(Record::Ingest(ingest)));
-        Ok::<_, ApiError>((prepared, record, share, opt_outs))
+        let record = record.map(|record| record.resolved_with(opt_outs));
+        Ok::<_, ApiError>((prepared, record, share))
     })
     .await?;
     app.limits.take_users(member, prepared.users, &limits, app.clock.now_ms())?;

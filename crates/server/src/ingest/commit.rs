@@ -3,6 +3,7 @@
 use crate::alarm::Alarm;
 use crate::budget::{ByteBudget, Share};
 use crate::metrics::AppliedMetrics;
+use crate::privacy::InForce;
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{self, Instant, mpsc};
 use crate::threads::Urgency;
@@ -53,12 +54,19 @@ impl Views {
 pub(crate) struct Encoded {
     record: Record,
     payload: Vec<u8>,
+    opt_outs: Option<InForce>,
 }
 
 impl Encoded {
     /// Encodes a record.
     pub(crate) fn new(record: Record) -> Encoded {
-        Encoded { payload: record.encode(), record }
+        Encoded { payload: record.encode(), record, opt_outs: None }
+    }
+
+    /// With the opt-outs that it was resolved with, which are held until it is applied, also when the caller has
+    /// gone away by then: a new opt-out waits for it, to see and to undo it.
+    pub(crate) fn resolved_with(self, opt_outs: InForce) -> Encoded {
+        Encoded { opt_outs: Some(opt_outs), ..self }
     }
 
     /// How long it is in the log.
@@ -93,6 +101,7 @@ struct Durable {
     record: Record,
     answer: oneshot::Sender<Result<u64, CommitError>>,
     share: Share,
+    opt_outs: Option<InForce>,
 }
 
 impl Committer {
@@ -137,7 +146,7 @@ impl Committer {
         if self.alarm.reason().is_some() {
             return Err(CommitError::Broken);
         }
-        let Encoded { record, payload } = record;
+        let Encoded { record, payload, opt_outs } = record;
         if !share.become_bytes(payload.len()) {
             return Err(CommitError::Backlog);
         }
@@ -148,7 +157,8 @@ impl Committer {
             Box::new(move |written| match written {
                 Ok(position) => {
                     // Fails only when the applier thread is gone; the answer is dropped with it.
-                    let _ = to_applier.send(Job::Apply(Durable { position, record, answer, share }));
+                    let _ =
+                        to_applier.send(Job::Apply(Durable { position, record, answer, share, opt_outs }));
                 }
                 Err(error) => {
                     let _ = answer.send(Err(error.into()));
@@ -210,7 +220,7 @@ fn apply_in_order(
             }
             job => job.ok(),
         };
-        let Some(Job::Apply(Durable { position, record, answer, share })) = job else { break };
+        let Some(Job::Apply(Durable { position, record, answer, share, opt_outs })) = job else { break };
         if matches!(&record, Record::Ingest(ingest) if ingest.batch.users() > FEW_USERS) {
             hand_over(&mut answers, to_answer);
         }
@@ -225,7 +235,7 @@ fn apply_in_order(
             })
         };
         // Given back first: who has an answer may count on the room.
-        drop(share);
+        drop((share, opt_outs));
         let applied = Instant::now();
         if answers.is_empty() {
             first_applied = applied;

@@ -132,7 +132,7 @@ async fn commit_segments(
     };
     let wanted: Vec<_> = segments.iter().map(|segment| segment.wanted(member)).collect();
     let Direct { ingest, dropped } = ingest::prepare_direct(context, request_id, user, &wanted);
-    let record = Encoded::new(Record::Ingest(Box::new(ingest)));
+    let record = Encoded::new(Record::Ingest(Box::new(ingest))).resolved_with(opt_outs);
     let room = app.committer.reserve(0)?;
     let position = app.committer.commit(record, room).await?;
     app.metrics.dropped(&dropped);
