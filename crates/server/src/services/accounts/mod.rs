@@ -31,8 +31,8 @@ pub(crate) trait AccountKind {
     /// What a body says of one. `append` is whether lists come to what is there.
     fn edit(given: &Given, append: bool) -> Result<Self::Edit, ServiceError>;
 
-    /// What takes longer than reading.
-    async fn complete(_: &App, _: &Sent, _: &mut [Self::Edit]) -> Result<(), ServiceError> {
+    /// What takes longer than reading, for `by`.
+    async fn complete(_: &App, _: &Login, _: &Sent, _: &mut [Self::Edit]) -> Result<(), ServiceError> {
         Ok(())
     }
 
@@ -63,7 +63,7 @@ pub(crate) async fn create<K: AccountKind>(
     target: Option<u32>,
 ) -> Result<Vec<Object>, ServiceError> {
     let mut edits = edits::<K>(sent, false)?;
-    K::complete(app, sent, &mut edits).await?;
+    K::complete(app, by, sent, &mut edits).await?;
     let target_of = |given: &Given| {
         let own = given.integer(K::id_name(), 1, u32::MAX)?.flatten();
         match (target, own) {
@@ -88,7 +88,7 @@ pub(crate) async fn change<K: AccountKind>(
     append: bool,
 ) -> Result<Vec<Object>, ServiceError> {
     let mut edits = edits::<K>(sent, append)?;
-    K::complete(app, sent, &mut edits).await?;
+    K::complete(app, by, sent, &mut edits).await?;
     let edits = with_ids::<K>(sent, ids, edits)?;
     let ids = app.change_accounts(&K::change(edits), by).await?;
     shown::<K>(app, by, &ids).await

@@ -43,13 +43,23 @@ impl AccountKind for Users {
     }
 
     /// Hashes the passwords, after all of them were looked at.
-    async fn complete(app: &App, sent: &Sent, edits: &mut [LoginEdit]) -> Result<(), ServiceError> {
+    async fn complete(
+        app: &App,
+        by: &Login,
+        sent: &Sent,
+        edits: &mut [LoginEdit],
+    ) -> Result<(), ServiceError> {
         let mut passwords = Vec::new();
         for (given, edit) in sent.objects.iter().zip(edits) {
             let Some(password) = given.line("password", MAX_READ_CHARACTERS)?.flatten() else { continue };
             check_password_rules(&password)
                 .map_err(|error| given.bad("password", format_args!("is refused: {error}")))?;
             passwords.push((password, edit));
+        }
+        // Before the work: one of them is not the caller's own.
+        if passwords.len() > 1 && by.user_type != UserType::Admin {
+            let reason = "A login may change itself; others are for admins";
+            return Err(CatalogError::Forbidden(reason.to_owned()).into());
         }
         if passwords.len() > MAX_PASSWORDS {
             return Err(ServiceError::bad(
