@@ -186,7 +186,14 @@ impl Authenticator {
         let (username, key_name) = jwt.map_or(("", ""), |jwt| (jwt.username(), jwt.key_name()));
         let found = self.public_keys.public_key_of(username, key_name).await?;
         let key = found.as_ref().map_or(&self.key_of_nobody, |(_, stored)| &stored.key);
-        let is_signed = jwt.is_some_and(|jwt| jwt.is_signed_by(key));
+        let is_signed = match jwt {
+            Some(jwt) => {
+                let busy = || LoginError::TooMany(Exceeded { retry_after_seconds: 1 });
+                let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
+                self.hashing.run(jwt.signature_check(key.clone())).await.map_err(|QueueFull| busy())?
+            }
+            None => false,
+        };
         let Some((login, stored)) = found.filter(|_| is_signed) else { return Err(LoginError::SignedToken) };
         if !jwt.is_some_and(|jwt| jwt.is_current(now_ms)) {
             return Err(LoginError::SignedToken);
@@ -209,9 +216,9 @@ impl Authenticator {
     }
 }
 
-/// What failures are counted under: an IPv4 address, also one that comes as an IPv6 address, or the /64 of
+/// What calls that carry no token are counted under: an IPv4 address, also one that comes as an IPv6 address, or the /64 of
 /// an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

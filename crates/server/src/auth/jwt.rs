@@ -62,9 +62,10 @@ impl<'t> SignedToken<'t> {
         &self.key_name
     }
 
-    /// Whether that key signed it.
-    pub(super) fn is_signed_by(&self, key: &RsaKey) -> bool {
-        key.verify(self.signed.as_bytes(), &self.signature)
+    /// Finds out whether that key signed it. Takes up to a millisecond: not for an async worker.
+    pub(super) fn signature_check(&self, key: RsaKey) -> impl FnOnce() -> bool + Send + use<> {
+        let (signed, signature) = (self.signed.to_owned(), self.signature.clone());
+        move || key.verify(signed.as_bytes(), &signature)
     }
 
     /// Whether it was made just now, and is not limited to another time.

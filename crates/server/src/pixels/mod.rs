@@ -21,6 +21,7 @@ pub(crate) use redirect::{BadTarget, RedirectHost, Written, plain_target, target
 pub(crate) use segments::{BadPixel, Mapping, Reply, SegmentPixel};
 pub(crate) use write::{PixelError, is_suppressed, map, opt_out, seen, write};
 
+use crate::auth::network;
 use crate::rate::{Exceeded, RateLimiter};
 use ia_model::{MemberId, UserKey};
 use std::collections::HashSet;
@@ -46,7 +47,7 @@ pub(crate) struct PixelOptions {
 pub(crate) struct PixelRates {
     /// All of them.
     pub(crate) requests_per_second: u32,
-    /// Those from one address.
+    /// Those from one address, or from one /64 of IPv6.
     pub(crate) requests_per_second_per_address: u32,
     /// Those that write in the name of one member.
     pub(crate) writes_per_second_per_member: u32,
@@ -95,7 +96,7 @@ impl Pixels {
     pub(crate) fn take_request(&self, address: IpAddr, now_ms: u64) -> Result<(), OverPixelRate> {
         let PixelRates { requests_per_second, requests_per_second_per_address, .. } = self.options.rates;
         let limit = requests_per_second_per_address;
-        self.by_address.take(address.to_canonical(), 1, limit, now_ms).map_err(|exceeded| OverPixelRate {
+        self.by_address.take(network(address), 1, limit, now_ms).map_err(|exceeded| OverPixelRate {
             limit,
             what: "calls from this address",
             exceeded,
