@@ -445,7 +445,8 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
             examiner.send(&provider, method, base, NEW, 429).await;
         }
     }
-    // Rates are those of a member, over all services.
+    // Rates are those of a member, over all services: the stranger has used his up, and his login.
+    slow.clock.advance(5 * 60_000 + 1);
     let stranger = slow.login("stranger").await;
     for status in [200, 429] {
         examiner.post(&stranger, "/public-key", &key("one"), status).await;
