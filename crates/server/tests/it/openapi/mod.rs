@@ -301,6 +301,12 @@ async fn examine_public_keys(examiner: &mut Examiner<'_>) {
     ] {
         examiner.post(client, target, &body, status).await;
     }
+    let packed = [("content-encoding", "gzip")];
+    let answer = anonymous.send(Method::POST, "/v2/auth/jwt", &packed, Bytes::from("not packed")).await;
+    assert_eq!(answer.status, 400);
+    examiner.description.assert_describes("POST", "/v2/auth/jwt", &answer);
+    let operation = Operation { method: "POST".to_owned(), path: "/v2/auth/jwt".to_owned() };
+    examiner.seen.insert((operation, 400));
     for (client, target, body, status) in [
         (&provider, "/public-key?id=1", SWITCH, 200),
         (&provider, "/public-key?id=1,2", SWITCH, 200),
