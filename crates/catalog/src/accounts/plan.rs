@@ -135,7 +135,18 @@ impl<'s> Draft<'s> {
     fn changes(self, ids: Vec<u32>) -> AccountPlan {
         let Draft { state, members, logins, sharing, .. } = self;
         let before: BTreeMap<u32, &LoginRow> = state.logins.values().map(|row| (row.id, row)).collect();
-        let ends = |row: &LoginRow| before.get(&row.id).is_some_and(|before| ends_tokens(before, row));
+        let was_active = |id: &MemberId| state.members.get(id).is_some_and(|row| row.member.active);
+        let switched_off: BTreeSet<MemberId> = members
+            .iter()
+            .filter(|(id, row)| !row.member.active && was_active(id))
+            .map(|(&id, _)| id)
+            .collect();
+        // Logins that stay as they are go with their member too.
+        let ends = |row: &&LoginRow| {
+            before.get(&row.id).is_some_and(|before| ends_tokens(before, row))
+                || switched_off.contains(&row.member)
+        };
+        let revoked = logins.values().filter(ends).map(|row| row.id).collect();
         let deleted_logins = before.keys().filter(|id| !logins.contains_key(id)).copied().collect();
         let kept: BTreeSet<_> = sharing.keys().copied().collect();
         let deleted_sharing = state.sharing.keys().filter(|pair| !kept.contains(pair)).copied().collect();
@@ -146,7 +157,7 @@ impl<'s> Draft<'s> {
                 .into_values()
                 .filter(|row| state.members.get(&row.member.id) != Some(row))
                 .collect(),
-            revoked: logins.iter().filter(|row| ends(row)).map(|row| row.id).collect(),
+            revoked,
             logins,
             deleted_logins,
             sharing: sharing.into_iter().filter(|(pair, row)| state.sharing.get(pair) != Some(row)).collect(),

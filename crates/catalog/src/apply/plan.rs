@@ -92,6 +92,11 @@ impl Planner<'_> {
                 .map(|(index, &owner)| self.known_member(owner, path, &format!("segment_access[{index}]")))
                 .collect::<Result<_, _>>()?;
         }
+        if before.is_some_and(|before| before.member.active) && !row.member.active {
+            // Its logins are off with it, and being switched off is final for a token.
+            let own = self.state.logins.values().filter(|login| login.member == row.member.id);
+            self.plan.revoked.extend(own.map(|login| login.id));
+        }
         if self.plan.report.members.count(before, &row) {
             self.plan.members.push(row);
         }

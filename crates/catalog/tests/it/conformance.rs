@@ -365,6 +365,13 @@ async fn tokens_are_kept_with_their_logins(rig: Rig) {
     let one = &stored[0];
     assert_eq!((one.hash, one.issued_at_ms, one.last_use_ms), (TokenHash::of("one"), NOON_MS, NOON_MS));
     assert_eq!((one.login.user_type, one.active, one.revoked), (UserType::Bidder, true, false));
+    // A member that was off has its tokens back no more than a login has.
+    for (state, active) in [("inactive", false), ("active", true)] {
+        let file = format!(r#"{{"members": [{{"id": 1, "name": "Provider", "state": "{state}"}}]}}"#);
+        apply(&*rig.store, &file).await;
+        let stored = rig.store.load_tokens().await.unwrap();
+        assert_eq!((stored[0].active, stored[0].revoked), (active, true), "{state}");
+    }
 }
 
 async fn a_token_is_not_kept_for_an_old_password(rig: Rig) {

@@ -4,6 +4,7 @@ use super::{BadTarget, RedirectHost, plain_target};
 use crate::identities::{self, NO_EXTERNAL_ID};
 use crate::ingest::structure::{Expiration, MAX_INT, SegmentName, Wanted};
 use ia_model::{MemberId, SegmentId};
+use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
 /// The most segments that one call writes to.
@@ -65,21 +66,35 @@ pub(crate) struct Mapping {
 }
 
 /// Names and values, decoded; the last of two equal names counts, and an empty value is an absent one.
-struct Parameters<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
+struct Parameters<'q> {
+    query: &'q str,
+    decoded: Vec<(Cow<'q, str>, Cow<'q, str>)>,
+}
 
 impl<'q> Parameters<'q> {
     fn of(query: &'q str) -> Parameters<'q> {
-        Parameters(form_urlencoded::parse(query.as_bytes()).collect())
+        Parameters { query, decoded: form_urlencoded::parse(query.as_bytes()).collect() }
+    }
+
+    /// Refuses a value that is no UTF-8. Decoding puts one character in the place of all that cannot be read, so that
+    /// two ids of another encoding would become one.
+    fn must_be_utf8(&self, name: &'static str) -> Result<(), BadPixel> {
+        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        let mut values = pairs.filter(|(own, _)| percent_decode_str(own).eq(name.bytes()));
+        if values.any(|(_, value)| percent_decode_str(value).decode_utf8().is_err()) {
+            return Err(BadPixel(format!("'{name}' must be UTF-8").into()));
+        }
+        Ok(())
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().rev().find(|(own, _)| own == name);
+        let found = self.decoded.iter().rev().find(|(own, _)| own == name);
         found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
     }
 
     /// The parts of a value that are not empty.
-    fn parts(&self, name: &str, separator: char) -> impl Iterator<Item = &str> {
-        self.get(name).unwrap_or_default().split(separator).map(str::trim).filter(|part| !part.is_empty())
+    fn parts(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.get(name).unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty())
     }
 
     fn member(&self) -> Result<Option<MemberId>, BadPixel> {
@@ -97,7 +112,7 @@ impl<'q> Parameters<'q> {
         default_value: u32,
         segments: &mut Vec<PixelSegment>,
     ) -> Result<(), BadPixel> {
-        for part in self.parts(name, ',') {
+        for part in self.parts(name) {
             let (segment, value) = match part.split_once(':') {
                 None => (part, default_value),
                 Some((segment, value)) => (segment, int(name, value)?),
@@ -148,6 +163,7 @@ impl SegmentPixel {
         if segments.is_empty() {
             return Err(BadPixel("'add', 'add_code', 'remove' or 'remove_code' is required".into()));
         }
+        parameters.must_be_utf8("redir")?;
         let reply = match (parameters.get("redir"), parameters.get("t")) {
             (Some(url), _) => Reply::Redirect(plain_target(url, redirect_hosts).map_err(bad_redirect)?),
             (None, None | Some("2")) => Reply::Gif,
@@ -168,7 +184,10 @@ impl Mapping {
         let parameters = Parameters::of(query);
         let member = parameters.member()?.ok_or_else(|| BadPixel("'member' is required".into()))?;
         let mut ids: Vec<String> = Vec::new();
-        for id in parameters.parts("user", ';') {
+        parameters.must_be_utf8("user")?;
+        // To the byte, as the member sends them elsewhere: a space is part of an id.
+        let parts = parameters.get("user").unwrap_or_default().split(';');
+        for id in parts.filter(|id| !id.is_empty()) {
             // Whoever the member is: an answer does not tell whether it exists.
             if identities::key_without_domain(Some(member), id).is_err() {
                 let number = ids.len() + 1;
@@ -237,6 +256,9 @@ mod tests {
         assert_eq!(SegmentPixel::parse(query, &[]), Ok(pixel));
         let mapping = Mapping::parse("member=958&user=A%3Bb;;c%2B&seg=1,2:5&seg_code=x:3").unwrap();
         assert_eq!(mapping.ids, ["A", "b", "c+"]);
+        // An id is what stands there, to the byte.
+        let exact = Mapping::parse("member=958&user=%20a;b%20;c+d;caf%C3%A9&other=%FF").unwrap();
+        assert_eq!(exact.ids, [" a", "b ", "c d", "caf\u{e9}"]);
         assert_eq!(mapping.segments, [by_id(1, 0, add), by_id(2, 5, add), by_code("x", 3, add)]);
     }
 
@@ -263,6 +285,7 @@ mod tests {
             ("add=1&t=3".into(), "'t'"),
             ("add=1&redir=https://evil.example/".into(), "'redir'"),
             ("add=1&redir=https://ok.example/%0d%0aSet-Cookie:a=b".into(), "'redir'"),
+            ("add=1&redir=https://ok.example/%E9".into(), "'redir' must be UTF-8"),
             (format!("add={}&remove=8", many(MAX_SEGMENTS, ",")), "more than 100 segments"),
         ] {
             let error = SegmentPixel::parse(&query, &hosts).unwrap_err();
@@ -277,6 +300,10 @@ mod tests {
             (format!("member=958&user={}", many(1000, ";")), "'user' has more than 20 ids"),
             (format!("member=958&user={}", "x".repeat(256)), "'user'"),
             ("member=958&user=a;b%0ac".into(), "'user': id 2"),
+            ("member=958&user=a%0d%0a".into(), "'user': id 1"),
+            // Not one id for all that are not UTF-8.
+            ("member=958&user=caf%E9".into(), "'user' must be UTF-8"),
+            ("member=958&us%65r=a;caf%E9".into(), "'user' must be UTF-8"),
             ("member=958&user=hbapi:1:x:ia1".into(), "'user': id 1"),
             ("member=958&user=a&seg=x".into(), "'seg'"),
             (format!("member=958&user=a&seg_code={}", many(101, ",")), "more than 100 segments"),

@@ -1,10 +1,19 @@
 use super::{AccountKind, page_of, path_of, read_state, state, time_of, to_change};
-use crate::services::{Given, Object, ServiceError};
+use crate::services::{Given, Object, ServiceError, plain_name};
 use ia_catalog::listing::{ListQuery, Page, Resource};
 use ia_catalog::{
     AccountChange, Accounts, CatalogError, LimitsEdit, Login, MEMBER, MemberEdit, MemberRecord,
 };
 use serde_json::json;
+
+const LIMITS: [&str; 6] = [
+    "posts_per_second",
+    "gets_per_second",
+    "users_per_request",
+    "users_per_second",
+    "segments_per_user",
+    "payload_bytes",
+];
 
 /// `/member`
 pub(crate) struct Members;
@@ -17,6 +26,11 @@ impl AccountKind for Members {
         let limits = match given.nested("limits")?.flatten() {
             None => LimitsEdit::default(),
             Some(limits) => {
+                // A limit that is misspelt must not look as if it held.
+                if let Some(name) = limits.names().find(|name| !LIMITS.contains(name)) {
+                    let known = LIMITS.join(", ");
+                    return Err(limits.bad(plain_name(name), format_args!("must be one of {known}")));
+                }
                 let limit = |name| Ok::<_, ServiceError>(to_change(limits.integer(name, 0, u32::MAX)?));
                 LimitsEdit {
                     posts_per_second: limit("posts_per_second")?,

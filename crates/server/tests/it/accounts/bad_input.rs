@@ -55,6 +55,11 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
             member("limits", json!({"posts_per_second": "many"})),
             "400 SYNTAX 'limits.posts_per_second' must be",
         ),
+        (
+            "PUT /member?id=77",
+            member("limits", json!({"posts_per_second": 5, "post_per_second": 5})),
+            "400 SYNTAX 'limits.post_per_second' must be one of posts_per_second,",
+        ),
         ("PUT /member?id=77", member("limits", json!([])), "400 SYNTAX 'limits' must be an object"),
         ("PUT /member?id=77", member("id", json!(958)), "400 SYNTAX 'id' is not that of the query"),
         ("PUT /member", member("name", json!("New")), "400 SYNTAX 'id' is required"),

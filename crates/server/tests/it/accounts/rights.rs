@@ -146,6 +146,10 @@ async fn a_login_that_is_switched_off_or_deleted_is_out_at_once() {
     let stranger = kit.login("stranger").await;
     put(&admin, "/member?id=77", json!({"member": {"state": "inactive"}})).await.ok();
     assert_eq!(outcome(&stranger.get("/user").await), "401 NOAUTH_DISABLED");
+    // As with a login, that is final for tokens of before.
+    put(&admin, "/member?id=77", json!({"member": {"state": "active"}})).await.ok();
+    assert_eq!(outcome(&stranger.get("/user").await), "401 NOAUTH");
+    kit.login("stranger").await.get("/user").await.ok();
 }
 
 #[tokio::test]
