@@ -34,8 +34,12 @@ pub(crate) struct CrashPointsArgs {
 }
 
 /// With users enough that the log rotates two or three times, and for long enough that checkpoints follow.
-const LOAD: Load =
-    Load { writers: 2, posts: 60, pause_ms: 50, shape: Shape { users_per_post: 60, users_per_writer: 150 } };
+const LOAD: Load = Load {
+    writers: 2,
+    posts: 60,
+    pause_ms: 50,
+    shape: Shape { users_per_post: 60, users_per_writer: 150, delete_every: 15 },
+};
 
 const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 

@@ -35,8 +35,12 @@ pub(crate) struct FailingDiskArgs {
 }
 
 /// With users enough that the log rotates two or three times, and for long enough that checkpoints follow.
-const LOAD: Load =
-    Load { writers: 4, posts: 80, pause_ms: 35, shape: Shape { users_per_post: 60, users_per_writer: 150 } };
+const LOAD: Load = Load {
+    writers: 4,
+    posts: 80,
+    pause_ms: 35,
+    shape: Shape { users_per_post: 60, users_per_writer: 150, delete_every: 30 },
+};
 
 /// How long checkpoints and statistics may take to catch up: a failed checkpoint is tried again after 5 seconds.
 const CATCH_UP: Duration = Duration::from_secs(20);

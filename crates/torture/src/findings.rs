@@ -6,11 +6,13 @@ use std::fmt;
 /// How many faults are told in words.
 const FAULTS_TOLD: usize = 10;
 
-/// Counts POSTs where it says nothing else.
+/// Counts operations where it says nothing else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     /// Answered with OK.
     pub acknowledged: u64,
+    /// Deletes among them.
+    pub deleted: u64,
     /// Answered with something else, and known to have left nothing.
     pub refused: u64,
     /// Not answered, or refused in a way that leaves it open.
@@ -19,7 +21,7 @@ pub(crate) struct Findings {
     pub unknown_present: u64,
     /// Memberships that are not as the last acknowledged POST left them.
     pub lost: u64,
-    /// POSTs of which a part is there.
+    /// Operations of which a part is there.
     pub torn: u64,
     /// Memberships that nothing acknowledged has left there: refused, made up, or not removed.
     pub unexpected: u64,
@@ -52,6 +54,7 @@ impl Findings {
     /// Takes another comparison in.
     pub(crate) fn add(&mut self, other: Findings) {
         self.acknowledged += other.acknowledged;
+        self.deleted += other.deleted;
         self.refused += other.refused;
         self.unknown += other.unknown;
         self.unknown_present += other.unknown_present;
@@ -71,6 +74,7 @@ impl Findings {
     pub(crate) fn write_to(&self, figure: Figure) -> Figure {
         figure
             .with("acknowledged", self.acknowledged)
+            .with("deleted", self.deleted)
             .with("refused", self.refused)
             .with("unknown", self.unknown)
             .with("unknown_present", self.unknown_present)
@@ -87,13 +91,14 @@ impl Findings {
 /// One line; the faults on lines of their own.
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Findings { acknowledged, refused, unknown, unknown_present, lost, torn, unexpected, .. } = self;
+        let Findings { acknowledged, deleted, refused, unknown, unknown_present, .. } = self;
         write!(
             f,
-            "{acknowledged} acknowledged, {refused} refused, {unknown} unknown ({unknown_present} there)"
+            "{acknowledged} acknowledged ({deleted} deletes), {refused} refused, \
+             {unknown} unknown ({unknown_present} there)"
         )?;
         if !self.is_sound() {
-            let Findings { miscounted, stale, wrong_answers, .. } = self;
+            let Findings { lost, torn, unexpected, miscounted, stale, wrong_answers, .. } = self;
             write!(f, "; {lost} LOST, {torn} TORN, {unexpected} UNEXPECTED, {miscounted} MISCOUNTED, ")?;
             write!(f, "{stale} STALE, {wrong_answers} WRONG ANSWERS")?;
         }

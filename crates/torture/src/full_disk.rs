@@ -11,7 +11,7 @@ use crate::ground::{Ground, GroundArgs};
 use crate::journal::End;
 use crate::model::{Break, Refusal, Rules};
 use crate::mount::{self, Mount};
-use crate::operation::Shape;
+use crate::operation::{PROVIDER, Shape};
 use crate::run::{Client, Load, Run, until};
 use crate::server::{ask, credentials, metric, readiness};
 use anyhow::{Context, bail};
@@ -31,8 +31,12 @@ pub(crate) struct FullDiskArgs {
     pub rounds: Option<u32>,
 }
 
-const LOAD: Load =
-    Load { writers: 8, posts: 0, pause_ms: 5, shape: Shape { users_per_post: 20, users_per_writer: 250 } };
+const LOAD: Load = Load {
+    writers: 8,
+    posts: 0,
+    pause_ms: 5,
+    shape: Shape { users_per_post: 20, users_per_writer: 250, delete_every: 30 },
+};
 
 const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 
@@ -176,7 +180,7 @@ impl Test {
 
     /// Reads go on. A login, which has to be written down, may have to be tried again later.
     async fn read(&mut self, server: &ServerProcess) -> anyhow::Result<()> {
-        let credentials = credentials();
+        let credentials = credentials(PROVIDER);
         let answer = ask(server.api, "POST", "/auth", None, Some(credentials.as_bytes())).await?;
         let says_when = answer.header("retry-after").is_some();
         if answer.status != 200 && !(answer.status == 503 && says_when) {
