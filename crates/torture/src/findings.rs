@@ -33,6 +33,10 @@ pub(crate) struct Findings {
     pub stale: u64,
     /// Answers that the contract does not know.
     pub wrong_answers: u64,
+    /// People who were deleted and then looked for in the files.
+    pub forgotten: u64,
+    /// Those of them who were found.
+    pub remains: u64,
     /// The first faults, in words.
     pub faults: Vec<String>,
 }
@@ -40,8 +44,8 @@ pub(crate) struct Findings {
 impl Findings {
     /// Whether every promise was kept.
     pub(crate) fn is_sound(&self) -> bool {
-        let Findings { lost, torn, unexpected, miscounted, stale, wrong_answers, .. } = self;
-        lost + torn + unexpected + miscounted + stale + wrong_answers == 0 && self.faults.is_empty()
+        let Findings { lost, torn, unexpected, miscounted, stale, wrong_answers, remains, .. } = self;
+        lost + torn + unexpected + miscounted + stale + wrong_answers + remains == 0 && self.faults.is_empty()
     }
 
     /// Tells of a fault, unless there were many.
@@ -65,6 +69,8 @@ impl Findings {
         self.reads += other.reads;
         self.stale += other.stale;
         self.wrong_answers += other.wrong_answers;
+        self.forgotten += other.forgotten;
+        self.remains += other.remains;
         for fault in other.faults {
             self.tell(|| fault);
         }
@@ -85,6 +91,8 @@ impl Findings {
             .with("reads", self.reads)
             .with("stale", self.stale)
             .with("wrong_answers", self.wrong_answers)
+            .with("forgotten", self.forgotten)
+            .with("remains", self.remains)
     }
 }
 

@@ -57,7 +57,7 @@ impl KillArgs {
                 break;
             }
         }
-        run.installation.stop(server).await?;
+        run.end(server).await?;
         let figure = Figure::new("kill").with("cycles", cycles);
         run.findings.write_to(figure).with("seconds", begun.elapsed().as_secs()).print();
         Ok(run.findings.is_sound() && run.findings.acknowledged > 0)

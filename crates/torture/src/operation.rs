@@ -23,8 +23,11 @@ pub(crate) const PROVIDER: &str = "provider";
 pub(crate) const ADMIN: &str = "admin";
 /// No segment of the catalog: what is posted to it is counted and dropped.
 const NO_SEGMENT: u32 = 999_999;
-/// Each writer's users begin at a multiple of this.
+/// A writer has at the most so many users.
 const USERS_APART: u64 = 1_000_000;
+/// Users are so far from each other that no id can be taken for anything else, and that neighbours in a table have
+/// little in common. It is odd: so all are different.
+const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Values of one POST are told apart by their last four bits.
 const VALUES_A_POST: u32 = 16;
 /// How long memberships last that do not last for ever: far longer than a run.
@@ -125,17 +128,15 @@ pub(crate) fn is_shared(user: u64) -> bool {
     (1..=SHARED_USERS).contains(&user)
 }
 
-/// The first of the users that a writer has to itself.
-fn first_user(writer: u16) -> u64 {
-    (u64::from(writer) + 1) * USERS_APART
+/// One of the users that a writer has to itself.
+pub(crate) fn own_user(writer: u16, number: u64) -> u64 {
+    ((u64::from(writer) + 1) * USERS_APART + number).wrapping_mul(SCATTER)
 }
 
 /// All users that a number of writers post to.
 pub(crate) fn users(writers: u16, shape: Shape) -> impl Iterator<Item = u64> {
-    let own = (0..writers).flat_map(move |writer| {
-        let first = first_user(writer);
-        first..first + shape.users_per_writer
-    });
+    let own = (0..writers)
+        .flat_map(move |writer| (0..shape.users_per_writer).map(move |number| own_user(writer, number)));
     (1..=SHARED_USERS).chain(own)
 }
 
@@ -148,7 +149,7 @@ impl Operation {
         let user = if dice.in_percent(30) {
             1 + dice.below(SHARED_USERS)
         } else {
-            first_user(writer) + dice.below(shape.users_per_writer)
+            own_user(writer, dice.below(shape.users_per_writer))
         };
         Operation::Delete(Delete { id, writer, user, by_admin: dice.in_percent(50) })
     }
@@ -226,7 +227,7 @@ impl Post {
                     .then(|| Held { value: value(), for_ever: dice.in_percent(70) });
                 changes.push(Change { segment: OWN_SEGMENTS.start() + offset as u32, held });
             }
-            users.push(Part { user: first_user(writer) + number, changes });
+            users.push(Part { user: own_user(writer, number), changes });
         }
         if dice.in_percent(30) {
             let held = (!dice.in_percent(20)).then(|| Held { value: value(), for_ever: true });

@@ -93,7 +93,7 @@ async fn cut_often(ground: &mut Ground, cycles: u32) -> anyhow::Result<Findings>
             break;
         }
     }
-    run.installation.stop(server).await?;
+    run.end(server).await?;
     Ok(run.findings)
 }
 

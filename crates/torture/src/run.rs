@@ -2,12 +2,14 @@
 
 use crate::audit;
 use crate::client::{ADMIN_TOKEN_VARIABLE, ClientArgs, TOKEN_VARIABLE};
+use crate::figure::progress;
 use crate::findings::Findings;
 use crate::ground::Ground;
 use crate::journal::{End, JournalReader, JournalWriter, Session};
 use crate::model::{Break, Model, Refusal, Rules, Seen};
-use crate::operation::{ADMIN, PROVIDER, Shape, users};
-use crate::server::{Installation, log_in};
+use crate::operation::{ADMIN, Delete, Operation, PROVIDER, Shape, own_user, users};
+use crate::server::{Installation, ask, log_in};
+use crate::traces::{Forgotten, traces};
 use anyhow::{Context, bail};
 use ia_testkit::ServerProcess;
 use std::path::Path;
@@ -17,6 +19,9 @@ use tokio::process::{Child, Command};
 
 /// A client that has to end does so by then: its last request has a timeout of its own.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(70);
+
+/// How many people are deleted at the end of a run, of the first writer's own.
+const DELETED_AT_THE_END: u64 = 20;
 
 /// The load that a client makes.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +45,7 @@ pub(crate) struct Run {
     pub findings: Findings,
     journal: JournalReader,
     model: Model,
+    forgotten: Forgotten,
     /// Of the first start, and for all others: tokens survive.
     tokens: Option<Tokens>,
     load: Load,
@@ -65,6 +71,7 @@ impl Run {
             findings: Findings::default(),
             journal: JournalReader::new(path),
             model: Model::default(),
+            forgotten: Forgotten::default(),
             tokens: None,
             load,
             next_operation: 1,
@@ -129,6 +136,7 @@ impl Run {
         let session = self.journal.next_session()?;
         self.note_operations(&session);
         let seen = self.look(server).await?;
+        self.forgotten.note(&session);
         let findings = self.model.settle(&session, rules, &seen);
         self.findings.add(findings.clone());
         Ok(findings)
@@ -162,6 +170,43 @@ impl Run {
         };
         self.findings.add(faults);
         Ok(found)
+    }
+
+    /// Deletes some more people, stops the server in order, and looks for all who are forgotten in its files.
+    ///
+    /// A stop ends with a checkpoint, after which nothing of them may be left.
+    pub(crate) async fn end(&mut self, server: ServerProcess) -> anyhow::Result<()> {
+        if !self.findings.is_sound() {
+            return self.installation.stop(server).await;
+        }
+        let last: Vec<u64> = (0..DELETED_AT_THE_END).map(|number| own_user(0, number)).collect();
+        if traces(self.installation.data_dir(), &last)?.is_empty() {
+            bail!(
+                "no file has a trace of those who are to be forgotten: that nothing is left proves nothing"
+            );
+        }
+        let Tokens { admin, .. } = self.tokens(&server).await?;
+        for user in last {
+            let delete = Delete { id: self.next_operation, writer: 0, user, by_admin: true };
+            let operation = Operation::Delete(delete);
+            let (path, body) = (operation.path(), operation.body());
+            let answer = ask(server.api, "POST", path, Some(&admin), Some(&body)).await?;
+            if answer.status != 200 {
+                bail!("a delete was answered with {answer:?}");
+            }
+            self.forgotten.add(user);
+        }
+        self.installation.stop(server).await?;
+        let users = self.forgotten.users();
+        let found = traces(self.installation.data_dir(), &users)?;
+        self.findings.forgotten += users.len() as u64;
+        self.findings.remains += found.len() as u64;
+        for (user, place) in found {
+            let fault = format!("user {user} was forgotten and is in {place}");
+            progress(&fault);
+            self.findings.tell(|| fault);
+        }
+        Ok(())
     }
 
     fn note_operations(&mut self, session: &Session) {

@@ -63,6 +63,11 @@ impl Installation {
         Ok(installation)
     }
 
+    /// Where the data is.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// Changes a setting, by the name of its variable after the prefix.
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: &str) -> Installation {

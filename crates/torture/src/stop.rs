@@ -64,7 +64,7 @@ impl StopArgs {
                 break;
             }
         }
-        run.installation.stop(server).await?;
+        run.end(server).await?;
         let figure = Figure::new("stop").with("cycles", cycles);
         let figure = run.findings.write_to(figure).with("slowest_stop_ms", slowest.as_millis());
         figure.with("seconds", begun.elapsed().as_secs()).print();
