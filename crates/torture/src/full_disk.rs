@@ -86,6 +86,9 @@ async fn torment(ground: &mut Ground, disk: Mount, kind: &str, rounds: u32) -> a
             break;
         }
     }
+    // What could not be rewritten or scrubbed for want of room is made good.
+    let server = test.start(ROOMY).await?;
+    test.run.end(server).await?;
     progress(format_args!("full {kind}: {}", test.run.findings));
     let figure = test.run.findings.write_to(Figure::new("full-disk").with("on", kind).with("rounds", rounds));
     let figure = figure.with("slowest_resume_ms", test.slowest_resume.as_millis());
