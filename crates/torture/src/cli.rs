@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_client_understands_the_words_it_is_started_with() {
         let words = "ia-torture client --api 127.0.0.1:1 --journal /j --writers 2 --posts 3 --first-post 4 \
-             --users-per-post 5 --users-per-writer 6 --pause-ms 7 --seed 8";
+             --users-per-post 5 --users-per-writer 6 --delete-every 9 --pause-ms 7 --seed 8";
         let Command::Client(args) = Cli::try_parse_from(words.split_ascii_whitespace()).unwrap().command
         else {
             panic!("not a client");

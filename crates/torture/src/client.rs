@@ -3,10 +3,12 @@
 use crate::audit::holdings;
 use crate::dice::Dice;
 use crate::journal::{End, Entry, JournalWriter, now_ms};
-use crate::operation::{Post, Shape, is_shared};
+use crate::model::Holdings;
+use crate::operation::{Delete, Effect, Operation, Post, Shape, is_shared};
 use anyhow::Context;
 use clap::Args;
 use ia_testkit::{Answer, Connection, request};
+use serde_json::Value;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,8 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// The variable that holds the token: arguments can be read by all users of a machine.
+/// The variables that hold the tokens, of the member and of the admin: arguments can be read by all users of a
+/// machine.
 pub(crate) const TOKEN_VARIABLE: &str = "IA_TORTURE_TOKEN";
+pub(crate) const ADMIN_TOKEN_VARIABLE: &str = "IA_TORTURE_ADMIN_TOKEN";
 
 /// A request that is not answered by then is noted as broken.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
@@ -23,21 +27,21 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
 /// How long a refused writer waits.
 const AFTER_REFUSAL: Duration = Duration::from_millis(20);
 
-/// How often, of a hundred POSTs, what was acknowledged is read back at once.
+/// How often, of a hundred operations, what was acknowledged is read back at once.
 const READ_BACK_PERCENT: u64 = 10;
 
-/// How often, of a hundred POSTs, the next one goes over a new connection.
+/// How often, of a hundred operations, the next one goes over a new connection.
 const NEW_CONNECTION_PERCENT: u64 = 5;
 
 /// How many of a hundred connections begin with a request that is not plain, so that the server serves them in its
 /// general way to their end.
 const GENERAL_PERCENT: u64 = 25;
 
-/// How many of a hundred POSTs are sent in two parts, and how long the second may be late.
+/// How many of a hundred requests are sent in two parts, and how long the second may be late.
 const IN_PARTS_PERCENT: u64 = 15;
 const PART_LATE_MS: u64 = 20;
 
-/// What a client does. It ends when all POSTs are sent, when its standard input ends, or when the server does.
+/// What a client does. It ends when all operations are sent, when its standard input ends, or when the server does.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ClientArgs {
     /// Where the API is
@@ -49,10 +53,10 @@ pub(crate) struct ClientArgs {
     /// Writers at once
     #[arg(long)]
     pub writers: u16,
-    /// Ends after so many POSTs; 0 is without end
+    /// Ends after so many operations; 0 is without end
     #[arg(long)]
     pub posts: u32,
-    /// The number of the first POST
+    /// The number of the first operation
     #[arg(long)]
     pub first_post: u32,
     /// Users of a POST, at the most
@@ -61,10 +65,13 @@ pub(crate) struct ClientArgs {
     /// Users of a writer
     #[arg(long)]
     pub users_per_writer: u64,
-    /// A writer's pause after each POST
+    /// Every so many operations one is a delete
+    #[arg(long)]
+    pub delete_every: u32,
+    /// A writer's pause after each operation
     #[arg(long)]
     pub pause_ms: u64,
-    /// Decides what is posted
+    /// Decides what is sent
     #[arg(long)]
     pub seed: u64,
 }
@@ -72,7 +79,11 @@ pub(crate) struct ClientArgs {
 impl ClientArgs {
     /// How large POSTs are.
     pub(crate) fn shape(&self) -> Shape {
-        Shape { users_per_post: self.users_per_post, users_per_writer: self.users_per_writer }
+        Shape {
+            users_per_post: self.users_per_post,
+            users_per_writer: self.users_per_writer,
+            delete_every: self.delete_every,
+        }
     }
 
     /// As they are given on a command line.
@@ -85,6 +96,7 @@ impl ClientArgs {
             first_post,
             users_per_post,
             users_per_writer,
+            delete_every,
             pause_ms,
             seed,
         } = self;
@@ -96,6 +108,7 @@ impl ClientArgs {
             ("--first-post", first_post.to_string()),
             ("--users-per-post", users_per_post.to_string()),
             ("--users-per-writer", users_per_writer.to_string()),
+            ("--delete-every", delete_every.to_string()),
             ("--pause-ms", pause_ms.to_string()),
             ("--seed", seed.to_string()),
         ]
@@ -106,11 +119,12 @@ impl ClientArgs {
 
     /// Writes until the end.
     pub(crate) async fn run(&self) -> anyhow::Result<()> {
-        let token = std::env::var(TOKEN_VARIABLE).with_context(|| format!("{TOKEN_VARIABLE} is not set"))?;
+        let token = |name| std::env::var(name).with_context(|| format!("{name} is not set"));
         let mut dice = Dice::new(self.seed);
         let shared = Arc::new(Shared {
             args: self.clone(),
-            token,
+            token: token(TOKEN_VARIABLE)?,
+            admin_token: token(ADMIN_TOKEN_VARIABLE)?,
             journal: JournalWriter::open(&self.journal)?,
             next: AtomicU32::new(self.first_post),
             stop: AtomicBool::new(false),
@@ -138,13 +152,14 @@ impl ClientArgs {
 struct Shared {
     args: ClientArgs,
     token: String,
+    admin_token: String,
     journal: JournalWriter,
     next: AtomicU32,
     stop: AtomicBool,
 }
 
 impl Shared {
-    /// The number of the next POST, if there is to be one.
+    /// The number of the next operation, if there is to be one.
     fn next(&self) -> Option<u32> {
         let ClientArgs { posts, first_post, .. } = self.args;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -166,26 +181,41 @@ struct Kept {
     is_general: bool,
 }
 
+/// What is asked, and in whose name.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    token: &'a str,
+    method: &'a str,
+    path: &'a str,
+    body: Option<&'a [u8]>,
+}
+
 impl Writer {
     async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        let mut acknowledged: Option<Post> = None;
+        let mut acknowledged: Option<Operation> = None;
         while let Some(id) = shared.next() {
-            let post = Post::draw(&mut self.dice, id, self.number, shared.args.shape());
-            let body = post.body();
+            let operation = Operation::draw(&mut self.dice, id, self.number, shared.args.shape());
+            let (path, body) = (operation.path(), operation.body());
+            let token = match &operation {
+                Operation::Delete(Delete { by_admin: true, .. }) => &shared.admin_token,
+                _ => &shared.token,
+            };
             let Some(connection) = self.connect().await else { return };
-            shared.journal.note(&Entry::Sent { post: post.clone(), at_ms: now_ms() });
-            let answer = self.exchange(connection, "POST", "/rt-segment", Some(&body)).await;
-            let end = answer.map_or_else(|broken| broken, |answer| end(&answer, &post));
-            shared.journal.note(&Entry::Ended { post: id, end: end.clone() });
+            let request = Request { token, method: "POST", path, body: Some(&body) };
+            shared.journal.note(&Entry::Sent { operation: operation.clone(), at_ms: now_ms() });
+            let answer = self.exchange(connection, request).await;
+            let end = answer.map_or_else(|broken| broken, |answer| end(&answer, &operation));
+            shared.journal.note(&Entry::Ended { id, end: end.clone() });
             match end {
-                End::Acknowledged => acknowledged = Some(post),
+                End::Acknowledged => acknowledged = Some(operation),
                 End::Refused { .. } => tokio::time::sleep(AFTER_REFUSAL).await,
                 // Nobody knows any more what comes before what.
                 End::Broken { .. } | End::Nonsense(_) => return,
             }
-            if let Some(post) = acknowledged.as_ref().filter(|_| self.dice.in_percent(READ_BACK_PERCENT)) {
-                self.read_back(post).await;
+            if let Some(operation) = acknowledged.as_ref().filter(|_| self.dice.in_percent(READ_BACK_PERCENT))
+            {
+                self.read_back(operation).await;
             }
             if self.dice.in_percent(NEW_CONNECTION_PERCENT) {
                 self.connection = None;
@@ -209,14 +239,9 @@ impl Writer {
     }
 
     /// Sends a request, whole or in two parts, and keeps the connection if the server does.
-    async fn exchange(
-        &mut self,
-        mut kept: Kept,
-        method: &str,
-        path: &str,
-        body: Option<&[u8]>,
-    ) -> Result<Answer, End> {
-        let token = ("authorization", self.shared.token.as_str());
+    async fn exchange(&mut self, mut kept: Kept, asked: Request<'_>) -> Result<Answer, End> {
+        let Request { token, method, path, body } = asked;
+        let token = ("authorization", token);
         let headers = [token, ("te", "trailers")];
         let headers = if kept.is_general { &headers[..] } else { &headers[..1] };
         let request = request(method, path, self.shared.args.api, headers, body);
@@ -245,23 +270,18 @@ impl Writer {
     }
 
     /// Reads a user of the writer's own: it has to hold what was acknowledged last, since nobody else writes to it.
-    async fn read_back(&mut self, post: &Post) {
-        let Some(part) = post.users.iter().find(|part| !is_shared(part.user)) else { return };
+    async fn read_back(&mut self, operation: &Operation) {
+        let effects = operation.effects();
+        let Some(effect) = effects.into_iter().find(|effect| !is_shared(effect.user())) else { return };
         let Some(connection) = self.connect().await else { return };
-        let path = format!("/user-segment?user_id={}", part.user);
-        // Where the server is gone, the next POST notes it.
-        let Ok(answer) = self.exchange(connection, "GET", &path, None).await else { return };
+        let (shared, path) = (Arc::clone(&self.shared), format!("/user-segment?user_id={}", effect.user()));
+        let request = Request { token: &shared.token, method: "GET", path: &path, body: None };
+        // Where the server is gone, the next operation notes it.
+        let Ok(answer) = self.exchange(connection, request).await else { return };
         let fault = match answer.status.as_u16() {
             200 => match holdings(&answer.response()["user_segment"]) {
-                Ok(found) => part.changes.iter().find_map(|change| {
-                    let found = found.get(&change.segment).copied();
-                    (found != change.held).then(|| {
-                        format!(
-                            "after POST {}, user {} is read with {found:?} in place of {change:?}",
-                            post.id, part.user
-                        )
-                    })
-                }),
+                Ok(found) => difference(effect, &found)
+                    .map(|what| format!("after {}, user {} {what}", operation.id(), effect.user())),
                 Err(error) => Some(format!("{error:#}")),
             },
             status => Some(format!("a read was answered with {status}")),
@@ -270,18 +290,37 @@ impl Writer {
     }
 }
 
-/// What an answer to a POST means.
-fn end(answer: &Answer, post: &Post) -> End {
+/// What a user holds that it should not after this, or the other way round.
+fn difference(effect: Effect<'_>, found: &Holdings) -> Option<String> {
+    match effect {
+        Effect::Change(part) => part.changes.iter().find_map(|change| {
+            let found = found.get(&change.segment).copied();
+            (found != change.held).then(|| format!("is read with {found:?} in place of {change:?}"))
+        }),
+        Effect::Forget(_) => (!found.is_empty()).then(|| format!("is read with {found:?} and was deleted")),
+    }
+}
+
+/// What an answer means.
+fn end(answer: &Answer, operation: &Operation) -> End {
     let status = answer.status.as_u16();
     if status != 200 {
         return End::Refused { status, says_retry_after: answer.header("retry-after").is_some() };
     }
     let response = answer.response();
-    let message = &response["message"];
-    let counts = (message["users_in_request"].as_u64(), message["segments_in_request"].as_u64());
-    if response["status"] == "OK" && counts == (Some(post.users.len() as u64), Some(post.blocks())) {
+    let is_as_asked = match operation {
+        Operation::Post(post) => has_counts_of(&response, post),
+        Operation::Delete(delete) => response["consumer_request"] == delete.asked(),
+    };
+    if response["status"] == "OK" && is_as_asked {
         End::Acknowledged
     } else {
         End::Nonsense(response.to_string())
     }
+}
+
+fn has_counts_of(response: &Value, post: &Post) -> bool {
+    let message = &response["message"];
+    let counts = (message["users_in_request"].as_u64(), message["segments_in_request"].as_u64());
+    counts == (Some(post.users.len() as u64), Some(post.blocks()))
 }

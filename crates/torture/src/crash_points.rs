@@ -10,7 +10,8 @@
 //! Calls are counted by thread. In service each kind of thread that writes is walked by itself. At a start and at a
 //! stop, threads come and go: there the first thread that gets to its N-th call dies, whichever it is.
 //!
-//! Erasing has no route yet, and so is not among the steps.
+//! In each life some people are deleted, so that what a checkpoint does after that is among the steps: it ends the
+//! log's file (in the walk `log`), rewrites the tables (`checkpoint`) and scrubs the statistics (`statistics`).
 
 use crate::figure::{Figure, progress};
 use crate::ground::{Ground, GroundArgs};
@@ -34,8 +35,12 @@ pub(crate) struct CrashPointsArgs {
 }
 
 /// With users enough that the log rotates two or three times, and for long enough that checkpoints follow.
-const LOAD: Load =
-    Load { writers: 2, posts: 60, pause_ms: 50, shape: Shape { users_per_post: 60, users_per_writer: 150 } };
+const LOAD: Load = Load {
+    writers: 2,
+    posts: 60,
+    pause_ms: 50,
+    shape: Shape { users_per_post: 60, users_per_writer: 150, delete_every: 15 },
+};
 
 const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 
@@ -118,6 +123,9 @@ impl CrashPointsArgs {
             if !walker.run.findings.is_sound() {
                 break;
             }
+        }
+        if let Some(server) = walker.server.take() {
+            walker.run.end(server).await?;
         }
         let mut figure = Figure::new("crash-points").with("points", walker.points.values().sum::<u32>());
         for (name, points) in &walker.points {

@@ -14,7 +14,7 @@ use crate::findings::Findings;
 use crate::ground::{Ground, GroundArgs};
 use crate::model::{Break, Refusal, Rules};
 use crate::mount;
-use crate::operation::{Post, Shape};
+use crate::operation::{Post, Shape, own_user};
 use crate::run::{Load, Run, until};
 use crate::server::{ask, metric, readiness};
 use crate::strace::{Deed, Tampering, struck};
@@ -35,8 +35,12 @@ pub(crate) struct FailingDiskArgs {
 }
 
 /// With users enough that the log rotates two or three times, and for long enough that checkpoints follow.
-const LOAD: Load =
-    Load { writers: 4, posts: 80, pause_ms: 35, shape: Shape { users_per_post: 60, users_per_writer: 150 } };
+const LOAD: Load = Load {
+    writers: 4,
+    posts: 80,
+    pause_ms: 35,
+    shape: Shape { users_per_post: 60, users_per_writer: 150, delete_every: 30 },
+};
 
 /// How long checkpoints and statistics may take to catch up: a failed checkpoint is tried again after 5 seconds.
 const CATCH_UP: Duration = Duration::from_secs(20);
@@ -177,7 +181,7 @@ impl FailingDiskArgs {
             }
         }
         if let Some(server) = bench.server.take() {
-            bench.run.installation.stop(server).await?;
+            bench.run.end(server).await?;
         }
         let figure = Figure::new("failing-disk").with("failed_calls", bench.failed_calls);
         let figure = figure.with("latched", bench.latched).with("refused_starts", bench.refused_starts);
@@ -313,7 +317,8 @@ impl Bench {
                 bail!("a POST to a log that is out of service was answered with {answer:?}");
             }
         }
-        let answer = ask(server.api, "GET", "/user-segment?user_id=1000000", Some(&token), None).await?;
+        let path = format!("/user-segment?user_id={}", own_user(0, 0));
+        let answer = ask(server.api, "GET", &path, Some(&token), None).await?;
         if answer.status != 200 {
             bail!("a read beside a log that is out of service was answered with {answer:?}");
         }

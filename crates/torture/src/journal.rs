@@ -1,10 +1,10 @@
 //! The journal: what was sent and what was answered, a line of JSON each, in the order in which it happened.
 //!
-//! The line of a POST is written before its first byte is sent, and the line of its answer after the last byte of
-//! it has come. So if the answer of one stands before the POST of another, the server has to have put them in
+//! The line of an operation is written before its first byte is sent, and the line of its answer after the last byte of
+//! it has come. So if the answer of one stands before the sending of another, the server has to have put them in
 //! this order too.
 
-use crate::operation::Post;
+use crate::operation::Operation;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -18,17 +18,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Entry {
-    /// A POST is about to be sent.
+    /// An operation is about to be sent.
     Sent {
-        /// The POST.
-        post: Post,
+        /// The operation.
+        operation: Operation,
         /// When, in milliseconds since 1970.
         at_ms: u64,
     },
-    /// A POST has its answer, or will never have one.
+    /// An operation has its answer, or will never have one.
     Ended {
         /// Its number.
-        post: u32,
+        id: u32,
         /// How.
         end: End,
     },
@@ -39,11 +39,11 @@ pub(crate) enum Entry {
     },
 }
 
-/// How a POST ended.
+/// How an operation ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum End {
-    /// OK, with the right counts.
+    /// OK, with the right counts, or with what was asked for.
     Acknowledged,
     /// Another status.
     Refused {
@@ -90,11 +90,11 @@ impl JournalWriter {
     }
 }
 
-/// A POST of the journal, with the lines at which it was sent and ended.
+/// An operation of the journal, with the lines at which it was sent and ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     /// What was sent.
-    pub post: Post,
+    pub operation: Operation,
     /// The line before its sending.
     pub sent_at: usize,
     /// When that was, in milliseconds since 1970.
@@ -121,12 +121,12 @@ impl Session {
         let mut open = HashMap::new();
         for (line, entry) in entries.into_iter().enumerate() {
             match entry {
-                Entry::Sent { post, at_ms } => {
-                    open.insert(post.id, session.cases.len());
-                    session.cases.push(Case { post, sent_at: line, sent_at_ms: at_ms, ended: None });
+                Entry::Sent { operation, at_ms } => {
+                    open.insert(operation.id(), session.cases.len());
+                    session.cases.push(Case { operation, sent_at: line, sent_at_ms: at_ms, ended: None });
                 }
-                Entry::Ended { post, end } => {
-                    let case = open.remove(&post).context("the journal has an answer to no POST")?;
+                Entry::Ended { id, end } => {
+                    let case = open.remove(&id).context("the journal has an answer to nothing")?;
                     session.cases[case].ended = Some((line, end));
                 }
                 Entry::Read { fault: None } => session.good_reads += 1,

@@ -24,7 +24,7 @@ pub(crate) struct KillArgs {
 
 /// In the long form there are users enough that not all of them fit into memory.
 fn load(ground: &Ground) -> Load {
-    let shape = Shape { users_per_post: 5, users_per_writer: ground.of_form(250, 1500) };
+    let shape = Shape { users_per_post: 5, users_per_writer: ground.of_form(250, 1500), delete_every: 30 };
     Load { writers: 8, posts: 0, pause_ms: 0, shape }
 }
 
@@ -57,7 +57,7 @@ impl KillArgs {
                 break;
             }
         }
-        run.installation.stop(server).await?;
+        run.end(server).await?;
         let figure = Figure::new("kill").with("cycles", cycles);
         run.findings.write_to(figure).with("seconds", begun.elapsed().as_secs()).print();
         Ok(run.findings.is_sound() && run.findings.acknowledged > 0)

@@ -22,6 +22,7 @@ mod run;
 mod server;
 mod stop;
 mod strace;
+mod traces;
 
 fn main() -> std::process::ExitCode {
     cli::main()

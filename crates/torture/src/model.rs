@@ -2,7 +2,7 @@
 
 use crate::findings::Findings;
 use crate::journal::{Case, End, Session};
-use crate::operation::{Change, Held, Part, is_shared};
+use crate::operation::{Change, Effect, Held, Operation, Part, is_shared};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a user holds, by segment.
@@ -35,9 +35,9 @@ pub(crate) struct Counts {
 /// What a status other than OK means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Nothing of the POST was kept.
+    /// Nothing of it was kept.
     LeavesNothing,
-    /// Stable storage failed: a POST that was under way at that moment may be there after a restart. One that was
+    /// Stable storage failed: an operation that was under way at that moment may be there after a restart. One that was
     /// sent after anybody had been refused left nothing.
     OfAFailedDisk,
 }
@@ -45,9 +45,9 @@ pub(crate) enum Refusal {
 /// What a connection that broke means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Break {
-    /// The server died: the POST is there whole or not at all.
+    /// The server died: the operation is there whole or not at all.
     IsOpen,
-    /// The server stopped in order: a POST without an answer left nothing.
+    /// The server stopped in order: an operation without an answer left nothing.
     LeavesNothing {
         /// One that was sent before this moment, in milliseconds since 1970, should have been answered.
         unless_sent_before_ms: u64,
@@ -63,7 +63,7 @@ pub(crate) struct Rules {
     pub on_break: Break,
 }
 
-/// Whether a POST has to be there.
+/// Whether an operation has to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Must,
@@ -79,7 +79,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Goes over a session, decides what became of its unknown POSTs, and compares. What is seen counts as settled
+    /// Goes over a session, decides what became of its unknown operations, and compares. What is seen counts as settled
     /// from now on.
     pub(crate) fn settle(&mut self, session: &Session, rules: Rules, seen: &Seen) -> Findings {
         let mut findings = Findings {
@@ -93,7 +93,9 @@ impl Model {
         let verdicts = verdicts(&session.cases, rules, &mut findings);
         let happened = self.settle_own(&session.cases, &verdicts, seen, &mut findings);
         self.settle_shared(&session.cases, &happened, seen, &mut findings);
-        for (case, _) in session.cases.iter().zip(&happened).filter(|&(_, &happened)| happened) {
+        for (case, _) in
+            session.cases.iter().zip(&happened).filter(|&(_, &happened)| happened == Happened::Yes)
+        {
             self.counts.count(case);
         }
         self.compare_counts(seen, &mut findings);
@@ -102,30 +104,31 @@ impl Model {
         findings
     }
 
-    /// Replays the POSTs to users of one writer each, and returns which POSTs have happened.
+    /// Replays what was sent to users of one writer each, and returns which operations have happened.
     fn settle_own(
         &mut self,
         cases: &[Case],
         verdicts: &[Verdict],
         seen: &Seen,
         findings: &mut Findings,
-    ) -> Vec<bool> {
-        let mut happened: Vec<bool> = verdicts.iter().map(|&verdict| verdict == Verdict::Must).collect();
+    ) -> Vec<Happened> {
+        let is_done = |&verdict| if verdict == Verdict::Must { Happened::Yes } else { Happened::No };
+        let mut happened: Vec<Happened> = verdicts.iter().map(is_done).collect();
         let mut in_doubt: HashMap<u16, usize> = HashMap::new();
         for (index, (case, verdict)) in cases.iter().zip(verdicts).enumerate() {
             match verdict {
                 Verdict::MustNot => {}
                 Verdict::May => {
-                    if in_doubt.insert(case.post.writer, index).is_some() {
-                        findings.tell(|| format!("writer {} has two POSTs in doubt", case.post.writer));
+                    if in_doubt.insert(case.operation.writer(), index).is_some() {
+                        findings.tell(|| format!("writer {} has two in doubt", case.operation.writer()));
                     }
                 }
                 Verdict::Must => {
-                    if in_doubt.contains_key(&case.post.writer) {
+                    if in_doubt.contains_key(&case.operation.writer()) {
                         findings
-                            .tell(|| format!("POST {} was acknowledged after one in doubt", case.post.id));
+                            .tell(|| format!("{} was acknowledged after one in doubt", case.operation.id()));
                     }
-                    own_parts(case).for_each(|part| apply(&mut self.users, part));
+                    own_effects(case).for_each(|effect| apply(&mut self.users, effect));
                 }
             }
         }
@@ -134,15 +137,16 @@ impl Model {
             let case = &cases[index];
             match self.presence(case, seen) {
                 Presence::Whole => {
-                    happened[index] = true;
+                    happened[index] = Happened::Yes;
                     findings.unknown_present += 1;
-                    own_parts(case).for_each(|part| apply(&mut self.users, part));
+                    own_effects(case).for_each(|effect| apply(&mut self.users, effect));
                 }
                 Presence::Absent => {}
+                Presence::Hidden => happened[index] = Happened::Perhaps,
                 Presence::Torn => {
                     findings.torn += 1;
-                    findings.tell(|| format!("POST {} is there in part: {:?}", case.post.id, case.post));
-                    torn_users.extend(own_parts(case).map(|part| part.user));
+                    findings.tell(|| format!("there in part: {:?}", case.operation));
+                    torn_users.extend(own_effects(case).map(Effect::user));
                 }
             }
         }
@@ -150,7 +154,7 @@ impl Model {
             .iter()
             .zip(verdicts)
             .filter(|&(_, &v)| v == Verdict::MustNot)
-            .map(|(c, _)| c.post.id)
+            .map(|(c, _)| c.operation.id())
             .collect();
         let users = self.users.keys().chain(seen.users.keys()).copied();
         let users: std::collections::BTreeSet<u64> =
@@ -161,36 +165,38 @@ impl Model {
         happened
     }
 
-    /// Whether a POST in doubt is there, by what its writer's users hold.
+    /// Whether an operation in doubt is there, by what its writer's users hold.
     fn presence(&self, case: &Case, seen: &Seen) -> Presence {
         let none = Holdings::new();
         let (mut like_before, mut like_after) = (0, 0);
-        for part in own_parts(case) {
-            let before = self.users.get(&part.user).unwrap_or(&none);
-            let found = seen.users.get(&part.user).unwrap_or(&none);
-            for change in &part.changes {
-                let (before, found) =
-                    (before.get(&change.segment).copied(), found.get(&change.segment).copied());
+        for effect in own_effects(case) {
+            let before = self.users.get(&effect.user()).unwrap_or(&none);
+            let found = seen.users.get(&effect.user()).unwrap_or(&none);
+            for Change { segment, held } in changes(effect, before) {
+                let (before, found) = (before.get(&segment).copied(), found.get(&segment).copied());
                 // A change that changes nothing says nothing.
-                if before != change.held {
+                if before != held {
                     like_before += u32::from(found == before);
-                    like_after += u32::from(found == change.held);
+                    like_after += u32::from(found == held);
                 }
             }
         }
         match (like_before, like_after) {
+            // Every POST has its mark; nobody can tell by a user who holds nothing, or whom others write to.
+            (0, 0) if matches!(case.operation, Operation::Delete(_)) => Presence::Hidden,
             (_, 0) => Presence::Absent,
             (0, _) => Presence::Whole,
             _ => Presence::Torn,
         }
     }
 
-    /// Checks that what a shared user holds comes from one POST that no later one has replaced.
-    fn settle_shared(&self, cases: &[Case], happened: &[bool], seen: &Seen, findings: &mut Findings) {
-        let mut writes: BTreeMap<u64, Vec<(&Case, &Part)>> = BTreeMap::new();
-        for (case, _) in cases.iter().zip(happened).filter(|&(_, &happened)| happened) {
-            for part in case.post.users.iter().filter(|part| is_shared(part.user)) {
-                writes.entry(part.user).or_default().push((case, part));
+    /// Checks that what a shared user holds comes from one operation that no later one has replaced.
+    fn settle_shared(&self, cases: &[Case], happened: &[Happened], seen: &Seen, findings: &mut Findings) {
+        let mut writes: BTreeMap<u64, Vec<(&Case, Effect<'_>, Happened)>> = BTreeMap::new();
+        for (case, &happened) in cases.iter().zip(happened).filter(|&(_, &happened)| happened != Happened::No)
+        {
+            for effect in case.operation.effects().into_iter().filter(|effect| is_shared(effect.user())) {
+                writes.entry(effect.user()).or_default().push((case, effect, happened));
             }
         }
         let none = Holdings::new();
@@ -200,15 +206,18 @@ impl Model {
             let found = seen.users.get(&user).unwrap_or(&none);
             let writes = writes.get(&user).map_or([].as_slice(), Vec::as_slice);
             let last_sent =
-                writes.iter().filter(|(case, _)| is_acknowledged(case)).map(|(c, _)| c.sent_at).max();
+                writes.iter().filter(|(case, ..)| is_acknowledged(case)).map(|(c, ..)| c.sent_at).max();
             let is_current = |case: &Case| match (&case.ended, last_sent) {
                 // Answered before another was sent, and so before it in the log.
                 (Some((ended_at, End::Acknowledged)), Some(last)) => *ended_at >= last,
                 _ => true,
             };
-            let mut candidates: Vec<Holdings> =
-                writes.iter().filter(|(case, _)| is_current(case)).map(|(_, part)| holdings(part)).collect();
-            if writes.is_empty() {
+            let mut candidates: Vec<Holdings> = writes
+                .iter()
+                .filter(|(case, ..)| is_current(case))
+                .map(|&(_, effect, _)| left_by(effect))
+                .collect();
+            if writes.iter().all(|&(.., happened)| happened == Happened::Perhaps) {
                 candidates.push(self.users.get(&user).cloned().unwrap_or_default());
             }
             if !candidates.contains(found) {
@@ -217,6 +226,8 @@ impl Model {
                     || (!found.is_empty() && found.len() != crate::operation::SHARED_SEGMENTS.count())
                 {
                     findings.torn += 1;
+                } else if candidates.iter().all(Holdings::is_empty) {
+                    findings.unexpected += 1;
                 } else {
                     findings.lost += 1;
                 }
@@ -237,10 +248,21 @@ impl Model {
     }
 }
 
+/// Whether an operation has had its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Happened {
+    Yes,
+    No,
+    /// A delete that was not answered, where it cannot be told.
+    Perhaps,
+}
+
 enum Presence {
     Whole,
     Absent,
     Torn,
+    /// Nothing shows it.
+    Hidden,
 }
 
 impl Counts {
@@ -249,12 +271,14 @@ impl Counts {
         [users, adds, removes, invalid_segments, others]
     }
 
+    /// A delete counts as nothing.
     fn count(&mut self, case: &Case) {
-        self.users += case.post.users.len() as u64;
-        for change in case.post.users.iter().flat_map(|part| &part.changes) {
+        let Operation::Post(post) = &case.operation else { return };
+        self.users += post.users.len() as u64;
+        for change in post.users.iter().flat_map(|part| &part.changes) {
             *if change.held.is_some() { &mut self.adds } else { &mut self.removes } += 1;
         }
-        self.invalid_segments += u64::from(case.post.invalid_segments);
+        self.invalid_segments += u64::from(post.invalid_segments);
     }
 }
 
@@ -262,17 +286,31 @@ fn is_acknowledged(case: &Case) -> bool {
     matches!(case.ended, Some((_, End::Acknowledged)))
 }
 
-fn own_parts(case: &Case) -> impl Iterator<Item = &Part> {
-    case.post.users.iter().filter(|part| !is_shared(part.user))
+fn own_effects(case: &Case) -> impl Iterator<Item = Effect<'_>> {
+    case.operation.effects().into_iter().filter(|effect| !is_shared(effect.user()))
 }
 
-fn holdings(part: &Part) -> Holdings {
-    part.changes.iter().filter_map(|change| Some((change.segment, change.held?))).collect()
+/// What becomes of the memberships of a user that holds this.
+fn changes(effect: Effect<'_>, before: &Holdings) -> Vec<Change> {
+    match effect {
+        Effect::Change(part) => part.changes.clone(),
+        Effect::Forget(_) => before.keys().map(|&segment| Change { segment, held: None }).collect(),
+    }
 }
 
-fn apply(users: &mut BTreeMap<u64, Holdings>, part: &Part) {
-    let holdings = users.entry(part.user).or_default();
-    for &Change { segment, held } in &part.changes {
+/// What a shared user holds after this: each operation changes all of its segments.
+fn left_by(effect: Effect<'_>) -> Holdings {
+    match effect {
+        Effect::Change(Part { changes, .. }) => {
+            changes.iter().filter_map(|change| Some((change.segment, change.held?))).collect()
+        }
+        Effect::Forget(_) => Holdings::new(),
+    }
+}
+
+fn apply(users: &mut BTreeMap<u64, Holdings>, effect: Effect<'_>) {
+    let holdings = users.entry(effect.user()).or_default();
+    for Change { segment, held } in changes(effect, holdings) {
         match held {
             Some(held) => holdings.insert(segment, held),
             None => holdings.remove(&segment),
@@ -289,20 +327,20 @@ fn verdicts(cases: &[Case], rules: Rules, findings: &mut Findings) -> Vec<Verdic
     let first_refusal = refusals.min().unwrap_or(usize::MAX);
     let mut verdicts = Vec::with_capacity(cases.len());
     for case in cases {
+        let id = case.operation.id();
         let disk_had_failed = rules.refusal == Refusal::OfAFailedDisk && case.sent_at > first_refusal;
         let verdict = match &case.ended {
             Some((_, End::Acknowledged)) => {
                 if disk_had_failed {
                     findings.wrong_answers += 1;
-                    findings
-                        .tell(|| format!("POST {} was acknowledged after the disk had failed", case.post.id));
+                    findings.tell(|| format!("{id} was acknowledged after the disk had failed"));
                 }
                 Verdict::Must
             }
             Some((_, End::Refused { status, says_retry_after })) => {
                 if *status != 503 || !says_retry_after {
                     findings.wrong_answers += 1;
-                    findings.tell(|| format!("POST {} was answered with {:?}", case.post.id, case.ended));
+                    findings.tell(|| format!("{id} was answered with {:?}", case.ended));
                 }
                 match rules.refusal {
                     Refusal::OfAFailedDisk if !disk_had_failed => Verdict::May,
@@ -311,7 +349,7 @@ fn verdicts(cases: &[Case], rules: Rules, findings: &mut Findings) -> Vec<Verdic
             }
             Some((_, End::Nonsense(answer))) => {
                 findings.wrong_answers += 1;
-                findings.tell(|| format!("POST {} was answered with {answer}", case.post.id));
+                findings.tell(|| format!("{id} was answered with {answer}"));
                 Verdict::May
             }
             Some((_, End::Broken { received_bytes, error })) => match rules.on_break {
@@ -321,8 +359,7 @@ fn verdicts(cases: &[Case], rules: Rules, findings: &mut Findings) -> Vec<Verdic
                     if *received_bytes > 0 || case.sent_at_ms < unless_sent_before_ms {
                         findings.wrong_answers += 1;
                         findings.tell(|| {
-                            let id = case.post.id;
-                            format!("POST {id} was not answered but with {received_bytes} bytes: {error}")
+                            format!("{id} was not answered but with {received_bytes} bytes: {error}")
                         });
                     }
                     Verdict::MustNot
@@ -335,6 +372,8 @@ fn verdicts(cases: &[Case], rules: Rules, findings: &mut Findings) -> Vec<Verdic
             Verdict::May => &mut findings.unknown,
             Verdict::MustNot => &mut findings.refused,
         } += 1;
+        let is_delete = matches!(case.operation, Operation::Delete(_));
+        findings.deleted += u64::from(is_delete && verdict == Verdict::Must);
         verdicts.push(verdict);
     }
     verdicts

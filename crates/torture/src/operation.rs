@@ -1,4 +1,4 @@
-//! What is posted.
+//! What is asked of the server: POSTs of memberships, and now and then that somebody be forgotten.
 //!
 //! Each writer has users of its own, to which it alone posts, one POST after the other: what these hold is known
 //! exactly. Some users are shared by all writers; a POST changes all segments of such a user or none, so that what
@@ -17,19 +17,58 @@ pub(crate) const OWN_SEGMENTS: std::ops::RangeInclusive<u32> = 10_001..=10_008;
 pub(crate) const SHARED_SEGMENTS: std::ops::RangeInclusive<u32> = 20_001..=20_003;
 /// The users that all writers share have the ids from 1 to this.
 pub(crate) const SHARED_USERS: u64 = 8;
+/// The login that posts, and that reads.
+pub(crate) const PROVIDER: &str = "provider";
+/// The login that forgets people for all members.
+pub(crate) const ADMIN: &str = "admin";
 /// No segment of the catalog: what is posted to it is counted and dropped.
 const NO_SEGMENT: u32 = 999_999;
-/// Each writer's users begin at a multiple of this.
+/// A writer has at the most so many users.
 const USERS_APART: u64 = 1_000_000;
+/// Users are so far from each other that no id can be taken for anything else, and that neighbours in a table have
+/// little in common. It is odd: so all are different.
+const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Values of one POST are told apart by their last four bits.
 const VALUES_A_POST: u32 = 16;
 /// How long memberships last that do not last for ever: far longer than a run.
 const MINUTES: u32 = 14_400;
 
+/// What one request asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Operation {
+    /// Memberships, added and removed.
+    Post(Post),
+    /// The end of all that a user holds.
+    Delete(Delete),
+}
+
+/// Asks for a user to be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Delete {
+    /// Its number: no two operations of a journal have the same.
+    pub id: u32,
+    /// Who sends it.
+    pub writer: u16,
+    /// The platform's user id.
+    pub user: u64,
+    /// Whether an admin asks, for all members; otherwise the member for itself.
+    pub by_admin: bool,
+}
+
+/// What an operation does to one user.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Effect<'a> {
+    /// Some memberships change.
+    Change(&'a Part),
+    /// All go.
+    Forget(u64),
+}
+
 /// A POST.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Post {
-    /// Its number, from 1; no two of a journal have the same.
+    /// Its number, from 1: no two operations of a journal have the same.
     pub id: u32,
     /// Who sends it.
     pub writer: u16,
@@ -73,13 +112,15 @@ impl Held {
     }
 }
 
-/// How large POSTs are, and to how many users they go.
+/// How large POSTs are, to how many users they go, and what comes between them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     /// A POST has up to so many users of the writer's own.
     pub users_per_post: u64,
     /// A writer has so many.
     pub users_per_writer: u64,
+    /// Every so many operations one is a delete.
+    pub delete_every: u32,
 }
 
 /// Whether a user is one that writers share.
@@ -87,13 +128,86 @@ pub(crate) fn is_shared(user: u64) -> bool {
     (1..=SHARED_USERS).contains(&user)
 }
 
+/// One of the users that a writer has to itself.
+pub(crate) fn own_user(writer: u16, number: u64) -> u64 {
+    ((u64::from(writer) + 1) * USERS_APART + number).wrapping_mul(SCATTER)
+}
+
 /// All users that a number of writers post to.
 pub(crate) fn users(writers: u16, shape: Shape) -> impl Iterator<Item = u64> {
-    let own = (0..u64::from(writers)).flat_map(move |writer| {
-        let first = (writer + 1) * USERS_APART;
-        first..first + shape.users_per_writer
-    });
+    let own = (0..writers)
+        .flat_map(move |writer| (0..shape.users_per_writer).map(move |number| own_user(writer, number)));
     (1..=SHARED_USERS).chain(own)
+}
+
+impl Operation {
+    /// Draws one.
+    pub(crate) fn draw(dice: &mut Dice, id: u32, writer: u16, shape: Shape) -> Operation {
+        if !id.is_multiple_of(shape.delete_every) {
+            return Operation::Post(Post::draw(dice, id, writer, shape));
+        }
+        let user = if dice.in_percent(30) {
+            1 + dice.below(SHARED_USERS)
+        } else {
+            own_user(writer, dice.below(shape.users_per_writer))
+        };
+        Operation::Delete(Delete { id, writer, user, by_admin: dice.in_percent(50) })
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        match self {
+            Operation::Post(Post { id, .. }) | Operation::Delete(Delete { id, .. }) => *id,
+        }
+    }
+
+    /// Who sends it.
+    pub(crate) fn writer(&self) -> u16 {
+        match self {
+            Operation::Post(Post { writer, .. }) | Operation::Delete(Delete { writer, .. }) => *writer,
+        }
+    }
+
+    /// What it does, each user once.
+    pub(crate) fn effects(&self) -> Vec<Effect<'_>> {
+        match self {
+            Operation::Post(post) => post.users.iter().map(Effect::Change).collect(),
+            Operation::Delete(delete) => vec![Effect::Forget(delete.user)],
+        }
+    }
+
+    /// Where it is sent.
+    pub(crate) fn path(&self) -> &'static str {
+        match self {
+            Operation::Post(_) => "/rt-segment",
+            Operation::Delete(_) => "/privacy/consumer-request",
+        }
+    }
+
+    /// The body of the request.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        match self {
+            Operation::Post(post) => post.body(),
+            Operation::Delete(delete) => delete.asked().to_string().into_bytes(),
+        }
+    }
+}
+
+impl Delete {
+    /// The fields of the request, which the answer repeats.
+    pub(crate) fn asked(&self) -> Value {
+        json!({"identifier": self.user.to_string(), "identifier_type": "uuid2", "request_type": "delete"})
+    }
+}
+
+impl Effect<'_> {
+    /// Whose memberships are meant.
+    pub(crate) fn user(self) -> u64 {
+        match self {
+            Effect::Change(part) => part.user,
+            Effect::Forget(user) => user,
+        }
+    }
 }
 
 impl Post {
@@ -113,7 +227,7 @@ impl Post {
                     .then(|| Held { value: value(), for_ever: dice.in_percent(70) });
                 changes.push(Change { segment: OWN_SEGMENTS.start() + offset as u32, held });
             }
-            users.push(Part { user: (u64::from(writer) + 1) * USERS_APART + number, changes });
+            users.push(Part { user: own_user(writer, number), changes });
         }
         if dice.in_percent(30) {
             let held = (!dice.in_percent(20)).then(|| Held { value: value(), for_ever: true });
@@ -158,9 +272,10 @@ pub(crate) fn catalog() -> Value {
         .chain(SHARED_SEGMENTS)
         .map(|id| json!({"id": id, "member_id": 958, "code": format!("code-{id}")}))
         .collect();
+    let login = |name, user_type| json!({"username": name, "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": user_type});
     json!({
         "members": [{"id": 958, "name": "Provider"}],
-        "users": [{"username": "provider", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "member"}],
+        "users": [login(PROVIDER, "member"), login(ADMIN, "admin")],
         "segments": segments,
     })
 }

@@ -39,8 +39,12 @@ pub(crate) struct PowerCutArgs {
     pub cycles: Option<u32>,
 }
 
-const LOAD: Load =
-    Load { writers: 8, posts: 0, pause_ms: 0, shape: Shape { users_per_post: 5, users_per_writer: 250 } };
+const LOAD: Load = Load {
+    writers: 8,
+    posts: 0,
+    pause_ms: 0,
+    shape: Shape { users_per_post: 5, users_per_writer: 250, delete_every: 30 },
+};
 
 const NO_FLUSH: Tampering =
     Tampering { calls: "fdatasync,fsync,sync_file_range,msync", deed: Deed::Pretend, nth: None };
@@ -89,7 +93,7 @@ async fn cut_often(ground: &mut Ground, cycles: u32) -> anyhow::Result<Findings>
             break;
         }
     }
-    run.installation.stop(server).await?;
+    run.end(server).await?;
     Ok(run.findings)
 }
 

@@ -1,13 +1,15 @@
 //! A run: one installation, one journal, one model, many starts.
 
 use crate::audit;
-use crate::client::{ClientArgs, TOKEN_VARIABLE};
+use crate::client::{ADMIN_TOKEN_VARIABLE, ClientArgs, TOKEN_VARIABLE};
+use crate::figure::progress;
 use crate::findings::Findings;
 use crate::ground::Ground;
 use crate::journal::{End, JournalReader, JournalWriter, Session};
 use crate::model::{Break, Model, Refusal, Rules, Seen};
-use crate::operation::{Shape, users};
-use crate::server::{Installation, log_in};
+use crate::operation::{ADMIN, Delete, Operation, PROVIDER, Shape, own_user, users};
+use crate::server::{Installation, ask, log_in};
+use crate::traces::{Forgotten, traces};
 use anyhow::{Context, bail};
 use ia_testkit::ServerProcess;
 use std::path::Path;
@@ -18,14 +20,17 @@ use tokio::process::{Child, Command};
 /// A client that has to end does so by then: its last request has a timeout of its own.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(70);
 
+/// How many people are deleted at the end of a run, of the first writer's own.
+const DELETED_AT_THE_END: u64 = 20;
+
 /// The load that a client makes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     /// Writers at once; never more than [`Run`] was made for.
     pub writers: u16,
-    /// Ends after so many POSTs; 0 is without end.
+    /// Ends after so many operations; 0 is without end.
     pub posts: u32,
-    /// A writer's pause after each POST.
+    /// A writer's pause after each operation.
     pub pause_ms: u64,
     /// How large POSTs are.
     pub shape: Shape,
@@ -40,10 +45,17 @@ pub(crate) struct Run {
     pub findings: Findings,
     journal: JournalReader,
     model: Model,
+    forgotten: Forgotten,
     /// Of the first start, and for all others: tokens survive.
-    token: Option<String>,
+    tokens: Option<Tokens>,
     load: Load,
-    next_post: u32,
+    next_operation: u32,
+}
+
+#[derive(Debug, Clone)]
+struct Tokens {
+    provider: String,
+    admin: String,
 }
 
 impl Run {
@@ -59,25 +71,32 @@ impl Run {
             findings: Findings::default(),
             journal: JournalReader::new(path),
             model: Model::default(),
-            token: None,
+            forgotten: Forgotten::default(),
+            tokens: None,
             load,
-            next_post: 1,
+            next_operation: 1,
         })
     }
 
-    /// Starts a server that has to get ready, and sees to a token.
+    /// Starts a server that has to get ready, and sees to tokens.
     pub(crate) async fn start(&mut self) -> anyhow::Result<ServerProcess> {
         let server = self.installation.start().await?;
         self.token(&server).await?;
         Ok(server)
     }
 
-    /// The token, which the first server gave.
+    /// The token of the member, which the first server gave.
     pub(crate) async fn token(&mut self, server: &ServerProcess) -> anyhow::Result<String> {
-        if self.token.is_none() {
-            self.token = Some(log_in(server).await?);
+        Ok(self.tokens(server).await?.provider)
+    }
+
+    async fn tokens(&mut self, server: &ServerProcess) -> anyhow::Result<Tokens> {
+        if let Some(tokens) = &self.tokens {
+            return Ok(tokens.clone());
         }
-        self.token.clone().context("just set")
+        let tokens =
+            Tokens { provider: log_in(server, PROVIDER).await?, admin: log_in(server, ADMIN).await? };
+        Ok(self.tokens.insert(tokens).clone())
     }
 
     /// Starts a client that makes this run's load, or as much of it.
@@ -92,17 +111,19 @@ impl Run {
             journal: self.journal.path().to_owned(),
             writers,
             posts,
-            first_post: self.next_post,
+            first_post: self.next_operation,
             users_per_post: shape.users_per_post,
             users_per_writer: shape.users_per_writer,
+            delete_every: shape.delete_every,
             pause_ms,
             seed: ground.dice.next(),
         };
-        let token = self.token(server).await?;
+        let tokens = self.tokens(server).await?;
         let child = Command::new(std::env::current_exe().context("cannot tell where this program is")?)
             .arg("client")
             .args(args.to_words())
-            .env(TOKEN_VARIABLE, token)
+            .env(TOKEN_VARIABLE, tokens.provider)
+            .env(ADMIN_TOKEN_VARIABLE, tokens.admin)
             .stdin(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -113,8 +134,9 @@ impl Run {
     /// Holds a server to the journal. Clients have to have ended.
     pub(crate) async fn audit(&mut self, server: &ServerProcess, rules: Rules) -> anyhow::Result<Findings> {
         let session = self.journal.next_session()?;
-        self.note_posts(&session);
+        self.note_operations(&session);
         let seen = self.look(server).await?;
+        self.forgotten.note(&session);
         let findings = self.model.settle(&session, rules, &seen);
         self.findings.add(findings.clone());
         Ok(findings)
@@ -133,12 +155,13 @@ impl Run {
     pub(crate) async fn audit_meanwhile(&mut self, server: &ServerProcess) -> anyhow::Result<Findings> {
         let rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
         let session = self.journal.peek_session()?;
-        self.note_posts(&session);
+        self.note_operations(&session);
         let seen = self.look(server).await?;
         let found = self.model.clone().settle(&session, rules, &seen);
-        // Its POSTs are counted when they are settled.
+        // Its operations are counted when they are settled.
         let faults = Findings {
             acknowledged: 0,
+            deleted: 0,
             refused: 0,
             unknown: 0,
             unknown_present: 0,
@@ -149,9 +172,46 @@ impl Run {
         Ok(found)
     }
 
-    fn note_posts(&mut self, session: &Session) {
-        let last = session.cases.iter().map(|case| case.post.id).max();
-        self.next_post = self.next_post.max(last.map_or(0, |last| last + 1));
+    /// Deletes some more people, stops the server in order, and looks for all who are forgotten in its files.
+    ///
+    /// A stop ends with a checkpoint, after which nothing of them may be left.
+    pub(crate) async fn end(&mut self, server: ServerProcess) -> anyhow::Result<()> {
+        if !self.findings.is_sound() {
+            return self.installation.stop(server).await;
+        }
+        let last: Vec<u64> = (0..DELETED_AT_THE_END).map(|number| own_user(0, number)).collect();
+        if traces(self.installation.data_dir(), &last)?.is_empty() {
+            bail!(
+                "no file has a trace of those who are to be forgotten: that nothing is left proves nothing"
+            );
+        }
+        let Tokens { admin, .. } = self.tokens(&server).await?;
+        for user in last {
+            let delete = Delete { id: self.next_operation, writer: 0, user, by_admin: true };
+            let operation = Operation::Delete(delete);
+            let (path, body) = (operation.path(), operation.body());
+            let answer = ask(server.api, "POST", path, Some(&admin), Some(&body)).await?;
+            if answer.status != 200 {
+                bail!("a delete was answered with {answer:?}");
+            }
+            self.forgotten.add(user);
+        }
+        self.installation.stop(server).await?;
+        let users = self.forgotten.users();
+        let found = traces(self.installation.data_dir(), &users)?;
+        self.findings.forgotten += users.len() as u64;
+        self.findings.remains += found.len() as u64;
+        for (user, place) in found {
+            let fault = format!("user {user} was forgotten and is in {place}");
+            progress(&fault);
+            self.findings.tell(|| fault);
+        }
+        Ok(())
+    }
+
+    fn note_operations(&mut self, session: &Session) {
+        let last = session.cases.iter().map(|case| case.operation.id()).max();
+        self.next_operation = self.next_operation.max(last.map_or(0, |last| last + 1));
     }
 
     async fn look(&mut self, server: &ServerProcess) -> anyhow::Result<Seen> {

@@ -63,6 +63,11 @@ impl Installation {
         Ok(installation)
     }
 
+    /// Where the data is.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// Changes a setting, by the name of its variable after the prefix.
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: &str) -> Installation {
@@ -165,13 +170,13 @@ pub(crate) async fn ask(
 }
 
 /// The body of a login.
-pub(crate) fn credentials() -> String {
-    json!({"auth": {"username": "provider", "password": PASSWORD}}).to_string()
+pub(crate) fn credentials(username: &str) -> String {
+    json!({"auth": {"username": username, "password": PASSWORD}}).to_string()
 }
 
 /// Logs in.
-pub(crate) async fn log_in(server: &ServerProcess) -> anyhow::Result<String> {
-    let answer = ask(server.api, "POST", "/auth", None, Some(credentials().as_bytes())).await?;
+pub(crate) async fn log_in(server: &ServerProcess, username: &str) -> anyhow::Result<String> {
+    let answer = ask(server.api, "POST", "/auth", None, Some(credentials(username).as_bytes())).await?;
     if answer.status != 200 {
         bail!("the login was answered with {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
     }

@@ -23,8 +23,12 @@ pub(crate) struct StopArgs {
     pub cycles: Option<u32>,
 }
 
-const LOAD: Load =
-    Load { writers: 16, posts: 0, pause_ms: 0, shape: Shape { users_per_post: 20, users_per_writer: 100 } };
+const LOAD: Load = Load {
+    writers: 16,
+    posts: 0,
+    pause_ms: 0,
+    shape: Shape { users_per_post: 20, users_per_writer: 100, delete_every: 30 },
+};
 
 /// How long before the signal a request has to be sent to be taken whatever happens. A client sends its second
 /// part up to 20 milliseconds later; the rest is for a busy machine.
@@ -60,7 +64,7 @@ impl StopArgs {
                 break;
             }
         }
-        run.installation.stop(server).await?;
+        run.end(server).await?;
         let figure = Figure::new("stop").with("cycles", cycles);
         let figure = run.findings.write_to(figure).with("slowest_stop_ms", slowest.as_millis());
         figure.with("seconds", begun.elapsed().as_secs()).print();

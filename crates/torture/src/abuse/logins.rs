@@ -10,6 +10,7 @@ use super::ranks::{quantile, z};
 use crate::dice::Dice;
 use crate::figure::{Figure, progress};
 use crate::ground::{Ground, GroundArgs};
+use crate::operation::PROVIDER;
 use crate::server::{Installation, log_in};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -152,7 +153,7 @@ const ROUND: Duration = Duration::from_secs(3);
 
 /// By turns, so that what else the machine does falls on both: the ordinary client alone, and beside a crowd.
 async fn crowd(server: &ServerProcess, at_once: usize, rounds: usize) -> anyhow::Result<CrowdFound> {
-    let token = log_in(server).await?;
+    let token = log_in(server, PROVIDER).await?;
     watch(server.api, &token, Duration::from_secs(1)).await?;
     let before = memory(server.id())?;
     let mut found = CrowdFound::default();

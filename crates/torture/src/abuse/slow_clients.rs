@@ -9,6 +9,7 @@ use super::process::{allow_open_files, memory, open_sockets};
 use super::slow_connection::{Crowd, Slowness};
 use crate::figure::{Figure, progress};
 use crate::ground::{Ground, GroundArgs};
+use crate::operation::PROVIDER;
 use crate::server::{Installation, log_in};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -81,7 +82,7 @@ impl SlowClientsArgs {
             installation = installation.with(name, &value);
         }
         let server = installation.start().await?;
-        let token = log_in(&server).await?;
+        let token = log_in(&server, PROVIDER).await?;
         watch(server.api, &token, Duration::from_secs(2)).await?;
         let found = torment(&server, &token, slow, time).await?;
         installation.stop(server).await?;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::Entry;
-use crate::operation::{Post, SHARED_SEGMENTS};
+use crate::operation::{Delete, Post, SHARED_SEGMENTS};
 
 const OPEN: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 const FAILED_DISK: Rules = Rules { refusal: Refusal::OfAFailedDisk, on_break: Break::IsOpen };
@@ -14,22 +14,33 @@ fn held(post: u32) -> Held {
 }
 
 /// A POST that adds the users to 10001 and takes them out of 10002.
-fn post(id: u32, writer: u16, users: &[u64]) -> Post {
+fn post(id: u32, writer: u16, users: &[u64]) -> Operation {
     let changes =
         vec![Change { segment: 10_001, held: Some(held(id)) }, Change { segment: 10_002, held: None }];
     let users = users.iter().map(|&user| Part { user, changes: changes.clone() }).collect();
-    Post { id, writer, users, invalid_segments: 0 }
+    Operation::Post(Post { id, writer, users, invalid_segments: 0 })
 }
 
-fn shared(id: u32, writer: u16) -> Post {
+fn delete(id: u32, writer: u16, user: u64) -> Operation {
+    Operation::Delete(Delete { id, writer, user, by_admin: false })
+}
+
+fn shared(id: u32, writer: u16) -> Operation {
     let changes = SHARED_SEGMENTS.map(|segment| Change { segment, held: Some(held(id)) }).collect();
-    let mut post = post(id, writer, &[1_000_000 * (u64::from(writer) + 1)]);
-    post.users.push(Part { user: 1, changes });
-    post
+    let mut operation = post(id, writer, &[1_000_000 * (u64::from(writer) + 1)]);
+    parts(&mut operation).push(Part { user: 1, changes });
+    operation
 }
 
-fn sent(post: &Post) -> Entry {
-    Entry::Sent { post: post.clone(), at_ms: u64::from(post.id) }
+fn parts(operation: &mut Operation) -> &mut Vec<Part> {
+    match operation {
+        Operation::Post(post) => &mut post.users,
+        Operation::Delete(_) => panic!("a delete has no parts"),
+    }
+}
+
+fn sent(operation: &Operation) -> Entry {
+    Entry::Sent { operation: operation.clone(), at_ms: u64::from(operation.id()) }
 }
 
 fn refused() -> End {
@@ -40,19 +51,20 @@ fn broken() -> End {
     End::Broken { received_bytes: 0, error: "gone".to_owned() }
 }
 
-/// Each POST is answered before the next is sent.
-fn one_by_one(posts: &[(Post, End)]) -> Session {
-    let entries =
-        posts.iter().flat_map(|(post, end)| [sent(post), Entry::Ended { post: post.id, end: end.clone() }]);
+/// Each is answered before the next is sent.
+fn one_by_one(operations: &[(Operation, End)]) -> Session {
+    let entries = operations.iter().flat_map(|(operation, end)| {
+        [sent(operation), Entry::Ended { id: operation.id(), end: end.clone() }]
+    });
     Session::of(entries).unwrap()
 }
 
-/// What a server shows that has done these POSTs and nothing else.
-fn server(posts: &[&Post]) -> Seen {
+/// What a server shows that has done these operations and nothing else.
+fn server(operations: &[&Operation]) -> Seen {
     let mut seen = Seen::default();
-    for post in posts {
-        let case = Case { post: (*post).clone(), sent_at: 0, sent_at_ms: 0, ended: None };
-        post.users.iter().for_each(|part| apply(&mut seen.users, part));
+    for operation in operations {
+        let case = Case { operation: (*operation).clone(), sent_at: 0, sent_at_ms: 0, ended: None };
+        operation.effects().into_iter().for_each(|effect| apply(&mut seen.users, effect));
         seen.counts.count(&case);
     }
     seen.users.retain(|_, holdings| !holdings.is_empty());
@@ -101,7 +113,7 @@ fn an_older_state_is_lost_too() {
 #[test]
 fn a_membership_that_was_removed_and_is_there_is_unexpected() {
     let mut before = post(1, 0, &[1_000_000]);
-    before.users[0].changes[1].held = Some(held(1));
+    parts(&mut before)[0].changes[1].held = Some(held(1));
     let after = post(2, 0, &[1_000_000]);
     let session = one_by_one(&[(before.clone(), End::Acknowledged), (after.clone(), End::Acknowledged)]);
     let mut seen = server(&[&before, &after]);
@@ -192,7 +204,7 @@ fn a_shared_user_holds_the_last_of_what_came_one_by_one() {
 #[test]
 fn a_shared_user_may_hold_either_of_two_that_overlapped() {
     let (first, second) = (shared(1, 0), shared(2, 1));
-    let end = |id| Entry::Ended { post: id, end: End::Acknowledged };
+    let end = |id| Entry::Ended { id, end: End::Acknowledged };
     let session = Session::of([sent(&first), sent(&second), end(1), end(2)]).unwrap();
     assert!(settle(&session, OPEN, &server(&[&first, &second])).is_sound());
     assert!(settle(&session, OPEN, &server(&[&second, &first])).is_sound());
@@ -232,4 +244,105 @@ fn wrong_answers_and_stale_reads_are_faults() {
     }
     let session = Session::of([Entry::Read { fault: Some("old".to_owned()) }]).unwrap();
     assert_eq!(settle(&session, OPEN, &server(&[])).stale, 1);
+}
+
+#[test]
+fn a_deleted_user_that_is_back_is_seen_from_one_that_stays_gone() {
+    let (first, second) = (post(1, 0, &[1_000_000, 1_000_001]), delete(2, 0, 1_000_000));
+    let session = one_by_one(&[(first.clone(), End::Acknowledged), (second.clone(), End::Acknowledged)]);
+    let findings = settle(&session, OPEN, &server(&[&first, &second]));
+    assert!(findings.is_sound(), "{findings:?}");
+    assert_eq!((findings.acknowledged, findings.deleted), (2, 1));
+    assert_eq!(settle(&session, OPEN, &server(&[&first])).unexpected, 1, "it came back");
+    // One that took somebody else along.
+    let mut seen = server(&[&first, &second]);
+    seen.users.clear();
+    assert_eq!(settle(&session, OPEN, &seen).lost, 1);
+    // One that took the POST out of the statistics.
+    let mut seen = server(&[&first, &second]);
+    seen.counts = Counts::default();
+    assert_eq!(settle(&session, OPEN, &seen).miscounted, 3);
+    // Back only after a later start.
+    let mut model = Model::default();
+    assert!(model.settle(&session, OPEN, &server(&[&first, &second])).is_sound());
+    assert_eq!(model.settle(&Session::default(), OPEN, &server(&[&first])).unexpected, 1);
+}
+
+#[test]
+fn what_is_added_after_a_delete_is_there_and_alone() {
+    let (first, second) = (post(1, 0, &[1_000_000]), delete(2, 0, 1_000_000));
+    let mut third = post(3, 0, &[1_000_000]);
+    parts(&mut third)[0].changes[0].segment = 10_003;
+    let all = [&first, &second, &third].map(|operation| (operation.clone(), End::Acknowledged));
+    let session = one_by_one(&all);
+    assert!(settle(&session, OPEN, &server(&[&first, &second, &third])).is_sound());
+    assert_eq!(settle(&session, OPEN, &server(&[&first, &third])).unexpected, 1, "the delete is lost");
+    let mut seen = server(&[&first, &second, &third]);
+    seen.users.clear();
+    assert_eq!(settle(&session, OPEN, &seen).lost, 1, "the delete came last");
+}
+
+#[test]
+fn a_delete_that_was_refused_changes_nothing() {
+    let (first, second) = (post(1, 0, &[1_000_000]), delete(2, 0, 1_000_000));
+    let session = one_by_one(&[(first.clone(), End::Acknowledged), (second.clone(), refused())]);
+    assert!(settle(&session, OPEN, &server(&[&first])).is_sound());
+    assert_eq!(settle(&session, OPEN, &server(&[&first, &second])).lost, 1);
+    let session = one_by_one(&[(first.clone(), End::Acknowledged), (second.clone(), broken())]);
+    assert_eq!(settle(&session, STOP, &server(&[&first, &second])).lost, 1);
+}
+
+#[test]
+fn a_delete_in_doubt_is_there_whole_or_not_at_all() {
+    let mut first = post(1, 0, &[1_000_000]);
+    parts(&mut first)[0].changes[1].held = Some(held(1));
+    let second = delete(2, 0, 1_000_000);
+    let session = one_by_one(&[(first.clone(), End::Acknowledged), (second.clone(), broken())]);
+    for (mut seen, present) in [(server(&[&first]), 0), (server(&[&first, &second]), 1)] {
+        let mut model = Model::default();
+        let findings = model.settle(&session, OPEN, &seen);
+        assert!(findings.is_sound(), "{findings:?}");
+        assert_eq!((findings.unknown, findings.unknown_present, findings.deleted), (1, present, 0));
+        // Whichever it was, it stays so.
+        seen.users = if present == 1 { server(&[&first]).users } else { BTreeMap::new() };
+        assert!(!model.settle(&Session::default(), OPEN, &seen).is_sound());
+    }
+    let mut seen = server(&[&first]);
+    seen.users.get_mut(&1_000_000).unwrap().remove(&10_001);
+    assert_eq!(settle(&session, OPEN, &seen).torn, 1);
+}
+
+#[test]
+fn a_shared_user_that_was_deleted_last_holds_nothing() {
+    let (first, second, third) = (shared(1, 0), delete(2, 1, 1), shared(3, 0));
+    let done = |operation: &Operation| (operation.clone(), End::Acknowledged);
+    let session = one_by_one(&[done(&first), done(&second)]);
+    assert!(settle(&session, OPEN, &server(&[&first, &second])).is_sound());
+    assert_eq!(settle(&session, OPEN, &server(&[&first])).unexpected, 1);
+    let session = one_by_one(&[done(&first), done(&second), done(&third)]);
+    assert!(settle(&session, OPEN, &server(&[&first, &second, &third])).is_sound());
+    assert_eq!(settle(&session, OPEN, &server(&[&first, &third, &second])).lost, 1);
+    // Where they overlap, either may be the last.
+    let end = |id| Entry::Ended { id, end: End::Acknowledged };
+    let session = Session::of([sent(&first), sent(&second), end(1), end(2)]).unwrap();
+    assert!(settle(&session, OPEN, &server(&[&first, &second])).is_sound());
+    assert!(settle(&session, OPEN, &server(&[&first])).is_sound());
+}
+
+#[test]
+fn a_delete_in_doubt_of_a_shared_user_leaves_all_or_nothing() {
+    let (first, second) = (shared(1, 0), delete(2, 1, 1));
+    let mut model = Model::default();
+    assert!(
+        model.settle(&one_by_one(&[(first.clone(), End::Acknowledged)]), OPEN, &server(&[&first])).is_sound()
+    );
+    let session = one_by_one(&[(second.clone(), broken())]);
+    for seen in [server(&[&first]), server(&[&first, &second])] {
+        assert!(model.clone().settle(&session, OPEN, &seen).is_sound());
+    }
+    let mut seen = server(&[&first]);
+    seen.users.get_mut(&1).unwrap().remove(&20_001);
+    assert_eq!(model.clone().settle(&session, OPEN, &seen).torn, 1);
+    let refused = one_by_one(&[(second.clone(), refused())]);
+    assert_eq!(model.settle(&refused, OPEN, &server(&[&first, &second])).lost, 1);
 }
