@@ -102,7 +102,8 @@ pub(super) async fn post(
 
 /// What `scope` sees of the users: the JSON of those of whom there is anything, and whether they have opted out.
 async fn held(app: &Arc<App>, users: &[UserKey], scope: Scope) -> Result<Vec<u8>, ApiError> {
-    let (asked, now) = (Asked { viewer: scope, owner: scope, namespace: None }, reading::now(app));
+    let asked = Asked { viewer: scope, owner: scope, with_inactive: true, namespace: None };
+    let now = reading::now(app);
     let start = br#""users":["#;
     let mut all = start.to_vec();
     for user in users {

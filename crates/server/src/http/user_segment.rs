@@ -181,7 +181,7 @@ fn asked(app: &App, caller: &Caller, query: &Query<'_>) -> Result<Asked, ApiErro
     let viewer = (!caller.sees_all()).then_some(caller.0.member);
     let snapshot = app.snapshot.load();
     let namespace = viewer.and_then(|member| identities::namespace(&snapshot, member));
-    Ok(Asked { viewer, owner: query.member_id()?, namespace })
+    Ok(Asked { viewer, owner: query.member_id()?, with_inactive: false, namespace })
 }
 
 fn codes(text: String) -> Response {

@@ -265,3 +265,6 @@ async fn answer_all(mut answers: UnboundedReceiver<Vec<Answer>>) {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests;

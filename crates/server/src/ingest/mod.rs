@@ -84,7 +84,7 @@ pub(crate) struct Direct {
     pub dropped: Dropped,
 }
 
-/// Resolves what is wanted for one user that is known to be acceptable.
+/// Resolves what is wanted for one user, whose id is a good one. One that has opted out is counted and nothing more.
 pub(crate) fn prepare_direct(
     context: Context<'_>,
     request_id: &str,
@@ -92,7 +92,7 @@ pub(crate) fn prepare_direct(
     wanted: &[Wanted<'_>],
 ) -> Direct {
     let mut resolver = Resolver::new(1, context);
-    resolver.add_counted(user, wanted);
+    resolver.add_only(user, wanted);
     let Resolved { batch, usage, .. } = resolver.finish();
     let dropped = Dropped::of(&usage);
     let ingest = Ingest {

@@ -252,7 +252,12 @@ impl<'r, 'c> Resolver<'r, 'c> {
     }
 
     /// Adds the only user of a request, and counts what is refused of it.
-    pub(super) fn add_counted(&mut self, key: UserKey, wanted: &[Wanted<'_>]) {
+    pub(super) fn add_only(&mut self, key: UserKey, wanted: &[Wanted<'_>]) {
+        if self.context.opt_outs.refuses(&key, self.context.member) {
+            // As in `refuse_user`: its id is not written down.
+            self.usage.invalid_users.count += 1;
+            return;
+        }
         let place = self.place(&key);
         self.run.clear();
         for &wanted in wanted {

@@ -237,7 +237,7 @@ impl Engines {
         let profiles = &*self.profiles;
         let memberships =
             get_joined(profiles, user, now).unwrap_or_else(|| load_joined(profiles, user, now).unwrap());
-        let asked = Asked { viewer: None, owner: None, namespace: None };
+        let asked = Asked { viewer: None, owner: None, with_inactive: false, namespace: None };
         let mut json = Vec::new();
         View { asked, snapshot: &CATALOG, now }.write(&mut json, user, &memberships);
         serde_json::from_slice(&json).unwrap()

@@ -154,6 +154,11 @@ impl Browser {
         self.id.unwrap_or(0)
     }
 
+    /// Whom its cookie names, also where nothing may be kept of it; `None` for one that has opted out of having an id.
+    pub(crate) fn named(self) -> Option<UserKey> {
+        UserKey::platform(self.cookie).ok()
+    }
+
     /// The user that it is; `None` where nothing may be known of it.
     pub(crate) fn user(self) -> Option<UserKey> {
         self.id.map(|id| UserKey::platform(id).expect("an id is not 0"))

@@ -68,7 +68,9 @@ pub(crate) async fn write(
         return Ok(());
     };
     pixels.take_write(member.id, app.clock.now_ms())?;
-    seen(app, &user).await?;
+    if !is_suppressed(app, &user) {
+        seen(app, &user).await?;
+    }
     commit_segments(app, &snapshot, member.id, request_id, user, &pixel.segments).await
 }
 
@@ -89,8 +91,11 @@ pub(crate) async fn map(
     };
     pixels.take_write(member.id, app.clock.now_ms())?;
     let ids: Vec<&str> = mapping.ids.iter().map(String::as_str).collect();
+    // Of one that has opted out of the member this links nothing.
     identities::link(app, member.id, user.clone(), &ids).await?;
-    seen(app, &user).await?;
+    if !is_suppressed(app, &user) {
+        seen(app, &user).await?;
+    }
     if mapping.segments.is_empty() {
         return Ok(());
     }
@@ -118,10 +123,6 @@ async fn commit_segments(
 ) -> Result<(), PixelError> {
     // Until the record is in the log: an opt-out waits for it, to undo it.
     let opt_outs = app.suppression.in_force();
-    if opt_outs.refuses(&user, member) {
-        app.metrics.pixel_ignored("opted_out");
-        return Ok(());
-    }
     let context = Context {
         snapshot,
         member,
@@ -132,6 +133,9 @@ async fn commit_segments(
     };
     let wanted: Vec<_> = segments.iter().map(|segment| segment.wanted(member)).collect();
     let Direct { ingest, dropped } = ingest::prepare_direct(context, request_id, user, &wanted);
+    if ingest.batch.users() == 0 {
+        app.metrics.pixel_ignored("opted_out");
+    }
     let record = Encoded::new(Record::Ingest(Box::new(ingest))).resolved_with(opt_outs);
     let room = app.committer.reserve(0)?;
     let position = app.committer.commit(record, room).await?;

@@ -17,6 +17,8 @@ pub(crate) struct Asked {
     pub viewer: Option<MemberId>,
     /// Only segments of this owner.
     pub owner: Option<MemberId>,
+    /// Also segments that are switched off, whose memberships are kept: for people who ask what is held of them.
+    pub with_inactive: bool,
     /// In whose name space is an id without a domain; `None` where it is the platform's.
     pub namespace: Option<MemberId>,
 }
@@ -120,7 +122,7 @@ impl<'s> View<'s> {
     ) -> impl Iterator<Item = (&'s Segment, &'m Membership)> {
         let View { asked, snapshot, .. } = *self;
         let is_visible = move |segment: &Segment| {
-            segment.active
+            (segment.active || asked.with_inactive)
                 && asked.owner.is_none_or(|owner| owner == segment.member)
                 && asked.viewer.is_none_or(|viewer| snapshot.may_see(viewer, segment))
         };

@@ -378,6 +378,30 @@ async fn a_pixel_that_is_answered_is_durable() {
 }
 
 #[tokio::test]
+async fn an_opt_out_of_a_member_holds_for_pixels_of_all() {
+    let kit = pixels().start().await;
+    kit.apply(&json!({"members": [{"id": 77, "name": "Stranger", "segment_access": [958]}]})).await;
+    let (provider, stranger) = (kit.login("provider").await, kit.login("stranger").await);
+    let opt_out = json!({"identifier": "4711", "identifier_type": "uuid2", "request_type": "opt_out"});
+    provider.post("/privacy/consumer-request", &opt_out).await.ok();
+    let mut browser = Browser::with_id(&kit, "4711");
+    eventually("the access to be known", async || {
+        let mut other = Browser::with_id(&kit, "4712");
+        other.get("/seg?add=12&member=77").await;
+        (provider.segments_of("4712").await == [12]).then_some(())
+    })
+    .await;
+    assert_gif(&browser.get("/seg?add=12&member=958").await);
+    assert_gif(&browser.get("/seg?add=12,777&member=77").await);
+    let bidder = kit.login("bidder").await;
+    assert_eq!(bidder.segments_of("4711").await, [777], "the stranger may still, in its own");
+    let of = async |client: &Client| report(client).await[0].clone();
+    assert_eq!(of(&provider).await["num_invalid_users"], 1);
+    let counted = of(&stranger).await;
+    assert_eq!((&counted["num_invalid_users"], &counted["num_other_errors"]), (&json!(0), &json!(1)));
+}
+
+#[tokio::test]
 async fn a_person_opts_out_and_in_again() {
     let kit = pixels().start().await;
     let mut browser = Browser::new(&kit);
@@ -418,6 +442,10 @@ async fn a_person_opts_out_and_in_again() {
     assert_gif(&kept.get("/seg?add=12&member=958").await);
     assert_eq!(kept.get("/getuidj").await.body, "{\"uid\":0}");
     assert_eq!(bidder.segments_of(&id).await, [0; 0]);
+    // That is counted as in a POST, and the id is not written down. A browser without an id is nobody.
+    let counted = report(&kit.login("provider").await).await;
+    assert_eq!((&counted[0]["num_valid_users"], &counted[0]["num_invalid_users"]), (&json!(1), &json!(1)));
+    assert!(!counted[0]["error_log_lines"].as_str().unwrap().contains(&id));
     assert!(String::from_utf8_lossy(&browser.get("/optout").await.body).contains("has opted out"));
 
     browser.send(Method::POST, "/optout", &[], &form("in")).await;

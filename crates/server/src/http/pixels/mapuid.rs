@@ -44,7 +44,7 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     let mapping = Mapping::parse(uri.query().unwrap_or_default())?;
     let browser = call.browser()?;
-    match browser.user() {
+    match browser.named() {
         Some(user) => pixels::map(&call.app, call.pixels(), &info.id, user, &mapping).await?,
         None => call.app.metrics.pixel_ignored("opted_out"),
     }

@@ -58,7 +58,7 @@ pub(super) async fn get(
     let hosts = &call.pixels().options.redirect_hosts;
     let pixel = SegmentPixel::parse(uri.query().unwrap_or_default(), hosts)?;
     let browser = call.browser()?;
-    match browser.user() {
+    match browser.named() {
         Some(user) => pixels::write(&call.app, call.pixels(), &info.id, user, &pixel).await?,
         None => call.app.metrics.pixel_ignored("opted_out"),
     }

@@ -3,6 +3,7 @@
 mod kills;
 mod traces;
 
+use hyper::Method;
 use ia_testkit::{Answer, Client, Kit, eventually};
 use instant_audience::config::Config;
 use serde_json::{Value, json};
@@ -64,6 +65,14 @@ async fn a_member_sees_and_deletes_its_own_and_an_admin_all() {
     people.add_everywhere(ID, None).await;
     assert_eq!(held(provider, "uuid2", ID).await, [12, 10001], "what it owns, not what it sees");
     assert_eq!(held(admin, "uuid2", ID).await, [12, 777, 10001, 30001]);
+    // What is switched off is held all the same, and would show again.
+    let off =
+        provider.send(Method::PUT, "/segment?id=12", &[], r#"{"segment": {"state": "inactive"}}"#.into());
+    off.await.ok();
+    assert_eq!(provider.segments_of(ID).await, [10001, 30001]);
+    assert_eq!(held(provider, "uuid2", ID).await, [12, 10001]);
+    let on = provider.send(Method::PUT, "/segment?id=12", &[], r#"{"segment": {"state": "active"}}"#.into());
+    on.await.ok();
     let answer = done(provider, "uuid2", &format!("0{ID}"), "delete").await;
     assert_eq!(answer, json!({"identifier": ID, "identifier_type": "uuid2", "request_type": "delete"}));
     assert_eq!(held(admin, "uuid2", ID).await, [777, 30001]);
