@@ -2,8 +2,13 @@
 
 mod accounts;
 pub(crate) mod description;
+mod pixels;
+mod public_keys;
 mod schema;
+mod segments;
 
+use self::public_keys::{SWITCH, key, signed};
+use self::segments::NEW;
 use crate::openapi::description::{Description, Operation};
 use bytes::Bytes;
 use hyper::Method;
@@ -212,187 +217,6 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
     accounts::examine_usual_answers(examiner).await;
 }
 
-/// The calls of pages, each as it is answered, refused, over its rate, and without room.
-async fn examine_pixels<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow: &'k Kit) {
-    const TO: &str = "https://ok.example.com/";
-    let kit = examiner.kit;
-    let anonymous = kit.anonymous();
-    let token = "0123456789abcdef".repeat(2);
-    let form = format!("choice=in&token={token}");
-    for path in ["/getuid", "/getuidnb", "/getuidu"] {
-        examiner.get(&anonymous, &format!("{path}?{TO}"), 302).await;
-        examiner.get(&anonymous, path, 400).await;
-    }
-    examiner.cookie = Some("uuid2=0".to_owned());
-    examiner.get(&anonymous, &format!("/getuidnb?{TO}"), 200).await;
-    examiner.cookie = None;
-    examiner.get(&anonymous, "/getuidj", 200).await;
-    examiner.get(&anonymous, "/getuidp?callback=f", 200).await;
-    examiner.get(&anonymous, "/getuidp", 400).await;
-    for target in ["/seg?add=12&t=1", "/seg?add=12&t=2", "/mapuid?member=958&user=a"] {
-        examiner.get(&anonymous, target, 200).await;
-    }
-    examiner.get(&anonymous, &format!("/seg?add=12&redir={TO}"), 302).await;
-    examiner.get(&anonymous, "/seg", 400).await;
-    examiner.get(&anonymous, "/mapuid", 400).await;
-    examiner.get(&anonymous, "/optout", 200).await;
-    examiner.post(&anonymous, "/optout", &form, 403).await;
-    examiner.post(&anonymous, "/optout", &"x".repeat(5000), 413).await;
-    examiner.cookie = Some(format!("ia_optout={token}"));
-    examiner.post(&anonymous, "/optout", &form, 200).await;
-    examiner.post(&anonymous, "/optout", &format!("token={token}"), 400).await;
-    examiner.cookie = None;
-
-    kit.apply(&json!({"members": [{"id": 1661, "name": "Publisher", "use_external_uids": true}]})).await;
-    kit.disk.fail_always(Call::Write, Errno::NOSPC);
-    examiner.get(&anonymous, "/seg?add=12", 503).await;
-    eventually("the catalog to be current", async || {
-        (anonymous.get("/mapuid?member=1661&user=a").await.status == 503).then_some(())
-    })
-    .await;
-    examiner.get(&anonymous, "/mapuid?member=1661&user=a", 503).await;
-    kit.disk.heal();
-    eventually("the room to be noticed", async || (kit.ops("/readyz").await.status == 200).then_some(()))
-        .await;
-    let held = hold_memory(tight, &tight.login("provider").await).await;
-    examiner.kit = tight;
-    examiner.post(&anonymous, "/optout", &form, 503).await;
-    drop(held);
-    examiner.kit = slow;
-    examiner.get(&anonymous, "/getuidj", 200).await;
-    for path in ["/getuid", "/getuidnb", "/getuidu", "/getuidj", "/getuidp", "/seg", "/mapuid", "/optout"] {
-        examiner.get(&anonymous, path, 429).await;
-    }
-    examiner.post(&anonymous, "/optout", &form, 429).await;
-    examiner.kit = kit;
-}
-
-const KEY: &str = include_str!("../../fixtures/keys/one.pub.pem");
-
-fn key(name: &str) -> String {
-    json!({"public-key": {"name": name, "encoded_value": KEY}}).to_string()
-}
-
-/// A token that a login has signed with its key `one`.
-fn signed(kit: &Kit, username: &str) -> String {
-    let header = r#"{"alg":"RS256","kid":"one"}"#;
-    crate::signed_login::sign_with_one(header, &crate::signed_login::claims(kit, username))
-}
-
-const SWITCH: &str = r#"{"public-key": {"active": false}}"#;
-
-async fn examine_public_keys(examiner: &mut Examiner<'_>) {
-    let kit = examiner.kit;
-    let (anonymous, admin) = (kit.anonymous(), kit.login("admin").await);
-    let (provider, reader) = (kit.login("provider").await, kit.login("reader").await);
-    let (long, path) = ("x".repeat(2 << 20), "/public-key");
-    for (client, target, body, status) in [
-        (&provider, path, key("one"), 200),
-        (&provider, path, key("two"), 200),
-        (&provider, path, key("one"), 409),
-        (&admin, "/public-key?user_id=4711", key("one"), 404),
-        (&reader, path, key("one"), 403),
-        (&anonymous, path, key("one"), 401),
-        (&provider, path, "{".to_owned(), 400),
-        (&provider, path, long.clone(), 413),
-        (&anonymous, "/v2/auth/jwt", "x".to_owned(), 401),
-        (&anonymous, "/v2/auth/jwt", long.clone(), 413),
-        (&anonymous, "/v2/auth/jwt", signed(kit, "provider"), 200),
-    ] {
-        examiner.post(client, target, &body, status).await;
-    }
-    let packed = [("content-encoding", "gzip")];
-    let answer = anonymous.send(Method::POST, "/v2/auth/jwt", &packed, Bytes::from("not packed")).await;
-    assert_eq!(answer.status, 400);
-    examiner.description.assert_describes("POST", "/v2/auth/jwt", &answer);
-    let operation = Operation { method: "POST".to_owned(), path: "/v2/auth/jwt".to_owned() };
-    examiner.seen.insert((operation, 400));
-    for (client, target, body, status) in [
-        (&provider, "/public-key?id=1", SWITCH, 200),
-        (&provider, "/public-key?id=1,2", SWITCH, 200),
-        (&provider, "/public-key?id=3", SWITCH, 404),
-        (&provider, path, SWITCH, 400),
-        (&reader, "/public-key?id=1", SWITCH, 403),
-        (&anonymous, "/public-key?id=1", SWITCH, 401),
-        (&provider, "/public-key?id=1", long.as_str(), 413),
-    ] {
-        examiner.examine(client, Method::PUT, target, body, status).await;
-    }
-    for (client, target, status) in [
-        (&provider, path, 200),
-        (&provider, "/public-key?fields=name", 200),
-        (&provider, "/public-key/meta", 200),
-        (&provider, "/public-key?sort=x", 400),
-        (&provider, "/public-key?user_id=5", 403),
-        (&anonymous, path, 401),
-        (&anonymous, "/public-key/meta", 401),
-    ] {
-        examiner.get(client, target, status).await;
-    }
-    for (client, target, status) in [
-        (&anonymous, "/public-key?id=1", 401),
-        (&reader, "/public-key?id=1", 403),
-        (&provider, "/public-key?id=3", 404),
-        (&provider, path, 400),
-        (&provider, "/public-key?id=1", 200),
-    ] {
-        examiner.examine(client, Method::DELETE, target, "", status).await;
-    }
-}
-
-const NEW: &str = r#"{"segment": {"short_name": "New", "piggyback_pixels": [{"url": "https://x.example/", "pixel_type": "js"}], "querystring_mapping": {"param": "x"}, "unknown": 1}}"#;
-
-/// The segment service, by both paths.
-async fn examine_segments(examiner: &mut Examiner<'_>) {
-    let kit = examiner.kit;
-    let anonymous = kit.anonymous();
-    let (provider, reader) = (kit.login("provider").await, kit.login("reader").await);
-    let admin = kit.login("admin").await;
-    let long = "x".repeat(2 << 20);
-    examiner.get(&provider, "/segment/meta", 200).await;
-    examiner.get(&anonymous, "/segment/meta", 401).await;
-    for (base, foreign, absent) in [
-        ("/segment?", "/segment?member_id=77&", "/segment?member_id=4712&"),
-        ("/segment/958?", "/segment/77?", "/segment/4712?"),
-    ] {
-        for query in
-            ["", "include_shared=0", "fields=code", "id=10001,30001&sort=short_name.desc", "start_element=99"]
-        {
-            examiner.get(&provider, &format!("{base}{query}"), 200).await;
-        }
-        examiner.get(&provider, &format!("{base}sort=nothing"), 400).await;
-        examiner.get(&provider, foreign, 403).await;
-        examiner.get(&anonymous, base, 401).await;
-        for body in [NEW, r#"{"segments": [{}, {"state": "inactive"}]}"#] {
-            examiner.send(&provider, "POST", base, body, 200).await;
-        }
-        for method in ["POST", "PUT"] {
-            examiner.send(&provider, method, base, "{", 400).await;
-            examiner.send(&anonymous, method, base, NEW, 401).await;
-            examiner.send(&reader, method, base, NEW, 403).await;
-            examiner.send(&provider, method, base, &long, 413).await;
-        }
-        examiner.send(&admin, "POST", absent, NEW, 404).await;
-        examiner.send(&provider, "POST", base, r#"{"segment": {"code": "CARS"}}"#, 409).await;
-        examiner.send(&provider, "PUT", &format!("{base}id=10001"), NEW, 200).await;
-        examiner.send(&provider, "PUT", &format!("{base}id=10001,10002"), NEW, 200).await;
-        examiner.send(&provider, "PUT", &format!("{base}id=777"), NEW, 404).await;
-        examiner
-            .send(&provider, "PUT", &format!("{base}id=10001"), r#"{"segment": {"code": "TRAVEL"}}"#, 409)
-            .await;
-        let doomed = kit.login("provider").await.post("/segment", &json!({"segment": {}})).await.ok();
-        examiner.send(&provider, "DELETE", &format!("{base}id={}", doomed["id"]), "", 200).await;
-        for (client, target, status) in [
-            (&provider, base.to_owned(), 400),
-            (&anonymous, base.to_owned(), 401),
-            (&reader, base.to_owned(), 403),
-            (&provider, format!("{base}id=777"), 404),
-        ] {
-            examiner.send(client, "DELETE", &target, "", status).await;
-        }
-    }
-}
-
 /// Sends a body that never ends, and waits until all memory for bodies is gone.
 async fn hold_memory(kit: &Kit, client: &Client) -> TcpStream {
     let mut stream = TcpStream::connect(kit.api()).await.unwrap();
@@ -484,9 +308,9 @@ async fn every_answer_is_as_the_document_says() {
     let description = Description::of(&kit).await;
     let mut examiner = Examiner { kit: &kit, description, seen: BTreeSet::new(), answers: 0, cookie: None };
     examine_usual_answers(&mut examiner).await;
-    examine_pixels(&mut examiner, &tight, &slow).await;
-    examine_public_keys(&mut examiner).await;
-    examine_segments(&mut examiner).await;
+    pixels::examine(&mut examiner, &tight, &slow).await;
+    public_keys::examine(&mut examiner).await;
+    segments::examine(&mut examiner).await;
     examine_refusals(&mut examiner, &tight, &slow).await;
 
     let Examiner { description, seen, answers, .. } = examiner;

@@ -1,5 +1,10 @@
 //! What is sent: each route, with a secret in each of its places.
 
+mod http2;
+mod services;
+
+pub(super) use http2::over_http2;
+
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -160,8 +165,8 @@ pub(super) fn all(canaries: &mut Canaries) -> Vec<Request> {
         in_targets(&mut builder, canaries, method, route);
     }
     logins(&mut builder, canaries);
-    private_keys(&mut builder, canaries);
-    new_passwords(&mut builder, canaries);
+    services::private_keys(&mut builder, canaries);
+    services::new_passwords(&mut builder, canaries);
     bodies(&mut builder, canaries);
     ids(&mut builder, canaries);
     malformed(&mut builder, canaries);
@@ -259,61 +264,6 @@ fn logins(builder: &mut Builder, canaries: &mut Canaries) {
         builder.authorized("POST", "/user-segment", "", body.as_bytes(), false);
         builder.authorized("POST", "/rt-segment", "", body.as_bytes(), false);
         builder.add("POST", "/rt-segment", "", body.as_bytes(), false);
-    }
-}
-
-/// A private key in the place of a public one, and of a signed token; passwords and tokens there.
-fn private_keys(builder: &mut Builder, canaries: &mut Canaries) {
-    let pem = |kind: &str| format!("-----BEGIN {kind}-----\\nPKCANARY0123\\n-----END {kind}-----\\n");
-    let mut values: Vec<String> =
-        ["PRIVATE KEY", "RSA PRIVATE KEY", "PUBLIC KEY", "OPENSSH PRIVATE KEY"].map(pem).into();
-    values.extend(["PKCANARY".to_owned(), canaries.password(), canaries.token(), builder.token.clone()]);
-    canaries.made += values.len();
-    for value in &values {
-        for body in [
-            format!(r#"{{"public-key": {{"name": "k", "encoded_value": "{value}"}}}}"#),
-            format!(r#"{{"public-key": {{"name": "{value}", "encoded_value": "x"}}}}"#),
-            format!(r#"{{"public-key": {{"{value}": 1, "encoded_value": ["{value}"]}}}}"#),
-            format!(r#"{{"public-key": "{value}"}}"#),
-            format!(r#"{{"{value}": {{}}}}"#),
-            value.clone(),
-            format!("{value}.{value}.{value}"),
-        ] {
-            builder.authorized("POST", "/public-key", "", body.as_bytes(), false);
-            builder.authorized("PUT", "/public-key?id=1", "", body.as_bytes(), false);
-            builder.add("POST", "/v2/auth/jwt", "", body.as_bytes(), false);
-        }
-    }
-}
-
-/// Passwords that are set, well and badly, and such that stand where others things should.
-fn new_passwords(builder: &mut Builder, canaries: &mut Canaries) {
-    let (password, weak) = (canaries.password(), canaries.password().to_ascii_uppercase());
-    let users = [
-        format!(r#"{{"username": "new", "password": "{password}", "entity_id": 958}}"#),
-        format!(r#"{{"username": "new", "password": "{weak}", "entity_id": 958}}"#),
-        format!(r#"{{"username": "new", "password": ["{password}"], "entity_id": 958}}"#),
-        format!(r#"{{"id": "{password}", "password": {{"{password}": 1}}}}"#),
-        format!(r#"{{"{password}": "{password}", "state": "{password}", "user_type": "{password}"}}"#),
-        format!(r#"{{"entity_id": "{password}", "read_only": "{password}"}}"#),
-        format!(r#"{{"email": "{password}"}}"#),
-        format!("\"{password}\""),
-    ];
-    for user in &users {
-        for (method, target) in
-            [("POST", "/user"), ("PUT", "/user?id=4711"), ("PUT", "/user?id=1"), ("PUT", "/member?id=958")]
-        {
-            let singular = if target.starts_with("/user") { "user" } else { "member" };
-            for body in [
-                format!(r#"{{"{singular}": {user}}}"#),
-                format!(r#"{{"{singular}s": [{user}]}}"#),
-                format!(r#"{{"{singular}": {user}"#),
-                user.clone(),
-            ] {
-                builder.authorized(method, target, "", body.as_bytes(), false);
-                builder.add(method, target, "", body.as_bytes(), false);
-            }
-        }
     }
 }
 
@@ -489,55 +439,4 @@ fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
-}
-
-/// Secrets over HTTP/2: in order, and in a target that no server can read.
-pub(super) async fn over_http2(server: &ServerProcess, canaries: &mut Canaries) {
-    let stream = TcpStream::connect(server.api).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection);
-    for token in [canaries.token(), canaries.tokens[0].clone()] {
-        let target = format!("http://x/user-segment?user_id={USER_ID}&access_token={token}");
-        let request = hyper::Request::builder()
-            .uri(target)
-            .header("authorization", token.clone())
-            .header("cookie", format!("ia_token={token}"))
-            .body(Full::<Bytes>::default())
-            .unwrap();
-        sender.send_request(request).await.unwrap();
-    }
-    drop(sender);
-    let _ = connection.await;
-    let token = canaries.token();
-    for (authority, path) in [
-        ("x", format!("/user-segment?access_token={token} and a space")),
-        ("x", format!("/\u{7f}{token}")),
-        (&*format!("a b {token}"), "/".to_owned()),
-    ] {
-        let mut stream = TcpStream::connect(server.api).await.unwrap();
-        stream.write_all(&raw_http2_request(authority, &path)).await.unwrap();
-        stream.shutdown().await.unwrap();
-        let _ = stream.read_to_end(&mut Vec::new()).await;
-    }
-}
-
-/// The preface, empty settings, and one HEADERS frame with its fields written out.
-fn raw_http2_request(authority: &str, path: &str) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in [(":method", "GET"), (":scheme", "http"), (":authority", authority), (":path", path)]
-    {
-        // A literal that is not indexed, with a new name; both are shorter than 127 bytes.
-        block.push(0);
-        for text in [name, value] {
-            block.push(u8::try_from(text.len()).ok().filter(|&length| length < 127).expect("short"));
-            block.extend_from_slice(text.as_bytes());
-        }
-    }
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
-    bytes.extend_from_slice(&[0, 0, u8::try_from(block.len()).expect("short")]);
-    // HEADERS, with the end of the stream and of the headers, on stream 1.
-    bytes.extend_from_slice(&[1, 5, 0, 0, 0, 1]);
-    bytes.extend_from_slice(&block);
-    bytes
 }

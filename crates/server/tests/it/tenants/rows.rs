@@ -1,5 +1,9 @@
 //! The rows of the table: each route with each kind of object that it takes, and what must come of it.
 
+mod pixels;
+mod public_keys;
+mod segments;
+
 use super::account_rows;
 use super::{Ask, credentials, delete, get, post, put, shown_segments};
 use ia_testkit::Answer;
@@ -217,7 +221,7 @@ pub(super) fn rows() -> Vec<Row> {
         same(["report"; 3], true),
     );
 
-    public_keys(&mut row);
+    public_keys::add(&mut row);
 
     row(
         "GET /user-segment",
@@ -362,327 +366,15 @@ pub(super) fn rows() -> Vec<Row> {
         let expected = Expected { bidder: ["403 UNAUTH"; 3], ..write(["200"; 3], true) };
         row("POST /privacy/consumer-request", object, ask, status, expected);
     }
-    pixel_rows(&mut rows);
-    rows.extend(segment_rows());
+    pixels::add(&mut rows);
+    rows.extend(segments::rows());
     rows.extend(account_rows::rows());
     rows
-}
-
-/// What pages call: no token plays a part in it, and no answer tells what there is.
-fn pixel_rows(rows: &mut Vec<Row>) {
-    let mut row = |operation, object, ask: fn(&Things, &Things) -> Ask, outcome: &'static str| {
-        let expected = Expected { outsider: Some([outcome; 3]), ..same([outcome; 3], true) };
-        rows.push(Row { operation, object, ask, outcome: pixel_outcome, expected });
-    };
-    row("GET /getuid", "none", |_, _| get("/getuid?https://ok.example.com/"), "302");
-    row("GET /getuidnb", "none", |_, _| get("/getuidnb?https://ok.example.com/"), "302");
-    row("GET /getuidu", "none", |_, _| get("/getuidu?https://ok.example.com/"), "302");
-    row("GET /getuidj", "none", |_, _| get("/getuidj"), "200");
-    row("GET /getuidp", "none", |_, _| get("/getuidp?callback=f"), "200");
-    row(
-        "GET /mapuid",
-        "member, user, segment id, code",
-        |a, _| {
-            get(format!("/mapuid?member={}&user={}&seg={}&seg_code={}", a.member, a.user, a.segment, a.code))
-        },
-        "200",
-    );
-    row(
-        "GET /seg",
-        "segment id in one's own name",
-        |a, base| get(format!("/seg?add={}&value=1&member={}", a.segment, base.member)),
-        "200",
-    );
-    row(
-        "GET /seg",
-        "segment id in its owner's name",
-        |a, _| get(format!("/seg?remove={}&t=1", a.segment)),
-        "200",
-    );
-    row(
-        "GET /seg",
-        "codes of a member",
-        |a, _| {
-            get(format!(
-                "/seg?add_code={}&remove_code={}&member={}&redir=https://ok.example.com/",
-                a.code, a.inactive_code, a.member
-            ))
-        },
-        "302",
-    );
-    row("GET /optout", "none", |_, _| get("/optout"), "200");
-    row("POST /optout", "a form of another page", |_, _| post("/optout", json!({})), "403 UNAUTH");
 }
 
 fn consumer_request(about: &Things, request_type: &str) -> Ask {
     let body = json!({"identifier": about.user, "identifier_type": "uuid2", "request_type": request_type});
     post("/privacy/consumer-request", body)
-}
-
-/// A key belongs to a login, not to a member: other logins of the member are strangers to it.
-fn public_keys(
-    row: &mut impl FnMut(&'static str, &'static str, fn(&Things, &Things) -> Ask, fn(&Answer) -> String, Expected),
-) {
-    const FORBIDDEN: [&str; 3] = ["403 UNAUTH"; 3];
-    const ABSENT: [&str; 3] = ["404 SYNTAX"; 3];
-    let read =
-        |member, others, admin| Expected { reader: others, bidder: others, admin, ..same(member, true) };
-    let change = |member, bidder, admin| Expected { bidder, admin, ..write(member, true) };
-    row("GET /public-key/meta", "none", |_, _| get("/public-key/meta"), status, same(["200"; 3], true));
-    row(
-        "GET /public-key",
-        "user_id",
-        |a, _| get(format!("/public-key?user_id={}", a.login_id)),
-        status,
-        read(["200", "403 UNAUTH", "403 UNAUTH"], FORBIDDEN, ["200"; 3]),
-    );
-    row(
-        "GET /public-key",
-        "id",
-        |a, _| {
-            get(format!(
-                "/public-key?id={}&sort=id.asc&fields=name&start_element=0&num_elements=5&search=",
-                a.key
-            ))
-        },
-        |answer| match answer.json()["response"]["count"].as_u64() {
-            Some(0) => "nothing".to_owned(),
-            Some(_) => "shown".to_owned(),
-            None => status(answer),
-        },
-        read(["shown", "nothing", "nothing"], ["nothing"; 3], ["shown", "shown", "nothing"]),
-    );
-    row(
-        "POST /public-key",
-        "user_id",
-        |a, _| {
-            let key = json!({"active": true, "name": "x", "encoded_value": "no key", "user_id": a.login_id});
-            post(format!("/public-key?user_id={}", a.login_id), json!({"public-key": key}))
-        },
-        status,
-        change(["400 SYNTAX", "403 UNAUTH", "403 UNAUTH"], FORBIDDEN, ["400 SYNTAX"; 3]),
-    );
-    row(
-        "PUT /public-key",
-        "id",
-        |a, _| {
-            put(
-                format!("/public-key?id={}", a.key),
-                json!({"public-key": {"active": true, "name": "x", "encoded_value": "x", "user_id": a.login_id}}),
-            )
-        },
-        status,
-        change(["200", "404 SYNTAX", "404 SYNTAX"], ABSENT, ["200", "200", "404 SYNTAX"]),
-    );
-    row(
-        "PUT /public-key",
-        "key_id and user_id",
-        |a, _| {
-            put(
-                format!("/public-key?key_id={}&user_id={}", a.key, a.login_id),
-                json!({"public-key": {"active": true}}),
-            )
-        },
-        status,
-        change(["200", "403 UNAUTH", "403 UNAUTH"], FORBIDDEN, ["200", "200", "404 SYNTAX"]),
-    );
-    // With an absent one beside it, so that the row can be asked again: all are deleted or none.
-    row(
-        "DELETE /public-key",
-        "id",
-        |a, _| delete(format!("/public-key?id={},999999", a.key)),
-        status,
-        change(ABSENT, ABSENT, ABSENT),
-    );
-    row(
-        "DELETE /public-key",
-        "key_id and user_id",
-        |a, _| delete(format!("/public-key?key_id={},999999&user_id={}", a.key, a.login_id)),
-        status,
-        change(["404 SYNTAX", "403 UNAUTH", "403 UNAUTH"], FORBIDDEN, ABSENT),
-    );
-}
-
-/// A service that is the caller's own: another's is refused, and an admin sees and changes all that there is.
-const SERVICE: Expected = Expected {
-    admin: ["200", "200", "404 SYNTAX"],
-    reader: ["403 UNAUTH"; 3],
-    ..same(["200", "403 UNAUTH", "403 UNAUTH"], true)
-};
-
-/// The rows of `/segment`, by query and by path.
-fn segment_rows() -> Vec<Row> {
-    let mut rows = Vec::new();
-    let mut row =
-        |operation, object, ask: fn(&Things, &Things) -> Ask, outcome: fn(&Answer) -> String, expected| {
-            rows.push(Row { operation, object, ask, outcome, expected });
-        };
-    let list = || same(["shown", "nothing", "nothing"], true);
-    let of_member = || Expected {
-        admin: ["shown", "shown", "nothing"],
-        ..same(["shown", "403 UNAUTH", "403 UNAUTH"], true)
-    };
-    let change = || write(["200", "404 SYNTAX", "404 SYNTAX"], true);
-    row("GET /segment/meta", "none", |_, _| get("/segment/meta"), status, same(["200"; 3], true));
-    row("GET /segment", "id", |a, _| get(format!("/segment?id={}", a.segment)), list_outcome, list());
-    row("GET /segment", "code", |a, _| get(format!("/segment?code={}", a.code)), list_outcome, list());
-    row("GET /segment", "search", |a, _| get(format!("/segment?search={}", a.code)), list_outcome, list());
-    row(
-        "GET /segment",
-        "member_id",
-        |a, _| get(format!("/segment?member_id={}", a.member)),
-        list_outcome,
-        of_member(),
-    );
-    row(
-        "GET /segment/{member_id}",
-        "member_id, id and search",
-        |a, _| get(format!("/segment/{}?id={}&search={}", a.member, a.segment, a.code)),
-        list_outcome,
-        of_member(),
-    );
-    row(
-        "POST /segment",
-        "member_id",
-        |a, _| post(format!("/segment?member_id={}", a.member), json!({"segment": {"short_name": "A name"}})),
-        status,
-        SERVICE,
-    );
-    row(
-        "POST /segment",
-        "member_id of the body",
-        |a, _| post("/segment", json!({"segment": {"member_id": a.member}})),
-        status,
-        SERVICE,
-    );
-    row(
-        "POST /segment",
-        "parent_segment_id",
-        |a, _| post("/segment", json!({"segment": {"parent_segment_id": a.segment, "code": null}})),
-        status,
-        write(["200", "400 SYNTAX", "400 SYNTAX"], true),
-    );
-    row(
-        "POST /segment/{member_id}",
-        "member_id",
-        |a, _| {
-            post(
-                format!("/segment/{}", a.member),
-                json!({"segment": {"parent_segment_id": null, "code": null, "member_id": a.member}}),
-            )
-        },
-        status,
-        SERVICE,
-    );
-    row(
-        "PUT /segment",
-        "id",
-        |a, _| put(format!("/segment?id={}", a.segment), json!({"segment": {"short_name": "A name"}})),
-        status,
-        change(),
-    );
-    row(
-        "PUT /segment",
-        "id of the body",
-        |a, _| put("/segment", json!({"segments": [{"id": a.segment, "short_name": "A name"}]})),
-        status,
-        change(),
-    );
-    row(
-        "PUT /segment",
-        "code",
-        |a, _| put(format!("/segment?code={}", a.code), json!({"segment": {"short_name": "A name"}})),
-        status,
-        change(),
-    );
-    row(
-        "PUT /segment",
-        "own id and another's",
-        |a, base| {
-            put(
-                format!("/segment?id={},{}", a.segment, base.segment),
-                json!({"segment": {"short_name": "A name"}}),
-            )
-        },
-        status,
-        change(),
-    );
-    row(
-        "PUT /segment",
-        "parent_segment_id",
-        |a, base| {
-            put(format!("/segment?id={}", base.segment), json!({"segment": {"parent_segment_id": a.segment}}))
-        },
-        status,
-        // No segment is its own parent.
-        write(["400 SYNTAX"; 3], true),
-    );
-    row(
-        "PUT /segment",
-        "member_id and id",
-        |a, _| {
-            let target = format!("/segment?member_id={}&id={}", a.member, a.segment);
-            put(target, json!({"segment": {"short_name": "A name"}}))
-        },
-        status,
-        SERVICE,
-    );
-    row(
-        "PUT /segment/{member_id}",
-        "member_id and id",
-        |a, _| {
-            let body = json!({"segment": {"short_name": "A name", "parent_segment_id": null, "code": a.code, "member_id": null}});
-            put(format!("/segment/{}?id={}", a.member, a.segment), body)
-        },
-        status,
-        SERVICE,
-    );
-    // One's own segments are needed further on: of those only what is not there.
-    row(
-        "DELETE /segment",
-        "id",
-        |a, base| delete(format!("/segment?id={}", if a.member == base.member { 4711 } else { a.segment })),
-        status,
-        write(["404 SYNTAX"; 3], true),
-    );
-    row(
-        "DELETE /segment",
-        "code",
-        |a, base| delete(format!("/segment?code={}", if a.member == base.member { "none" } else { a.code })),
-        status,
-        write(["404 SYNTAX"; 3], true),
-    );
-    row(
-        "DELETE /segment",
-        "member_id and id",
-        |a, _| delete(format!("/segment?member_id={}&id=4711", a.member)),
-        status,
-        Expected { admin: ["404 SYNTAX"; 3], ..write(["404 SYNTAX", "403 UNAUTH", "403 UNAUTH"], true) },
-    );
-    row(
-        "DELETE /segment/{member_id}",
-        "member_id and id",
-        |a, _| delete(format!("/segment/{}?id=4711", a.member)),
-        status,
-        Expected { admin: ["404 SYNTAX"; 3], ..write(["404 SYNTAX", "403 UNAUTH", "403 UNAUTH"], true) },
-    );
-    row(
-        "DELETE /segment/{member_id}",
-        "member_id and code",
-        |a, _| delete(format!("/segment/{}?code=none", a.member)),
-        status,
-        Expected { admin: ["404 SYNTAX"; 3], ..write(["404 SYNTAX", "403 UNAUTH", "403 UNAUTH"], true) },
-    );
-    rows
-}
-
-fn list_outcome(answer: &Answer) -> String {
-    if answer.status != 200 {
-        return status(answer);
-    }
-    let response = answer.ok();
-    assert_eq!(response["segments"].as_array().unwrap().is_empty(), response["count"] == 0);
-    if response["count"] == 0 { "nothing" } else { "shown" }.to_owned()
 }
 
 fn users(about: &Things) -> Value {
@@ -742,10 +434,6 @@ fn write_outcome(answer: &Answer) -> String {
         other => panic!("{other:?}"),
     }
     .to_owned()
-}
-
-fn pixel_outcome(answer: &Answer) -> String {
-    if answer.status.is_client_error() { status(answer) } else { answer.status.as_u16().to_string() }
 }
 
 fn report_outcome(answer: &Answer) -> String {

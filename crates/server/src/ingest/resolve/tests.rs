@@ -1,0 +1,108 @@
+use super::*;
+use crate::ingest::body::Body;
+use crate::ingest::structure::{StructureLimits, check};
+use ia_catalog::{Catalog, CatalogFile, MemoryCatalog};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Member 1 owns 10 to 13 (12 is off), may write into member 2 (20), not into member 3 (30). Member 4 has user
+/// ids of its own, in the name space of member 3, and may write where member 1 may.
+pub(in crate::ingest) fn snapshot() -> Snapshot {
+    let segment = |id: u32, member: u32| {
+        let state = if id == 12 { "inactive" } else { "active" };
+        json!({"id": id, "member_id": member, "code": format!("c{id}"), "state": state})
+    };
+    let catalog = json!({
+        "members": [{"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"},
+            {"id": 4, "name": "d", "use_external_uids": true, "external_member_uid": 3, "segment_access": [1, 2]}],
+        "segments": [segment(10, 1), segment(11, 1), segment(12, 1), segment(13, 1), segment(20, 2), segment(30, 3)],
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = MemoryCatalog::new();
+        store.apply(&CatalogFile::parse(catalog.to_string().as_bytes()).unwrap()).await.unwrap();
+        store.snapshot().await.unwrap()
+    })
+}
+
+/// A block with the segment that it means.
+fn block() -> impl Strategy<Value = (Value, u32)> {
+    let segments = prop::sample::select(vec![(10, 1), (11, 1), (20, 2), (12, 1), (30, 3), (99, 1)]);
+    (segments, any::<bool>(), -1..3i32, 0..5u32).prop_map(|((id, owner), by_code, expiration, value)| {
+        let mut block = json!({"expiration": expiration, "value": value});
+        if by_code {
+            block["seg_code"] = json!(format!("C{id}"));
+            block["member_id"] = json!(owner);
+        } else {
+            block["seg_id"] = json!(id);
+        }
+        (block, id)
+    })
+}
+
+proptest! {
+    /// Against the obvious way to do it: a map from pairs to the last operation, and sets of refused pairs.
+    #[test]
+    fn the_last_block_of_a_pair_wins_and_each_pair_counts_once(
+        users in prop::collection::vec((1..4u64, prop::collection::vec(block(), 1..6)), 0..8),
+    ) {
+        let snapshot = snapshot();
+        let context = Context {
+            snapshot: &snapshot,
+            member: MemberId(1),
+            now_ms: 60_000,
+            expiration: ExpirationRules { default_minutes: 0, max_minutes: None },
+            opt_outs: InForce::of_nobody(),
+            known: &KnownUsers::everybody(),
+        };
+        let shown = |(id, blocks): &(u64, Vec<(Value, u32)>)| {
+            json!({"user_id": id, "seg_block": blocks.iter().map(|(block, _)| block).collect::<Vec<_>>()})
+        };
+        let text = json!({"rt_segment": users.iter().map(shown).collect::<Vec<_>>()}).to_string();
+        let body = Body::parse(text.as_bytes()).unwrap();
+        let checked = check(&body, StructureLimits { users_per_request: 0, segments_per_user: 0 });
+        let resolved = resolve(&checked, context);
+
+        let mut expected: BTreeMap<String, BTreeMap<u32, Change>> = BTreeMap::new();
+        let (mut inactive, mut refused) = (BTreeSet::new(), BTreeSet::new());
+        for (id, blocks) in &users {
+            let operations = expected.entry(id.to_string()).or_default();
+            for (block, segment) in blocks {
+                match segment {
+                    12 => {
+                        inactive.insert(*id);
+                        continue;
+                    }
+                    // Whether a code is that of a foreign or absent segment is not for the caller to know.
+                    30 | 99 => {
+                        refused.insert((*id, *segment, block.get("seg_id").is_some()));
+                        continue;
+                    }
+                    _ => {}
+                }
+                let value = u32::try_from(block["value"].as_u64().unwrap()).unwrap();
+                let change = match block["expiration"].as_i64().unwrap() {
+                    -1 => Change::Remove,
+                    0 => Change::Add { expires: Expiry::Never, value },
+                    minutes => Change::Add { expires: Expiry::At(Minute(1 + minutes as u32)), value },
+                };
+                operations.insert(*segment, change);
+            }
+        }
+        let found: BTreeMap<String, BTreeMap<u32, Change>> = resolved
+            .batch
+            .iter()
+            .map(|(user, operations)| {
+                (user.id(), operations.iter().map(|operation| (operation.segment.0, operation.change)).collect())
+            })
+            .collect();
+        prop_assert_eq!(resolved.batch.users(), expected.len(), "a user stands once");
+        let pairs: usize = expected.values().map(BTreeMap::len).sum();
+        prop_assert_eq!(resolved.batch.operations().len(), pairs, "a pair stands once");
+        prop_assert_eq!(found, expected);
+        let usage = &resolved.usage;
+        prop_assert_eq!(usage.inactive.count as usize, inactive.len());
+        prop_assert_eq!((usage.unauthorized.count + usage.invalid.count) as usize, refused.len());
+    }
+}

@@ -1,0 +1,56 @@
+//! The service of segments.
+
+use super::*;
+
+pub(super) const NEW: &str = r#"{"segment": {"short_name": "New", "piggyback_pixels": [{"url": "https://x.example/", "pixel_type": "js"}], "querystring_mapping": {"param": "x"}, "unknown": 1}}"#;
+
+/// The segment service, by both paths.
+pub(super) async fn examine(examiner: &mut Examiner<'_>) {
+    let kit = examiner.kit;
+    let anonymous = kit.anonymous();
+    let (provider, reader) = (kit.login("provider").await, kit.login("reader").await);
+    let admin = kit.login("admin").await;
+    let long = "x".repeat(2 << 20);
+    examiner.get(&provider, "/segment/meta", 200).await;
+    examiner.get(&anonymous, "/segment/meta", 401).await;
+    for (base, foreign, absent) in [
+        ("/segment?", "/segment?member_id=77&", "/segment?member_id=4712&"),
+        ("/segment/958?", "/segment/77?", "/segment/4712?"),
+    ] {
+        for query in
+            ["", "include_shared=0", "fields=code", "id=10001,30001&sort=short_name.desc", "start_element=99"]
+        {
+            examiner.get(&provider, &format!("{base}{query}"), 200).await;
+        }
+        examiner.get(&provider, &format!("{base}sort=nothing"), 400).await;
+        examiner.get(&provider, foreign, 403).await;
+        examiner.get(&anonymous, base, 401).await;
+        for body in [NEW, r#"{"segments": [{}, {"state": "inactive"}]}"#] {
+            examiner.send(&provider, "POST", base, body, 200).await;
+        }
+        for method in ["POST", "PUT"] {
+            examiner.send(&provider, method, base, "{", 400).await;
+            examiner.send(&anonymous, method, base, NEW, 401).await;
+            examiner.send(&reader, method, base, NEW, 403).await;
+            examiner.send(&provider, method, base, &long, 413).await;
+        }
+        examiner.send(&admin, "POST", absent, NEW, 404).await;
+        examiner.send(&provider, "POST", base, r#"{"segment": {"code": "CARS"}}"#, 409).await;
+        examiner.send(&provider, "PUT", &format!("{base}id=10001"), NEW, 200).await;
+        examiner.send(&provider, "PUT", &format!("{base}id=10001,10002"), NEW, 200).await;
+        examiner.send(&provider, "PUT", &format!("{base}id=777"), NEW, 404).await;
+        examiner
+            .send(&provider, "PUT", &format!("{base}id=10001"), r#"{"segment": {"code": "TRAVEL"}}"#, 409)
+            .await;
+        let doomed = kit.login("provider").await.post("/segment", &json!({"segment": {}})).await.ok();
+        examiner.send(&provider, "DELETE", &format!("{base}id={}", doomed["id"]), "", 200).await;
+        for (client, target, status) in [
+            (&provider, base.to_owned(), 400),
+            (&anonymous, base.to_owned(), 401),
+            (&reader, base.to_owned(), 403),
+            (&provider, format!("{base}id=777"), 404),
+        ] {
+            examiner.send(client, "DELETE", &target, "", status).await;
+        }
+    }
+}
