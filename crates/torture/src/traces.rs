@@ -73,7 +73,7 @@ pub(crate) fn traces(folder: &Path, users: &[u64]) -> anyhow::Result<BTreeMap<u6
                 let candidates =
                     <&[u8; TRACE_BYTES]>::try_from(start).ok().and_then(|key| spellings.get(key));
                 for (user, spelling) in candidates.into_iter().flatten() {
-                    if content[at..].starts_with(spelling) {
+                    if content[at..].starts_with(spelling) && !is_part_of_a_number(&content, at, spelling) {
                         found.entry(*user).or_insert_with(|| format!("{} at byte {at}", path.display()));
                     }
                 }
@@ -81,6 +81,13 @@ pub(crate) fn traces(folder: &Path, users: &[u64]) -> anyhow::Result<BTreeMap<u6
         }
     }
     Ok(found)
+}
+
+/// Whether digits are some of those of another, longer id.
+fn is_part_of_a_number(content: &[u8], at: usize, spelling: &[u8]) -> bool {
+    let is_digit = |at: Option<usize>| at.and_then(|at| content.get(at)).is_some_and(u8::is_ascii_digit);
+    spelling.iter().all(u8::is_ascii_digit)
+        && (is_digit(at.checked_sub(1)) || is_digit(Some(at + spelling.len())))
 }
 
 #[cfg(test)]
@@ -104,8 +111,10 @@ mod tests {
                 [user]
             );
         }
-        std::fs::write(&file, &user.to_string()[1..]).unwrap();
-        assert_eq!(traces(folder.path(), &[user]).unwrap(), BTreeMap::new());
+        for other in [user.to_string()[1..].to_owned(), format!("{user}0"), format!("1{user}, 7")] {
+            std::fs::write(&file, other).unwrap();
+            assert_eq!(traces(folder.path(), &[user]).unwrap(), BTreeMap::new());
+        }
     }
 
     #[test]
