@@ -9,6 +9,9 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
+/// Why no whole answer came: the connection was refused, or cut.
+pub type NoAnswer = Box<dyn std::error::Error + Send + Sync>;
+
 /// What came back.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -78,6 +81,12 @@ impl Client {
         self.post_bytes(path_and_query, &[], body.to_string()).await
     }
 
+    /// A POST of JSON to a server that may be killed meanwhile: an error is "no whole answer came".
+    pub async fn try_post(&self, path_and_query: &str, body: &Value) -> Result<Answer, NoAnswer> {
+        let headers = self.with_token(&[]);
+        try_send(self.address, Method::POST, path_and_query, &headers, body.to_string().into()).await
+    }
+
     /// A POST of anything, with further headers.
     pub async fn post_bytes(
         &self,
@@ -96,11 +105,12 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Answer {
-        let mut headers = headers.to_vec();
-        if let Some(token) = &self.token {
-            headers.push(("authorization", token));
-        }
-        send(self.address, method, path_and_query, &headers, body).await
+        send(self.address, method, path_and_query, &self.with_token(headers), body).await
+    }
+
+    fn with_token<'a>(&'a self, headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        let token = self.token.as_deref().map(|token| ("authorization", token));
+        headers.iter().copied().chain(token).collect()
     }
 
     /// A `POST /rt-segment` of one user with these blocks; gives what stands under `response`.
@@ -125,8 +135,18 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> Answer {
-    let stream = TcpStream::connect(address).await.expect("the server listens");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+    try_send(address, method, path_and_query, headers, body).await.expect("an answer")
+}
+
+async fn try_send(
+    address: SocketAddr,
+    method: Method,
+    path_and_query: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Result<Answer, NoAnswer> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let mut request =
         Request::builder().method(method).uri(path_and_query).header("host", address.to_string());
@@ -134,11 +154,11 @@ pub async fn send(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(body)).expect("a request");
-    let response = sender.send_request(request).await.expect("an answer");
+    let response = sender.send_request(request).await?;
     let (head, body) = response.into_parts();
-    let body = body.collect().await.expect("a whole body").to_bytes();
+    let body = body.collect().await?.to_bytes();
     drop(sender);
     // Whether the server closes the connection in order is no concern of this request.
     let _ = connection.await;
-    Answer { status: head.status, headers: head.headers, body }
+    Ok(Answer { status: head.status, headers: head.headers, body })
 }

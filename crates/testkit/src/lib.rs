@@ -8,7 +8,7 @@ mod connection;
 mod kit;
 mod process;
 
-pub use client::{Answer, Client, send};
+pub use client::{Answer, Client, NoAnswer, send};
 pub use connection::{Broken, Connection, request};
 pub use kit::{Kit, KitBuilder, PASSWORD, START_MS};
 pub use process::{NotReady, ServerProcess, prepare_data_dir};

@@ -36,12 +36,7 @@ async fn write(client: Client, writer: u64, first_value: u64, journal: Arc<Mutex
             .map(|user| json!({"user_id": user, "seg_block": [{"seg_id": 12, "value": value}, {"seg_id": 13, "value": value}]}))
             .collect();
         journal.lock().unwrap().in_doubt = users.iter().map(|&user| (user, value)).collect();
-        let posting = client.clone();
-        let body = json!({"rt_segment": body});
-        // The kill shows as a panic of the client, which expects an answer.
-        let Ok(answer) = tokio::spawn(async move { posting.post("/rt-segment", &body).await }).await else {
-            return;
-        };
+        let Ok(answer) = client.try_post("/rt-segment", &json!({"rt_segment": body})).await else { return };
         answer.ok();
         let mut journal = journal.lock().unwrap();
         let Journal { acknowledged, in_doubt, posts } = &mut *journal;

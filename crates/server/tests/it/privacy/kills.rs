@@ -1,7 +1,7 @@
 //! The real binary, killed between deletions and opt-outs: what was answered OK holds.
 
 use super::traces::{occurrences, spellings};
-use ia_testkit::{Answer, Client, ServerProcess, eventually};
+use ia_testkit::{Answer, Client, NoAnswer, ServerProcess, eventually};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::Path;
@@ -54,19 +54,18 @@ fn id(user: u64) -> String {
     (7_301_234_567_890_123_457 + user * 1_000_003).to_string()
 }
 
-async fn send(client: &Client, user: u64, op: Op) -> Answer {
+async fn send(client: &Client, user: u64, op: Op) -> Result<Answer, NoAnswer> {
     let request_type = match op {
         Op::Add => {
             let block = json!([{"seg_id": 12}, {"seg_id": 13}]);
-            return client
-                .post("/rt-segment", &json!({"rt_segment": [{"user_id": id(user), "seg_block": block}]}))
-                .await;
+            let body = json!({"rt_segment": [{"user_id": id(user), "seg_block": block}]});
+            return client.try_post("/rt-segment", &body).await;
         }
         Op::Delete => "delete",
         Op::OptOut => "opt_out",
         Op::OptIn => "opt_in",
     };
-    super::ask(client, "uuid2", &id(user), request_type).await
+    client.try_post(super::ROUTE, &super::request("uuid2", &id(user), request_type)).await
 }
 
 /// Sends one thing after the other until the server is gone.
@@ -76,9 +75,7 @@ async fn write(client: Client, writer: u64, mut dice: u64, journal: Arc<Mutex<Jo
         let user = writer * USERS_PER_WRITER + (dice >> 33) % USERS_PER_WRITER;
         let op = [Op::Add, Op::Add, Op::Delete, Op::OptOut, Op::OptIn][((dice >> 50) % 5) as usize];
         journal.lock().unwrap().in_doubt = Some((user, op));
-        let sender = client.clone();
-        // The kill shows as a panic of the client, which expects an answer.
-        let Ok(answer) = tokio::spawn(async move { send(&sender, user, op).await }).await else { return };
+        let Ok(answer) = send(&client, user, op).await else { return };
         answer.ok();
         let mut journal = journal.lock().unwrap();
         let person = journal.people.entry(user).or_default();
@@ -129,7 +126,7 @@ async fn deletions_and_opt_outs_survive_sigkill() {
                 let found = seen(&client, user).await;
                 assert!(found == before || found == before.after(op), "{before:?} {op:?} {found:?}");
                 // As a client does that got no answer.
-                send(&client, user, op).await.ok();
+                send(&client, user, op).await.unwrap().ok();
                 journal.lock().unwrap().people.insert(user, before.after(op));
             }
             let people = journal.lock().unwrap().people.clone();
@@ -143,7 +140,7 @@ async fn deletions_and_opt_outs_survive_sigkill() {
     let client = server.login("provider").await;
     let all: Vec<u64> = (0..WRITERS * USERS_PER_WRITER).collect();
     for &user in &all {
-        send(&client, user, Op::Delete).await.ok();
+        send(&client, user, Op::Delete).await.unwrap().ok();
     }
     server.terminate();
     assert_eq!(server.wait().await.code(), Some(0));

@@ -12,10 +12,12 @@ const ROUTE: &str = "/privacy/consumer-request";
 const UUID: &str = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
 const ID: &str = "7301234567890123457";
 
+fn request(identifier_type: &str, identifier: &str, request_type: &str) -> Value {
+    json!({"identifier": identifier, "identifier_type": identifier_type, "request_type": request_type})
+}
+
 async fn ask(client: &Client, identifier_type: &str, identifier: &str, request_type: &str) -> Answer {
-    let body =
-        json!({"identifier": identifier, "identifier_type": identifier_type, "request_type": request_type});
-    client.post(ROUTE, &body).await
+    client.post(ROUTE, &request(identifier_type, identifier, request_type)).await
 }
 
 /// What stands under `consumer_request` of a success.
