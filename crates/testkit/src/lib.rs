@@ -11,7 +11,7 @@ mod process;
 pub use client::{Answer, Client, NoAnswer, send};
 pub use connection::{Broken, Connection, request};
 pub use kit::{Kit, KitBuilder, PASSWORD, START_MS};
-pub use process::{NotReady, ServerProcess, prepare_data_dir};
+pub use process::{NotReady, ServerProcess, prepare_data_dir, prepare_data_dir_of};
 
 use std::time::{Duration, Instant};
 

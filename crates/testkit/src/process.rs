@@ -3,7 +3,7 @@
 use crate::client::Client;
 use crate::kit::PASSWORD;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -113,17 +113,22 @@ impl ServerProcess {
 /// A data directory, in a folder of its own, in whose catalog the login `provider` of member 958 has the segments 12
 /// (code `cars`) and 13. `binary` applies it.
 pub fn prepare_data_dir(binary: &Path) -> (TempDir, PathBuf) {
-    let dir = TempDir::new().expect("a folder");
-    let data_dir = dir.path().join("data");
-    let catalog = dir.path().join("catalog.json");
-    let content = json!({
+    let catalog = json!({
         "members": [{"id": 958, "name": "Provider"}],
         "users": [{"username": "provider", "password": PASSWORD, "member_id": 958, "user_type": "member"}],
         "segments": [{"id": 12, "member_id": 958, "code": "cars"}, {"id": 13, "member_id": 958}],
     });
-    std::fs::write(&catalog, content.to_string()).expect("room for the catalog");
+    prepare_data_dir_of(binary, &catalog)
+}
+
+/// [`prepare_data_dir`] of another catalog file.
+pub fn prepare_data_dir_of(binary: &Path, catalog: &Value) -> (TempDir, PathBuf) {
+    let dir = TempDir::new().expect("a folder");
+    let data_dir = dir.path().join("data");
+    let file = dir.path().join("catalog.json");
+    std::fs::write(&file, catalog.to_string()).expect("room for the catalog");
     let mut apply = std::process::Command::new(binary);
-    let applied = apply.arg("apply").arg(&catalog).arg("--data-dir").arg(&data_dir).output();
+    let applied = apply.arg("apply").arg(&file).arg("--data-dir").arg(&data_dir).output();
     let applied = applied.expect("the binary runs");
     assert!(applied.status.success(), "{applied:?}");
     (dir, data_dir)

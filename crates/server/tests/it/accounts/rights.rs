@@ -69,7 +69,7 @@ async fn nobody_but_an_admin_changes_what_is_an_admins() {
     for name in CALLERS {
         clients.push(kit.login(name).await);
     }
-    let before = everything(&kit).await;
+    let before = everything(&kit.login("admin").await).await;
     for (method, target, body, expected) in table() {
         let target = target.replace("{provider}", &provider);
         for index in 0..CALLERS.len() - 1 {
@@ -77,7 +77,7 @@ async fn nobody_but_an_admin_changes_what_is_an_admins() {
             assert_eq!(outcome(&answer), expected[index], "{} {method} {target} {body}", CALLERS[index]);
         }
     }
-    assert_eq!(everything(&kit).await, before);
+    assert_eq!(everything(&kit.login("admin").await).await, before);
     for (method, target, body, expected) in table() {
         let target = target.replace("{provider}", &provider);
         let answer = ask(&clients[4], method.clone(), &target, &body).await;
@@ -174,7 +174,7 @@ async fn the_last_admin_stays() {
     let id = user_id(&kit, "admin").await;
     let second =
         json!({"user": {"username": "second", "password": PASSWORD, "entity_id": 77, "user_type": "admin"}});
-    let before = everything(&kit).await;
+    let before = everything(&kit.login("admin").await).await;
     let ways = [
         (Method::DELETE, format!("/user?id={id}"), Value::Null),
         (Method::PUT, format!("/user?id={id}"), json!({"user": {"state": "inactive"}})),
@@ -186,7 +186,7 @@ async fn the_last_admin_stays() {
         let answer = ask(&admin, method.clone(), target, body).await;
         assert_eq!(outcome(&answer), "409 INTEGRITY", "{method} {target} {body}");
     }
-    assert_eq!(everything(&kit).await, before);
+    assert_eq!(everything(&kit.login("admin").await).await, before);
     // Of two, either may go, and not both.
     let second = post(&admin, "/user", second).await.ok()["id"].clone();
     let both = delete(&admin, &format!("/user?id={id},{second}")).await;
