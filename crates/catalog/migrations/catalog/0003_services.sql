@@ -22,7 +22,6 @@ UPDATE segments SET last_modified = last_modified / 1000 * 1000;
 
 -- The usual lists of a member's segments, and how many there are.
 CREATE INDEX segments_by_state ON segments (member_id, state, id) WHERE deleted_at IS NULL;
--- With what is searched, so that a search reads no row that it does not find.
-CREATE INDEX segments_by_member ON segments (member_id, id, code_lower, lower(short_name)) WHERE deleted_at IS NULL;
+CREATE INDEX segments_by_member ON segments (member_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX segments_by_name ON segments (member_id, lower(short_name), id) WHERE deleted_at IS NULL;
 CREATE INDEX segments_by_change ON segments (member_id, last_modified, id) WHERE deleted_at IS NULL;

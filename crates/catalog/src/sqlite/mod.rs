@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     ("suppression", include_str!("../../migrations/catalog/0006_suppression.sql")),
     ("known users", include_str!("../../migrations/catalog/0007_known_users.sql")),
     ("public keys", include_str!("../../migrations/catalog/0008_public_keys.sql")),
+    ("search", include_str!("../../migrations/catalog/0009_search.sql")),
 ];
 
 /// The catalog in a SQLite file. Several processes may have it open at once.
