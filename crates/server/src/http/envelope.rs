@@ -158,7 +158,11 @@ pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, 
         (Request::from_parts(head, body), Some(leftover))
     };
 
-    let response = next.run(request).await;
+    // The router takes a HEAD for a GET; a pixel would be fired by it.
+    let response = match method {
+        Method::HEAD => ApiError::no_such_service().into_response(),
+        _ => next.run(request).await,
+    };
     if let Some(leftover) = leftover {
         leftover.drain().await;
     }
@@ -202,23 +206,50 @@ fn finish(
 }
 
 fn failure(app: &App, info: &RequestInfo, method: &Method, route: &str, error: &ApiError) -> Response {
-    let status = error.status;
-    tracing::info!(request_id = %info.id, route, status = status.as_u16(), error_id = error.error_id, error = %error.message, "refused");
-    let body = FailureBody {
-        response: Failure {
-            status: "ERROR",
-            error_id: error.error_id,
-            error_code: (status.as_u16() == 429).then_some("RATE_EXCEEDED"),
-            error: &error.message,
-            dbg_info: info.dbg_info(app, output_term(method, route)),
-        },
-    };
-    let mut response = (status, json(&body)).into_response();
+    let body = failure_body(app, info, output_term(method, route), route, error);
+    let mut response = (error.status, json_bytes(body)).into_response();
     let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after_seconds {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
     response
+}
+
+fn failure_body(
+    app: &App,
+    info: &RequestInfo,
+    output_term: &'static str,
+    route: &str,
+    error: &ApiError,
+) -> Vec<u8> {
+    let status = error.status.as_u16();
+    tracing::info!(request_id = %info.id, route, status, error_id = error.error_id, error = %error.message, "refused");
+    let body = FailureBody {
+        response: Failure {
+            status: "ERROR",
+            error_id: error.error_id,
+            error_code: (status == 429).then_some("RATE_EXCEEDED"),
+            error: &error.message,
+            dbg_info: info.dbg_info(app, output_term),
+        },
+    };
+    json_vec(&body)
+}
+
+/// The whole answer to what is no request, and so never comes to the router, in HTTP/1.1. The connection ends
+/// with it.
+pub(super) fn refusal(app: &App, error: &ApiError) -> Vec<u8> {
+    let info = RequestInfo::of(app, &HeaderMap::new());
+    let body = failure_body(app, &info, "", "unknown", error);
+    let status = error.status;
+    app.metrics.answered("unknown", "other", status.as_u16(), info.started.elapsed());
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{REQUEST_ID}: {}\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n",
+        info.id,
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
 }
 
 fn is_catalog_service(route: &str) -> bool {
@@ -269,8 +300,11 @@ fn service_term(resource: &'static Resource, method: &Method, route: &str) -> &'
 
 /// A JSON body of that content.
 pub(crate) fn json(content: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(content).expect("answers hold nothing that JSON cannot say");
-    json_bytes(body)
+    json_bytes(json_vec(content))
+}
+
+fn json_vec(content: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(content).expect("answers hold nothing that JSON cannot say")
 }
 
 /// A body that is JSON already.

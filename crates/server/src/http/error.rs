@@ -78,6 +78,13 @@ impl ApiError {
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "SYNTAX", message)
     }
 
+    /// The request line and the headers are over their limit: 431.
+    pub(crate) fn head_too_large(max_bytes: usize) -> ApiError {
+        let message =
+            format!("The request line and the headers are larger than {max_bytes} bytes, or too many");
+        ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "SYNTAX", message)
+    }
+
     /// Over a rate: 429.
     pub(crate) fn rate_exceeded(exceeded: Exceeded, message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, "SYSTEM", message)

@@ -26,6 +26,16 @@ pub(super) struct Framing {
     max_head_bytes: usize,
     /// The head, the head of a chunk, or the trailer that is being read.
     part: Vec<u8>,
+    refused: Option<Refused>,
+}
+
+/// Why nothing of a connection is let through any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It could be understood in two ways, or not at all.
+    Ambiguous,
+    /// A head, the head of a chunk or a trailer is over its limit.
+    TooLarge,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +48,7 @@ enum State {
     ChunkEnd,
     ChunkHead,
     Trailer,
-    Refused,
 }
-
-/// What is read could be understood in two ways, or not at all.
-#[derive(Debug, PartialEq, Eq)]
-struct Ambiguous;
 
 impl Framing {
     /// Nothing but a fault, wherever a head or the head of a chunk is read.
@@ -51,24 +56,24 @@ impl Framing {
 
     /// At the beginning of a connection. Longer heads are refused.
     pub(super) fn new(max_head_bytes: usize) -> Framing {
-        Framing { state: State::Head, max_head_bytes, part: Vec::new() }
+        Framing { state: State::Head, max_head_bytes, part: Vec::new(), refused: None }
     }
 
-    /// Whether nothing of the connection is let through any more.
-    pub(super) fn has_refused(&self) -> bool {
-        self.state == State::Refused
+    /// Why nothing of the connection is let through any more; `None` while all is.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        self.refused
     }
 
     /// Looks at bytes that came in. From the first on that is not acceptable, all are overwritten with what
     /// every parser refuses at that place.
     pub(super) fn pass(&mut self, bytes: &mut [u8]) {
         let mut rest = &mut bytes[..];
-        while !rest.is_empty() && self.state != State::Refused {
+        while !rest.is_empty() && self.refused.is_none() {
             match self.step(rest) {
                 Ok(taken) => rest = &mut rest[taken..],
-                Err((taken, Ambiguous)) => {
+                Err((taken, refused)) => {
                     rest = &mut rest[taken..];
-                    self.state = State::Refused;
+                    self.refused = Some(refused);
                     self.part = Vec::new();
                 }
             }
@@ -77,7 +82,7 @@ impl Framing {
     }
 
     /// Takes some of `bytes`; how many, also of those before a fault.
-    fn step(&mut self, bytes: &[u8]) -> Result<usize, (usize, Ambiguous)> {
+    fn step(&mut self, bytes: &[u8]) -> Result<usize, (usize, Refused)> {
         match self.state {
             State::Body(left) => {
                 let (taken, left) = skip(bytes, left);
@@ -93,7 +98,7 @@ impl Framing {
                 let expected = b"\r\n"[self.part.len()];
                 self.part.push(bytes[0]);
                 if bytes[0] != expected {
-                    return Err((0, Ambiguous));
+                    return Err((0, Refused::Ambiguous));
                 }
                 if expected == b'\n' {
                     self.next_part(State::ChunkHead);
@@ -101,12 +106,11 @@ impl Framing {
                 Ok(1)
             }
             State::Head | State::ChunkHead | State::Trailer => self.line(bytes),
-            State::Refused => Ok(bytes.len()),
         }
     }
 
     /// Reads on to the end of a line, and judges what ends with it.
-    fn line(&mut self, bytes: &[u8]) -> Result<usize, (usize, Ambiguous)> {
+    fn line(&mut self, bytes: &[u8]) -> Result<usize, (usize, Refused)> {
         let end = bytes.iter().position(|&byte| byte == b'\n');
         let taken = end.map_or(bytes.len(), |end| end + 1);
         let fault_at = taken - 1;
@@ -116,7 +120,7 @@ impl Framing {
             _ => MAX_TRAILER_BYTES,
         };
         if self.part.len() + taken > max_bytes {
-            return Err((0, Ambiguous));
+            return Err((0, Refused::TooLarge));
         }
         self.part.extend_from_slice(&bytes[..taken]);
         if end.is_some() {
@@ -126,9 +130,9 @@ impl Framing {
         Ok(taken)
     }
 
-    fn line_ended(&mut self) -> Result<(), Ambiguous> {
+    fn line_ended(&mut self) -> Result<(), Refused> {
         if !self.part.ends_with(b"\r\n") {
-            return Err(Ambiguous);
+            return Err(Refused::Ambiguous);
         }
         let next = match self.state {
             // Empty lines before a request are no part of it.
@@ -149,7 +153,7 @@ impl Framing {
                 fields::check_all(&self.part[..self.part.len() - 2])?;
                 State::Head
             }
-            _ => return Err(Ambiguous),
+            _ => return Err(Refused::Ambiguous),
         };
         self.next_part(next);
         Ok(())
@@ -168,7 +172,7 @@ fn skip(bytes: &[u8], left: u64) -> (usize, u64) {
 }
 
 /// The size in the head of a chunk, without its line end: hex digits, and extensions that nobody reads.
-fn chunk_bytes(line: &[u8]) -> Result<u64, Ambiguous> {
+fn chunk_bytes(line: &[u8]) -> Result<u64, Refused> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (size, extension) = line.split_at(digits);
     let is_text = extension.iter().all(|&byte| byte == b'\t' || (b' '..0x7f).contains(&byte));
@@ -176,14 +180,14 @@ fn chunk_bytes(line: &[u8]) -> Result<u64, Ambiguous> {
     // Spaces alone after the size are no extension.
     let is_nothing = extension.is_empty();
     if !is_text || !is_extension || (!is_nothing && extension.trim_ascii().is_empty()) {
-        return Err(Ambiguous);
+        return Err(Refused::Ambiguous);
     }
     if !(1..=MAX_SIZE_DIGITS).contains(&digits) {
-        return Err(Ambiguous);
+        return Err(Refused::Ambiguous);
     }
-    let size = std::str::from_utf8(size).map_err(|_| Ambiguous)?;
-    let size = u64::from_str_radix(size, 16).map_err(|_| Ambiguous)?;
-    if size <= MAX_CHUNK_BYTES { Ok(size) } else { Err(Ambiguous) }
+    let size = std::str::from_utf8(size).map_err(|_| Refused::Ambiguous)?;
+    let size = u64::from_str_radix(size, 16).map_err(|_| Refused::Ambiguous)?;
+    if size <= MAX_CHUNK_BYTES { Ok(size) } else { Err(Refused::Ambiguous) }
 }
 
 #[cfg(test)]

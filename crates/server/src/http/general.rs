@@ -3,7 +3,9 @@
 
 use super::Service;
 use super::framing::Framing;
+use super::refusal::Refusal;
 use super::serve::{ConnectionLimits, Peer};
+use crate::app::App;
 use axum::BoxError;
 use axum::body::{Body, Bytes};
 use bytes::Buf;
@@ -48,7 +50,7 @@ pub(super) async fn serve(
     mut stopping: watch::Receiver<()>,
 ) -> Result<(), BoxError> {
     let activity = Arc::new(Activity::new());
-    let stream = Observed::new(stream, read, Arc::clone(&activity));
+    let stream = Observed::new(stream, read, service.app.clone(), Arc::clone(&activity));
     let requests = Arc::clone(&activity);
     let answer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let under_way = UnderWay::begin(Arc::clone(&requests));
@@ -186,6 +188,9 @@ struct Observed<S> {
     /// What comes before the stream.
     read: Bytes,
     spoken: Spoken,
+    /// Whose form answers have; `None` where they have none of their own.
+    app: Option<Arc<App>>,
+    refusal: Option<Refusal>,
     activity: Arc<Activity>,
 }
 
@@ -198,8 +203,8 @@ enum Spoken {
 }
 
 impl<S> Observed<S> {
-    fn new(stream: S, read: Bytes, activity: Arc<Activity>) -> Observed<S> {
-        Observed { stream, read, spoken: Spoken::Unknown(0), activity }
+    fn new(stream: S, read: Bytes, app: Option<Arc<App>>, activity: Arc<Activity>) -> Observed<S> {
+        Observed { stream, read, spoken: Spoken::Unknown(0), app, refusal: None, activity }
     }
 
     fn came_in(&mut self, bytes: &mut [u8]) {
@@ -225,8 +230,14 @@ impl<S> Observed<S> {
         }
     }
 
+    fn look_for_refusal(&mut self, bytes: &[u8]) {
+        if let (Some(app), None, Spoken::Http1(framing)) = (&self.app, &self.refusal, &self.spoken) {
+            self.refusal = Refusal::of(app, bytes, framing.refused(), MAX_HEAD_BYTES);
+        }
+    }
+
     fn has_refused(&self) -> bool {
-        matches!(&self.spoken, Spoken::Http1(framing) if framing.has_refused())
+        matches!(&self.spoken, Spoken::Http1(framing) if framing.refused().is_some())
     }
 }
 
@@ -261,7 +272,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.look_for_refusal(bytes);
+        let Observed { stream, refusal, .. } = &mut *self;
+        let stream = Pin::new(stream);
+        let written = match refusal {
+            Some(refusal) => ready!(refusal.poll_write(stream, context))?,
+            None => ready!(stream.poll_write(context, bytes))?,
+        };
+        self.refusal = None;
         self.activity.seen().written_bytes += written as u64;
         Poll::Ready(Ok(written))
     }
@@ -271,6 +289,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        if let Some(first) = slices.iter().find(|slice| !slice.is_empty()) {
+            self.look_for_refusal(first);
+            if self.refusal.is_some() {
+                return self.poll_write(context, first);
+            }
+        }
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
         self.activity.seen().written_bytes += written as u64;
         Poll::Ready(Ok(written))

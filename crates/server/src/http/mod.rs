@@ -19,6 +19,7 @@ mod pixels;
 mod plain;
 mod public_key;
 mod query;
+mod refusal;
 mod rt_segment;
 mod rt_segment_processed;
 mod segment;

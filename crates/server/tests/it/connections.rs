@@ -89,6 +89,92 @@ async fn headers_have_a_bound() {
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
+/// What the server answers to these bytes, which end the connection.
+async fn answer_to(kit: &Kit, bytes: &[u8]) -> (u16, String, Value) {
+    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let answer = rest(&mut stream).await;
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (
+        status,
+        head.to_lowercase(),
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}")),
+    )
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_in_the_form_of_all_answers() {
+    let kit = Kit::start().await;
+    let ids: Vec<String> = (2_000_000_000..2_000_010_000).map(|id: u64| id.to_string()).collect();
+    let many_ids = format!("GET /segment?id={} HTTP/1.1\r\nHost: x\r\n\r\n", ids.join(","));
+    let many_fields = format!("GET /segment HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(200));
+    let (malformed, long) = (
+        "This is no well-formed HTTP request",
+        "The request line and the headers are larger than 65536 bytes",
+    );
+    for (sent, status, sentence) in [
+        (many_ids.as_str(), 431, long),
+        (many_fields.as_str(), 431, long),
+        ("GET /segment?search=\u{dc}n HTTP/1.1\r\nHost: x\r\n\r\n", 400, malformed),
+        ("GET /segment?search=\"x\" HTTP/1.1\r\nHost: x\r\n\r\n", 400, malformed),
+        ("GET /segment HTTP/1.1\r\n\r\n", 400, malformed),
+        ("GET /segment HTTP/1.1\nHost: x\n\n", 400, malformed),
+        (
+            "POST /rt-segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            400,
+            malformed,
+        ),
+        ("hello\r\n\r\n", 400, malformed),
+    ] {
+        let about = &sent[..sent.len().min(70)];
+        let (found, head, answer) = answer_to(&kit, sent.as_bytes()).await;
+        assert_eq!(found, status, "{about}");
+        let response = &answer["response"];
+        assert_eq!(
+            (&response["status"], &response["error_id"]),
+            (&json!("ERROR"), &json!("SYNTAX")),
+            "{about}"
+        );
+        assert!(response["error"].as_str().unwrap().starts_with(sentence), "{about}: {answer}");
+        let id = response["dbg_info"]["request_id"].as_str().unwrap();
+        for field in ["content-type: application/json", "connection: close", &format!("x-request-id: {id}")] {
+            assert!(head.lines().any(|line| line == field), "{about}: no {field} in {head}");
+        }
+    }
+    let metrics = kit.ops("/metrics").await.body;
+    let counted = r#"route="unknown",method="other",status="431"} 2"#;
+    assert!(String::from_utf8_lossy(&metrics).contains(counted), "they are counted");
+}
+
+#[tokio::test]
+async fn an_answer_before_a_malformed_request_is_whole() {
+    let kit = Kit::start().await;
+    let mut stream = TcpStream::connect(kit.api()).await.unwrap();
+    let first = "GET /nothing HTTP/1.1\r\nHost: x\r\nX-Request-Id: first\r\n\r\n";
+    stream.write_all(format!("{first}nonsense\r\n\r\n").as_bytes()).await.unwrap();
+    let answers = rest(&mut stream).await;
+    assert!(answers.starts_with("HTTP/1.1 404") && answers.contains("x-request-id: first"), "{answers}");
+    let (_, second) = answers.split_once("HTTP/1.1 400").expect("two answers");
+    assert!(!second.contains("HTTP/1.1"), "{answers}");
+}
+
+#[tokio::test]
+async fn there_is_no_head() {
+    let kit = Kit::builder().config(|config| config.pixels.enabled = true).start().await;
+    let provider = kit.login("provider").await;
+    for target in ["/seg?add=12&member=958", "/user-segment?user_id=7", "/nothing"] {
+        let cookie = [("cookie", "uuid2=7")];
+        let answer = provider.send(hyper::Method::HEAD, target, &cookie, Default::default()).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (404, 0), "{target}");
+    }
+    assert_eq!(provider.segments_of("7").await, [0; 0]);
+    provider
+        .send(hyper::Method::GET, "/seg?add=12&member=958", &[("cookie", "uuid2=7")], Default::default())
+        .await;
+    assert_eq!(provider.segments_of("7").await, [12], "the pixel is a good one");
+}
+
 #[tokio::test]
 async fn connections_over_the_cap_wait_for_a_place() {
     let kit = Kit::builder().config(|config| config.http.max_connections = 1).start().await;

@@ -10,7 +10,7 @@ fn passed(sent: &str, cuts: &[usize]) -> (Vec<u8>, bool) {
         framing.pass(&mut bytes[start..cut]);
         start = cut;
     }
-    (bytes, !framing.has_refused())
+    (bytes, framing.refused().is_none())
 }
 
 const POST: &str = "POST /a HTTP/1.1\r\nHost: x\r\n";
