@@ -49,5 +49,5 @@ pub use password::{PasswordHash, PasswordRuleError, check_password_rules};
 pub use public_key::{MAX_PUBLIC_KEYS, NewPublicKey, PUBLIC_KEY, PublicKey, RsaKey, RsaKeyError};
 pub use snapshot::{AccountsShown, Member, MemberLimits, Segment, Snapshot};
 pub use sqlite::SqliteCatalog;
-pub use suppression::{SuppressedUser, SuppressionKey, SuppressionStore};
+pub use suppression::{SuppressedLink, SuppressedUser, SuppressionKey, SuppressionStore};
 pub use tokens::{NewToken, StoredToken, TOKEN_PREFIX, TokenError, TokenHash, TokenSweep, Tokens};

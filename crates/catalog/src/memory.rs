@@ -8,7 +8,7 @@ use crate::apply::{SettledPasswords, plan};
 use crate::listing::{ListQuery, Page, plain};
 use crate::public_key::check_new;
 use crate::state::{LoginRow, SharingRow, State, login_key};
-use crate::suppression::{SuppressedUser, SuppressionKey, SuppressionStore, new_key};
+use crate::suppression::{SuppressedLink, SuppressedUser, SuppressionKey, SuppressionStore, new_key};
 use crate::{
     ApplyReport, Catalog, CatalogError, CatalogFile, Changed, Delta, KnownUserStore, Login, NewPublicKey,
     NewToken, PUBLIC_KEY, PublicKey, PublicKeyStore, Snapshot, StoredLogin, StoredToken, TokenHash,
@@ -33,6 +33,7 @@ pub(crate) struct Inner {
     tokens: HashMap<TokenHash, Token>,
     suppression_key: Option<SuppressionKey>,
     suppressed: BTreeSet<SuppressedUser>,
+    suppressed_links: BTreeSet<SuppressedLink>,
     known_user_key: Option<[u8; 32]>,
     known_users: Vec<u64>,
     public_keys: BTreeMap<u32, PublicKey>,
@@ -263,13 +264,21 @@ impl SuppressionStore for MemoryCatalog {
         Ok(self.inner().suppressed.iter().copied().collect())
     }
 
-    async fn suppress(&self, users: &[SuppressedUser]) -> Result<(), CatalogError> {
-        self.inner().suppressed.extend(users);
+    async fn suppressed_links(&self) -> Result<Vec<SuppressedLink>, CatalogError> {
+        Ok(self.inner().suppressed_links.iter().copied().collect())
+    }
+
+    async fn suppress(&self, users: &[SuppressedUser], links: &[SuppressedLink]) -> Result<(), CatalogError> {
+        let mut inner = self.inner();
+        inner.suppressed.extend(users);
+        inner.suppressed_links.extend(links);
         Ok(())
     }
 
     async fn lift_suppression(&self, users: &[SuppressedUser]) -> Result<(), CatalogError> {
-        self.inner().suppressed.retain(|user| !users.contains(user));
+        let mut inner = self.inner();
+        inner.suppressed.retain(|user| !users.contains(user));
+        inner.suppressed_links.retain(|link| !users.contains(&link.of));
         Ok(())
     }
 }

@@ -26,6 +26,15 @@ pub struct SuppressedUser {
     pub member: Option<MemberId>,
 }
 
+/// An id that is kept out with somebody to whom it was linked, for as long as that opt-out holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SuppressedLink {
+    /// The opt-out.
+    pub of: SuppressedUser,
+    /// The hash of the id's key.
+    pub hash: [u8; 16],
+}
+
 /// Keeps opt-outs.
 #[async_trait]
 pub trait SuppressionStore: Send + Sync {
@@ -35,10 +44,14 @@ pub trait SuppressionStore: Send + Sync {
     /// All opt-outs, in order.
     async fn suppressed_users(&self) -> Result<Vec<SuppressedUser>, CatalogError>;
 
-    /// Adds opt-outs, all or none, durable on return. Those that are there already are no error.
-    async fn suppress(&self, users: &[SuppressedUser]) -> Result<(), CatalogError>;
+    /// All ids that are kept out with an opt-out, in order.
+    async fn suppressed_links(&self) -> Result<Vec<SuppressedLink>, CatalogError>;
 
-    /// Takes opt-outs back, all or none, durable on return. Those that are not there are no error.
+    /// Adds opt-outs, and ids to opt-outs that are there then: all or none, durable on return. Those that are there
+    /// already are no error.
+    async fn suppress(&self, users: &[SuppressedUser], links: &[SuppressedLink]) -> Result<(), CatalogError>;
+
+    /// Takes opt-outs back with their ids, all or none, durable on return. Those that are not there are no error.
     async fn lift_suppression(&self, users: &[SuppressedUser]) -> Result<(), CatalogError>;
 }
 

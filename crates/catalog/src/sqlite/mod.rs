@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     ("known users", include_str!("../../migrations/catalog/0007_known_users.sql")),
     ("public keys", include_str!("../../migrations/catalog/0008_public_keys.sql")),
     ("search", include_str!("../../migrations/catalog/0009_search.sql")),
+    ("suppressed links", include_str!("../../migrations/catalog/0010_suppressed_links.sql")),
 ];
 
 /// The catalog in a SQLite file. Several processes may have it open at once.

@@ -1,5 +1,5 @@
 use super::SqliteCatalog;
-use crate::suppression::{SuppressedUser, SuppressionKey, SuppressionStore, new_key};
+use crate::suppression::{SuppressedLink, SuppressedUser, SuppressionKey, SuppressionStore, new_key};
 use crate::{BoxError, CatalogError};
 use async_trait::async_trait;
 use ia_model::MemberId;
@@ -37,46 +37,76 @@ impl SuppressionStore for SqliteCatalog {
                 .fetch_all(self.database.pool())
                 .await
                 .map_err(&failed)?;
-        let users = rows.iter().map(|(hash, member)| {
-            let member = match *member {
-                ALL_MEMBERS => None,
-                member => Some(MemberId(u32::try_from(member).map_err(decode)?)),
-            };
-            Ok(SuppressedUser { hash: bytes(hash)?, member })
-        });
+        let users = rows.iter().map(|(hash, member)| stored_user(hash, *member));
         users.collect::<Result<_, sqlx::Error>>().map_err(&failed)
     }
 
-    async fn suppress(&self, users: &[SuppressedUser]) -> Result<(), CatalogError> {
-        self.change_each(
-            users,
-            "INSERT INTO suppressed_users (hash, member_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    async fn suppressed_links(&self) -> Result<Vec<SuppressedLink>, CatalogError> {
+        let failed = self.database.error("reading the ids that are kept out with opt-outs");
+        let rows: Vec<(Vec<u8>, i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT person, member_id, hash FROM suppressed_links ORDER BY person, member_id, hash",
         )
+        .fetch_all(self.database.pool())
         .await
+        .map_err(&failed)?;
+        let links = rows.iter().map(|(person, member, hash)| {
+            Ok(SuppressedLink { of: stored_user(person, *member)?, hash: bytes(hash)? })
+        });
+        links.collect::<Result<_, sqlx::Error>>().map_err(&failed)
+    }
+
+    async fn suppress(&self, users: &[SuppressedUser], links: &[SuppressedLink]) -> Result<(), CatalogError> {
+        let failed = self.database.error("writing opt-outs");
+        let mut transaction = self.database.begin_write().await?;
+        for user in users {
+            sqlx::query(
+                "INSERT INTO suppressed_users (hash, member_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            )
+            .bind(user.hash.as_slice())
+            .bind(stored_member(user))
+            .execute(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        }
+        for link in links {
+            sqlx::query(
+                "INSERT INTO suppressed_links (person, member_id, hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            )
+            .bind(link.of.hash.as_slice())
+            .bind(stored_member(&link.of))
+            .bind(link.hash.as_slice())
+            .execute(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        }
+        self.database.commit(transaction).await
     }
 
     async fn lift_suppression(&self, users: &[SuppressedUser]) -> Result<(), CatalogError> {
-        self.change_each(users, "DELETE FROM suppressed_users WHERE hash = $1 AND member_id = $2").await
-    }
-}
-
-impl SqliteCatalog {
-    async fn change_each(
-        &self,
-        users: &[SuppressedUser],
-        statement: &'static str,
-    ) -> Result<(), CatalogError> {
         let mut transaction = self.database.begin_write().await?;
         for user in users {
-            sqlx::query(statement)
+            // What was kept out with it goes along.
+            sqlx::query("DELETE FROM suppressed_users WHERE hash = $1 AND member_id = $2")
                 .bind(user.hash.as_slice())
-                .bind(user.member.map_or(ALL_MEMBERS, |member| i64::from(member.0)))
+                .bind(stored_member(user))
                 .execute(&mut *transaction)
                 .await
                 .map_err(self.database.error("writing opt-outs"))?;
         }
         self.database.commit(transaction).await
     }
+}
+
+fn stored_member(user: &SuppressedUser) -> i64 {
+    user.member.map_or(ALL_MEMBERS, |member| i64::from(member.0))
+}
+
+fn stored_user(hash: &[u8], member: i64) -> Result<SuppressedUser, sqlx::Error> {
+    let member = match member {
+        ALL_MEMBERS => None,
+        member => Some(MemberId(u32::try_from(member).map_err(decode)?)),
+    };
+    Ok(SuppressedUser { hash: bytes(hash)?, member })
 }
 
 fn bytes(stored: &[u8]) -> Result<[u8; 16], sqlx::Error> {

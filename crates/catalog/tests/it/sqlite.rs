@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Of the catalog's schema.
-const STEPS: i64 = 8;
+const STEPS: i64 = 9;
 
 async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).connect().await.unwrap()

@@ -1,10 +1,11 @@
 //! What people ask of those who hold their data: to see it, to have it deleted, to be left alone.
 
 pub(crate) mod erasure;
+mod opt_outs;
 mod suppression;
 
 pub(crate) use erasure::Erasures;
-pub(crate) use suppression::{InForce, Suppression};
+pub(crate) use suppression::{InForce, Person, Suppression};
 
 use crate::app::App;
 use crate::ingest::commit::{CommitError, Encoded};
@@ -108,11 +109,30 @@ pub(crate) fn has_opted_out(app: &App, user: &UserKey, scope: Scope) -> bool {
 
 async fn keep_out(app: &Arc<App>, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
     to_its_end(app, users, async move |app, users| {
+        let people = with_linked(&app, &users, scope).await?;
         // In this order: what is refused for want of the log is still kept out from here on.
-        app.suppression.add(&users, scope).await?;
+        app.suppression.add(&people, scope).await?;
+        // What was being linked until then is there by now, and the member links nothing more.
+        let of_now = with_linked(&app, &users, scope).await?;
+        if of_now != people {
+            app.suppression.add(&of_now, scope).await?;
+        }
         erase(&app, &users, scope).await
     })
     .await
+}
+
+/// The users with what is linked to them, where that is to be kept out with them. For all of the platform the links
+/// themselves go, and none comes to be: whatever comes under such an id is nobody's.
+async fn with_linked(app: &Arc<App>, users: &[UserKey], scope: Scope) -> Result<Vec<Person>, ProfilesError> {
+    let (worker, users, now) = (Arc::clone(app), users.to_vec(), reading::now(app));
+    let person = move |user: UserKey| {
+        let linked = if scope.is_some() { worker.profiles.load_links(&user, now)? } else { Vec::new() };
+        Ok(Person { user, linked })
+    };
+    // They may have to come from disk.
+    let reading = tokio::task::spawn_blocking(move || users.into_iter().map(person).collect()).await;
+    reading.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 async fn let_in(app: &Arc<App>, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {

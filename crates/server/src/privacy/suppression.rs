@@ -4,9 +4,9 @@
 //! between its entry in the table and its erase, for all requests that were resolved without it and are not in
 //! the log yet. They come before the erase in the log, then, which undoes them.
 
+use super::opt_outs::OptOuts;
 use arc_swap::ArcSwap;
-use hashbrown::HashSet;
-use ia_catalog::{CatalogError, SuppressedUser, SuppressionKey, SuppressionStore};
+use ia_catalog::{CatalogError, SuppressedLink, SuppressedUser, SuppressionKey, SuppressionStore};
 use ia_model::{MemberId, UserKey};
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
@@ -18,11 +18,20 @@ use tokio::sync::Mutex;
 /// How often it is asked whether the last request of before is in the log. Most are within a flush or two.
 const BARRIER_POLL: Duration = Duration::from_millis(1);
 
+/// A user who opts out, with the ids by which members know them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Person {
+    /// By which they ask.
+    pub(crate) user: UserKey,
+    /// The ids that are linked to it, and are kept out with it.
+    pub(crate) linked: Vec<UserKey>,
+}
+
 /// The opt-outs, in memory and in their store.
 pub(crate) struct Suppression {
     store: Arc<dyn SuppressionStore>,
     key: SuppressionKey,
-    users: RwLock<HashSet<SuppressedUser>>,
+    opt_outs: RwLock<OptOuts>,
     /// Spares the usual server, where nobody has opted out, the hashing.
     is_empty: AtomicBool,
     /// Held by each request from before it is resolved until its record is in the log. Replaced by each opt-out.
@@ -35,12 +44,14 @@ impl Suppression {
     /// Reads what the store has.
     pub(crate) async fn load(store: Arc<dyn SuppressionStore>) -> Result<Suppression, CatalogError> {
         let key = store.suppression_key().await?;
-        let users: HashSet<SuppressedUser> = store.suppressed_users().await?.into_iter().collect();
+        let mut opt_outs = OptOuts::default();
+        store.suppressed_users().await?.into_iter().for_each(|user| opt_outs.add(user));
+        store.suppressed_links().await?.into_iter().for_each(|link| opt_outs.link(link));
         Ok(Suppression {
             store,
             key,
-            is_empty: AtomicBool::new(users.is_empty()),
-            users: RwLock::new(users),
+            is_empty: AtomicBool::new(opt_outs.is_empty()),
+            opt_outs: RwLock::new(opt_outs),
             epoch: ArcSwap::default(),
             changing: Mutex::default(),
         })
@@ -65,13 +76,23 @@ impl Suppression {
         !self.is_empty() && self.has(user, [None])
     }
 
-    /// Keeps users out of `member`'s hands, or of all. On return that is durable, and every record that was
+    /// Keeps people out of `member`'s hands, or of all. On return that is durable, and every record that was
     /// resolved without it is in the log.
-    pub(crate) async fn add(&self, users: &[UserKey], member: Option<MemberId>) -> Result<(), CatalogError> {
-        let entries = self.entries(users, member);
+    pub(crate) async fn add(&self, people: &[Person], member: Option<MemberId>) -> Result<(), CatalogError> {
+        let entry = |user: &UserKey| SuppressedUser { hash: self.hash(user), member };
+        let entries: Vec<SuppressedUser> = people.iter().map(|person| entry(&person.user)).collect();
+        let links: Vec<SuppressedLink> = people
+            .iter()
+            .flat_map(|person| person.linked.iter().map(|id| (entry(&person.user), id)))
+            .map(|(of, id)| SuppressedLink { of, hash: self.hash(id) })
+            .collect();
         let _one_at_a_time = self.changing.lock().await;
-        self.store.suppress(&entries).await?;
-        self.users.write().unwrap_or_else(PoisonError::into_inner).extend(entries);
+        self.store.suppress(&entries, &links).await?;
+        {
+            let mut opt_outs = self.opt_outs.write().unwrap_or_else(PoisonError::into_inner);
+            entries.into_iter().for_each(|user| opt_outs.add(user));
+            links.into_iter().for_each(|link| opt_outs.link(link));
+        }
         self.is_empty.store(false, Ordering::SeqCst);
         let before = self.epoch.swap(Arc::default());
         while Arc::strong_count(&before) > 1 {
@@ -82,25 +103,20 @@ impl Suppression {
 
     /// Takes that back; what others keep them out of stays.
     pub(crate) async fn lift(&self, users: &[UserKey], member: Option<MemberId>) -> Result<(), CatalogError> {
-        let entries = self.entries(users, member);
+        let entries: Vec<SuppressedUser> =
+            users.iter().map(|user| SuppressedUser { hash: self.hash(user), member }).collect();
         let _one_at_a_time = self.changing.lock().await;
         self.store.lift_suppression(&entries).await?;
-        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
-        for entry in &entries {
-            users.remove(entry);
-        }
-        self.is_empty.store(users.is_empty(), Ordering::SeqCst);
+        let mut opt_outs = self.opt_outs.write().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().for_each(|entry| opt_outs.lift(entry));
+        self.is_empty.store(opt_outs.is_empty(), Ordering::SeqCst);
         Ok(())
-    }
-
-    fn entries(&self, users: &[UserKey], member: Option<MemberId>) -> Vec<SuppressedUser> {
-        users.iter().map(|user| SuppressedUser { hash: self.hash(user), member }).collect()
     }
 
     fn has<const N: usize>(&self, user: &UserKey, members: [Option<MemberId>; N]) -> bool {
         let hash = self.hash(user);
-        let users = self.users.read().unwrap_or_else(PoisonError::into_inner);
-        members.into_iter().any(|member| users.contains(&SuppressedUser { hash, member }))
+        let opt_outs = self.opt_outs.read().unwrap_or_else(PoisonError::into_inner);
+        members.into_iter().any(|member| opt_outs.keep_out(&SuppressedUser { hash, member }))
     }
 
     fn hash(&self, user: &UserKey) -> [u8; 16] {
@@ -135,7 +151,7 @@ impl InForce {
             let suppression = Suppression {
                 store: Arc::new(ia_catalog::MemoryCatalog::new()),
                 key: SuppressionKey([7; 16]),
-                users: RwLock::default(),
+                opt_outs: RwLock::default(),
                 is_empty: AtomicBool::new(true),
                 epoch: ArcSwap::default(),
                 changing: Mutex::default(),
@@ -160,10 +176,12 @@ mod tests {
         let [user, same_digits] =
             [Domain::Idfa, Domain::Aaid].map(|domain| UserKey::parse(domain, uuid).unwrap());
         let (one, other) = (MemberId(1), MemberId(2));
+        let own_id = UserKey::external(other, "cart 7").unwrap();
         let before = suppression.in_force();
         let adding = tokio::spawn({
-            let (suppression, users) = (Arc::clone(&suppression), [user.clone()]);
-            async move { suppression.add(&users, Some(one)).await }
+            let person = Person { user: user.clone(), linked: vec![own_id.clone()] };
+            let suppression = Arc::clone(&suppression);
+            async move { suppression.add(&[person], Some(one)).await }
         });
         while !suppression.in_force().refuses(&user, one) {
             tokio::task::yield_now().await;
@@ -178,12 +196,13 @@ mod tests {
         assert!(in_force.refuses(&user, one) && in_force.keeps_out_of(&user, one));
         assert!(!in_force.refuses(&user, other) && !in_force.refuses(&same_digits, one));
         assert!(!suppression.is_suppressed(&user), "from one member alone");
+        assert!(in_force.refuses(&own_id, one) && !in_force.refuses(&own_id, other), "what is linked too");
         drop(in_force);
-        suppression.add(std::slice::from_ref(&user), None).await.unwrap();
+        suppression.add(&[Person { user: user.clone(), linked: Vec::new() }], None).await.unwrap();
         suppression.lift(std::slice::from_ref(&user), Some(one)).await.unwrap();
         let in_force = suppression.in_force();
         assert!(suppression.is_suppressed(&user) && in_force.refuses(&user, other));
-        assert!(!in_force.keeps_out_of(&user, one), "that is lifted");
+        assert!(!in_force.keeps_out_of(&user, one) && !in_force.refuses(&own_id, one), "that is lifted");
         suppression.lift(std::slice::from_ref(&user), None).await.unwrap();
         assert!(!suppression.in_force().refuses(&user, one));
     }

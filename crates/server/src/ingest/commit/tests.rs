@@ -1,6 +1,6 @@
 use super::*;
 use crate::metrics::Metrics;
-use crate::privacy::Suppression;
+use crate::privacy::{Person, Suppression};
 use futures_util::FutureExt;
 use ia_catalog::MemoryCatalog;
 use ia_catalog::usage::MemoryUsage;
@@ -50,8 +50,9 @@ async fn an_opt_out_waits_for_a_record_whose_caller_has_gone_away() {
     drop(caller);
     disk.wait_until_held();
     let adding = tokio::spawn({
-        let (suppression, users) = (Arc::clone(&suppression), [user.clone()]);
-        async move { suppression.add(&users, None).await }
+        let person = Person { user: user.clone(), linked: Vec::new() };
+        let suppression = Arc::clone(&suppression);
+        async move { suppression.add(&[person], None).await }
     });
     while !suppression.is_suppressed(&user) {
         tokio::task::yield_now().await;

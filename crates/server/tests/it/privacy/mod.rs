@@ -99,6 +99,39 @@ async fn a_member_sees_and_deletes_its_own_and_an_admin_all() {
 }
 
 #[tokio::test]
+async fn an_opt_out_of_a_member_holds_for_its_own_ids_of_the_person() {
+    let mut people = People::with(|config| config.pixels.enabled = true).await;
+    people.kit.apply(&json!({"members": [{"id": 77, "name": "Stranger", "use_external_uids": true}]})).await;
+    people.kit.restart().await;
+    let stranger = people.kit.login("stranger").await;
+    let cookie = format!("uuid2={ID}");
+    let map = [("cookie", cookie.as_str())];
+    let mapping = stranger.send(Method::GET, "/mapuid?member=77&user=Cart7", &map, Default::default());
+    assert_eq!(mapping.await.status, 200);
+    stranger.add("Cart7", None, json!([{"seg_id": 777}])).await;
+    assert_eq!(held(&stranger, "uuid2", ID).await, [777]);
+    done(&stranger, "uuid2", ID, "opt_out").await;
+    for _ in 0..2 {
+        let stranger = people.kit.login("stranger").await;
+        let before = people.invalid_users(&stranger).await;
+        let added = stranger.add("Cart7", None, json!([{"seg_id": 777}])).await;
+        assert_eq!(added["message"]["segments_accepted"], 0);
+        assert_eq!(added["warnings"][0]["message"], "The user has opted out.");
+        assert_eq!(people.invalid_users(&stranger).await, before + 1);
+        let others = stranger.add("Cart8", None, json!([{"seg_id": 777}])).await;
+        assert_eq!(others["message"]["segments_accepted"], 1, "an id of somebody else");
+        assert_eq!(held(&people.kit.login("admin").await, "uuid2", ID).await, [0; 0]);
+        people.kit.restart().await;
+    }
+    let stranger = people.kit.login("stranger").await;
+    done(&stranger, "uuid2", ID, "opt_in").await;
+    assert_eq!(held(&stranger, "uuid2", ID).await, [0; 0], "nothing of it comes back");
+    let added = stranger.add("Cart7", None, json!([{"seg_id": 777}])).await;
+    assert_eq!(added["message"]["segments_accepted"], 1);
+    assert_eq!(held(&stranger, "uuid2", ID).await, [777]);
+}
+
+#[tokio::test]
 async fn opt_outs_hold_for_one_member_or_for_all_and_outlive_a_restart() {
     let mut people = People::with(|_| {}).await;
     people.add_everywhere(ID, None).await;
