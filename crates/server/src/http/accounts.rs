@@ -39,8 +39,10 @@ pub(super) async fn change<K: AccountKind>(
     Ok(call.changed(K::RESOURCE, changed, &sent.warnings))
 }
 
-/// One object, under the singular key.
+/// One object, under the singular key, with the `fields` that were asked for. The rest of the query is about lists.
 pub(super) async fn one<K: AccountKind>(call: &Call, id: u32) -> Result<Response, ApiError> {
+    let shown = call.shown(K::RESOURCE)?;
     let found = accounts::shown::<K>(&call.app, &call.caller.0, &[id]).await?;
+    let found = found.into_iter().map(|object| shown.of(object)).collect();
     Ok(call.changed(K::RESOURCE, found, &[]))
 }

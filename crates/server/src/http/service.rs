@@ -8,7 +8,7 @@ use super::query::Query;
 use crate::app::App;
 use crate::services::asked::{self, Asked};
 use crate::services::sent::{self, Sent};
-use crate::services::{Object, meta};
+use crate::services::{Object, Shown, meta};
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -66,6 +66,12 @@ impl Call {
     /// What of a list is asked for. `own` are parameters that the service reads by itself.
     pub(super) fn asked(&self, resource: &'static Resource, own: &[&str]) -> Result<Asked, ApiError> {
         Ok(asked::parse(resource, own, self.query.pairs())?)
+    }
+
+    /// Which fields are asked for.
+    pub(super) fn shown(&self, resource: &'static Resource) -> Result<Shown, ApiError> {
+        let fields = self.query.get("fields");
+        Ok(fields.map(|fields| Shown::parse(resource, fields)).transpose()?.unwrap_or_default())
     }
 
     /// `id=1,2,3` of the query; `None` where it has none.

@@ -25,7 +25,7 @@ pub(crate) struct Shown(Option<Vec<&'static Field>>);
 
 impl Shown {
     /// Reads `fields=a,b`. The id is always shown.
-    pub(super) fn parse(resource: &'static Resource, value: &str) -> Result<Shown, ServiceError> {
+    pub(crate) fn parse(resource: &'static Resource, value: &str) -> Result<Shown, ServiceError> {
         let field = |name: &str| {
             let name = name.trim();
             resource.field(name).ok_or_else(|| {

@@ -19,35 +19,50 @@ pub(crate) struct Sent {
     pub warnings: Vec<String>,
 }
 
-/// Reads `{"segment": {…}}` and `{"segments": [{…}, …]}`, and either key with the other's form.
+/// Reads `{"segment": {…}}` and `{"segments": [{…}, …]}`, and either key with the other's form. Both at once are
+/// refused: one of them would be dropped.
 ///
-/// A field that the resource does not have is left out with a warning: bodies written for other servers have more
-/// fields than this one knows.
+/// A field that the resource does not have is left out with a warning, and so is a key beside the resource's: bodies
+/// written for other servers have more than this one knows.
 pub(crate) fn read(resource: &'static Resource, bytes: &[u8]) -> Result<Sent, ServiceError> {
-    let body: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| {
+    let mut body: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let fault = if error.is_data() { "must be an object" } else { "is not valid JSON" };
         ServiceError::Syntax(format!("The request body {fault}, at line {line} column {column}"))
     })?;
     let (singular, plural) = (resource.singular, resource.plural);
-    let mut body = body;
-    let (key, value) = [singular, plural]
-        .into_iter()
-        .find_map(|key| Some((key, body.remove(key)?)))
-        .ok_or_else(|| ServiceError::bad(singular, "is required"))?;
-    let mut warnings = Vec::new();
+    let mut warnings = Warnings(Vec::new());
+    let (key, value) = match (body.remove(singular), body.remove(plural)) {
+        (None, None) => return Err(ServiceError::bad(singular, "is required")),
+        (Some(value), None | Some(Value::Null)) => (singular, value),
+        (None | Some(Value::Null), Some(value)) => (plural, value),
+        (Some(_), Some(_)) => {
+            return Err(ServiceError::bad(singular, format_args!("and '{plural}' cannot be used together")));
+        }
+    };
     let objects = match value {
         Value::Object(object) => vec![Given::new(object, String::new())],
         Value::Array(list) => objects(key, list)?,
         _ => return Err(ServiceError::bad(key, "must be an object or a list of objects")),
     };
     for name in objects.iter().flat_map(Given::names).filter(|name| resource.field(name).is_none()) {
-        let warning = format!("'{}' is no field of {singular} and was ignored", plain_name(name));
-        if warnings.len() < MAX_WARNINGS && !warnings.contains(&warning) {
-            warnings.push(warning);
+        warnings.add(format_args!("'{}' is no field of {singular}", plain_name(name)));
+    }
+    for name in body.keys() {
+        warnings.add(format_args!("'{}' stands beside '{key}'", plain_name(name)));
+    }
+    Ok(Sent { objects, warnings: warnings.0 })
+}
+
+struct Warnings(Vec<String>);
+
+impl Warnings {
+    fn add(&mut self, what: impl std::fmt::Display) {
+        let warning = format!("{what} and was ignored");
+        if self.0.len() < MAX_WARNINGS && !self.0.contains(&warning) {
+            self.0.push(warning);
         }
     }
-    Ok(Sent { objects, warnings })
 }
 
 fn objects(key: &str, list: Vec<Value>) -> Result<Vec<Given>, ServiceError> {

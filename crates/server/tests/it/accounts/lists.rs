@@ -27,6 +27,9 @@ async fn each_sees_its_own_and_an_admin_all() {
         assert_eq!(status, if name == "admin" { 200 } else { 403 }, "{name}");
         let current = client.get("/user?current").await.ok();
         assert_eq!((&current["user"]["username"], &current["id"]), (&json!(name), &current["user"]["id"]));
+        let named = client.get("/user?current&fields=username").await.ok();
+        assert_eq!(named["user"], json!({"id": current["id"], "username": name}));
+        assert_eq!(client.get("/user?current&fields=nothing").await.status, 400);
     }
 }
 

@@ -178,12 +178,16 @@ async fn several_are_changed_together_or_not_at_all() {
         (Method::PUT, "/segment?id=10001,10002", json!({"segment": {"code": "same"}}), 409),
         (Method::POST, "/segment", json!({"segments": [{"code": "fresh"}, {"code": "CARS"}]}), 409),
         (Method::POST, "/segment", json!({"segments": [{"code": "fresh"}, {"code": "fre sh"}]}), 400),
+        (Method::POST, "/segment", json!({"segment": {"code": "one"}, "segments": [{"code": "two"}]}), 400),
         (Method::DELETE, "/segment?id=10001,4711", Value::Null, 404),
     ] {
         let answer = send(&provider, method, target, &body).await;
         assert_eq!(answer.status.as_u16(), status, "{target} {body} {:?}", answer.body);
         assert_eq!(provider.get("/segment").await.ok()["segments"], before, "{target} {body}");
     }
+    let beside = json!({"segment": {"id": 10001, "code": "x"}, "segments": null, "baz": 3});
+    let warnings = put(&provider, "/segment", &beside).await.ok()["dbg_info"]["warnings"].clone();
+    assert_eq!(warnings, json!(["'baz' stands beside 'segment' and was ignored"]));
 }
 
 #[tokio::test]
