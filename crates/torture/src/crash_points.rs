@@ -7,7 +7,9 @@
 //! statistics, a start and a stop. Flushes are not among the calls, since they change nothing that a mere kill
 //! could show; what they are worth is the business of `power-cut`.
 //!
-//! Calls are counted by thread. In service each kind of thread that writes is walked by itself. At a start and at a
+//! Calls are counted by thread. In service each kind of thread that writes is walked by itself, and each kind of
+//! call that is rare beside its writes once more by itself: what makes, ends and names files of the log, what puts a
+//! checkpoint in force, and what removes log files and tables. At a start and at a
 //! stop, threads come and go: there the first thread that gets to its N-th call dies, whichever it is.
 //!
 //! In each life some people are deleted, so that what a checkpoint does after that is among the steps: it ends the
@@ -73,7 +75,13 @@ struct Walk {
 const ALL_CALLS: &str =
     "write,pwrite64,writev,rename,renameat,fallocate,ftruncate,unlink,mkdir,fsync,fdatasync";
 
-const WALKS: [Walk; 6] = [
+/// A walk in service over one kind of call. strace counts kinds one by one, and strikes whichever comes to its N-th
+/// call first: in a walk over several kinds that is the most frequent of them.
+const fn over_one_call(name: &'static str, threads: &'static str, calls: &'static str) -> Walk {
+    Walk { name, phase: Phase::Service(threads), calls, short: (1, 2) }
+}
+
+const WALKS: [Walk; 12] = [
     Walk {
         name: "log",
         phase: Phase::Service("log"),
@@ -98,6 +106,12 @@ const WALKS: [Walk; 6] = [
         calls: "write,openat,rename,renameat,unlink",
         short: (0, 1),
     },
+    over_one_call("log/fallocate", "log", "fallocate"),
+    over_one_call("log/ftruncate", "log", "ftruncate"),
+    over_one_call("log/rename", "log", "rename,renameat"),
+    over_one_call("checkpoint/rename", "checkpoint", "rename,renameat"),
+    over_one_call("checkpoint/unlink", "checkpoint", "unlink"),
+    over_one_call("statistics/ftruncate", "sqlx-sqlite-wor", "ftruncate"),
     Walk { name: "start", phase: Phase::Start, calls: ALL_CALLS, short: (3, 20) },
     Walk { name: "stop", phase: Phase::Stop, calls: ALL_CALLS, short: (2, 25) },
 ];
