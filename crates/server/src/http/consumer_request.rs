@@ -107,8 +107,7 @@ async fn held(app: &Arc<App>, users: &[UserKey], scope: Scope) -> Result<Vec<u8>
     let start = br#""users":["#;
     let mut all = start.to_vec();
     for user in users {
-        // Also what reads leave out.
-        let memberships = reading::held(app, user, now).await?;
+        let memberships = reading::memberships(app, user, now).await?;
         let view = View { asked, snapshot: &app.snapshot.load(), now };
         let length = all.len();
         if length > start.len() {

@@ -46,28 +46,21 @@ pub(crate) fn now(app: &App) -> Minute {
     Minute::containing(app.clock.now_ms())
 }
 
-/// The live memberships of a user, with those of the ids that are linked to it, as far as the user wants to be in
-/// them.
+/// The live memberships of a user, with those of the ids that are linked to it: what is in memory at once, what
+/// may be on disk through the blocking pool.
 pub(crate) async fn memberships(
     app: &Arc<App>,
     user: &UserKey,
     now: Minute,
 ) -> Result<Vec<Membership>, ProfilesError> {
-    Ok(without_opt_outs(app, user, held(app, user, now).await?))
-}
-
-/// All live memberships of a user, with those of the ids that are linked to it: what is in memory at once, what may
-/// be on disk through the blocking pool.
-pub(crate) async fn held(
-    app: &Arc<App>,
-    user: &UserKey,
-    now: Minute,
-) -> Result<Vec<Membership>, ProfilesError> {
     if let Some(memberships) = get_joined(&*app.profiles, user, now) {
-        return Ok(memberships);
+        return Ok(without_opt_outs(app, user, memberships));
     }
     let (app, user) = (Arc::clone(app), user.clone());
-    let task = tokio::task::spawn_blocking(move || load_joined(&*app.profiles, &user, now));
+    let task = tokio::task::spawn_blocking(move || {
+        let memberships = load_joined(&*app.profiles, &user, now)?;
+        Ok(without_opt_outs(&app, &user, memberships))
+    });
     task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
@@ -94,8 +87,8 @@ pub(crate) fn read_many(
     Ok(())
 }
 
-/// Leaves out what the user does not want to be in. Little of it is there: what is stored under an id that another
-/// member linked to the user after the opt-out, and what a crash kept from being erased.
+/// Leaves out what the user does not want to be in. Little of it is there: what was added under a linked id, and
+/// what a crash kept from being erased.
 fn without_opt_outs(app: &App, user: &UserKey, mut memberships: Vec<Membership>) -> Vec<Membership> {
     if app.suppression.is_empty() {
         return memberships;
