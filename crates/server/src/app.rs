@@ -4,6 +4,7 @@ use crate::alarm::Alarm;
 use crate::auth::{Authenticator, LoginLimits};
 use crate::background::{self, CheckpointRules, Checkpointer, WarmUp};
 use crate::budget::ByteBudget;
+use crate::catalog_view::CatalogView;
 use crate::config::{Config, UnknownUsers};
 use crate::data_dir::DataDir;
 use crate::http::Service;
@@ -20,13 +21,8 @@ use crate::threads::{Urgency, WorkThreads};
 use crate::tls;
 use crate::usage::UsageFollower;
 use anyhow::Context;
-use arc_swap::ArcSwap;
-use ia_catalog::segments::SegmentStore;
 use ia_catalog::usage::SqliteUsage;
-use ia_catalog::{
-    AccountChange, Accounts, Catalog, CatalogError, Changed, Delta, KnownUsers, Login, PublicKeyStore,
-    Snapshot, SqliteCatalog, Tokens,
-};
+use ia_catalog::{Catalog, CatalogError, KnownUsers, SqliteCatalog, Tokens};
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::Clock;
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
@@ -44,11 +40,9 @@ use tokio::task::JoinHandle;
 pub struct App {
     pub(crate) instance: String,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) tokens: Arc<Tokens>,
-    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) catalog: CatalogView,
     /// Whose ids are taken.
     pub(crate) known: Arc<KnownUsers>,
-    pub(crate) public_keys: Arc<dyn PublicKeyStore>,
     pub(crate) authenticator: Authenticator,
     pub(crate) limits: Limits,
     pub(crate) expiration: ExpirationRules,
@@ -74,11 +68,6 @@ pub struct App {
     /// `None` while they are switched off.
     pub(crate) pixels: Option<Pixels>,
     pub(crate) data_dir: DataDir,
-    pub(crate) segments: Arc<dyn SegmentStore>,
-    catalog: Arc<dyn Catalog>,
-    accounts: Arc<dyn Accounts>,
-    /// Held while the catalog is changed or the snapshot replaced, so that no older one replaces a newer one.
-    catalog_change: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
     request_ids: RequestIds,
 }
@@ -95,69 +84,6 @@ impl App {
     /// A new request id.
     pub(crate) fn next_request_id(&self) -> String {
         self.request_ids.next()
-    }
-
-    /// Makes a change of the catalog and shows it: every request that starts after this returns sees it.
-    ///
-    /// Where it fails after the change was made (the catalog could not be read again), the change shows a moment
-    /// later, by `follow_catalog`.
-    pub(crate) async fn change_catalog<T>(
-        &self,
-        change: impl Future<Output = Result<Changed<T>, CatalogError>>,
-    ) -> Result<T, CatalogError> {
-        let _alone = self.catalog_change.lock().await;
-        let Changed { value, generation, delta } = change.await?;
-        let before = self.snapshot.load_full();
-        let is_about_logins = matches!(delta, Delta::Accounts(_) | Delta::Logins);
-        // Off the async workers: now and then it packs all segments.
-        let after = tokio::task::spawn_blocking(move || before.after(generation, &delta)).await;
-        match after.ok().flatten() {
-            Some(after) => {
-                if is_about_logins {
-                    self.tokens.reload().await?;
-                }
-                self.snapshot.store(Arc::new(after));
-            }
-            None => self.take_over().await?,
-        }
-        Ok(value)
-    }
-
-    /// Members, logins, sharing and batch set-ups, to be read.
-    pub(crate) fn accounts(&self) -> &dyn Accounts {
-        &*self.accounts
-    }
-
-    /// Changes them in the name of `by`, as [`App::change_catalog`] does, and gives their ids.
-    pub(crate) async fn change_accounts(
-        &self,
-        change: &AccountChange,
-        by: &Login,
-    ) -> Result<Vec<u32>, CatalogError> {
-        self.change_catalog(self.accounts.change_accounts(change, by, self.clock.now_ms())).await
-    }
-
-    /// Takes over what another process has changed in the catalog.
-    pub(crate) async fn follow_catalog(&self) -> Result<(), CatalogError> {
-        let _alone = self.catalog_change.lock().await;
-        self.take_over().await
-    }
-
-    /// The caller holds `catalog_change`.
-    async fn take_over(&self) -> Result<(), CatalogError> {
-        if self.catalog.generation().await? != self.snapshot.load().generation() {
-            // The snapshot first, since it carries the generation: what changes after it was read, a token
-            // that is taken back for one, shows as a new generation the next time.
-            let snapshot = self.catalog.snapshot().await?;
-            self.tokens.reload().await?;
-            tracing::info!(
-                generation = snapshot.generation(),
-                segments = snapshot.segment_count(),
-                "the catalog changed"
-            );
-            self.snapshot.store(Arc::new(snapshot));
-        }
-        Ok(())
     }
 }
 
@@ -309,7 +235,7 @@ async fn close(engines: Engines, keepers: Vec<JoinHandle<()>>) -> anyhow::Result
     });
     results.push(threads.await.context("cannot end the threads").flatten());
     results.push(app.usage.flush().await.context("cannot write the usage statistics"));
-    let flushed = app.tokens.flush_last_use(app.clock.now_ms()).await;
+    let flushed = app.catalog.tokens.flush_last_use(app.clock.now_ms()).await;
     results.push(flushed.map(drop).context("cannot write the last use of tokens"));
     let checkpoint = tokio::task::spawn_blocking(move || background::checkpoint(&app));
     results.push(checkpoint.await.context("cannot write the last checkpoint").flatten());
@@ -352,7 +278,7 @@ async fn open(
         .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))
         .context("cannot open the catalog")?;
     let catalog = Arc::new(catalog);
-    // In this order, as in `follow_catalog`.
+    // In this order, as in `CatalogView::follow`.
     let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
     let tokens = Tokens::load(Arc::clone(&catalog) as _, &config.server.instance).await?;
     let tokens = Arc::new(tokens);
@@ -416,11 +342,9 @@ async fn open(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let app = Arc::new(App {
         instance: config.server.instance.clone(),
+        catalog: CatalogView::new(&catalog, snapshot, tokens, Arc::clone(&clock)),
         clock,
-        tokens,
-        snapshot: ArcSwap::from_pointee(snapshot),
         known: Arc::new(known),
-        public_keys: Arc::clone(&catalog) as _,
         authenticator,
         limits: Limits::new(request_limits(config), service_limits(config)),
         suppression: Arc::new(suppression),
@@ -449,10 +373,6 @@ async fn open(
         alarm,
         pixels: config.pixels.options()?.map(Pixels::new),
         data_dir: data_dir.clone(),
-        segments: Arc::clone(&catalog) as _,
-        catalog: Arc::clone(&catalog) as _,
-        accounts: Arc::clone(&catalog) as _,
-        catalog_change: tokio::sync::Mutex::default(),
         stopping: AtomicBool::new(false),
         request_ids: RequestIds::new()?,
     });

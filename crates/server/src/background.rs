@@ -186,7 +186,7 @@ pub(crate) fn keep_current(
             "follow the catalog",
             app,
             shutdown,
-            |app| async move { app.follow_catalog().await },
+            |app| async move { app.catalog.follow().await },
         ),
         every(
             CATALOG_POLL,
@@ -237,6 +237,6 @@ async fn stopping(shutdown: &mut watch::Receiver<bool>) {
 
 async fn house_keeping(app: Arc<App>) -> Result<(), CatalogError> {
     let now_ms = app.clock.now_ms();
-    app.tokens.flush_last_use(now_ms).await?;
+    app.catalog.tokens.flush_last_use(now_ms).await?;
     app.usage.purge_before(time::days_before(now_ms, app.keep_usage_days)).await
 }

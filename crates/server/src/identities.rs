@@ -78,7 +78,7 @@ pub(crate) async fn link(
     if opt_outs.refuses(&user, member) {
         return Ok(());
     }
-    let link = link_record(&app.snapshot.load(), app.link_rules, app.clock.now_ms(), member, user, ids)?;
+    let link = link_record(&app.catalog.snapshot(), app.link_rules, app.clock.now_ms(), member, user, ids)?;
     let encoded = Encoded::new(Record::Link(link)).resolved_with(opt_outs);
     // The room of a small body. What the record takes beyond it is found when it is committed.
     let room = app.committer.reserve(0)?;

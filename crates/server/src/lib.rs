@@ -11,6 +11,7 @@ mod alarm;
 mod auth;
 mod background;
 mod budget;
+mod catalog_view;
 mod data_dir;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]

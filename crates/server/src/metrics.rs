@@ -287,7 +287,7 @@ impl Gauges {
         set(&self.dirty_bytes, profiles.dirty_bytes);
         self.evictions.inner().store(profiles.evictions, Ordering::Relaxed);
         self.read_throughs.inner().store(profiles.read_throughs, Ordering::Relaxed);
-        set(&self.catalog_generation, app.snapshot.load().generation());
+        set(&self.catalog_generation, app.catalog.snapshot().generation());
     }
 }
 

@@ -10,7 +10,7 @@ use axum::response::Response;
 /// A page of the list.
 pub(super) async fn list<K: AccountKind>(call: &Call) -> Result<Response, ApiError> {
     let asked = call.asked(K::RESOURCE, &[])?;
-    let page = K::list(call.app.accounts(), &call.caller.0, &asked.query).await?;
+    let page = K::list(&*call.app.catalog.accounts, &call.caller.0, &asked.query).await?;
     Ok(call.page(K::RESOURCE, &asked, page))
 }
 

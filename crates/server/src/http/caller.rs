@@ -21,7 +21,7 @@ impl Caller {
     pub(crate) fn of(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Caller, ApiError> {
         let token = token(headers, uri.query())
             .ok_or_else(|| ApiError::unauthenticated("A token is required; log in at /auth"))?;
-        Ok(Caller(app.tokens.check(&token, app.clock.now_ms())?))
+        Ok(Caller(app.catalog.tokens.check(&token, app.clock.now_ms())?))
     }
 
     /// Whether it sees the memberships of every member.

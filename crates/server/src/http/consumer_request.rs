@@ -74,7 +74,7 @@ pub(super) async fn post(
         UserType::Member => Some(caller.0.member),
         UserType::Bidder => return Err(ApiError::forbidden("Requests of people are for members and admins")),
     };
-    let limits = app.limits.of(&app.snapshot.load(), caller.0.member);
+    let limits = app.limits.of(&app.catalog.snapshot(), caller.0.member);
     app.limits.take_consumer_request(caller.0.member, &limits, app.clock.now_ms())?;
     let (bytes, _share) = body::read(&app, &headers, body, limits.payload_bytes).await?.decode()?;
     let asked = ConsumerRequest::parse(&bytes)?;
@@ -108,7 +108,7 @@ async fn held(app: &Arc<App>, users: &[UserKey], scope: Scope) -> Result<Vec<u8>
     let mut all = start.to_vec();
     for user in users {
         let memberships = reading::memberships(app, user, now).await?;
-        let view = View { asked, snapshot: &app.snapshot.load(), now };
+        let view = View { asked, snapshot: &app.catalog.snapshot(), now };
         let length = all.len();
         if length > start.len() {
             all.push(b',');

@@ -112,7 +112,7 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
 )]
 pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
     let ids = call.required_ids()?;
-    call.app.change_accounts(&AccountChange::DeleteSharing(ids.clone()), &call.caller.0).await?;
+    call.app.catalog.change_accounts(&AccountChange::DeleteSharing(ids.clone()), &call.caller.0).await?;
     Ok(call.deleted(&MEMBER_DATA_SHARING, &ids))
 }
 

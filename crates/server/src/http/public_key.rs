@@ -37,7 +37,7 @@ use ia_catalog::{PUBLIC_KEY, UserType};
 pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
     let asked = call.asked(&PUBLIC_KEY, &["user_id", "key_id"])?;
-    let Page { items, count } = call.app.public_keys.public_keys(owner, &asked.query).await?;
+    let Page { items, count } = call.app.catalog.public_keys.public_keys(owner, &asked.query).await?;
     Ok(call.page(&PUBLIC_KEY, &asked, Page { items: items.into_iter().map(show).collect(), count }))
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
     let owner = owner(&call, Some(asked.or(named).unwrap_or(caller)))?.unwrap_or(caller);
     let app = &call.app;
     let new = public_key::new(given, owner, app.clock.now_ms())?;
-    let stored = app.change_catalog(app.public_keys.create_public_key(&new)).await?;
+    let stored = app.catalog.change(app.catalog.public_keys.create_public_key(&new)).await?;
     Ok(call.changed(&PUBLIC_KEY, vec![show(stored)], &sent.warnings))
 }
 
@@ -112,7 +112,8 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
     let active =
         active.ok_or_else(|| ApiError::syntax("'active' is required: nothing else can be changed"))?;
     let app = &call.app;
-    let switched = app.change_catalog(app.public_keys.switch_public_keys(owner, &ids, active)).await?;
+    let switched =
+        app.catalog.change(app.catalog.public_keys.switch_public_keys(owner, &ids, active)).await?;
     Ok(call.changed(&PUBLIC_KEY, switched.into_iter().map(show).collect(), &sent.warnings))
 }
 
@@ -142,7 +143,7 @@ pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
     let ids = target(&call)?;
     let app = &call.app;
-    app.change_catalog(app.public_keys.delete_public_keys(owner, &ids)).await?;
+    app.catalog.change(app.catalog.public_keys.delete_public_keys(owner, &ids)).await?;
     Ok(call.deleted(&PUBLIC_KEY, &ids))
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn post(
     caller.may_change()?;
     let verbose = Query::of(&head.uri).flag("verbose")?;
     let member = caller.0.member;
-    let limits = app.limits.of(&app.snapshot.load(), member);
+    let limits = app.limits.of(&app.catalog.snapshot(), member);
     app.limits.take_post(member, &limits, app.clock.now_ms())?;
     app.committer.check_room(body::expected_bytes(&head.headers, limits.payload_bytes)?)?;
     let body = body::read(&app, &head.headers, body, limits.payload_bytes).await?;
@@ -62,7 +62,7 @@ pub(super) async fn post(
         let (bytes, share) = body.decode()?;
         let opt_outs = worker.suppression.in_force();
         let request = ingest::Request {
-            snapshot: &worker.snapshot.load(),
+            snapshot: &worker.catalog.snapshot(),
             member,
             now_ms: worker.clock.now_ms(),
             request_id: &request_id,

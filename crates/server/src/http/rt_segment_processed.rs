@@ -59,7 +59,7 @@ pub(super) async fn get(
     query: Query<'static>,
 ) -> Result<Response, ApiError> {
     let now_ms = app.clock.now_ms();
-    app.limits.take_read(ReadRoute::Processed, caller.0.member, &app.snapshot.load(), now_ms)?;
+    app.limits.take_read(ReadRoute::Processed, caller.0.member, &app.catalog.snapshot(), now_ms)?;
     let member = caller.member(query.member_id()?)?;
     let range = Range::parse(query.get_even_empty("start"), query.get_even_empty("end"), now_ms)?;
     let aggregate = query.flag("agg")?;

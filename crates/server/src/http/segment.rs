@@ -48,7 +48,7 @@ async fn list(call: &Call, member: MemberId) -> Result<Response, ApiError> {
     let with_shared = call.query.flag_or("include_shared", true)?;
     let asked = call.asked(&SEGMENT, &["member_id", "include_shared"])?;
     let viewer = SegmentViewer { member, with_shared };
-    let Page { items, count } = call.app.segments.list_segments(viewer, &asked.query).await?;
+    let Page { items, count } = call.app.catalog.segments.list_segments(viewer, &asked.query).await?;
     let items = items.into_iter().map(|stored| show(member, stored)).collect();
     Ok(call.page(&SEGMENT, &asked, Page { items, count }))
 }
@@ -98,8 +98,8 @@ async fn create(
         sent.objects.iter().map(|given| segment::change(given, false)).collect::<Result<_, _>>()?;
     let app = &call.app;
     let most = app.limits.of_services().segments_per_member;
-    let creating = app.segments.create_segments(owner, &new, most, app.clock.now_ms());
-    let created = app.change_catalog(creating).await?;
+    let creating = app.catalog.segments.create_segments(owner, &new, most, app.clock.now_ms());
+    let created = app.catalog.change(creating).await?;
     Ok(changed(call, owner, created, &sent.warnings))
 }
 
@@ -142,8 +142,8 @@ async fn change(call: &Call, owner: MemberId, headers: &HeaderMap, body: Body) -
     let sent = call.sent(&SEGMENT, headers, body).await?;
     let changes = segment::changes(&sent, ids, append)?;
     let app = &call.app;
-    let changing = app.segments.change_segments(owner, &changes, app.clock.now_ms());
-    let after = app.change_catalog(changing).await?;
+    let changing = app.catalog.segments.change_segments(owner, &changes, app.clock.now_ms());
+    let after = app.catalog.change(changing).await?;
     Ok(changed(call, owner, after, &sent.warnings))
 }
 
@@ -183,8 +183,8 @@ async fn remove(call: &Call, owner: MemberId) -> Result<Response, ApiError> {
     };
     let ids = segment::segment_ids(ids)?;
     let app = &call.app;
-    let deleting = app.segments.delete_segments(owner, &ids, app.clock.now_ms());
-    app.change_catalog(deleting).await?;
+    let deleting = app.catalog.segments.delete_segments(owner, &ids, app.clock.now_ms());
+    app.catalog.change(deleting).await?;
     let ids: Vec<u32> = ids.into_iter().map(|SegmentId(id)| id).collect();
     Ok(call.deleted(&SEGMENT, &ids))
 }
@@ -211,7 +211,7 @@ pub(super) async fn meta(call: Call) -> Response {
 fn target(call: &Call, owner: MemberId) -> Result<Option<Vec<u32>>, ApiError> {
     match (call.ids()?, call.query.get("code")) {
         (Some(_), Some(_)) => Err(ApiError::syntax("'id' and 'code' cannot be used together")),
-        (None, Some(code)) => match call.app.snapshot.load().segment_by_code(owner, code) {
+        (None, Some(code)) => match call.app.catalog.snapshot().segment_by_code(owner, code) {
             Some(segment) => Ok(Some(vec![segment.id.0])),
             None => Err(ApiError::no_such_object("segment of that code")),
         },

@@ -92,7 +92,7 @@ impl Call {
         body: Body,
     ) -> Result<Sent, ApiError> {
         let app = &self.app;
-        let payload_bytes = app.limits.of(&app.snapshot.load(), self.caller.0.member).payload_bytes;
+        let payload_bytes = app.limits.of(&app.catalog.snapshot(), self.caller.0.member).payload_bytes;
         let body = body::read(app, headers, body, payload_bytes).await?;
         let place = body::place(app, body.is_large()).await;
         body::work_on(app, place, move || {

@@ -80,7 +80,7 @@ pub(super) async fn get(
     let user = user_key(asked, query.get("domain"), id)?;
     let now = reading::now(&app);
     let memberships = reading::memberships(&app, &user, now).await?;
-    let view = View { asked, snapshot: &app.snapshot.load(), now };
+    let view = View { asked, snapshot: &app.catalog.snapshot(), now };
     Ok(match format {
         Format::Plain => json_bytes(info.success(&app, "user_segment", |out| {
             view.write(out, &user, &memberships);
@@ -124,7 +124,7 @@ pub(super) async fn post(
         return Err(ApiError::syntax("'format=codes' is for one user; use GET"));
     }
     let asked = asked(&app, &caller, &query)?;
-    let payload_bytes = app.limits.of(&app.snapshot.load(), caller.0.member).payload_bytes;
+    let payload_bytes = app.limits.of(&app.catalog.snapshot(), caller.0.member).payload_bytes;
     let body = body::read(&app, &headers, body, payload_bytes).await?;
     let worker = Arc::clone(&app);
     // A thousand profiles take milliseconds, and may have to come from disk.
@@ -132,7 +132,7 @@ pub(super) async fn post(
     let answer = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
         let users = user_keys(asked, &bytes)?;
-        let view = View { asked, snapshot: &worker.snapshot.load(), now: reading::now(&worker) };
+        let view = View { asked, snapshot: &worker.catalog.snapshot(), now: reading::now(&worker) };
         let answer = match format {
             Format::OpenRtb => openrtb_of_many(&worker, view, &users)?,
             _ => many(&worker, &info, view, &users)?,
@@ -172,14 +172,14 @@ fn openrtb_of_many(app: &App, view: View<'_>, users: &[UserKey]) -> Result<Vec<u
 fn take_read(app: &App, caller: &Caller) -> Result<(), ApiError> {
     if caller.0.user_type == UserType::Member {
         let now_ms = app.clock.now_ms();
-        app.limits.take_read(ReadRoute::UserSegment, caller.0.member, &app.snapshot.load(), now_ms)?;
+        app.limits.take_read(ReadRoute::UserSegment, caller.0.member, &app.catalog.snapshot(), now_ms)?;
     }
     Ok(())
 }
 
 fn asked(app: &App, caller: &Caller, query: &Query<'_>) -> Result<Asked, ApiError> {
     let viewer = (!caller.sees_all()).then_some(caller.0.member);
-    let snapshot = app.snapshot.load();
+    let snapshot = app.catalog.snapshot();
     let namespace = viewer.and_then(|member| identities::namespace(&snapshot, member));
     Ok(Asked { viewer, owner: query.member_id()?, with_inactive: false, namespace })
 }

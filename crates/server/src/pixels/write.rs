@@ -61,7 +61,7 @@ pub(crate) async fn write(
     user: UserKey,
     pixel: &SegmentPixel,
 ) -> Result<(), PixelError> {
-    let snapshot = app.snapshot.load_full();
+    let snapshot = app.catalog.snapshot_to_keep();
     let member = pixel.member.or_else(|| first_owner(&snapshot, &pixel.segments));
     let Some(member) = member.and_then(|id| writer(&snapshot, pixels, id)) else {
         app.metrics.pixel_ignored("member");
@@ -82,7 +82,7 @@ pub(crate) async fn map(
     user: UserKey,
     mapping: &Mapping,
 ) -> Result<(), PixelError> {
-    let snapshot = app.snapshot.load_full();
+    let snapshot = app.catalog.snapshot_to_keep();
     // Ids of a member that sends none of its own lead to nothing.
     let member = writer(&snapshot, pixels, mapping.member).filter(|member| member.use_external_uids);
     let Some(member) = member else {

@@ -188,7 +188,7 @@ fn erases(app: &App, users: &[UserKey], scope: Scope) -> Result<Vec<Record>, Pro
 /// was; nobody will ever see it again, so it counts as everybody's.
 fn segments_of(app: &App, user: &UserKey, member: MemberId) -> Result<Vec<SegmentId>, ProfilesError> {
     let memberships = app.profiles.load(user, reading::now(app))?;
-    let snapshot = app.snapshot.load();
+    let snapshot = app.catalog.snapshot();
     let is_erased = |id: &SegmentId| snapshot.segment(*id).is_none_or(|segment| segment.member == member);
     Ok(memberships.iter().map(|membership| membership.segment).filter(is_erased).collect())
 }

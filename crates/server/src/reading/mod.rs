@@ -96,7 +96,7 @@ fn without_opt_outs(app: &App, user: &UserKey, mut memberships: Vec<Membership>)
     if app.suppression.is_suppressed(user) {
         return Vec::new();
     }
-    let (opt_outs, snapshot) = (app.suppression.in_force(), app.snapshot.load());
+    let (opt_outs, snapshot) = (app.suppression.in_force(), app.catalog.snapshot());
     memberships.retain(|membership| {
         let owner = snapshot.segment(membership.segment).map(|segment| segment.member);
         owner.is_none_or(|owner| !opt_outs.keeps_out_of(user, owner))

@@ -9,7 +9,7 @@
 //!    fields to show; [`asked::ids`] reads `id=1,2,3`.
 //! 3. [`sent::read`] reads the wrapped body of a change: one object or many, and warns of unknown fields.
 //! 4. [`Given`] reads one field of an object and names it in every error.
-//! 5. The store does it, in one transaction, and `App::change_catalog` makes it visible before the answer.
+//! 5. The store does it, in one transaction, and `CatalogView::change` makes it visible before the answer.
 //! 6. An [`Object`] is what is shown; [`Shown`] leaves only the fields that were asked for.
 //!
 //! [`ALL`] has every resource: a filter by a field that another service has is a mistake, while a parameter that

@@ -75,7 +75,7 @@ pub(crate) async fn create<K: AccountKind>(
     };
     let targets = sent.objects.iter().map(target_of).collect::<Result<Vec<_>, ServiceError>>()?;
     let change = K::create(targets.into_iter().zip(edits).collect())?;
-    let ids = app.change_accounts(&change, by).await?;
+    let ids = app.catalog.change_accounts(&change, by).await?;
     shown::<K>(app, by, &ids).await
 }
 
@@ -90,7 +90,7 @@ pub(crate) async fn change<K: AccountKind>(
     let mut edits = edits::<K>(sent, append)?;
     K::complete(app, by, sent, &mut edits).await?;
     let edits = with_ids::<K>(sent, ids, edits)?;
-    let ids = app.change_accounts(&K::change(edits), by).await?;
+    let ids = app.catalog.change_accounts(&K::change(edits), by).await?;
     shown::<K>(app, by, &ids).await
 }
 
@@ -145,7 +145,7 @@ pub(crate) async fn shown<K: AccountKind>(
         num_elements: u32::MAX,
         ..ListQuery::default()
     };
-    let page = K::list(app.accounts(), by, &query).await?;
+    let page = K::list(&*app.catalog.accounts, by, &query).await?;
     let id_of = |object: &Object| object.0.first().and_then(|(_, id)| id.as_u64());
     let mut by_id: HashMap<Option<u64>, Object> =
         page.items.into_iter().map(|object| (id_of(&object), object)).collect();
