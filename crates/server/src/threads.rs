@@ -45,6 +45,35 @@ impl Urgency {
     }
 }
 
+/// Lets other threads run after every so many items of a long job. Its time slice is some milliseconds, and a short
+/// request that came in meanwhile would wait for the end of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turns {
+    items_per_turn: u32,
+    items: u32,
+}
+
+impl Turns {
+    /// A turn for others after each `items_per_turn` items.
+    pub(crate) fn every(items_per_turn: u32) -> Turns {
+        Turns { items_per_turn, items: 0 }
+    }
+
+    /// No turns: for a job that is as urgent as what waits.
+    pub(crate) fn never() -> Turns {
+        Turns::every(u32::MAX)
+    }
+
+    /// Counts an item that is done.
+    pub(crate) fn count(&mut self) {
+        self.items += 1;
+        if self.items == self.items_per_turn {
+            self.items = 0;
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueFull;

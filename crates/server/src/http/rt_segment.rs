@@ -12,7 +12,9 @@ use super::query::Query;
 use crate::app::App;
 use crate::ingest;
 use crate::ingest::commit::Encoded;
+use crate::ingest::resolve::Context;
 use crate::ingest::structure::StructureLimits;
+use crate::threads::Turns;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -56,24 +58,28 @@ pub(super) async fn post(
     let body = body::read(&app, &head.headers, body, limits.payload_bytes).await?;
     let room = app.committer.reserve(body.sent_bytes())?;
     let place = body::place(&app, body.is_large()).await;
-    let is_large = place.is_some();
+    // An async worker has no less urgent work to do than what it would let pass.
+    let turns = if place.is_some() { Turns::every(ingest::USERS_PER_TURN) } else { Turns::never() };
     let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
     let (prepared, record, share) = body::work_on(&app, place, move || {
         let (bytes, share) = body.decode()?;
         let opt_outs = worker.suppression.in_force();
-        let request = ingest::Request {
+        let context = Context {
             snapshot: &worker.catalog.snapshot(),
             member,
             now_ms: worker.clock.now_ms(),
+            expiration: worker.expiration,
+            opt_outs: &opt_outs,
+            known: &worker.known,
+        };
+        let request = ingest::Request {
+            context,
             request_id: &request_id,
             limits: StructureLimits {
                 users_per_request: limits.users_per_request as usize,
                 segments_per_user: limits.segments_per_user as usize,
             },
-            expiration: worker.expiration,
-            opt_outs: &opt_outs,
-            known: &worker.known,
-            gives_way: is_large,
+            turns,
             verbose,
         };
         let mut prepared = ingest::prepare(&bytes, &request)?;

@@ -90,18 +90,15 @@ impl Write for Capped<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::body::Body;
-    use super::super::structure::{StructureLimits, check};
+    use super::super::read::tests::read_with;
+    use super::super::structure::StructureLimits;
     use super::*;
     use serde_json::Value;
 
     fn answer_to(text: &str) -> (Value, usize) {
-        let body = Body::parse(text.as_bytes()).unwrap();
-        let checked = check(&body, StructureLimits { users_per_request: 1000, segments_per_user: 100 });
-        let bytes = write(
-            &Message::new(checked.users.len(), checked.segments, &Batch::default(), false),
-            &checked.warnings,
-        );
+        let limits = StructureLimits { users_per_request: 1000, segments_per_user: 100 };
+        let read = read_with(text, limits, 1);
+        let bytes = write(&Message::new(read.users, read.segments, &Batch::default(), false), &read.warnings);
         (serde_json::from_slice(&bytes).unwrap(), bytes.len())
     }
 

@@ -1,11 +1,15 @@
-//! The body of a request: both ways through it, and unpacking.
+//! The body of a request: reading and resolving it, and unpacking.
 
 use super::decode::{DecodeError, Encoding, RawBody};
+use super::reference::{self, Expected};
+use super::resolve::ExpirationRules;
 use super::*;
+use crate::privacy::InForce;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use ia_catalog::{Catalog, CatalogFile, MemoryCatalog};
-use ia_model::Record;
+use ia_catalog::{Catalog, CatalogFile, KnownUsers, MemoryCatalog, Snapshot};
+use ia_model::{MemberId, Record};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -30,65 +34,86 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     store.snapshot().now_or_never().expect("nothing to wait for").expect("a snapshot")
 });
 
-/// What a request leads to; or why it is none.
-type Outcome = Result<(Option<Box<Ingest>>, Vec<u8>, usize, String), String>;
-
-fn outcome(prepared: Result<Prepared, BodyError>) -> Outcome {
-    let Prepared { ingest, answer, users, dropped } = prepared.map_err(|error| error.to_string())?;
-    Ok((ingest, answer, users, format!("{dropped:?}")))
-}
-
-/// A body after a byte that picks limits and rules. The short way and the long way must lead to the same.
+/// A body after a byte that picks limits and rules, against the [reference].
 pub fn request(input: &[u8]) {
     let Some((&pick, body)) = input.split_first() else { return };
     let limit = if pick & 2 == 0 { 4 } else { 0 };
-    let request = Request {
+    let context = Context {
         snapshot: &SNAPSHOT,
         member: MemberId(if pick & 16 == 0 { 1 } else { 4 }),
         now_ms: 90_000,
-        request_id: "r",
-        limits: StructureLimits { users_per_request: limit, segments_per_user: limit },
         expiration: ExpirationRules {
             default_minutes: if pick & 4 == 0 { 60 } else { 0 },
             max_minutes: (pick & 8 == 0).then_some(1000),
         },
         opt_outs: InForce::of_nobody(),
         known: &EVERYBODY,
-        gives_way: false,
+    };
+    let request = Request {
+        context,
+        request_id: "r",
+        limits: StructureLimits { users_per_request: limit, segments_per_user: limit },
+        turns: Turns::never(),
         verbose: pick & 1 == 1,
     };
-    let context = Context {
-        snapshot: request.snapshot,
-        member: request.member,
-        now_ms: request.now_ms,
-        expiration: request.expiration,
-        opt_outs: request.opt_outs,
-        known: request.known,
+    let prepared = prepare(body, &request);
+    let parsed = serde_json::from_slice(body)
+        .ok()
+        .or_else(|| serde_json::from_str(&repair::repair(std::str::from_utf8(body).ok()?)?).ok());
+    let (prepared, parsed) = match (prepared, parsed) {
+        (Err(BodyError::NotJson(_) | BodyError::Empty | BodyError::NotUtf8(_)), None) => return,
+        (Err(BodyError::Shape(message)), Some(parsed)) => {
+            assert_eq!(reference::check(&parsed, request.limits).err(), Some(message));
+            return;
+        }
+        // `serde_json` stops reading where no object begins.
+        (Err(BodyError::Shape(message)), None) => {
+            assert_eq!(message, "The request body must be a JSON object");
+            return;
+        }
+        (Ok(prepared), Some(parsed)) => (prepared, parsed),
+        (prepared, _) => panic!("{:?} is wrong", prepared.err()),
     };
-    let short = outcome(prepare(body, &request));
-    let long = outcome(prepare_with_care(body, &request, context));
-    assert_eq!(short, long, "both ways lead to the same");
-    let Ok((ingest, answer, users, _)) = short else { return };
-    check_answer(&answer, users);
-    if let Some(ingest) = ingest {
-        check_ingest(*ingest, users);
+    let expected = reference::check(&parsed, request.limits).expect("the reader took it");
+    assert_eq!((prepared.users, prepared.dropped.malformed), (expected.users, expected.malformed));
+    check_answer(&prepared, &expected, &request);
+    if let Some(ingest) = prepared.ingest {
+        check_ingest(*ingest, expected.users);
     }
 }
 
-fn check_answer(answer: &[u8], users: usize) {
-    let answer: serde_json::Value = serde_json::from_slice(answer).expect("an answer is JSON");
-    let response = &answer["response"];
+/// The answer says what the reference says, and all that passed is resolved as in the plainest form of the request.
+fn check_answer(prepared: &Prepared, expected: &Expected, request: &Request<'_>) {
+    let response = response_of(prepared);
     assert_eq!(response["status"], "OK");
-    assert_eq!(response["message"]["users_in_request"], users);
-    assert!(response["warnings"].is_array());
+    assert_eq!(response["message"]["users_in_request"], expected.users);
+    assert_eq!(response["message"]["segments_in_request"], expected.segments);
+    let warnings = response["warnings"].as_array().expect("an array");
+    let (structural, dropped) = warnings.split_at(expected.warnings.len());
+    assert_eq!(structural, expected.warnings);
+    let limits = StructureLimits { users_per_request: 0, segments_per_user: 0 };
+    let plainest = prepare(expected.plainest.to_string().as_bytes(), &Request { limits, ..*request });
+    let plainest = plainest.expect("it is well formed");
+    assert_eq!(prepared.ingest, plainest.ingest);
+    if expected.users > 0 {
+        let response = response_of(&plainest);
+        let messages =
+            response["warnings"].as_array().expect("an array").iter().map(|warning| &warning["message"]);
+        assert!(dropped.iter().map(|warning| &warning["message"]).eq(messages));
+    }
+}
+
+fn response_of(prepared: &Prepared) -> Value {
+    let mut answer: Value = serde_json::from_slice(&prepared.answer).expect("an answer is JSON");
+    answer["response"].take()
 }
 
 /// The record is in normal form, and comes back from the log as it is.
 fn check_ingest(ingest: Ingest, users: usize) {
     let mut keys = BTreeSet::new();
     for (key, operations) in ingest.batch.iter() {
-        assert!(keys.insert(key.clone()), "a user stands once");
-        assert!(operations.is_sorted_by(|one, next| one.segment < next.segment), "a segment stands once");
+        assert!(keys.insert(key.clone()), "a user is there once");
+        assert!(operations.is_sorted_by(|one, next| one.segment < next.segment), "a segment is there once");
         for operation in operations {
             let segment = SNAPSHOT.segment(operation.segment).expect("a segment that exists");
             assert!(segment.active && SNAPSHOT.may_write(MemberId(1), segment.member));

@@ -1,4 +1,4 @@
-//! The way of a `POST /rt-segment`: body, structure, resolution, commit.
+//! What becomes of a `POST /rt-segment`: the body is read and resolved in one walk, and committed.
 
 mod answer;
 pub(crate) mod body;
@@ -8,43 +8,38 @@ mod concurrency;
 pub(crate) mod decode;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
-mod plain;
+pub(crate) mod json;
+mod read;
+#[cfg(any(test, feature = "fuzz"))]
+mod reference;
 mod repair;
 pub(crate) mod replay;
 pub(crate) mod resolve;
 pub(crate) mod structure;
-pub(crate) mod warning;
+mod warning;
 
-use crate::privacy::InForce;
+use crate::threads::Turns;
 use answer::Message;
-use body::{Body, BodyError};
-use ia_catalog::{KnownUsers, Snapshot};
+use body::BodyError;
+use ia_model::UserKey;
 use ia_model::record::{Ingest, Usage};
-use ia_model::{MemberId, UserKey};
-use plain::Plain;
-use resolve::{Context, ExpirationRules, Resolved, Resolver};
-use structure::{StructureLimits, Wanted};
+use read::{NoRequest, ReadRequest, ReadRules};
+use resolve::{Context, Resolved, Resolver};
+use structure::{BlockRequest, StructureLimits};
+
+/// After how many users of a large body other threads run: a tenth of a millisecond, or two.
+pub(crate) const USERS_PER_TURN: u32 = 128;
 
 /// What a request is checked and resolved with.
 pub(crate) struct Request<'c> {
-    /// The catalog of this moment.
-    pub snapshot: &'c Snapshot,
-    /// Whose token the request came with.
-    pub member: MemberId,
-    /// The time of acceptance, milliseconds since 1970.
-    pub now_ms: u64,
+    /// Who asks, when, and under which rules.
+    pub context: Context<'c>,
     /// The request's id.
     pub request_id: &'c str,
     /// How much of the request is read.
     pub limits: StructureLimits,
-    /// How long memberships live.
-    pub expiration: ExpirationRules,
-    /// Who has opted out. The caller keeps it until the record is committed.
-    pub opt_outs: &'c InForce,
-    /// Whose ids are taken.
-    pub known: &'c KnownUsers,
-    /// Whether this thread lets others go first from time to time.
-    pub gives_way: bool,
+    /// How often other threads run meanwhile.
+    pub turns: Turns,
     /// Whether the caller wants to hear about what is dropped in resolution.
     pub verbose: bool,
 }
@@ -77,77 +72,61 @@ pub(crate) struct Dropped {
 }
 
 /// What is written for one user without a body.
-pub(crate) struct Direct {
+pub(crate) struct SingleUserWrite {
     /// What to commit.
     pub ingest: Ingest,
     /// Counts for the metrics.
     pub dropped: Dropped,
 }
 
-/// Resolves what is wanted for one user, whose id is a good one. One that has opted out is counted and nothing more.
-pub(crate) fn prepare_direct(
+/// Resolves blocks of one user, whose key is acceptable. A user that has opted out is counted and nothing more.
+pub(crate) fn prepare_single_user(
     context: Context<'_>,
     request_id: &str,
     user: UserKey,
-    wanted: &[Wanted<'_>],
-) -> Direct {
+    blocks: &[BlockRequest<'_>],
+) -> SingleUserWrite {
     let mut resolver = Resolver::new(1, context);
-    resolver.add_only(user, wanted);
-    let Resolved { batch, usage, .. } = resolver.finish();
-    let dropped = Dropped::of(&usage);
-    let ingest = Ingest {
-        accepted_at_ms: context.now_ms,
-        member: context.member,
-        request_id: request_id.to_owned(),
-        batch,
-        usage,
-    };
-    Direct { ingest, dropped }
+    resolver.add_only(user, blocks);
+    let resolved = resolver.finish();
+    let dropped = Dropped::of(&resolved.usage);
+    SingleUserWrite { ingest: record(context, request_id, resolved), dropped }
 }
 
 /// Checks and resolves a decoded body. CPU only: a large body is best prepared off the async workers.
 pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, BodyError> {
-    let context = Context {
-        snapshot: request.snapshot,
-        member: request.member,
-        now_ms: request.now_ms,
-        expiration: request.expiration,
-        opt_outs: request.opt_outs,
-        known: request.known,
-    };
-    match plain::read(bytes, request.limits, context, request.gives_way) {
-        Some(Plain { users, segments, resolved }) => {
-            let answer = answer::write(&request.message(users, segments, &resolved), &[]);
-            Ok(Prepared { ingest: request.ingest(resolved), answer, users, dropped: Dropped::default() })
+    let body = std::str::from_utf8(bytes).map_err(|error| BodyError::NotUtf8(error.valid_up_to()))?;
+    match prepare_json(body, request) {
+        Err(error @ BodyError::NotJson(_)) => {
+            let repaired = repair::repair(body).ok_or(error)?;
+            prepare_json(&repaired, request)
         }
-        None => prepare_with_care(bytes, request, context),
+        prepared => prepared,
     }
 }
 
-/// The long way, which can tell what is wrong.
-fn prepare_with_care(
-    bytes: &[u8],
-    request: &Request<'_>,
-    context: Context<'_>,
-) -> Result<Prepared, BodyError> {
-    let repaired;
-    let body = match Body::parse(bytes) {
-        Err(error @ BodyError::NotJson(_)) => {
-            repaired = repair::repair(bytes).ok_or(error)?;
-            Body::parse(&repaired)?
-        }
-        parsed => parsed?,
-    };
-    let mut checked = structure::check(&body, request.limits);
-    let mut warnings = std::mem::take(&mut checked.warnings);
-    let mut resolved = resolve::resolve(&checked, context);
-    let dropped = Dropped { malformed: checked.malformed, ..Dropped::of(&resolved.usage) };
-    if request.verbose {
-        warnings.append(&mut resolved.dropped);
+fn prepare_json(body: &str, request: &Request<'_>) -> Result<Prepared, BodyError> {
+    let &Request { context, request_id, limits, turns, verbose } = request;
+    let read = read::read(body, ReadRules { limits, verbose, turns }, context);
+    let ReadRequest { users, segments, malformed, warnings, resolved } =
+        read.map_err(|error| match error {
+            NoRequest::NotJson => BodyError::explain(body),
+            NoRequest::Shape(message) => BodyError::Shape(message),
+        })?;
+    let answer = answer::write(&Message::new(users, segments, &resolved.batch, verbose), &warnings);
+    let dropped = Dropped { malformed, ..Dropped::of(&resolved.usage) };
+    let ingest = (!resolved.is_empty()).then(|| Box::new(record(context, request_id, resolved)));
+    Ok(Prepared { ingest, answer, users, dropped })
+}
+
+fn record(context: Context<'_>, request_id: &str, resolved: Resolved) -> Ingest {
+    Ingest {
+        accepted_at_ms: context.now_ms,
+        member: context.member,
+        request_id: request_id.to_owned(),
+        batch: resolved.batch,
+        usage: resolved.usage,
     }
-    let users = checked.users.len();
-    let answer = answer::write(&request.message(users, checked.segments, &resolved), &warnings);
-    Ok(Prepared { ingest: request.ingest(resolved), answer, users, dropped })
 }
 
 impl Dropped {
@@ -162,25 +141,3 @@ impl Dropped {
         }
     }
 }
-
-impl Request<'_> {
-    fn message(&self, users: usize, segments: usize, resolved: &Resolved<'_>) -> Message {
-        Message::new(users, segments, &resolved.batch, self.verbose)
-    }
-
-    /// What to commit, if anything.
-    fn ingest(&self, resolved: Resolved<'_>) -> Option<Box<Ingest>> {
-        (!resolved.is_empty()).then(|| {
-            Box::new(Ingest {
-                accepted_at_ms: self.now_ms,
-                member: self.member,
-                request_id: self.request_id.to_owned(),
-                batch: resolved.batch,
-                usage: resolved.usage,
-            })
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests;

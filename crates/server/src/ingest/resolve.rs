@@ -2,8 +2,8 @@
 //!
 //! What fails here is counted for the usage report and dropped; it never fails the request.
 
-use super::structure::{Checked, CheckedBlock, Expiration, SegmentName, Wanted};
-use super::warning::{Entity, Warning};
+use super::json::Text;
+use super::structure::{BlockRequest, Expiration, SegmentName};
 use crate::identities;
 use crate::privacy::InForce;
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -41,45 +41,26 @@ pub(crate) struct Context<'c> {
 
 /// The facts of a request.
 #[derive(Debug, Default)]
-pub(crate) struct Resolved<'r> {
+pub(crate) struct Resolved {
     /// Each valid user with its operations.
     pub batch: Batch,
     /// What was refused.
     pub usage: Usage,
-    /// A warning for each thing that was dropped, for callers that ask.
-    pub dropped: Vec<Warning<'r>>,
 }
 
-impl Resolved<'_> {
+impl Resolved {
     /// Whether there is nothing to log: neither an operation nor a count.
     pub(crate) fn is_empty(&self) -> bool {
         self.batch.users() == 0 && self.usage.invalid_users.count == 0
     }
 }
 
-/// Resolves a checked request.
-pub(crate) fn resolve<'r>(checked: &'r Checked<'r>, context: Context<'_>) -> Resolved<'r> {
-    let mut resolver = Resolver::new(checked.users.len(), context);
-    for user in &checked.users {
-        match resolver.user_key(user.domain, &user.user_id) {
-            Ok(key) => resolver.add_user(key, &user.blocks),
-            Err(refused) => {
-                resolver.refuse_user(&refused, user.domain, &user.user_id);
-                for block in &user.blocks {
-                    resolver.drop_block(refused.message(), block);
-                }
-            }
-        }
-    }
-    resolver.finish()
-}
-
-/// Why a user is no user of the request.
+/// Why a user is refused.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum RefusedUser {
+enum RefusedUser {
     /// Its id is not acceptable, for this reason.
     NotAcceptable(&'static str),
-    /// It wants no memberships. Its id is not written down.
+    /// The user has opted out. Its id is not written down.
     OptedOut,
 }
 
@@ -120,7 +101,8 @@ impl Refusal<'_> {
     }
 }
 
-pub(super) struct Resolver<'r, 'c> {
+/// Builds the facts of a request, user by user.
+pub(super) struct Resolver<'c> {
     context: Context<'c>,
     /// Of ids without a domain, where they are not the platform's.
     namespace: Option<MemberId>,
@@ -137,11 +119,10 @@ pub(super) struct Resolver<'r, 'c> {
     usage: Usage,
     sampled: HashSet<SegmentId>,
     refused_pairs: HashSet<(usize, RefusedSegment)>,
-    refused_users: HashSet<(Result<Option<Domain>, &'r str>, String)>,
-    dropped: Vec<Warning<'r>>,
+    refused_users: HashSet<(Result<Option<Domain>, String>, String)>,
 }
 
-impl<'r, 'c> Resolver<'r, 'c> {
+impl<'c> Resolver<'c> {
     /// With room for that many users, of which there may be more or fewer.
     pub(super) fn new(users: usize, context: Context<'c>) -> Self {
         Resolver {
@@ -158,11 +139,37 @@ impl<'r, 'c> Resolver<'r, 'c> {
             sampled: HashSet::new(),
             refused_pairs: HashSet::new(),
             refused_users: HashSet::new(),
-            dropped: Vec::new(),
         }
     }
 
-    pub(super) fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, RefusedUser> {
+    /// Adds a user with its well-formed blocks, and tells `on_drop` the index of each block that is dropped, and why.
+    pub(super) fn add_user<'b>(
+        &mut self,
+        domain: Option<Text<'_>>,
+        id: Text<'_>,
+        blocks: impl ExactSizeIterator<Item = BlockRequest<'b>>,
+        mut on_drop: impl FnMut(usize, &'static str),
+    ) {
+        let (domain, id) = (domain.map(Text::decode), id.decode());
+        match self.user_key(domain.as_deref(), &id) {
+            Ok(key) => self.add_blocks(key, blocks, on_drop),
+            Err(refused) => {
+                self.refuse_user(refused, domain.as_deref(), &id);
+                (0..blocks.len()).for_each(|index| on_drop(index, refused.message()));
+            }
+        }
+    }
+
+    /// Adds the only user of a request. One that has opted out is counted and nothing more.
+    pub(super) fn add_only(&mut self, key: UserKey, blocks: &[BlockRequest<'_>]) {
+        if self.context.opt_outs.refuses(&key, self.context.member) {
+            self.usage.invalid_users.count += 1;
+        } else {
+            self.add_blocks(key, blocks.iter().copied(), |_, _| {});
+        }
+    }
+
+    fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, RefusedUser> {
         let key = self.well_formed(domain, id).map_err(RefusedUser::NotAcceptable)?;
         let Context { opt_outs, known, member, .. } = self.context;
         if opt_outs.refuses(&key, member) {
@@ -184,10 +191,11 @@ impl<'r, 'c> Resolver<'r, 'c> {
         key.map_err(|_| "The user_id is not well formed for its domain.")
     }
 
-    fn refuse_user(&mut self, refused: &RefusedUser, domain: Option<&'r str>, id: &'r str) {
+    fn refuse_user(&mut self, refused: RefusedUser, domain: Option<&str>, id: &str) {
         // Spellings of one id are one user here too. An id that a member made up has one spelling.
         let is_own = domain.is_none() && self.namespace.is_some();
-        let domain = domain.map_or(Ok(None), |name| Domain::from_name(name).map(Some).ok_or(name));
+        let domain =
+            domain.map_or(Ok(None), |name| Domain::from_name(name).map(Some).ok_or_else(|| name.to_owned()));
         let spelled = if is_own { id.to_owned() } else { id.to_ascii_lowercase() };
         if self.refused_users.insert((domain, spelled)) {
             match refused {
@@ -195,10 +203,6 @@ impl<'r, 'c> Resolver<'r, 'c> {
                 RefusedUser::OptedOut => self.usage.invalid_users.count += 1,
             }
         }
-    }
-
-    fn drop_block(&mut self, message: &'static str, block: &CheckedBlock<'r>) {
-        self.dropped.push(Warning::new(message, Entity::DroppedBlock(block.source)));
     }
 
     /// Where the user stands in the batch, or would stand next.
@@ -215,15 +219,24 @@ impl<'r, 'c> Resolver<'r, 'c> {
         *places.entry(hash, same, rehash).or_insert(next).get()
     }
 
-    fn add_user(&mut self, key: UserKey, blocks: &'r [CheckedBlock<'r>]) {
+    fn add_blocks<'b>(
+        &mut self,
+        key: UserKey,
+        blocks: impl Iterator<Item = BlockRequest<'b>>,
+        mut on_drop: impl FnMut(usize, &'static str),
+    ) {
         let place = self.place(&key);
         self.run.clear();
-        for block in blocks {
-            match self.segment_for(&key, block.wanted.segment) {
-                Ok(segment) => self.want(block.wanted, segment),
+        for (index, block) in blocks.enumerate() {
+            match self.segment_for(&key, block.segment) {
+                Ok(segment) => {
+                    self.sample(segment);
+                    let change = self.change(block, segment);
+                    self.run.push(Operation { segment: segment.id, change });
+                }
                 Err(refusal) => {
-                    self.count(place, refusal, block.wanted.segment);
-                    self.drop_block(refusal.message(), block);
+                    self.count(place, refusal, block.segment);
+                    on_drop(index, refusal.message());
                 }
             }
         }
@@ -235,49 +248,8 @@ impl<'r, 'c> Resolver<'r, 'c> {
         }
     }
 
-    /// Adds a user of whom nothing is refused and that was not there before. `None` when that is not so;
-    /// the resolver is of no more use then.
-    pub(super) fn add_accepted(&mut self, key: UserKey, blocks: &[Wanted<'_>]) -> Option<()> {
-        if self.place(&key) < self.batch.users() {
-            return None;
-        }
-        self.run.clear();
-        for &wanted in blocks {
-            let segment = self.segment_for(&key, wanted.segment).ok()?;
-            self.want(wanted, segment);
-        }
-        keep_last(&mut self.run);
-        self.batch.push(key, self.run.iter().copied());
-        Some(())
-    }
-
-    /// Adds the only user of a request, and counts what is refused of it.
-    pub(super) fn add_only(&mut self, key: UserKey, wanted: &[Wanted<'_>]) {
-        if self.context.opt_outs.refuses(&key, self.context.member) {
-            // As in `refuse_user`: its id is not written down.
-            self.usage.invalid_users.count += 1;
-            return;
-        }
-        let place = self.place(&key);
-        self.run.clear();
-        for &wanted in wanted {
-            match self.segment_for(&key, wanted.segment) {
-                Ok(segment) => self.want(wanted, segment),
-                Err(refusal) => self.count(place, refusal, wanted.segment),
-            }
-        }
-        keep_last(&mut self.run);
-        self.batch.push(key, self.run.drain(..));
-    }
-
-    fn want(&mut self, wanted: Wanted<'_>, segment: &Segment) {
-        self.sample(segment);
-        let change = self.change(wanted, segment);
-        self.run.push(Operation { segment: segment.id, change });
-    }
-
-    /// The segment, if the user may be added to it. That the user wants it is asked last: it tells nothing to
-    /// those who may not write there.
+    /// The segment, if the user may be added to it. Opt-outs come last, so that a member that may not write to the
+    /// segment learns nothing of them.
     fn segment_for(&self, user: &UserKey, name: SegmentName<'_>) -> Result<&'c Segment, Refusal<'c>> {
         let Context { opt_outs, member, .. } = self.context;
         let segment = self.segment(name)?;
@@ -297,7 +269,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
                 if !snapshot.may_write(member, owner) {
                     return Err(Refusal::Unauthorized);
                 }
-                snapshot.segment_by_code(owner, code).ok_or(Refusal::Invalid)?
+                snapshot.segment_by_code(owner, &code.decode()).ok_or(Refusal::Invalid)?
             }
         };
         if !snapshot.may_write(member, segment.member) {
@@ -306,9 +278,9 @@ impl<'r, 'c> Resolver<'r, 'c> {
         if segment.active { Ok(segment) } else { Err(Refusal::Inactive(segment)) }
     }
 
-    fn change(&self, wanted: Wanted<'_>, segment: &Segment) -> Change {
+    fn change(&self, block: BlockRequest<'_>, segment: &Segment) -> Change {
         let rules = self.context.expiration;
-        let minutes = match wanted.expiration {
+        let minutes = match block.expiration {
             Expiration::Remove => return Change::Remove,
             Expiration::Never => 0,
             Expiration::AfterMinutes(minutes) => minutes,
@@ -325,7 +297,7 @@ impl<'r, 'c> Resolver<'r, 'c> {
             0 => Expiry::Never,
             minutes => Expiry::At(Minute(self.base.0.saturating_add(minutes))),
         };
-        Change::Add { expires, value: wanted.value }
+        Change::Add { expires, value: block.value }
     }
 
     fn sample(&mut self, segment: &Segment) {
@@ -338,14 +310,18 @@ impl<'r, 'c> Resolver<'r, 'c> {
         let refused = match (refusal, name) {
             (Refusal::Inactive(segment) | Refusal::OptedOut(segment), _) => RefusedSegment::Id(segment.id),
             (_, SegmentName::Id(id)) => RefusedSegment::Id(id),
-            (_, SegmentName::Code(owner, code)) => RefusedSegment::Code(owner, code.to_ascii_lowercase()),
+            (_, SegmentName::Code(owner, code)) => {
+                RefusedSegment::Code(owner, code.decode().to_ascii_lowercase())
+            }
         };
         if !self.refused_pairs.insert((place, refused)) {
             return;
         }
         let as_sent = || match name {
             SegmentName::Id(id) => SegmentRef { id: id.0, code: String::new(), owner: 0 },
-            SegmentName::Code(owner, code) => SegmentRef { id: 0, code: repeated(code), owner: owner.0 },
+            SegmentName::Code(owner, code) => {
+                SegmentRef { id: 0, code: repeated(&code.decode()), owner: owner.0 }
+            }
         };
         match refusal {
             // Nothing of a foreign segment is shown but what the caller sent.
@@ -356,24 +332,34 @@ impl<'r, 'c> Resolver<'r, 'c> {
         }
     }
 
-    pub(super) fn finish(mut self) -> Resolved<'r> {
-        let mut batch = self.batch;
-        if !self.repeats.is_empty() {
-            // A user's later runs win over its earlier ones.
-            self.repeats.sort_by_key(|(place, _)| *place);
-            let mut repeats = self.repeats.into_iter().peekable();
-            let first_runs = std::mem::take(&mut batch);
-            for (place, (key, run)) in first_runs.iter().enumerate() {
-                let mut merged = run.to_vec();
-                while let Some((_, run)) = repeats.next_if(|(repeated, _)| *repeated == place) {
-                    merged.extend_from_slice(&run);
-                }
-                keep_last(&mut merged);
-                batch.push(key.clone(), merged);
-            }
-        }
-        Resolved { batch, usage: self.usage, dropped: self.dropped }
+    /// The facts of all users that were added.
+    pub(super) fn finish(self) -> Resolved {
+        Resolved { batch: with_repeats(self.batch, self.repeats), usage: self.usage }
     }
+}
+
+/// The batch with the further runs of users in it, each at its user's place: later runs win over earlier ones.
+fn with_repeats(first_runs: Batch, mut repeats: Vec<(usize, Vec<Operation>)>) -> Batch {
+    if repeats.is_empty() {
+        return first_runs;
+    }
+    // Stable: the runs of a user stay in their order.
+    repeats.sort_by_key(|(place, _)| *place);
+    let mut repeats = repeats.into_iter().peekable();
+    let mut batch = Batch::with_capacity(first_runs.users(), first_runs.operations().len());
+    for (place, (key, run)) in first_runs.iter().enumerate() {
+        let Some((_, second)) = repeats.next_if(|(repeated, _)| *repeated == place) else {
+            batch.push(key.clone(), run.iter().copied());
+            continue;
+        };
+        let mut merged = [run, &second].concat();
+        while let Some((_, run)) = repeats.next_if(|(repeated, _)| *repeated == place) {
+            merged.extend_from_slice(&run);
+        }
+        keep_last(&mut merged);
+        batch.push(key.clone(), merged);
+    }
+    batch
 }
 
 /// How much of a caller's text a report repeats; an id or code in use is far shorter.

@@ -1,7 +1,8 @@
-//! Warnings: what did not pass the structural check, shown as it was sent.
+//! Warnings: what of a request was not taken, shown as it was sent.
 
-use super::body::{Block, Blocks, Body, Element, Field, User};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use super::json::{Json, NotJson, Read, Text};
+use serde::ser::{Error, Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::Value;
 
 /// One element of `warnings`. It borrows all that it says: a request can earn hundreds of thousands.
 #[derive(Debug, serde::Serialize)]
@@ -12,12 +13,7 @@ pub(crate) struct Warning<'r> {
     pub(crate) entity: Entity<'r>,
 }
 
-impl<'r> Warning<'r> {
-    /// A warning with a fixed message.
-    pub(crate) fn new(message: &'static str, entity: Entity<'r>) -> Warning<'r> {
-        Warning { message: Message::Fixed(message), entity }
-    }
-
+impl Warning<'_> {
     /// Whether it says that nothing of the request is left.
     pub(crate) fn is_about_request(&self) -> bool {
         matches!(self.entity, Entity::Request(_))
@@ -30,8 +26,8 @@ pub(crate) enum Message<'r> {
     /// The sentence as it stands.
     Fixed(&'static str),
     /// The sentence, then the user's id, then a full stop.
-    OfUser(&'static str, &'r Field<'r>),
-    /// So many warnings were left out.
+    OfUser(&'static str, Text<'r>),
+    /// That many warnings were left out.
     LeftOut(usize),
 }
 
@@ -39,16 +35,9 @@ impl Serialize for Message<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Message::Fixed(sentence) => serializer.serialize_str(sentence),
-            Message::OfUser(sentence, Field::Text(id)) => {
-                serializer.collect_str(&format_args!("{sentence}{id}."))
+            Message::OfUser(sentence, id) => {
+                serializer.collect_str(&format_args!("{sentence}{}.", id.decode()))
             }
-            Message::OfUser(sentence, Field::Int(id)) => {
-                serializer.collect_str(&format_args!("{sentence}{id}."))
-            }
-            Message::OfUser(sentence, Field::BigInt(id)) => {
-                serializer.collect_str(&format_args!("{sentence}{id}."))
-            }
-            Message::OfUser(sentence, _) => serializer.serialize_str(sentence),
             Message::LeftOut(count) => {
                 serializer.collect_str(&format_args!("{count} more warnings are left out."))
             }
@@ -57,34 +46,45 @@ impl Serialize for Message<'_> {
 }
 
 /// The part of a request that a warning shows: its known fields in a fixed order, without nulls.
-#[derive(Debug, Clone, Copy)]
+///
+/// The texts begin with that part of the body and go on behind it. They are read a second time when the warning is
+/// written.
+#[derive(Debug)]
 pub(crate) enum Entity<'r> {
     /// A block.
-    Block(&'r Element<Block<'r>>),
-    /// A block that passed this check and failed a later one.
-    DroppedBlock(&'r Block<'r>),
+    Block(&'r str),
     /// A user.
-    User(&'r Element<User<'r>>),
+    User(&'r str),
     /// A user over the limit: here alone nulls are shown, and the domain is not.
-    SurplusUser(&'r Element<User<'r>>),
-    /// The whole request.
-    Request(&'r Body<'r>),
+    SurplusUser(&'r str),
+    /// The whole request: its users.
+    Request(Vec<&'r str>),
     /// Nothing in particular.
     Nothing,
+}
+
+impl<'r> Entity<'r> {
+    /// The user that it is.
+    pub(super) fn as_user(&self) -> Option<&'r str> {
+        match self {
+            Entity::User(text) | Entity::SurplusUser(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 impl Serialize for Entity<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Entity::Block(element) => {
-                serialize_element(element, serializer, |block| Fields { block, nulls: false })
-            }
-            Entity::DroppedBlock(block) => Fields { block, nulls: false }.serialize(serializer),
-            Entity::User(element) => serialize_element(element, serializer, ShownUser),
-            Entity::SurplusUser(element) => serialize_element(element, serializer, ShownSurplus),
-            Entity::Request(body) => {
+            Entity::Block(text) => ShownBlock { text, nulls: false }.serialize(serializer),
+            Entity::User(text) => ShownUser(text).serialize(serializer),
+            Entity::SurplusUser(text) => ShownSurplusUser(text).serialize(serializer),
+            Entity::Request(users) => {
                 let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("rt_segment", &ShownUsers(&body.users))?;
+                map.serialize_entry(
+                    "rt_segment",
+                    &users.iter().map(|user| ShownUser(user)).collect::<Vec<_>>(),
+                )?;
                 map.end()
             }
             Entity::Nothing => serializer.serialize_map(Some(0))?.end(),
@@ -92,115 +92,129 @@ impl Serialize for Entity<'_> {
     }
 }
 
-/// Objects by `show`, anything else as it was sent.
-fn serialize_element<'r, T, W: Serialize, S: Serializer>(
-    element: &'r Element<T>,
-    serializer: S,
-    show: impl Fn(&'r T) -> W,
-) -> Result<S::Ok, S::Error> {
-    match element {
-        Element::Object(object) => show(object).serialize(serializer),
-        Element::Other(value) => value.serialize(serializer),
+/// The fields of those names of the object at the front of a text, without those that are null, each as the text
+/// that begins with its value. `None` when something else is at the front.
+fn fields<'r, const N: usize>(text: &'r str, names: [&str; N]) -> Read<Option<[Option<&'r str>; N]>> {
+    let mut json = Json::new(text);
+    if json.peek()? != b'{' {
+        return Ok(None);
     }
-}
-
-struct Fields<'r> {
-    block: &'r Block<'r>,
-    nulls: bool,
-}
-
-impl Serialize for Fields<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (name, field) in [
-            ("seg_id", &self.block.seg_id),
-            ("seg_code", &self.block.seg_code),
-            ("value", &self.block.value),
-            ("expiration", &self.block.expiration),
-            ("member_id", &self.block.member_id),
-        ] {
-            if self.nulls || *field != Field::Absent {
-                map.serialize_entry(name, field)?;
-            }
+    let mut fields = [None; N];
+    let mut more = json.enter(b'}')?;
+    while more {
+        let key = json.key()?.decode();
+        json.colon()?;
+        let is_null = json.peek()? == b'n';
+        let start = json.at();
+        // The whole request has been read: nothing in it is nested too deeply.
+        json.skip(0)?;
+        if let Some(index) = names.iter().position(|name| *name == key) {
+            fields[index] = (!is_null).then(|| json.since(start));
         }
-        map.end()
+        more = json.next(b'}')?;
     }
+    Ok(Some(fields))
 }
 
-impl Serialize for Field<'_> {
+/// A warning is only made of what has been read.
+fn unread<E: Error>(_: NotJson) -> E {
+    E::custom("the entity of a warning is JSON")
+}
+
+/// The value at the front of a text.
+fn first_value(text: &str) -> Read<Shown<'_>> {
+    let mut json = Json::new(text);
+    json.skip(0)?;
+    Ok(Shown(json.since(0)))
+}
+
+/// Any value as it was sent.
+struct Shown<'r>(&'r str);
+
+impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Field::Absent => serializer.serialize_unit(),
-            Field::Int(int) => serializer.serialize_i64(*int),
-            Field::BigInt(int) => serializer.serialize_u64(*int),
-            Field::Text(text) => serializer.serialize_str(text),
-            Field::Other(value) => value.serialize(serializer),
-        }
-    }
-}
-
-struct ShownUsers<'r>(&'r [Element<User<'r>>]);
-
-impl Serialize for ShownUsers<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Entity::User))
-    }
-}
-
-struct ShownUser<'r>(&'r User<'r>);
-
-impl Serialize for ShownUser<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if self.0.user_id != Field::Absent {
-            map.serialize_entry("user_id", &self.0.user_id)?;
-        }
-        match &self.0.seg_block {
-            Blocks::Absent => {}
-            blocks => map.serialize_entry("seg_block", &ShownBlocks { blocks, nulls: false })?,
-        }
-        if self.0.domain != Field::Absent {
-            map.serialize_entry("domain", &self.0.domain)?;
-        }
-        map.end()
-    }
-}
-
-struct ShownSurplus<'r>(&'r User<'r>);
-
-impl Serialize for ShownSurplus<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("user_id", &self.0.user_id)?;
-        map.serialize_entry("seg_block", &ShownBlocks { blocks: &self.0.seg_block, nulls: true })?;
-        map.end()
-    }
-}
-
-struct ShownBlocks<'r> {
-    blocks: &'r Blocks<'r>,
-    nulls: bool,
-}
-
-impl Serialize for ShownBlocks<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.blocks {
-            Blocks::Absent => serializer.serialize_unit(),
-            Blocks::Other(value) => value.serialize(serializer),
-            Blocks::List(list) => {
-                serializer.collect_seq(list.iter().map(|element| ShownBlock { element, nulls: self.nulls }))
-            }
-        }
+        let value: Value = serde_json::from_str(self.0).map_err(S::Error::custom)?;
+        value.serialize(serializer)
     }
 }
 
 struct ShownBlock<'r> {
-    element: &'r Element<Block<'r>>,
+    text: &'r str,
     nulls: bool,
 }
 
 impl Serialize for ShownBlock<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serialize_element(self.element, serializer, |block| Fields { block, nulls: self.nulls })
+        const NAMES: [&str; 5] = ["seg_id", "seg_code", "value", "expiration", "member_id"];
+        let Some(fields) = fields(self.text, NAMES).map_err(unread)? else {
+            return first_value(self.text).map_err(unread)?.serialize(serializer);
+        };
+        let mut map = serializer.serialize_map(None)?;
+        for (name, field) in NAMES.into_iter().zip(fields) {
+            if self.nulls || field.is_some() {
+                map.serialize_entry(name, &field.map(Shown))?;
+            }
+        }
+        map.end()
+    }
+}
+
+struct ShownUser<'r>(&'r str);
+
+impl Serialize for ShownUser<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some([user_id, seg_block, domain]) =
+            fields(self.0, ["user_id", "seg_block", "domain"]).map_err(unread)?
+        else {
+            return first_value(self.0).map_err(unread)?.serialize(serializer);
+        };
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(user_id) = user_id {
+            map.serialize_entry("user_id", &Shown(user_id))?;
+        }
+        if let Some(text) = seg_block {
+            map.serialize_entry("seg_block", &ShownBlocks { text, nulls: false })?;
+        }
+        if let Some(domain) = domain {
+            map.serialize_entry("domain", &Shown(domain))?;
+        }
+        map.end()
+    }
+}
+
+struct ShownSurplusUser<'r>(&'r str);
+
+impl Serialize for ShownSurplusUser<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some([user_id, seg_block]) = fields(self.0, ["user_id", "seg_block"]).map_err(unread)? else {
+            return first_value(self.0).map_err(unread)?.serialize(serializer);
+        };
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("user_id", &user_id.map(Shown))?;
+        map.serialize_entry("seg_block", &seg_block.map(|text| ShownBlocks { text, nulls: true }))?;
+        map.end()
+    }
+}
+
+struct ShownBlocks<'r> {
+    text: &'r str,
+    nulls: bool,
+}
+
+impl Serialize for ShownBlocks<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = Json::new(self.text);
+        if json.peek().map_err(unread)? != b'[' {
+            return first_value(self.text).map_err(unread)?.serialize(serializer);
+        }
+        let mut list = serializer.serialize_seq(None)?;
+        let mut more = json.enter(b']').map_err(unread)?;
+        while more {
+            json.peek().map_err(unread)?;
+            list.serialize_element(&ShownBlock { text: json.from(json.at()), nulls: self.nulls })?;
+            json.skip(0).map_err(unread)?;
+            more = json.next(b']').map_err(unread)?;
+        }
+        list.end()
     }
 }

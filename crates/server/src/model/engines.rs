@@ -5,13 +5,14 @@ use crate::alarm::Alarm;
 use crate::identities::{LinkRules, link_record};
 use crate::ingest::commit::{CommitError, Committer, Encoded, Views};
 use crate::ingest::replay::replay;
-use crate::ingest::resolve::ExpirationRules;
+use crate::ingest::resolve::{Context, ExpirationRules};
 use crate::ingest::structure::StructureLimits;
 use crate::ingest::{self, Prepared};
 use crate::metrics::Metrics;
 use crate::privacy::InForce;
 use crate::reading::{Asked, View};
 use crate::sync::thread::JoinHandle;
+use crate::threads::Turns;
 use crate::usage::UsageFollower;
 use futures_util::FutureExt;
 use ia_catalog::usage::{Counters, MemoryUsage, SqliteUsage, UsageStore};
@@ -182,15 +183,17 @@ impl Engines {
 
     async fn post(&self, ground: &Ground, member: u32, text: &str) -> Result<bool, CommitError> {
         let request = ingest::Request {
-            snapshot: &CATALOG,
-            member: MemberId(member),
-            now_ms: ground.now_ms,
+            context: Context {
+                snapshot: &CATALOG,
+                member: MemberId(member),
+                now_ms: ground.now_ms,
+                expiration: ExpirationRules { default_minutes: 60, max_minutes: None },
+                opt_outs: InForce::of_nobody(),
+                known: &KnownUsers::everybody(),
+            },
             request_id: "r",
             limits: StructureLimits { users_per_request: 0, segments_per_user: 0 },
-            expiration: ExpirationRules { default_minutes: 60, max_minutes: None },
-            opt_outs: InForce::of_nobody(),
-            known: &KnownUsers::everybody(),
-            gives_way: false,
+            turns: Turns::never(),
             verbose: false,
         };
         let room = self.committer.reserve(text.len())?;

@@ -2,7 +2,8 @@
 
 use super::{BadTarget, RedirectHost, plain_target};
 use crate::identities::{self, NO_EXTERNAL_ID};
-use crate::ingest::structure::{Expiration, MAX_INT, SegmentName, Wanted};
+use crate::ingest::json::Text;
+use crate::ingest::structure::{BlockRequest, Expiration, MAX_INT, SegmentName};
 use ia_model::{MemberId, SegmentId};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -210,12 +211,12 @@ impl Mapping {
 
 impl PixelSegment {
     /// What it asks for in the name of `member`.
-    pub(super) fn wanted(&self, member: MemberId) -> Wanted<'_> {
+    pub(super) fn block_request(&self, member: MemberId) -> BlockRequest<'_> {
         let segment = match &self.name {
             PixelName::Id(id) => SegmentName::Id(*id),
-            PixelName::Code(code) => SegmentName::Code(member, code),
+            PixelName::Code(code) => SegmentName::Code(member, Text::verbatim(code)),
         };
-        Wanted { segment, value: self.value, expiration: self.expiration }
+        BlockRequest { segment, value: self.value, expiration: self.expiration }
     }
 
     /// Its id, where it is named by it.

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::identities::{self, LinkError};
 use crate::ingest::commit::{CommitError, Encoded};
 use crate::ingest::resolve::Context;
-use crate::ingest::{self, Direct};
+use crate::ingest::{self, SingleUserWrite};
 use crate::privacy::{self, PrivacyError};
 use ia_catalog::{CatalogError, Member, Snapshot};
 use ia_model::{MemberId, Record, UserKey};
@@ -131,8 +131,8 @@ async fn commit_segments(
         opt_outs: &opt_outs,
         known: &app.known,
     };
-    let wanted: Vec<_> = segments.iter().map(|segment| segment.wanted(member)).collect();
-    let Direct { ingest, dropped } = ingest::prepare_direct(context, request_id, user, &wanted);
+    let blocks: Vec<_> = segments.iter().map(|segment| segment.block_request(member)).collect();
+    let SingleUserWrite { ingest, dropped } = ingest::prepare_single_user(context, request_id, user, &blocks);
     if ingest.batch.users() == 0 {
         app.metrics.pixel_ignored("opted_out");
     }

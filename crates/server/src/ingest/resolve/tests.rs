@@ -1,6 +1,6 @@
 use super::*;
-use crate::ingest::body::Body;
-use crate::ingest::structure::{StructureLimits, check};
+use crate::ingest::read::tests::read_with;
+use crate::ingest::structure::StructureLimits;
 use ia_catalog::{Catalog, CatalogFile, MemoryCatalog};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -47,22 +47,12 @@ proptest! {
     fn the_last_block_of_a_pair_wins_and_each_pair_counts_once(
         users in prop::collection::vec((1..4u64, prop::collection::vec(block(), 1..6)), 0..8),
     ) {
-        let snapshot = snapshot();
-        let context = Context {
-            snapshot: &snapshot,
-            member: MemberId(1),
-            now_ms: 60_000,
-            expiration: ExpirationRules { default_minutes: 0, max_minutes: None },
-            opt_outs: InForce::of_nobody(),
-            known: &KnownUsers::everybody(),
-        };
         let shown = |(id, blocks): &(u64, Vec<(Value, u32)>)| {
             json!({"user_id": id, "seg_block": blocks.iter().map(|(block, _)| block).collect::<Vec<_>>()})
         };
         let text = json!({"rt_segment": users.iter().map(shown).collect::<Vec<_>>()}).to_string();
-        let body = Body::parse(text.as_bytes()).unwrap();
-        let checked = check(&body, StructureLimits { users_per_request: 0, segments_per_user: 0 });
-        let resolved = resolve(&checked, context);
+        let limits = StructureLimits { users_per_request: 0, segments_per_user: 0 };
+        let resolved = read_with(&text, limits, 1).resolved;
 
         let mut expected: BTreeMap<String, BTreeMap<u32, Change>> = BTreeMap::new();
         let (mut inactive, mut refused) = (BTreeSet::new(), BTreeSet::new());
@@ -97,12 +87,30 @@ proptest! {
                 (user.id(), operations.iter().map(|operation| (operation.segment.0, operation.change)).collect())
             })
             .collect();
-        prop_assert_eq!(resolved.batch.users(), expected.len(), "a user stands once");
+        prop_assert_eq!(resolved.batch.users(), expected.len(), "a user is there once");
         let pairs: usize = expected.values().map(BTreeMap::len).sum();
-        prop_assert_eq!(resolved.batch.operations().len(), pairs, "a pair stands once");
+        prop_assert_eq!(resolved.batch.operations().len(), pairs, "a pair is there once");
         prop_assert_eq!(found, expected);
         let usage = &resolved.usage;
         prop_assert_eq!(usage.inactive.count as usize, inactive.len());
         prop_assert_eq!((usage.unauthorized.count + usage.invalid.count) as usize, refused.len());
+    }
+}
+
+#[test]
+fn an_id_without_a_domain_is_of_the_name_space_of_who_sends_it() {
+    let long = "ü".repeat(127);
+    let ids = ["7", "007", "Cart 7", &long, "0", "a\tb", "see hbapi:1:x:y", "A\tB"];
+    let users = ids.map(|id| json!({"user_id": id, "seg_block": [{"seg_id": 10}]}));
+    for users in users.chunks(4) {
+        let text = json!({"rt_segment": users}).to_string();
+        let limits = StructureLimits { users_per_request: 4, segments_per_user: 4 };
+        let Resolved { batch, usage } = read_with(&text, limits, 4).resolved;
+        for (key, _) in batch.iter() {
+            assert_eq!(key.namespace(), Some(MemberId(3)));
+            assert!(users.iter().any(|user| user["user_id"] == key.id().as_str()), "as it was sent");
+        }
+        let expected = if users[0]["user_id"] == "7" { (4, 0) } else { (1, 3) };
+        assert_eq!((batch.users(), usage.invalid_users.count), expected);
     }
 }
