@@ -1,0 +1,102 @@
+//! Why a body cannot be read at all.
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use std::fmt;
+
+/// A body that cannot be read at all: the whole request fails.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// Nothing was sent.
+    #[error("The request body is empty; a JSON object with an 'rt_segment' array is required")]
+    Empty,
+    /// Not UTF-8.
+    #[error("The request body is not UTF-8 (first bad byte at offset {0})")]
+    NotUtf8(usize),
+    /// Not JSON, or nested too deeply.
+    #[error("The request body is not valid JSON: {0}")]
+    NotJson(String),
+    /// JSON, but no object with an array in it.
+    #[error("{0}")]
+    Shape(&'static str),
+}
+
+impl BodyError {
+    /// What is wrong with a body that is not a JSON object. `serde_json` reads it again and says where.
+    #[cold]
+    pub(super) fn explain(body: &str) -> BodyError {
+        if body.trim_ascii().is_empty() {
+            return BodyError::Empty;
+        }
+        match serde_json::from_str(body) {
+            Err(error) if error.classify() == Category::Data => {
+                BodyError::Shape("The request body must be a JSON object")
+            }
+            Err(error) => BodyError::NotJson(error.to_string()),
+            Ok(AnyObject) => BodyError::NotJson("not understood".to_owned()),
+        }
+    }
+}
+
+/// A JSON object of which nothing is kept.
+struct AnyObject;
+
+impl<'de> Deserialize<'de> for AnyObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyObject, D::Error> {
+        deserializer.deserialize_map(Depth).map(|()| AnyObject)
+    }
+}
+
+/// A JSON value of which nothing is kept. In contrast to [`IgnoredAny`] its nesting is bounded and its numbers
+/// are read.
+struct AnyValue;
+
+impl<'de> Deserialize<'de> for AnyValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyValue, D::Error> {
+        deserializer.deserialize_any(Depth).map(|()| AnyValue)
+    }
+}
+
+struct Depth;
+
+impl<'de> Visitor<'de> for Depth {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<AnyValue>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<IgnoredAny, AnyValue>()?.is_some() {}
+        Ok(())
+    }
+}
