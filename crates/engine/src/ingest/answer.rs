@@ -34,7 +34,7 @@ impl Message {
 }
 
 /// The whole body. Warnings that do not fit are counted in one that says so; the warning that nothing of
-/// the request is left always stands.
+/// the request is left is always listed.
 pub(super) fn write(message: &Message, warnings: &[Warning<'_>]) -> Vec<u8> {
     const SOUND: &str = "an answer holds nothing that JSON cannot say";
     let mut out = br#"{"response":{"status":"OK","message":"#.to_vec();

@@ -38,28 +38,27 @@ impl BodyError {
     }
 }
 
-/// A JSON object of which nothing is kept.
+/// A JSON object, read to its end and not kept.
 struct AnyObject;
 
 impl<'de> Deserialize<'de> for AnyObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyObject, D::Error> {
-        deserializer.deserialize_map(Depth).map(|()| AnyObject)
+        deserializer.deserialize_map(ReadToEnd).map(|()| AnyObject)
     }
 }
 
-/// A JSON value of which nothing is kept. In contrast to [`IgnoredAny`] its nesting is bounded and its numbers
-/// are read.
+/// A JSON value, read to its end and not kept. [`IgnoredAny`] would neither bound its nesting nor read its numbers.
 struct AnyValue;
 
 impl<'de> Deserialize<'de> for AnyValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AnyValue, D::Error> {
-        deserializer.deserialize_any(Depth).map(|()| AnyValue)
+        deserializer.deserialize_any(ReadToEnd).map(|()| AnyValue)
     }
 }
 
-struct Depth;
+struct ReadToEnd;
 
-impl<'de> Visitor<'de> for Depth {
+impl<'de> Visitor<'de> for ReadToEnd {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// Member 1 owns 10 to 13 (12 is off, 13 has a life of its own), may write into member 2 (20), not into member 3.
+/// Member 1 owns 10 to 13 (12 is inactive, 13 has its own expiry), may write to member 2 (20), not to member 3.
 /// Member 4 has user ids of its own, and may write where member 1 may.
 const CATALOG: &str = r#"{
     "members": [{"id": 1, "name": "a", "segment_access": [2]}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"},

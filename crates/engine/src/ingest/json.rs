@@ -18,7 +18,7 @@ pub(super) type Read<T> = Result<T, NotJson>;
 /// A string as it was sent. Its escapes are known to be valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Text<'r> {
-    /// Without the quotation marks.
+    /// Where it has escapes, with the quotation marks.
     raw: &'r str,
     has_escapes: bool,
 }
@@ -46,7 +46,7 @@ impl<'r> Text<'r> {
 
 #[cold]
 fn decode_escapes(raw: &str) -> Option<String> {
-    serde_json::from_str(&format!("\"{raw}\"")).ok()
+    serde_json::from_str(raw).ok()
 }
 
 /// The value of a field. `null` is the same as no field.
@@ -105,6 +105,12 @@ impl<'r> Json<'r> {
         }
     }
 
+    /// The byte after the one that the reader is at.
+    #[inline(always)]
+    pub(super) fn second(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at + 1).copied()
+    }
+
     /// Fails where anything but white space is left.
     pub(super) fn end(&mut self) -> Read<()> {
         if self.peek().is_ok() { Err(NotJson) } else { Ok(()) }
@@ -137,7 +143,9 @@ impl<'r> Json<'r> {
     pub(super) fn take(&mut self, token: &'static str) -> bool {
         let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
         let is_next = rest.starts_with(token.as_bytes());
-        self.at += if is_next { token.len() } else { 0 };
+        if is_next {
+            self.at += token.len();
+        }
         is_next
     }
 
@@ -238,7 +246,7 @@ impl<'r> Json<'r> {
                 _ => return Err(NotJson),
             }
         }
-        let raw = &self.text[start..end];
+        let raw = &self.text[start - 1..=end];
         decode_escapes(raw).ok_or(NotJson)?;
         Ok((Text { raw, has_escapes: true }, end + 1))
     }
@@ -313,4 +321,81 @@ fn special_bytes(word: u64) -> u64 {
     let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word;
     let equal = |byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
     (less(word, 0x20) | equal(b'"') | equal(b'\\')) & (ONES * 0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn is_json(text: &str) -> bool {
+        let mut json = Json::new(text);
+        json.skip(0).and_then(|()| json.end()).is_ok()
+    }
+
+    #[test]
+    fn nesting_is_bounded_as_by_serde_json() {
+        for depth in [1, MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1, 100_000] {
+            for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+                let text = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+                assert_eq!(is_json(&text), depth <= MAX_DEPTH);
+                assert_eq!(serde_json::from_str::<Value>(&text).is_ok(), depth <= MAX_DEPTH);
+            }
+        }
+    }
+
+    #[test]
+    fn a_string_ends_where_it_ends_at_any_length() {
+        for length in 0..40 {
+            let filler = "x".repeat(length);
+            for special in
+                ["\"", "\\n\"", "\\\"\"", "\\u00e9\"", "é\"", "\u{7f}\"", "\n\"", "\0\"", "\\x\"", ""]
+            {
+                let text = format!("\"{filler}{special}");
+                let expected: Option<String> = serde_json::from_str(&text).ok();
+                let read = Json::new(&text).scalar(0).ok().map(|scalar| match scalar {
+                    Scalar::Text(text) => text.decode().into_owned(),
+                    _ => panic!("a string was sent"),
+                });
+                assert_eq!(read, expected, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn integers_of_64_bits_are_told_from_other_numbers() {
+        fn int(text: &str) -> Read<Scalar<'_>> {
+            Json::new(text).scalar(0)
+        }
+        for value in [0, 7, -1, 2_147_483_647, 999_999_999_999_999_999, i64::MAX, i64::MIN, -i64::MAX] {
+            assert_eq!(int(&value.to_string()), Ok(Scalar::Int(value)));
+        }
+        for big in ["9223372036854775808", "9999999999999999999", "18446744073709551615"] {
+            assert_eq!(int(big), Ok(Scalar::BigInt));
+        }
+        for other in ["-0", "18446744073709551616", "-9223372036854775809", "1.0", "1e2", "0.5", "-0.0"] {
+            assert_eq!(int(other), Ok(Scalar::Other));
+        }
+        for wrong in ["-", "01", "-01", "1.", "1e", "1e999", "--1", "1e+"] {
+            assert!(int(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn json_is_what_serde_json_takes(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "{", "}", "[", "]", ",", ":", " ", "\n", "\"a\"", "\"\\u00e9\"", "\"\\ud83d\"", "\"", "\\", "1", "-1",
+                    "0", "1.5e3", "1e999", "null", "true", "false", "nul", "\"a\":", "{\"b\":1}", "[]", "{}", "é",
+                ]),
+                0..9,
+            ),
+        ) {
+            for text in [parts.concat(), format!("[{}]", parts.join(",")), format!("{{\"a\":{}}}", parts.concat())] {
+                prop_assert_eq!(is_json(&text), serde_json::from_str::<Value>(&text).is_ok(), "{}", text);
+            }
+        }
+    }
 }

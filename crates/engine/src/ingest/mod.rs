@@ -1,4 +1,4 @@
-//! What becomes of a `POST /rt-segment`: the body is read and resolved in one walk, and committed.
+//! `POST /rt-segment`: one walk over the body reads and resolves it; then it is committed.
 
 mod answer;
 mod body;

@@ -68,7 +68,7 @@ pub(super) fn read<'r>(
     if json.peek()? != b'{' {
         return Err(NoRequest::NotJson);
     }
-    let users = (body.len() / SHORT_USER_BYTES).min(MANY_USERS);
+    let mut expected_users = (body.len() / SHORT_USER_BYTES).min(MANY_USERS);
     let mut request = Err("'rt_segment' is required");
     let mut more = json.enter(b'}')?;
     while more {
@@ -77,9 +77,9 @@ pub(super) fn read<'r>(
         if key == "rt_segment" {
             request = match json.peek()? {
                 b'[' => {
-                    // Of two equal keys the last counts; there is no reason to make room for many.
-                    let users = if request.is_err() { users } else { 0 };
-                    let mut reader = Reader::new(json, rules, Resolver::new(users, context));
+                    // Of equal keys the last counts. Room is made for the first only, since there can be many.
+                    let resolver = Resolver::new(std::mem::take(&mut expected_users), context);
+                    let mut reader = Reader::new(json, rules, resolver);
                     reader.users()?;
                     json = reader.json;
                     Ok(reader)
@@ -298,21 +298,20 @@ enum BlockKey {
 #[inline(always)]
 fn block_key(json: &mut Json<'_>) -> Read<BlockKey> {
     json.peek()?;
-    Ok(if json.take("\"seg_id\"") {
-        BlockKey::SegId
-    } else if json.take("\"value\"") {
-        BlockKey::Value
-    } else if json.take("\"expiration\"") {
-        BlockKey::Expiration
-    } else if json.take("\"seg_code\"") {
-        BlockKey::SegCode
-    } else if json.take("\"member_id\"") {
-        BlockKey::MemberId
-    } else {
-        let (key, after) = unusual_block_key(*json)?;
-        *json = after;
-        key
-    })
+    // The first letter tells all but two apart.
+    let key = match json.second() {
+        Some(b's') if json.take("\"seg_id\"") => BlockKey::SegId,
+        Some(b's') if json.take("\"seg_code\"") => BlockKey::SegCode,
+        Some(b'v') if json.take("\"value\"") => BlockKey::Value,
+        Some(b'e') if json.take("\"expiration\"") => BlockKey::Expiration,
+        Some(b'm') if json.take("\"member_id\"") => BlockKey::MemberId,
+        _ => {
+            let (key, after) = unusual_block_key(*json)?;
+            *json = after;
+            key
+        }
+    };
+    Ok(key)
 }
 
 #[cold]

@@ -1,11 +1,11 @@
-//! What the parser of JSON refuses and the contract does not: numbers beyond 64-bit floats, and escapes of half a
-//! surrogate pair, as careless clients make when they cut a text. Either is a wrong value in its place, which
-//! spoils a block or a user; to the parser it spoils the request.
+//! Values that the JSON parser refuses and the contract does not: numbers beyond 64-bit floats, and escapes of half a
+//! surrogate pair, which clients send that cut a text carelessly. By the contract they spoil one block or user; to the
+//! parser they spoil the request.
 
-/// So many digits are too many for any integer that means something, and few enough for any float.
+/// More digits than any 64-bit integer has, and few enough for any float.
 const KEPT_DIGITS: usize = 20;
 
-/// Half a pair becomes the character that stands for what is none.
+/// Replaces half a pair: the character U+FFFD.
 const REPLACEMENT: &[u8] = br"\ufffd";
 
 /// The same text with such numbers cut to floats and such escapes replaced; `None` where there are none. What is
@@ -50,7 +50,7 @@ pub(super) fn repair(text: &str) -> Option<String> {
     Some(String::from_utf8(out).expect("only ASCII was replaced, by ASCII"))
 }
 
-/// How long the escape at the front is, with the one that it is a pair with, and whether it is more than half.
+/// The length of the escape at the front, with its other half where it is a pair, and whether it is complete.
 fn escape(text: &[u8]) -> (usize, bool) {
     match code_unit(text) {
         None => (2, true),
@@ -75,13 +75,13 @@ fn is_of_number(byte: u8) -> bool {
 }
 
 fn is_beyond_floats(number: &[u8]) -> bool {
-    // Most are short.
+    // Few numbers are so long or have an exponent: the others are not parsed.
     let can_be = number.len() > 300 || number.iter().any(|byte| matches!(byte, b'e' | b'E'));
     let value = std::str::from_utf8(number).ok().filter(|_| can_be).and_then(|text| text.parse::<f64>().ok());
     value.is_some_and(f64::is_infinite)
 }
 
-/// Appends a float of the same form. Only digits go, and some always stay, so that it is as well formed as before.
+/// Appends a float of the same form. Only digits are removed, and never all: the form stays as valid as it was.
 fn cut(number: &[u8], out: &mut Vec<u8>) {
     let (sign, rest) = number.split_at(usize::from(number.first() == Some(&b'-')));
     let (digits, rest) = rest.split_at(rest.iter().take_while(|byte| byte.is_ascii_digit()).count());

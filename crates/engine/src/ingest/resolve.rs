@@ -1,6 +1,6 @@
 //! Resolution: from names on the wire to facts, against the catalog of that moment.
 //!
-//! What fails here is counted for the usage report and dropped; it never fails the request.
+//! A block or user that fails here is counted for the usage report and dropped; it never fails the request.
 
 use super::json::Text;
 use super::structure::{BlockRequest, Expiration, SegmentName};
@@ -16,7 +16,7 @@ use std::hash::BuildHasher;
 /// The operator's rules for how long a membership lives, in minutes.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpirationRules {
-    /// Where neither the block, the segment nor the member says anything; 0 is for ever.
+    /// Where neither the block, the segment nor the member has one; 0 is for ever.
     pub default_minutes: u32,
     /// Caps every expiry, "for ever" included.
     pub max_minutes: Option<u32>,
@@ -33,9 +33,9 @@ pub(crate) struct Context<'c> {
     pub now_ms: u64,
     /// How long memberships live.
     pub expiration: ExpirationRules,
-    /// Who has opted out.
+    /// Who has opted out. The caller keeps it until the record is committed.
     pub opt_outs: &'c InForce,
-    /// Whose ids are taken.
+    /// Users whose ids are accepted.
     pub known: &'c KnownUsers,
 }
 
@@ -109,9 +109,9 @@ pub(super) struct Resolver<'c> {
     base: Minute,
     /// Each user, in the order of its first block, with its first run of operations.
     batch: Batch,
-    /// The operations of the user that is being looked at.
+    /// The operations of the user that is being added.
     run: Vec<Operation>,
-    /// Where each user stands in the batch. Hashed with a key of its own: ids come from outside.
+    /// The index of each user in the batch. Hashed with a key of its own: ids come from outside.
     places: HashTable<usize>,
     hasher: DefaultHashBuilder,
     /// Further runs of users that the request names more than once.
@@ -205,7 +205,7 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    /// Where the user stands in the batch, or would stand next.
+    /// The index of the user in the batch, which is that of the next one where the user is new.
     fn place(&mut self, key: &UserKey) -> usize {
         let Resolver { batch, places, hasher, .. } = self;
         let hash = hasher.hash_one(key.as_bytes());
@@ -365,8 +365,8 @@ fn with_repeats(first_runs: Batch, mut repeats: Vec<(usize, Vec<Operation>)>) ->
 /// How much of a caller's text a report repeats; an id or code in use is far shorter.
 const MAX_SAMPLE_CHARS: usize = 64;
 
-/// What is written down of a caller's text. A token that was sent in the place of an id is not: who reads a report
-/// or the log could use it.
+/// The part of a caller's text that is written down. A token that was sent in the place of an id is left out: anyone
+/// who reads a report or the log could use it.
 fn repeated(text: &str) -> String {
     if text.contains(TOKEN_PREFIX) {
         return "(a token)".to_owned();
@@ -379,7 +379,7 @@ fn keep_last(operations: &mut Vec<Operation>) {
     if operations.is_sorted_by(|one, next| one.segment < next.segment) {
         return;
     }
-    // Stable, so that what was later comes later still.
+    // Stable: of two operations on one segment the later one stays later.
     operations.sort_by_key(|operation| operation.segment);
     operations.dedup_by(|later, kept| {
         let is_same = later.segment == kept.segment;

@@ -23,7 +23,7 @@ impl Warning<'_> {
 /// The sentence of a warning.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Message<'r> {
-    /// The sentence as it stands.
+    /// The sentence as it is.
     Fixed(&'static str),
     /// The sentence, then the user's id, then a full stop.
     OfUser(&'static str, Text<'r>),
@@ -76,15 +76,16 @@ impl<'r> Entity<'r> {
 impl Serialize for Entity<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Entity::Block(text) => ShownBlock { text, nulls: false }.serialize(serializer),
+            Entity::Block(text) => {
+                let element = Element::read(&mut Json::new(text), BLOCK_FIELDS).map_err(unread)?;
+                ShownBlock { element, nulls: false }.serialize(serializer)
+            }
             Entity::User(text) => ShownUser(text).serialize(serializer),
             Entity::SurplusUser(text) => ShownSurplusUser(text).serialize(serializer),
             Entity::Request(users) => {
                 let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry(
-                    "rt_segment",
-                    &users.iter().map(|user| ShownUser(user)).collect::<Vec<_>>(),
-                )?;
+                let users: Vec<_> = users.iter().map(|user| ShownUser(user)).collect();
+                map.serialize_entry("rt_segment", &users)?;
                 map.end()
             }
             Entity::Nothing => serializer.serialize_map(Some(0))?.end(),
@@ -92,44 +93,56 @@ impl Serialize for Entity<'_> {
     }
 }
 
-/// The fields of those names of the object at the front of a text, without those that are null, each as the text
-/// that begins with its value. `None` when something else is at the front.
-fn fields<'r, const N: usize>(text: &'r str, names: [&str; N]) -> Read<Option<[Option<&'r str>; N]>> {
-    let mut json = Json::new(text);
-    if json.peek()? != b'{' {
-        return Ok(None);
-    }
-    let mut fields = [None; N];
-    let mut more = json.enter(b'}')?;
-    while more {
-        let key = json.key()?.decode();
-        json.colon()?;
-        let is_null = json.peek()? == b'n';
-        let start = json.at();
-        // The whole request has been read: nothing in it is nested too deeply.
-        json.skip(0)?;
-        if let Some(index) = names.iter().position(|name| *name == key) {
-            fields[index] = (!is_null).then(|| json.since(start));
-        }
-        more = json.next(b'}')?;
-    }
-    Ok(Some(fields))
+/// The fields of a block, in the order in which they are shown.
+const BLOCK_FIELDS: [&str; 5] = ["seg_id", "seg_code", "value", "expiration", "member_id"];
+
+/// Something that should be an object.
+enum Element<'r, const N: usize> {
+    /// Its fields of certain names; `None` for one that is null or not there.
+    Object([Option<Shown<'r>>; N]),
+    /// It is something else.
+    Other(Shown<'r>),
 }
 
-/// A warning is only made of what has been read.
+impl<'r, const N: usize> Element<'r, N> {
+    fn read(json: &mut Json<'r>, names: [&str; N]) -> Read<Element<'r, N>> {
+        if json.peek()? != b'{' {
+            return Ok(Element::Other(Shown::read(json)?));
+        }
+        let mut fields = [None; N];
+        let mut more = json.enter(b'}')?;
+        while more {
+            let key = json.key()?.decode();
+            json.colon()?;
+            let is_null = json.peek()? == b'n';
+            let value = Shown::read(json)?;
+            if let Some(index) = names.iter().position(|name| *name == key) {
+                fields[index] = (!is_null).then_some(value);
+            }
+            more = json.next(b'}')?;
+        }
+        Ok(Element::Object(fields))
+    }
+}
+
+/// A warning is only made of what has been read before.
 fn unread<E: Error>(_: NotJson) -> E {
     E::custom("the entity of a warning is JSON")
 }
 
-/// The value at the front of a text.
-fn first_value(text: &str) -> Read<Shown<'_>> {
-    let mut json = Json::new(text);
-    json.skip(0)?;
-    Ok(Shown(json.since(0)))
-}
-
-/// Any value as it was sent.
+/// A value as it was sent.
+#[derive(Clone, Copy)]
 struct Shown<'r>(&'r str);
+
+impl<'r> Shown<'r> {
+    fn read(json: &mut Json<'r>) -> Read<Shown<'r>> {
+        json.peek()?;
+        let start = json.at();
+        // The whole request has been read: nothing in it is nested too deeply.
+        json.skip(0)?;
+        Ok(Shown(json.since(start)))
+    }
+}
 
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -139,20 +152,20 @@ impl Serialize for Shown<'_> {
 }
 
 struct ShownBlock<'r> {
-    text: &'r str,
+    element: Element<'r, 5>,
     nulls: bool,
 }
 
 impl Serialize for ShownBlock<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const NAMES: [&str; 5] = ["seg_id", "seg_code", "value", "expiration", "member_id"];
-        let Some(fields) = fields(self.text, NAMES).map_err(unread)? else {
-            return first_value(self.text).map_err(unread)?.serialize(serializer);
+        let fields = match &self.element {
+            Element::Object(fields) => fields,
+            Element::Other(value) => return value.serialize(serializer),
         };
         let mut map = serializer.serialize_map(None)?;
-        for (name, field) in NAMES.into_iter().zip(fields) {
+        for (name, field) in BLOCK_FIELDS.into_iter().zip(fields) {
             if self.nulls || field.is_some() {
-                map.serialize_entry(name, &field.map(Shown))?;
+                map.serialize_entry(name, field)?;
             }
         }
         map.end()
@@ -163,20 +176,21 @@ struct ShownUser<'r>(&'r str);
 
 impl Serialize for ShownUser<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some([user_id, seg_block, domain]) =
-            fields(self.0, ["user_id", "seg_block", "domain"]).map_err(unread)?
-        else {
-            return first_value(self.0).map_err(unread)?.serialize(serializer);
+        let names = ["user_id", "seg_block", "domain"];
+        let [user_id, seg_block, domain] = match Element::read(&mut Json::new(self.0), names) {
+            Ok(Element::Object(fields)) => fields,
+            Ok(Element::Other(value)) => return value.serialize(serializer),
+            Err(error) => return Err(unread(error)),
         };
         let mut map = serializer.serialize_map(None)?;
         if let Some(user_id) = user_id {
-            map.serialize_entry("user_id", &Shown(user_id))?;
+            map.serialize_entry("user_id", &user_id)?;
         }
-        if let Some(text) = seg_block {
-            map.serialize_entry("seg_block", &ShownBlocks { text, nulls: false })?;
+        if let Some(value) = seg_block {
+            map.serialize_entry("seg_block", &ShownBlocks { value, nulls: false })?;
         }
         if let Some(domain) = domain {
-            map.serialize_entry("domain", &Shown(domain))?;
+            map.serialize_entry("domain", &domain)?;
         }
         map.end()
     }
@@ -186,33 +200,34 @@ struct ShownSurplusUser<'r>(&'r str);
 
 impl Serialize for ShownSurplusUser<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some([user_id, seg_block]) = fields(self.0, ["user_id", "seg_block"]).map_err(unread)? else {
-            return first_value(self.0).map_err(unread)?.serialize(serializer);
+        let [user_id, seg_block] = match Element::read(&mut Json::new(self.0), ["user_id", "seg_block"]) {
+            Ok(Element::Object(fields)) => fields,
+            Ok(Element::Other(value)) => return value.serialize(serializer),
+            Err(error) => return Err(unread(error)),
         };
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("user_id", &user_id.map(Shown))?;
-        map.serialize_entry("seg_block", &seg_block.map(|text| ShownBlocks { text, nulls: true }))?;
+        map.serialize_entry("user_id", &user_id)?;
+        map.serialize_entry("seg_block", &seg_block.map(|value| ShownBlocks { value, nulls: true }))?;
         map.end()
     }
 }
 
 struct ShownBlocks<'r> {
-    text: &'r str,
+    value: Shown<'r>,
     nulls: bool,
 }
 
 impl Serialize for ShownBlocks<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut json = Json::new(self.text);
+        let mut json = Json::new(self.value.0);
         if json.peek().map_err(unread)? != b'[' {
-            return first_value(self.text).map_err(unread)?.serialize(serializer);
+            return self.value.serialize(serializer);
         }
         let mut list = serializer.serialize_seq(None)?;
         let mut more = json.enter(b']').map_err(unread)?;
         while more {
-            json.peek().map_err(unread)?;
-            list.serialize_element(&ShownBlock { text: json.from(json.at()), nulls: self.nulls })?;
-            json.skip(0).map_err(unread)?;
+            let element = Element::read(&mut json, BLOCK_FIELDS).map_err(unread)?;
+            list.serialize_element(&ShownBlock { element, nulls: self.nulls })?;
             more = json.next(b']').map_err(unread)?;
         }
         list.end()

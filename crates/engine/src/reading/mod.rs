@@ -5,7 +5,7 @@ mod openrtb;
 
 use crate::catalog_view::CatalogView;
 use crate::opt_outs::OptOuts;
-use crate::threads::blocking;
+use crate::threads::{Turns, blocking};
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{Clock, MemberId, Minute, UserKey};
 use ia_profiles::{Membership, Profiles, ProfilesError, get_joined, load_joined};
@@ -29,8 +29,8 @@ pub struct ReadScope {
 /// asked for any number of times.
 const MAX_MEMBERSHIPS: usize = 200_000;
 
-/// How many users are read before others get their turn: about a tenth of a millisecond.
-const USERS_PER_TURN: usize = 64;
+/// After how many users other threads run: about a tenth of a millisecond.
+const USERS_PER_TURN: u32 = 64;
 
 /// Why users cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -85,16 +85,14 @@ impl Reader {
         mut visit: impl FnMut(&UserKey, &[Membership]) -> usize,
     ) -> Result<(), ReadError> {
         let mut shown = 0;
-        for (index, user) in users.iter().enumerate() {
-            if index % USERS_PER_TURN == USERS_PER_TURN - 1 {
-                // Reads of single users do not wait for the end of this one's time slice.
-                std::thread::yield_now();
-            }
+        let mut turns = Turns::every(USERS_PER_TURN);
+        for user in users {
             let memberships = load_joined(&*self.profiles, user, now)?;
             shown += visit(user, &self.without_opt_outs(user, memberships));
             if shown > MAX_MEMBERSHIPS {
                 return Err(ReadError::TooMuch);
             }
+            turns.count();
         }
         Ok(())
     }

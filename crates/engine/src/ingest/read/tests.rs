@@ -148,6 +148,10 @@ fn surplus_blocks_and_users_are_named_one_by_one() {
             {"message": "Too many user_ids in request.", "entity": {"user_id": "e", "seg_block": [with_nulls]}},
         ])
     );
+    let text = r#"{"rt_segment": [{"domain": null, "user_id": "a", "more": 1, "seg_block": [ {"value": 1, "seg_id": 0} ]}]}"#;
+    let warnings = serde_json::to_string(&read_with(text, LIMITS, 1).warnings[1]).unwrap();
+    let in_order = r#""entity":{"user_id":"a","seg_block":[{"seg_id":0,"value":1}]}}"#;
+    assert!(warnings.ends_with(in_order), "{warnings}");
 }
 
 #[test]
