@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use ia_catalog::usage::{SqliteUsage, UsageStore};
 use ia_catalog::{Catalog, SqliteCatalog};
-use ia_log::{Copied, Disk, Found, Inspector, RealDisk};
+use ia_log::{Disk, Found, Inspector, LogCopy, RealDisk};
 use ia_model::{Record, SystemClock};
 use ia_profiles::StoreCopy;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -112,7 +112,7 @@ fn empty(dir: &Path) -> std::io::Result<()> {
 
 /// What the copy holds, in a line.
 struct Done {
-    log: Copied,
+    log: LogCopy,
     profiles: StoreCopy,
     records: u64,
     bytes: u64,
@@ -207,7 +207,7 @@ async fn open_databases(to: &DataDir) -> anyhow::Result<u64> {
 }
 
 /// Reads every record of the copy. Returns their number.
-fn check_log(to: &DataDir, log: &Copied, progress: &mut Progress) -> anyhow::Result<u64> {
+fn check_log(to: &DataDir, log: &LogCopy, progress: &mut Progress) -> anyhow::Result<u64> {
     let mut next = log.first_position;
     for found in Inspector::open(&to.log(), Arc::new(RealDisk))? {
         match found? {
@@ -232,7 +232,7 @@ fn check_log(to: &DataDir, log: &Copied, progress: &mut Progress) -> anyhow::Res
 }
 
 /// A server refuses to start on parts that do not go together.
-fn check_positions(log: &Copied, profiles: u64, statistics: u64) -> anyhow::Result<()> {
+fn check_positions(log: &LogCopy, profiles: u64, statistics: u64) -> anyhow::Result<()> {
     let (first, end) = (log.first_position, log.next_position - 1);
     for (view, covered) in [("profiles", profiles), ("usage statistics", statistics)] {
         if covered > end {
