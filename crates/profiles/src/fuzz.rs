@@ -1,4 +1,4 @@
-//! What must hold for any bytes: the fuzz targets of this crate (`fuzz/`), which panic where it does not.
+//! The fuzz targets of this crate (`fuzz/`), which panic where a promise about arbitrary bytes is broken.
 
 use crate::codec;
 use crate::membership::{Edit, Merger};
@@ -7,7 +7,7 @@ use ia_model::{
     Change, Domain, ErasedSegments, Expiry, MemberId, Minute, Operation, SegmentId, UserKey, varint,
 };
 
-/// Takes an input apart; at its end all is zero.
+/// Reads an input; after its end all is zero.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -26,7 +26,7 @@ impl Input<'_> {
     }
 }
 
-/// A blob of the store, then operations on the profile that it holds, if it holds one.
+/// A blob of the store, then operations on its profile, if it has one.
 pub fn profile(input: &[u8]) {
     let Some((&blob_bytes, rest)) = input.split_first() else { return };
     let (blob, rest) = rest.split_at(usize::from(blob_bytes).min(rest.len()));
@@ -41,7 +41,7 @@ pub fn profile(input: &[u8]) {
     change(&mut Input(rest), packed);
 }
 
-/// Bytes that are no links are refused, and others have one form.
+/// Bytes that are not links are refused, and links have one form.
 fn check_links(blob: &[u8]) {
     let Ok(links) = links::read_blob(blob) else { return };
     let mut packed = Vec::new();
@@ -53,7 +53,7 @@ fn check_links(blob: &[u8]) {
     assert!(merged.iter().eq(links.iter().filter(|(_, end)| end.0 > 0)), "to link again changes nothing");
 }
 
-/// Changes a profile again and again, by both ways that there are.
+/// Changes a profile again and again, in both ways: with and without unpacking it.
 fn change(input: &mut Input<'_>, mut packed: Vec<u8>) {
     let (mut merger, mut room) = (Merger::default(), Vec::new());
     let mut seen = if packed.is_empty() { 1000 } else { codec_base(&packed) };
@@ -110,7 +110,7 @@ fn operation(input: &mut Input<'_>, seen: u32) -> Operation {
     Operation { segment, change }
 }
 
-/// It comes back as it is, and has one packed form.
+/// A profile is read as it was written, and has one packed form.
 fn check_profile(entries: &[Membership]) {
     assert!(entries.is_sorted_by(|one, next| one.segment < next.segment));
     if entries.is_empty() {
@@ -148,7 +148,7 @@ fn check_against_a_map(before: &[Membership], edit: Edit<'_>, now: Minute, after
     assert_eq!(map.into_values().collect::<Vec<_>>(), after);
 }
 
-/// A record of a page as the target knows it.
+/// A record that the page should hold.
 struct Known {
     key: UserKey,
     tag: u8,
@@ -156,7 +156,7 @@ struct Known {
     content: Vec<u8>,
 }
 
-/// Calls on a page, held against a list of its records.
+/// Calls on a page, compared with a list of its records.
 pub fn page(input: &[u8]) {
     let mut input = Input(input);
     let mut slot = vec![0; 1 << 18];

@@ -6,15 +6,14 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 struct OfLength<const BYTES: usize>(Vec<[u8; BYTES]>);
 
-/// Keys of any length, one behind the other. Those of external ids are such.
+/// Keys of any other length, such as those of external ids, one behind the other.
 #[derive(Debug, Default)]
 struct OfAnyLength {
     bytes: Vec<u8>,
     places: Vec<Range<usize>>,
 }
 
-/// Keys of users, and of links, in ascending order without repeats, once they are sorted. Most have 9, 17
-/// or 21 bytes.
+/// Keys of users and of links, once sorted in ascending order without repeats. Most have 9, 17 or 21 bytes.
 #[derive(Debug, Default)]
 pub(crate) struct SortedKeys {
     short: OfLength<9>,

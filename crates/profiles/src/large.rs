@@ -1,9 +1,9 @@
 //! Profiles that are too large for a page, each with an allocation of its own.
 
-/// What an allocation costs beyond its bytes: the pointer to it and the allocator's header.
+/// The cost of an allocation beyond its bytes: the pointer to it and the allocator's header.
 const ALLOCATION_COST_BYTES: usize = 32;
 
-/// How a page tells where the profile is.
+/// The size of a ticket, which a page holds in place of the profile.
 pub(crate) const TICKET_BYTES: usize = 4;
 
 /// The large profiles of one shard.
@@ -38,7 +38,7 @@ impl Larges {
         self.free.push(place);
     }
 
-    /// Memory that they take, in bytes, with what the allocator adds.
+    /// Their memory in bytes, with the allocator's overhead.
     pub(crate) fn allocated_bytes(&self) -> usize {
         self.allocated_bytes
     }
