@@ -91,7 +91,7 @@ impl Applier {
         let Applier { links_per_user, merger, packed, order, ends, read } = self;
         group(edits, shards, order, ends);
         let result = read_absent(shards, store, edits, groups(order, ends), read).and_then(|()| {
-            let mut change = Change {
+            let mut change = RecordChange {
                 seen,
                 links_per_user: *links_per_user,
                 merger,
@@ -143,7 +143,7 @@ fn read_absent<'a>(
 }
 
 /// Changes the users of one record.
-struct Change<'a, R: Iterator<Item = (u32, Stored)>> {
+struct RecordChange<'a, R: Iterator<Item = (u32, Stored)>> {
     seen: Minute,
     links_per_user: usize,
     merger: &'a mut Merger,
@@ -154,7 +154,7 @@ struct Change<'a, R: Iterator<Item = (u32, Stored)>> {
     users_of_turn: usize,
 }
 
-impl<R: Iterator<Item = (u32, Stored)>> Change<'_, R> {
+impl<R: Iterator<Item = (u32, Stored)>> RecordChange<'_, R> {
     fn apply_to_shard(
         &mut self,
         shards: &Shards,
@@ -190,7 +190,7 @@ impl<R: Iterator<Item = (u32, Stored)>> Change<'_, R> {
     }
 
     fn apply(&mut self, shard: &mut Shard, index: u32, edit: &UserEdit<'_>) -> Result<(), ProfilesError> {
-        let Change { seen, links_per_user, merger, packed, read, applied, .. } = self;
+        let RecordChange { seen, links_per_user, merger, packed, read, applied, .. } = self;
         let stored = read.next_if(|(of, _)| *of == index).map(|(_, stored)| stored);
         let UserEdit { key, domain, edit } = edit;
         let found = shard.find(*key);
@@ -200,7 +200,7 @@ impl<R: Iterator<Item = (u32, Stored)>> Change<'_, R> {
             (None, Some(Stored::Blob(blob))) => &blob[1..],
             (None, _) => &[],
         };
-        let damaged = |damage: Malformed| ProfilesError::DamagedProfile { domain: *domain, part: damage.0 };
+        let damaged = |damage: Malformed| damage.in_profile(*domain);
         let is_damaged = matches!(stored, Some(Stored::Damaged));
         let edit = match edit {
             KeyEdit::Profile(edit) => *edit,

@@ -2,9 +2,10 @@
 
 use crate::codec;
 use crate::membership::{Edit, Merger};
-use crate::{Membership, adding, links, page};
+use crate::{Membership, MemoryProfiles, Profiles, adding, links, page};
 use ia_model::{
-    Change, Domain, ErasedSegments, Expiry, MemberId, Minute, Operation, SegmentId, UserKey, varint,
+    Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, MemberId, Minute, Operation, Record,
+    SegmentId, UserKey, varint,
 };
 
 /// Reads an input; after its end all is zero.
@@ -33,12 +34,15 @@ pub fn profile(input: &[u8]) {
     let mut entries = Vec::new();
     let _ = codec::unpack(blob, &mut entries);
     check_links(blob);
+    let reference = MemoryProfiles::new(0);
+    let user = UserKey::platform(1).expect("not 0");
     let mut packed = Vec::new();
     if codec::read_blob(blob, Domain::Platform, &mut entries).is_ok() {
         check_profile(&entries);
         packed = blob[1..].to_vec();
+        reference.put(&user, &entries);
     }
-    change(&mut Input(rest), packed);
+    change(&mut Input(rest), packed, &reference, &user);
 }
 
 /// Bytes that are not links are refused, and links have one form.
@@ -53,8 +57,9 @@ fn check_links(blob: &[u8]) {
     assert!(merged.iter().eq(links.iter().filter(|(_, end)| end.0 > 0)), "to link again changes nothing");
 }
 
-/// Changes a profile again and again, in both ways: with and without unpacking it.
-fn change(input: &mut Input<'_>, mut packed: Vec<u8>) {
+/// Changes a profile again and again, in both ways, with and without unpacking it, and compares each with the
+/// reference.
+fn change(input: &mut Input<'_>, mut packed: Vec<u8>, reference: &MemoryProfiles, user: &UserKey) {
     let (mut merger, mut room) = (Merger::default(), Vec::new());
     let mut seen = if packed.is_empty() { 1000 } else { codec_base(&packed) };
     while !input.is_empty() {
@@ -68,19 +73,21 @@ fn change(input: &mut Input<'_>, mut packed: Vec<u8>) {
         let operations: Vec<_> = (0..how >> 4).map(|_| operation(input, seen)).collect();
         let erased = ErasedSegments::Only(operations.iter().map(|operation| operation.segment).collect());
         let edit = match how & 8 {
+            // Such a user is left out of the edits.
+            0 if operations.is_empty() => continue,
             0 => Edit::Operations(&operations),
             _ if operations.is_empty() => Edit::Erase(&ErasedSegments::All),
             _ => Edit::Erase(&erased),
         };
         merger.read(&packed).expect("what was packed here");
-        let before = merger.before.clone();
         let applied = merger.merge(edit, now);
         let mut merged = Vec::new();
         if !merger.after.is_empty() {
             codec::pack(&merger.after, &mut merged);
         }
         check_profile(&merger.after);
-        check_against_a_map(&before, edit, now, &merger.after);
+        let expected = reference.apply(0, &record(now, user.clone(), edit)).expect("memory");
+        assert_eq!((expected, reference.get(user, now)), (applied, Some(merger.after.clone())));
         if let Edit::Operations(operations) = edit {
             let added = adding::add(&packed, operations, now, &mut room).expect("what was packed here");
             if let Some((length, done)) = added {
@@ -123,29 +130,19 @@ fn check_profile(entries: &[Membership]) {
     assert_eq!(again, entries);
 }
 
-/// The rules, one membership at a time.
-fn check_against_a_map(before: &[Membership], edit: Edit<'_>, now: Minute, after: &[Membership]) {
-    let mut map: std::collections::BTreeMap<SegmentId, Membership> = before
-        .iter()
-        .filter(|membership| membership.expires.is_live(now))
-        .map(|&membership| (membership.segment, membership))
-        .collect();
+fn record(now: Minute, user: UserKey, edit: Edit<'_>) -> Record {
+    let accepted_at_ms = now.unix_ms();
     match edit {
-        Edit::Erase(ErasedSegments::All) => map.clear(),
-        Edit::Erase(ErasedSegments::Only(segments)) => map.retain(|segment, _| !segments.contains(segment)),
+        Edit::Erase(segments) => {
+            Record::Erase(Erase { accepted_at_ms, user, segments: segments.clone(), member: None })
+        }
         Edit::Operations(operations) => {
-            for &Operation { segment, change } in operations {
-                match change {
-                    Change::Add { expires, value } if expires.is_live(now) => {
-                        let added_at = map.get(&segment).map_or(now, |membership| membership.added_at);
-                        map.insert(segment, Membership { segment, value, added_at, last_seen: now, expires });
-                    }
-                    Change::Add { .. } | Change::Remove => drop(map.remove(&segment)),
-                }
-            }
+            let mut batch = Batch::default();
+            batch.push(user, operations.iter().copied());
+            let (member, request_id, usage) = (MemberId(1), String::new(), Default::default());
+            Record::Ingest(Box::new(Ingest { accepted_at_ms, member, request_id, batch, usage }))
         }
     }
-    assert_eq!(map.into_values().collect::<Vec<_>>(), after);
 }
 
 /// A record that the page should hold.

@@ -8,14 +8,14 @@ pub(crate) const TICKET_BYTES: usize = 4;
 
 /// The large profiles of one shard.
 #[derive(Debug, Default)]
-pub(crate) struct Larges {
+pub(crate) struct LargeProfiles {
     /// An empty one is free.
     profiles: Vec<Box<[u8]>>,
     free: Vec<u32>,
     allocated_bytes: usize,
 }
 
-impl Larges {
+impl LargeProfiles {
     /// Stores a profile; the ticket finds it again.
     pub(crate) fn insert(&mut self, packed: &[u8]) -> [u8; TICKET_BYTES] {
         self.allocated_bytes += packed.len() + ALLOCATION_COST_BYTES;
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn places_are_used_again_and_bytes_given_back() {
-        let mut larges = Larges::default();
+        let mut larges = LargeProfiles::default();
         let (one, two) = (larges.insert(&[1; 2000]), larges.insert(&[2; 3000]));
         assert_eq!((larges.get(&one), larges.get(&two)), ([1; 2000].as_slice(), [2; 3000].as_slice()));
         larges.remove(&one);

@@ -7,7 +7,7 @@
 //! another in their place ends later still.)
 
 use crate::ProfilesError;
-use crate::codec::{BLOB_FORMAT_VERSION, Malformed};
+use crate::codec::{self, Malformed};
 use ia_model::{Domain, Minute, UserKey, varint};
 
 /// The first byte of a key of links; no domain has it. The rest is that of the user's key.
@@ -84,15 +84,8 @@ pub(crate) fn unpack(packed: &[u8]) -> Result<Links, Malformed> {
 
 /// Reads a blob: the version of profiles, then the packed form, which must be what [`pack`] makes.
 pub(crate) fn read_blob(blob: &[u8]) -> Result<Links, ProfilesError> {
-    let damaged = |Malformed(part)| ProfilesError::DamagedProfile { domain: Domain::Platform, part };
-    let packed = match blob.split_first() {
-        Some((&BLOB_FORMAT_VERSION, packed)) => packed,
-        Some((&found, _)) => {
-            let known = BLOB_FORMAT_VERSION;
-            return Err(ProfilesError::UnknownVersion { what: "a stored list of links", found, known });
-        }
-        None => return Err(damaged(Malformed("version"))),
-    };
+    let damaged = |damage: Malformed| damage.in_profile(Domain::Platform);
+    let packed = codec::packed_in(blob, "a stored list of links", Domain::Platform)?;
     let links = unpack(packed).map_err(damaged)?;
     let mut again = Vec::with_capacity(packed.len());
     pack(&links, &mut again);
@@ -109,6 +102,7 @@ pub(crate) fn read_blob(blob: &[u8]) -> Result<Links, ProfilesError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BLOB_FORMAT_VERSION;
     use ia_model::MemberId;
     use proptest::prelude::*;
     use std::collections::BTreeMap;

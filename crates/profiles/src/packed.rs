@@ -283,9 +283,7 @@ fn read_resident<T: Content>(
     match shard.get(key) {
         None => Ok(None),
         Some([]) => Ok(Some(T::default())),
-        Some(packed) => T::unpack(packed)
-            .map(Some)
-            .map_err(|damage| ProfilesError::DamagedProfile { domain, part: damage.0 }),
+        Some(packed) => T::unpack(packed).map(Some).map_err(|damage| damage.in_profile(domain)),
     }
 }
 

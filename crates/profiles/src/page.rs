@@ -90,29 +90,26 @@ pub(crate) fn empty(number: usize) -> [u8; HEAD_BYTES] {
     head
 }
 
-/// The records, in their order in the page.
-pub(crate) fn places(page: &[u8]) -> impl Iterator<Item = Place> {
+/// The records with their tags, in their order in the page.
+fn tagged_places(page: &[u8]) -> impl Iterator<Item = (u8, Place)> {
     let entries = &page[HEAD_BYTES..HEAD_BYTES + ENTRY_BYTES * count(page)];
     let mut start = HEAD_BYTES + entries.len();
     entries.chunks_exact(ENTRY_BYTES).enumerate().map(move |(index, entry)| {
         let place = Place { index, start, meta: u16::from_le_bytes([entry[1], entry[2]]) };
         start += place.len();
-        place
+        (entry[0], place)
     })
+}
+
+/// The records, in their order in the page.
+pub(crate) fn places(page: &[u8]) -> impl Iterator<Item = Place> {
+    tagged_places(page).map(|(_, place)| place)
 }
 
 /// The record with that key.
 pub(crate) fn find(page: &[u8], tag: u8, key: &[u8]) -> Option<Place> {
-    let entries = &page[HEAD_BYTES..HEAD_BYTES + ENTRY_BYTES * count(page)];
-    let mut start = HEAD_BYTES + entries.len();
-    for (index, entry) in entries.chunks_exact(ENTRY_BYTES).enumerate() {
-        let place = Place { index, start, meta: u16::from_le_bytes([entry[1], entry[2]]) };
-        if entry[0] == tag && has_key(place.record(page), key) {
-            return Some(place);
-        }
-        start += place.len();
-    }
-    None
+    let is_found = |&(found, place): &(u8, Place)| found == tag && has_key(place.record(page), key);
+    tagged_places(page).find(is_found).map(|(_, place)| place)
 }
 
 /// No key is the beginning of another: the first bytes of a key give its length.
@@ -126,16 +123,8 @@ fn has_key(record: &[u8], key: &[u8]) -> bool {
 
 /// The start of the first record with that tag; without one, the start of the records.
 pub(crate) fn find_tag(page: &[u8], tag: u8) -> usize {
-    let entries = &page[HEAD_BYTES..HEAD_BYTES + ENTRY_BYTES * count(page)];
-    let records = HEAD_BYTES + entries.len();
-    let mut start = records;
-    for entry in entries.chunks_exact(ENTRY_BYTES) {
-        if entry[0] == tag {
-            return start;
-        }
-        start += usize::from(u16::from_le_bytes([entry[1], entry[2]]) & LENGTH);
-    }
-    records
+    let found = tagged_places(page).find(|&(found, _)| found == tag);
+    found.map_or(HEAD_BYTES + ENTRY_BYTES * count(page), |(_, place)| place.start)
 }
 
 /// Splits a record into key and content.

@@ -41,6 +41,15 @@ impl MemoryProfiles {
         }))
     }
 
+    /// Sets a user's profile.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn put(&self, user: &UserKey, memberships: &[Membership]) {
+        let entry = |&Membership { segment, value, added_at, last_seen, expires }: &Membership| {
+            (segment, Entry { value, added_at, last_seen, expires })
+        };
+        self.state().users.insert(user.clone(), memberships.iter().map(entry).collect());
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("nothing panics while it holds the profiles")
     }

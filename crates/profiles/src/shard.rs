@@ -6,7 +6,7 @@
 //! the pages grow too large on average, one more page takes its share of the records of another. So growing
 //! never takes longer than one split. Pages never merge: an empty one costs 36 bytes.
 
-use crate::large::{Larges, TICKET_BYTES};
+use crate::large::{LargeProfiles, TICKET_BYTES};
 use crate::page::{self, DIRTY, LARGE, Place, RECENT, WRITING};
 use crate::slab::{Handle, Slabs};
 
@@ -58,7 +58,7 @@ pub(crate) struct Shard {
     /// The handle of each page.
     pages: Vec<Handle>,
     slabs: Slabs,
-    larges: Larges,
+    larges: LargeProfiles,
     /// Bytes in use in all pages.
     used_bytes: usize,
     records: usize,
@@ -112,7 +112,7 @@ impl Shard {
             hasher,
             pages: vec![first],
             slabs,
-            larges: Larges::default(),
+            larges: LargeProfiles::default(),
             used_bytes: page::HEAD_BYTES,
             records: 0,
             dirty_records: 0,

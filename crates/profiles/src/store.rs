@@ -76,22 +76,19 @@ impl Store {
     /// Opens the store for writing, or makes a new one.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
         // One worker: with two, fjall keeps the first for flushes, which never happen here.
-        files::check(dir, Depth::Ends)?;
-        files::complete(dir)?;
-        let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads(1);
-        Store::from(builder.open(), dir)
+        Store::with_workers(1, dir, cache_bytes)
     }
 
     /// Opens a store without a thread that compacts it: a view of another, or the store of a test.
     pub(crate) fn open_still(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
-        files::check(dir, Depth::Ends)?;
-        files::complete(dir)?;
-        let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads_unchecked(0);
-        Store::from(builder.open(), dir)
+        Store::with_workers(0, dir, cache_bytes)
     }
 
-    fn from(opened: fjall::Result<Database>, dir: &Path) -> Result<Store, ProfilesError> {
-        let db = opened.map_err(|error| match error {
+    fn with_workers(workers: usize, dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
+        files::check(dir, Depth::Ends)?;
+        files::complete(dir)?;
+        let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads_unchecked(workers);
+        let db = builder.open().map_err(|error| match error {
             fjall::Error::Locked => ProfilesError::Locked { dir: dir.to_owned() },
             error => failed("opening it")(error),
         })?;

@@ -68,29 +68,21 @@ impl PackedProfiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Checkpoint, Put};
-    use crate::{Membership, ProfileOptions, Profiles, codec};
-    use ia_model::{Expiry, Minute, SegmentId, UserKey};
+    use crate::records::{add_all, user};
+    use crate::{ProfileOptions, Profiles};
+    use ia_model::UserKey;
 
     /// A blob may be outdated in a shard with departures since the warm-up began.
     #[test]
     fn a_shard_with_departures_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        let profiles = PackedProfiles::open(dir.path(), ProfileOptions::default()).unwrap();
-        let now = Minute(100);
-        let entry = Membership {
-            segment: SegmentId(1),
-            value: 1,
-            added_at: now,
-            last_seen: now,
-            expires: Expiry::Never,
-        };
-        let mut blob = vec![codec::BLOB_FORMAT_VERSION];
-        codec::pack(&[entry], &mut blob);
-        let users: Vec<UserKey> = (1..=100).map(|id| UserKey::platform(id).unwrap()).collect();
-        let checkpoint = Checkpoint { position: 1, ..Checkpoint::default() };
-        let write = |put: &mut Put<'_>| users.iter().try_for_each(|user| put(user.as_bytes(), Some(&blob)));
-        profiles.store.write(checkpoint, write).unwrap();
+        let open = || PackedProfiles::open(dir.path(), ProfileOptions::default()).unwrap();
+        let users: Vec<UserKey> = (1..=100).map(user).collect();
+        let profiles = open();
+        profiles.apply(1, &add_all(users.clone(), 1)).unwrap();
+        profiles.checkpoint().unwrap();
+        drop(profiles);
+        let profiles = open();
         let left = profiles.shards.number(profiles.shards.hashed(users[0].as_bytes()).hash);
         let mut departures = vec![0; profiles.shards.count()];
         departures[left] = 1;
