@@ -28,13 +28,14 @@ pub(crate) fn open(disk: &dyn Disk, dir: &Path, options: &LogOptions) -> Result<
         disk.remove(path).map_err(LogError::io("remove", path))?;
         recovery.leftover_files += 1;
     }
-    let mut run = Run { disk, dir, options, recovery, segments: VecDeque::new(), disk_is_full: false };
-    let active = run.recover(&listed.segments)?;
-    let mut recovery = run.recovery;
-    recovery.files = run.segments.len();
-    recovery.first_position = run.segments[0].first_position;
+    let mut opening =
+        Opening { disk, dir, options, recovery, segments: VecDeque::new(), disk_is_full: false };
+    let active = opening.recover(&listed.segments)?;
+    let mut recovery = opening.recovery;
+    recovery.files = opening.segments.len();
+    recovery.first_position = opening.segments[0].first_position;
     disk.sync_dir(dir).map_err(LogError::io("flush", dir))?;
-    Ok(Opened { active, segments: run.segments, recovery, disk_is_full: run.disk_is_full })
+    Ok(Opened { active, segments: opening.segments, recovery, disk_is_full: opening.disk_is_full })
 }
 
 /// The log files in a directory.
@@ -60,7 +61,7 @@ pub(crate) fn list_segments(disk: &dyn Disk, dir: &Path) -> Result<LogFiles, Log
     Ok(listed)
 }
 
-struct Run<'a> {
+struct Opening<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
     options: &'a LogOptions,
@@ -113,7 +114,7 @@ impl CheckedFile {
     }
 }
 
-impl Run<'_> {
+impl Opening<'_> {
     fn recover(&mut self, listed: &[(u64, PathBuf)]) -> Result<Active, LogError> {
         let Some(((last_first, last_path), older)) = listed.split_last() else {
             return self.create(1);

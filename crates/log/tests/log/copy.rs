@@ -102,12 +102,7 @@ fn records_that_a_killed_writer_left_are_copied_as_a_start_takes_them() {
 
 #[test]
 fn damage_is_found_and_named() {
-    let bed = Testbed::new();
-    let log = bed.open();
-    for n in 0..10u8 {
-        log.put(vec![n; 1500]).unwrap();
-    }
-    drop(log);
+    let bed = Testbed::with_files();
     for (n, file) in files(&bed.path()).into_iter().enumerate() {
         let sound = fs::read(&file).unwrap();
         for at in [5, 25, 32, 60, 32 + 24 + 1500 + 3] {

@@ -242,21 +242,9 @@ fn a_payload_cannot_look_like_a_frame() {
     assert_eq!(payloads(bed.open_with(&bytes)), ["first"]);
 }
 
-/// Four files or more.
-fn with_files() -> Testbed {
-    let bed = Testbed::new();
-    let log = bed.open();
-    for n in 0..10u8 {
-        log.put(vec![n; 1500]).unwrap();
-    }
-    assert_eq!(log.stats().files, 5);
-    drop(log);
-    bed
-}
-
 #[test]
 fn damage_to_an_older_file_is_refused() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     let whole = bed.read(1);
     assert_eq!(whole.len(), FILE_HEADER + 2 * (FRAME_HEADER + 1500) + FRAME_HEADER, "an older file is cut");
     for at in (0..whole.len()).filter(|at| at % 61 == 0 || *at < 70 || *at > whole.len() - 30) {
@@ -283,7 +271,7 @@ fn damage_to_an_older_file_is_refused() {
 #[test]
 fn a_missing_file_is_named() {
     for (gone, expected) in [(1, 3), (3, 7), (4, 9)] {
-        let bed = with_files();
+        let bed = Testbed::with_files();
         let before = bed.file(gone - 1);
         fs::remove_file(bed.file(gone)).unwrap();
         match bed.try_open().err().unwrap() {
@@ -294,14 +282,14 @@ fn a_missing_file_is_named() {
         }
     }
     // The oldest may be missing, as after a trim.
-    let bed = with_files();
+    let bed = Testbed::with_files();
     fs::remove_file(bed.file(0)).unwrap();
     assert_eq!(bed.open().first_position(), 3);
 }
 
 #[test]
 fn a_file_under_a_wrong_name_is_refused() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     let renamed = bed.path().join(format!("{:020}.log", 4));
     fs::rename(bed.file(1), &renamed).unwrap();
     // The order of the files finds it first.
@@ -313,7 +301,7 @@ fn a_file_under_a_wrong_name_is_refused() {
 
 #[test]
 fn a_version_of_the_future_is_named() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     let mut bytes = bed.read(4);
     bytes[8] = 2;
     match bed.open_with(&bytes).err().unwrap() {
@@ -324,7 +312,7 @@ fn a_version_of_the_future_is_named() {
 
 #[test]
 fn foreign_files_are_left_alone_unless_they_look_like_ours() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     for name in [".DS_Store", "notes.txt", "1.log.bak"] {
         fs::write(bed.path().join(name), "mine").unwrap();
     }
@@ -341,7 +329,7 @@ fn foreign_files_are_left_alone_unless_they_look_like_ours() {
 
 #[test]
 fn the_remains_of_an_interrupted_rotation_are_removed() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     let leftover = bed.path().join(format!("{:020}.log.new", 11));
     fs::write(&leftover, [0; 100]).unwrap();
     let (log, recovery) = bed.try_open().unwrap();
@@ -370,9 +358,9 @@ fn payloads_len(opened: Result<(DiskLog, Recovery), LogError>) -> usize {
 fn a_newest_file_that_has_lost_its_header_is_refused() {
     // The only file from the first record on, the only one after a trim, and one behind older files. No
     // crash does this, so its records may have been acknowledged.
-    let trimmed = with_files();
+    let trimmed = Testbed::with_files();
     assert_eq!(trimmed.open().trim_before(10).unwrap(), 4);
-    for (bed, n, records) in [(three().0, 0, 3), (trimmed, 0, 2), (with_files(), 4, 10)] {
+    for (bed, n, records) in [(three().0, 0, 3), (trimmed, 0, 2), (Testbed::with_files(), 4, 10)] {
         let whole = bed.read(n);
         for length in [0, 1, 8, 16, 20, 31] {
             // Cut there, or zero from there on.
@@ -395,7 +383,7 @@ fn a_newest_file_that_has_lost_its_header_is_refused() {
 
 #[test]
 fn smaller_files_can_be_asked_for_at_any_time() {
-    let mut bed = with_files();
+    let mut bed = Testbed::with_files();
     bed.options = LogOptions { segment_bytes: 100, ..small() };
     let log = bed.open();
     for n in 0..5u8 {
@@ -407,7 +395,7 @@ fn smaller_files_can_be_asked_for_at_any_time() {
 
 #[test]
 fn reading_finds_damage_that_came_later() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     let log = bed.open();
     let mut bytes = bed.read(2);
     bytes[FILE_HEADER + FRAME_HEADER + 1500 + FRAME_HEADER + 3] ^= 1;

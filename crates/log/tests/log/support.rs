@@ -101,6 +101,18 @@ impl Testbed {
         Testbed { dir: TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap(), ..Testbed::new() }
     }
 
+    /// A testbed with a closed log of 10 records in 5 files.
+    pub(crate) fn with_files() -> Testbed {
+        let bed = Testbed::new();
+        let log = bed.open();
+        for n in 0..10u8 {
+            log.put(vec![n; 1500]).unwrap();
+        }
+        assert_eq!(log.stats().files, 5);
+        drop(log);
+        bed
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("log")
     }

@@ -6,7 +6,7 @@ use ia_profiles::{PackedProfiles, Profiles};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// In a blob it is five bytes that are on no disk by chance.
 const RARE_VALUE: u32 = 0x7edc_ba98;
@@ -136,12 +136,8 @@ fn an_erase_is_seen_during_a_warm_up_and_gone_after_it() {
     let profiles = open(dir.path(), SMALL);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let _end = EndsWithMe(&done);
-        scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) {
-                profiles.warm_up(&done).unwrap();
-            }
-        });
+        let _end = StopOnDrop(&done);
+        scope.spawn(|| repeat_until(&done, || profiles.warm_up(&done).unwrap()));
         profiles.apply(3, &erase(102, one.clone(), ErasedSegments::All)).unwrap();
         profiles.checkpoint().unwrap();
         assert_gone(dir.path(), &one);

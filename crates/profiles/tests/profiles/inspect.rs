@@ -6,7 +6,7 @@ use ia_profiles::{ErrorKind, Profiles, inspect};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 /// Every file with its content and the time it was changed.
@@ -65,16 +65,16 @@ fn reading_while_checkpoints_are_written_gives_a_whole_one() {
     let profiles = open(dir.path(), SMALL);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let _end = EndsWithMe(&done);
+        let _end = StopOnDrop(&done);
         scope.spawn(|| {
             let mut position = 0;
-            while !done.load(Ordering::SeqCst) {
+            repeat_until(&done, || {
                 position += 1;
                 // The value of every user is the position, so a mixture would show.
                 let users = (1..=50).map(|id| (user(id), vec![add(3, position, Expiry::Never)]));
                 profiles.apply(u64::from(position), &ingest(100, users)).unwrap();
                 profiles.checkpoint().unwrap();
-            }
+            });
         });
         let mut seen = 0;
         while seen < 10 {

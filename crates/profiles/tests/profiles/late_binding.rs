@@ -112,10 +112,7 @@ proptest! {
                 Between::Crash => {
                     drop(profiles);
                     profiles = open(dir.path(), options);
-                    let covered = profiles.checkpointed_position() as usize;
-                    for (index, record) in log.iter().enumerate().take(index + 1).skip(covered) {
-                        profiles.apply(index as u64 + 1, record).unwrap();
-                    }
+                    replay(&profiles, &log[..=index]);
                 }
             }
         }

@@ -173,9 +173,7 @@ impl Life {
         self.packed = Some(open(self.dir.path(), self.options));
         let covered = self.packed().checkpointed_position();
         assert_eq!(self.packed().applied_position(), covered);
-        for (index, record) in self.log.iter().enumerate().skip(covered as usize) {
-            self.packed().apply(index as u64 + 1, record).unwrap();
-        }
+        replay(self.packed(), &self.log);
         assert_eq!(self.packed().applied_position(), self.log.len() as u64);
     }
 

@@ -28,7 +28,7 @@ fn versions_never_go_back(options: ProfileOptions) {
     let begun: Vec<AtomicU32> = (0..=USERS).map(|_| AtomicU32::new(0)).collect();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let _end = EndsWithMe(&done);
+        let _end = StopOnDrop(&done);
         for first in 0..2 {
             let (profiles, applied, begun, done) = (&profiles, &applied, &begun, &done);
             scope.spawn(move || {
@@ -47,16 +47,8 @@ fn versions_never_go_back(options: ProfileOptions) {
                 }
             });
         }
-        scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) {
-                profiles.checkpoint().unwrap();
-            }
-        });
-        scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) {
-                profiles.warm_up(&done).unwrap();
-            }
-        });
+        scope.spawn(|| repeat_until(&done, || drop(profiles.checkpoint().unwrap())));
+        scope.spawn(|| repeat_until(&done, || profiles.warm_up(&done).unwrap()));
         let started = Instant::now();
         for round in 1..=ROUNDS {
             for id in 1..=USERS {
@@ -102,12 +94,8 @@ fn a_replay_over_a_checkpoint_that_ran_meanwhile_is_right() {
         let mut log = Vec::new();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let _end = EndsWithMe(&done);
-            scope.spawn(|| {
-                while !done.load(Ordering::SeqCst) {
-                    profiles.checkpoint().unwrap();
-                }
-            });
+            let _end = StopOnDrop(&done);
+            scope.spawn(|| repeat_until(&done, || drop(profiles.checkpoint().unwrap())));
             for position in 1..=3_000u32 {
                 let operations = (1..5).map(|n| match (position * n) % 5 {
                     0 => remove(n),
@@ -127,9 +115,7 @@ fn a_replay_over_a_checkpoint_that_ran_meanwhile_is_right() {
         let profiles = open(dir.path(), options);
         let covered = profiles.checkpointed_position();
         assert!(covered > 0 && covered <= last);
-        for (index, record) in log.iter().enumerate().skip(covered as usize) {
-            profiles.apply(index as u64 + 1, record).unwrap();
-        }
+        replay(&profiles, &log);
         for id in 1..=32 {
             let found = profiles.load(&user(id), Minute(1300)).unwrap();
             assert_eq!(found, reference.load(&user(id), Minute(1300)).unwrap(), "user {id}");

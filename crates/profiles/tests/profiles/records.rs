@@ -5,7 +5,7 @@ use ia_model::{
     Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, Link, MemberId, Minute, Operation, Record,
     SegmentId, UserKey,
 };
-use ia_profiles::{Membership, PackedProfiles, ProfileOptions};
+use ia_profiles::{Membership, PackedProfiles, ProfileOptions, Profiles};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,12 +19,26 @@ pub(crate) fn open(dir: &Path, options: ProfileOptions) -> PackedProfiles {
     PackedProfiles::open(&dir.join("profiles"), options).unwrap()
 }
 
-/// Ends the loops of other threads when it is dropped, also by a panic.
-pub(crate) struct EndsWithMe<'a>(pub(crate) &'a AtomicBool);
+/// Applies the records after the checkpoint.
+pub(crate) fn replay(profiles: &PackedProfiles, log: &[Record]) {
+    let covered = profiles.checkpointed_position();
+    for (position, record) in (1..).zip(log).skip(covered as usize) {
+        profiles.apply(position, record).unwrap();
+    }
+}
 
-impl Drop for EndsWithMe<'_> {
+/// Ends the loops of other threads when it is dropped, also by a panic.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn repeat_until(done: &AtomicBool, mut step: impl FnMut()) {
+    while !done.load(Ordering::SeqCst) {
+        step();
     }
 }
 
