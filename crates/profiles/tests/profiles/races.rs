@@ -47,7 +47,7 @@ fn versions_never_go_back(options: ProfileOptions) {
                 }
             });
         }
-        scope.spawn(|| repeat_until(&done, || drop(profiles.checkpoint().unwrap())));
+        scope.spawn(|| repeat_until(&done, || profiles.checkpoint().unwrap()));
         scope.spawn(|| repeat_until(&done, || profiles.warm_up(&done).unwrap()));
         let started = Instant::now();
         for round in 1..=ROUNDS {
@@ -95,7 +95,7 @@ fn a_replay_over_a_checkpoint_that_ran_meanwhile_is_right() {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let _end = StopOnDrop(&done);
-            scope.spawn(|| repeat_until(&done, || drop(profiles.checkpoint().unwrap())));
+            scope.spawn(|| repeat_until(&done, || profiles.checkpoint().unwrap()));
             for position in 1..=3_000u32 {
                 let operations = (1..5).map(|n| match (position * n) % 5 {
                     0 => remove(n),

@@ -36,7 +36,7 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-pub(crate) fn repeat_until(done: &AtomicBool, mut step: impl FnMut()) {
+pub(crate) fn repeat_until<T>(done: &AtomicBool, mut step: impl FnMut() -> T) {
     while !done.load(Ordering::SeqCst) {
         step();
     }
