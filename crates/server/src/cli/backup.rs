@@ -37,7 +37,7 @@ pub(super) struct BackupArgs {
     /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The data directory to copy.
+    /// The data directory to copy. Overrides server.data_dir of the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }

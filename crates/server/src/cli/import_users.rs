@@ -29,7 +29,7 @@ pub(super) struct ImportUsersArgs {
     /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The data directory.
+    /// The data directory. Overrides server.data_dir of the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }

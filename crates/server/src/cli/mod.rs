@@ -20,9 +20,9 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Durable, instantly targetable audience segments.
+/// A server for audience segments: a write is durable, and visible to every read, before it is answered.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -53,13 +53,13 @@ struct ServerArgs {
     /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The data directory.
+    /// The data directory. Overrides server.data_dir of the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The address of the API.
+    /// The address of the API. Overrides server.listen.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// The address of health checks and metrics.
+    /// The address of health checks and metrics. Overrides server.ops_listen.
     #[arg(long, value_name = "ADDR")]
     ops_listen: Option<SocketAddr>,
 }
