@@ -2,6 +2,7 @@
 
 mod bytes;
 mod list;
+mod options;
 mod pixels;
 
 use anyhow::{Context, ensure};
@@ -253,6 +254,7 @@ impl Config {
             "set both tls.cert and tls.key, or neither"
         );
         self.pixels.options()?;
+        self.pixels.write_rules()?;
         Ok(())
     }
 
