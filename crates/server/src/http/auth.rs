@@ -2,12 +2,12 @@
 
 use super::body;
 use super::caller::TOKEN_COOKIE;
+use super::connection::Peer;
 use super::envelope::{DbgInfo, RequestInfo, json};
 use super::error::ApiError;
 use super::openapi::{
     self, BadRequest, LoginRequest, NotAuthenticated, TooLarge, TooManyRequests, Unavailable,
 };
-use super::serve::Peer;
 use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;

@@ -169,7 +169,8 @@ pub(crate) async fn envelope(State(http): State<Arc<Http>>, mut request: Request
     finish(&http, &info, &method, route, response)
 }
 
-/// The same around one handler, for a request whose body is there, and which needs no router.
+/// The same around one handler, for a request that needs no router. What it leaves of the body is the caller's to
+/// read.
 pub(crate) async fn enclose<F: Future<Output = Result<Response, ApiError>>>(
     http: &Arc<Http>,
     request: Request,

@@ -6,21 +6,20 @@ mod auth;
 mod batch_segment_config;
 mod body;
 mod caller;
+mod connection;
 mod consumer_request;
 mod envelope;
 mod error;
-mod framing;
-mod general;
+mod h1;
+mod h2;
 mod member;
 mod member_data_sharing;
 mod metrics;
 mod openapi;
 mod ops;
 mod pixels;
-mod plain;
 mod public_key;
 mod query;
-mod refusal;
 mod rt_segment;
 mod rt_segment_processed;
 mod segment;
@@ -31,17 +30,16 @@ mod user;
 mod user_segment;
 
 #[cfg(any(test, feature = "fuzz"))]
-pub(crate) use plain::fuzz;
+pub(crate) use h1::fuzz;
 
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use connection::Peer;
 use error::ApiError;
-use ia_engine::budget::Reservation;
-use serve::Peer;
 pub(crate) use state::{Http, HttpOptions};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -107,9 +105,9 @@ impl Service {
         Service { router, http: None }
     }
 
-    /// Answers a request that came whole. The routes that carry the load do without the router, whose layers
-    /// take longer than they do.
-    async fn answer(&self, mut request: Request, peer: Peer) -> Response {
+    /// Answers a request. The two routes that carry the load do without the router, whose layers take longer than
+    /// they do. What they leave of the body is the caller's to read.
+    async fn answer(&self, request: Request, peer: Peer) -> Response {
         match (&self.http, request.method(), request.uri().path()) {
             (Some(http), &Method::GET, "/user-segment") => {
                 envelope::enclose(http, request, "/user-segment", user_segment::get).await
@@ -117,17 +115,30 @@ impl Service {
             (Some(http), &Method::POST, "/rt-segment") => {
                 envelope::enclose(http, request, "/rt-segment", rt_segment::post).await
             }
-            _ => {
-                request.extensions_mut().insert(peer);
-                let Ok(response) = self.router.clone().oneshot(request).await;
-                response
-            }
+            _ => self.route(request, peer).await,
         }
     }
 
-    /// For the memory that a body takes while it comes in; `None` where none is expected.
-    fn body_share(&self) -> Option<Reservation> {
-        self.http.as_ref().map(|http| http.body_budget.share())
+    /// Answers a request by the router.
+    async fn route(&self, mut request: Request, peer: Peer) -> Response {
+        request.extensions_mut().insert(peer);
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        response
+    }
+
+    /// The whole answer in HTTP/1.1 to what is no request. The connection ends with it.
+    fn refusal(&self, refused: h1::Refused) -> Vec<u8> {
+        let error = match refused {
+            h1::Refused::TooLarge => ApiError::head_too_large(h1::MAX_HEAD_BYTES),
+            h1::Refused::Malformed => ApiError::syntax("This is no well-formed HTTP request"),
+        };
+        match &self.http {
+            Some(http) => envelope::refusal(http, &error),
+            None => {
+                let status: StatusCode = error.status;
+                format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").into_bytes()
+            }
+        }
     }
 }
 

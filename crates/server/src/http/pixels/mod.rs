@@ -5,8 +5,8 @@ mod mapuid;
 mod optout;
 mod seg;
 
+use super::connection::Peer;
 use super::error::ApiError;
-use super::serve::Peer;
 use crate::http::Http;
 use crate::pixels::{Browser, IdCookie, Pixels};
 use axum::extract::FromRequestParts;
