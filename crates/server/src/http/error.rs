@@ -123,7 +123,7 @@ impl From<BadForm> for ApiError {
     fn from(error: BadForm) -> ApiError {
         match error {
             BadForm::Choice => ApiError::syntax(error.to_string()),
-            BadForm::Foreign => ApiError::forbidden(error.to_string()),
+            BadForm::OtherSite => ApiError::forbidden(error.to_string()),
         }
     }
 }

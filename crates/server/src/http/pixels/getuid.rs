@@ -4,7 +4,7 @@ use super::{Call, GIF, JAVASCRIPT};
 use crate::http::error::ApiError;
 use crate::http::openapi::{BadRequest, BrowserId, TooManyRequests, Unavailable};
 use crate::http::query::Query;
-use crate::pixels::{self, BadTarget, Browser, Written};
+use crate::pixels::{self, BadTarget, Browser, TargetEncoding};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 
@@ -33,7 +33,7 @@ use axum::response::Response;
 )]
 pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
     let browser = call.browser()?;
-    let target = target(&call, browser, &uri, Written::Encoded)?;
+    let target = target(&call, browser, &uri, TargetEncoding::Encoded)?;
     seen(&call, browser).await?;
     call.redirect(browser, &target)
 }
@@ -67,8 +67,8 @@ pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
 pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError> {
     let browser = call.browser()?;
     // A URL that goes nowhere is a mistake whoever calls.
-    let target = target(&call, browser, &uri, Written::Encoded)?;
-    if browser.shown_id() == 0 {
+    let target = target(&call, browser, &uri, TargetEncoding::Encoded)?;
+    if browser.public_id() == 0 {
         return Ok(call.answer(browser, "image/gif", &GIF[..]));
     }
     seen(&call, browser).await?;
@@ -98,7 +98,7 @@ pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError>
 )]
 pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> {
     let browser = call.browser()?;
-    let target = target(&call, browser, &uri, Written::AsIs)?;
+    let target = target(&call, browser, &uri, TargetEncoding::AsIs)?;
     seen(&call, browser).await?;
     call.redirect(browser, &target)
 }
@@ -127,7 +127,7 @@ pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> 
 pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, ApiError> {
     let browser = call.browser()?;
     seen(&call, browser).await?;
-    let body = format!("{{\"uid\":{}}}", browser.shown_id());
+    let body = format!("{{\"uid\":{}}}", browser.public_id());
     let mut response = call.answer(browser, "application/json", body);
     let answered = response.headers_mut();
     answered.insert(header::VARY, HeaderValue::from_static("Origin"));
@@ -168,7 +168,7 @@ pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Respons
     let browser = call.browser()?;
     seen(&call, browser).await?;
     // What begins with a comment cannot be taken for a file of another type.
-    let body = format!("/**/{callback}({{\"uid\":{}}});", browser.shown_id());
+    let body = format!("/**/{callback}({{\"uid\":{}}});", browser.public_id());
     Ok(call.answer(browser, JAVASCRIPT, body))
 }
 
@@ -181,7 +181,7 @@ async fn seen(call: &Call, browser: Browser) -> Result<(), ApiError> {
 }
 
 /// Where the query sends the browser.
-fn target(call: &Call, browser: Browser, uri: &Uri, written: Written) -> Result<String, BadTarget> {
+fn target(call: &Call, browser: Browser, uri: &Uri, encoding: TargetEncoding) -> Result<String, BadTarget> {
     let hosts = &call.pixels().options.redirect_hosts;
-    pixels::target(uri.query().unwrap_or_default(), written, browser.shown_id(), hosts)
+    pixels::target(uri.query().unwrap_or_default(), encoding, browser.public_id(), hosts)
 }

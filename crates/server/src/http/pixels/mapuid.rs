@@ -44,7 +44,7 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     let mapping = Mapping::parse(uri.query().unwrap_or_default())?;
     let browser = call.browser()?;
-    match browser.named() {
+    match browser.cookie_user() {
         Some(user) => {
             let Mapping { member, ids, segments } = &mapping;
             call.writer().map(*member, ids, &info.id, user, segments).await?;

@@ -58,7 +58,7 @@ pub(super) async fn get(
     let hosts = &call.pixels().options.redirect_hosts;
     let pixel = SegmentPixel::parse(uri.query().unwrap_or_default(), hosts)?;
     let browser = call.browser()?;
-    match browser.named() {
+    match browser.cookie_user() {
         Some(user) => call.writer().write(pixel.member, &info.id, user, &pixel.segments).await?,
         None => call.http.engine.metrics.pixel_ignored("opted_out"),
     }
