@@ -42,7 +42,7 @@ struct Answer<'a> {
 
 /// Log in
 ///
-/// Gives a token, which dies 2 hours after its last use and 24 hours after it was issued.
+/// Gives a token, which expires 2 hours after its last use and 24 hours after it was issued.
 #[utoipa::path(
     post,
     path = "/auth",
