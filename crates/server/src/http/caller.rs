@@ -31,7 +31,7 @@ impl Caller {
 
     /// The member of a request: the named one, or else the caller's own. Only admins may name another.
     pub(crate) fn member(&self, named: Option<MemberId>) -> Result<MemberId, ApiError> {
-    match named {
+        match named {
             None => Ok(self.0.member),
             Some(member) if member == self.0.member || self.0.user_type == UserType::Admin => Ok(member),
             Some(_) => Err(ApiError::forbidden("This member is not yours")),

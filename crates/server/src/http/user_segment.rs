@@ -147,7 +147,12 @@ pub(super) async fn post(
     Ok(json_bytes(answer.into_bytes()))
 }
 
-fn write_many(http: &Http, info: &RequestInfo, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
+fn write_many(
+    http: &Http,
+    info: &RequestInfo,
+    view: View<'_>,
+    users: &[UserKey],
+) -> Result<Vec<u8>, ReadError> {
     let mut result = Ok(());
     let answer = info.success(http, "user_segments", |out| {
         out.push(b'[');
