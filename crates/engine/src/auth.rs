@@ -214,8 +214,8 @@ impl Authenticator {
     }
 }
 
-/// The key under which calls without a token are counted: the IPv4 address (also of an IPv4-mapped IPv6 address), or the
-/// /64 of the IPv6 address.
+/// The key under which calls without a token are counted: the IPv4 address (also of an IPv4-mapped IPv6 address), or
+/// the /64 of the IPv6 address.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

@@ -57,7 +57,7 @@ impl Reservation {
 
     /// Resizes to `bytes`: returns the surplus, or takes what is missing as [`Reservation::grow`] does.
     #[must_use]
-    pub fn become_bytes(&mut self, bytes: usize) -> bool {
+    pub fn resize(&mut self, bytes: usize) -> bool {
         if let Some(surplus) = self.bytes.checked_sub(bytes) {
             self.budget.held_bytes.fetch_sub(surplus, Ordering::Relaxed);
             self.bytes = bytes;
@@ -85,9 +85,9 @@ mod tests {
         let budget = ByteBudget::new(100);
         let (mut a, mut b) = (budget.share(), budget.share());
         assert!(a.grow(60) && b.grow(30));
-        assert!(a.become_bytes(20));
-        assert!(b.become_bytes(80));
-        assert!(!a.become_bytes(21));
+        assert!(a.resize(20));
+        assert!(b.resize(80));
+        assert!(!a.resize(21));
         assert_eq!(budget.held_bytes(), 100);
         assert!(budget.has_room(0) && !budget.has_room(1) && !budget.has_room(usize::MAX));
         drop(b);

@@ -109,14 +109,14 @@ pub struct OpenEngine {
 }
 
 /// What to do about a damaged catalog.
-const CATALOG_WAY_OUT: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away, apply your catalog file again, and have users log in again";
+const CATALOG_REMEDY: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away, apply your catalog file again, and have users log in again";
 /// What to do about damaged statistics.
-const USAGE_WAY_OUT: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away: statistics are then counted from the log's first position on";
+const USAGE_REMEDY: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away: statistics are then counted from the log's first position on";
 
-fn with_way_out(error: CatalogError, way_out: &'static str) -> anyhow::Error {
+fn with_remedy(error: CatalogError, remedy: &'static str) -> anyhow::Error {
     let is_damage = matches!(error, CatalogError::Damaged { .. });
     let error = anyhow::Error::from(error);
-    if is_damage { error.context(way_out) } else { error }
+    if is_damage { error.context(remedy) } else { error }
 }
 
 /// The databases, and the data read from them.
@@ -214,7 +214,7 @@ async fn open_databases(
     }
     let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::clone(clock))
         .await
-        .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))
+        .map_err(|error| with_remedy(error, CATALOG_REMEDY))
         .context("cannot open the catalog")?;
     let catalog = Arc::new(catalog);
     // Snapshot before tokens, as in `CatalogView::follow`.
@@ -224,7 +224,7 @@ async fn open_databases(
     let known = open_known_users(options, &catalog).await.context("cannot read the known ids")?;
     let usage_store = SqliteUsage::open(&data_dir.usage())
         .await
-        .map_err(|error| with_way_out(error, USAGE_WAY_OUT))
+        .map_err(|error| with_remedy(error, USAGE_REMEDY))
         .context("cannot open the usage statistics")?;
     let usage = UsageFollower::open(Arc::new(usage_store.clone())).await?;
     Ok(Databases {
@@ -247,7 +247,7 @@ async fn open_known_users(
     let started = Instant::now();
     let known = KnownUsers::load(Arc::clone(catalog) as _)
         .await
-        .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))?;
+        .map_err(|error| with_remedy(error, CATALOG_REMEDY))?;
     tracing::info!(ids = known.count(), millis = started.elapsed().as_millis(), "the known ids are read");
     Ok(known)
 }

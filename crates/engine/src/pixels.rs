@@ -50,7 +50,7 @@ pub struct OverPixelRate {
     pub exceeded: Exceeded,
 }
 
-/// Why a call stopped. What it wrote before stays.
+/// Why a call stopped. Its earlier writes stay.
 #[derive(Debug, thiserror::Error)]
 pub enum PixelError {
     /// There are too many calls.

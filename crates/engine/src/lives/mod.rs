@@ -76,7 +76,7 @@ impl Life<'_> {
     }
 
     fn engines(&self) -> &Engines {
-        self.engines.as_ref().expect("they run")
+        self.engines.as_ref().expect("the engines run")
     }
 
     /// Sends requests at the same time. If the power fails after some disk calls, requests that are not answered OK
@@ -105,13 +105,13 @@ impl Life<'_> {
 
     async fn crash(&mut self, how: steps::Crash) {
         self.done.borrow_mut().crashes += 1;
-        let engines = self.engines.take().expect("they run");
+        let engines = self.engines.take().expect("the engines run");
         engines.die(&self.testbed.disk);
         self.testbed.lose(how);
         self.start().await;
     }
 
-    /// Starts on the files that survived. The log's length tells how many uncertain requests survived; they are in order.
+    /// Starts on the files that survived. The log's length tells how many uncertain requests survived, in order.
     async fn start(&mut self) {
         let engines = Engines::open(&self.testbed).await;
         self.expected.settle(engines.last_position());

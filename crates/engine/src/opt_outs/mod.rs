@@ -36,7 +36,7 @@ pub(crate) struct OptOuts {
     table: RwLock<Table>,
     /// Saves the hashing as long as no user has opted out.
     is_empty: AtomicBool,
-    /// Each request holds the epoch from before it is resolved until its record is applied. Each opt-out starts a new one.
+    /// A request holds the epoch from before it is resolved until its record is applied. An opt-out starts a new one.
     epoch: ArcSwap<()>,
     /// Allows one change at a time; the waiting relies on that.
     changing: Mutex<()>,

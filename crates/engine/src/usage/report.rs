@@ -31,7 +31,8 @@ pub enum RangeError {
 }
 
 impl Range {
-    /// The hours that are wholly or partly between `start` and `end`. An absent `end` is now, an absent `start` two weeks before it.
+    /// The hours that are wholly or partly between `start` and `end`. An absent `end` means now, an absent `start` two
+    /// weeks before the end.
     pub fn parse(start: Option<&str>, end: Option<&str>, now_ms: u64) -> Result<Range, RangeError> {
         let parse = |name, text: Option<&str>| {
             text.map(|text| time::parse_utc(text).ok_or(RangeError::NotADate(name))).transpose()

@@ -100,7 +100,7 @@ struct Durable {
     position: u64,
     record: Record,
     answer: oneshot::Sender<Result<u64, CommitError>>,
-    share: Reservation,
+    reservation: Reservation,
     opt_outs: Option<InForce>,
 }
 
@@ -135,19 +135,23 @@ impl Committer {
     /// Reserves room in the backlog for the record of a body of `body_bytes` on the wire, from before parsing until
     /// the record is applied. Under overload a refusal then comes at once, not after the work.
     pub(crate) fn reserve(&self, body_bytes: usize) -> Result<Reservation, CommitError> {
-        let mut share = self.backlog.share();
-        if share.grow(expected_bytes(body_bytes)) { Ok(share) } else { Err(CommitError::Backlog) }
+        let mut reservation = self.backlog.share();
+        if reservation.grow(expected_bytes(body_bytes)) { Ok(reservation) } else { Err(CommitError::Backlog) }
     }
 
-    /// Makes a record durable and visible, and returns its position in the log. `share` is the room reserved for it.
-    /// After an error nothing of the record is visible; after [`CommitError::Broken`] or a latched log it may be
+    /// Makes a record durable and visible, and returns its position in the log. `reservation` is the room reserved for
+    /// it. After an error nothing of the record is visible; after [`CommitError::Broken`] or a latched log it may be
     /// visible after a restart. If the client disconnects, the record is committed whole or not at all.
-    pub(crate) async fn commit(&self, record: Encoded, mut share: Reservation) -> Result<u64, CommitError> {
+    pub(crate) async fn commit(
+        &self,
+        record: Encoded,
+        mut reservation: Reservation,
+    ) -> Result<u64, CommitError> {
         if self.alarm.reason().is_some() {
             return Err(CommitError::Broken);
         }
         let Encoded { record, payload, opt_outs } = record;
-        if !share.become_bytes(payload.len()) {
+        if !reservation.resize(payload.len()) {
             return Err(CommitError::Backlog);
         }
         let (answer, answered) = oneshot::channel();
@@ -157,8 +161,13 @@ impl Committer {
             Box::new(move |written| match written {
                 Ok(position) => {
                     // Fails only when the applier thread has ended; this drops the answer.
-                    let _ =
-                        to_applier.send(Job::Apply(Durable { position, record, answer, share, opt_outs }));
+                    let _ = to_applier.send(Job::Apply(Durable {
+                        position,
+                        record,
+                        answer,
+                        reservation,
+                        opt_outs,
+                    }));
                 }
                 Err(error) => {
                     let _ = answer.send(Err(error.into()));
@@ -220,7 +229,9 @@ fn apply_in_order(
             }
             job => job.ok(),
         };
-        let Some(Job::Apply(Durable { position, record, answer, share, opt_outs })) = job else { break };
+        let Some(Job::Apply(Durable { position, record, answer, reservation, opt_outs })) = job else {
+            break;
+        };
         if matches!(&record, Record::Ingest(ingest) if ingest.batch.users() > FEW_USERS) {
             send_answers(&mut answers, to_answer);
         }
@@ -235,7 +246,7 @@ fn apply_in_order(
             })
         };
         // Released before the answer, so that a client with an answer can rely on the room.
-        drop((share, opt_outs));
+        drop((reservation, opt_outs));
         let applied = Instant::now();
         if answers.is_empty() {
             first_applied = applied;

@@ -278,9 +278,13 @@ fn concurrency_of_a_budget() {
             let (budget, held) = (Arc::clone(&budget), Arc::clone(&held));
             thread::spawn(move || {
                 for bytes in [30, 60, 500] {
-                    let mut share = budget.share();
+                    let mut reservation = budget.share();
                     for wanted in [bytes, bytes + 20, bytes / 2] {
-                        let ok = if wanted == bytes { share.grow(bytes) } else { share.become_bytes(wanted) };
+                        let ok = if wanted == bytes {
+                            reservation.grow(bytes)
+                        } else {
+                            reservation.resize(wanted)
+                        };
                         let mut held = held.lock().unwrap();
                         if ok {
                             held.retain(|(of, _)| *of != taker);
@@ -292,7 +296,7 @@ fn concurrency_of_a_budget() {
                         assert!(sum <= MAX_BYTES.max(largest) + MAX_BYTES, "{held:?}");
                     }
                     held.lock().unwrap().retain(|(of, _)| *of != taker);
-                    drop(share);
+                    drop(reservation);
                 }
             })
         });

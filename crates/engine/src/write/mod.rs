@@ -1,4 +1,4 @@
-//! The write path: records go into the log, onto stable storage, into the views; only then does the caller get an answer.
+//! The write path: records go into the log, onto stable storage and into the views, before the caller is answered.
 
 pub(crate) mod commit;
 #[cfg(all(test, feature = "shuttle"))]

@@ -77,31 +77,31 @@ pub(super) async fn post(
     };
     let limits = http.engine.limits.of(&http.engine.catalog.snapshot(), caller.0.member);
     http.engine.limits.take_consumer_request(caller.0.member, &limits, http.engine.clock.now_ms())?;
-    let (bytes, _share) = body::read(&http, &headers, body, limits.payload_bytes).await?.decode()?;
-    let asked = ConsumerRequest::parse(&bytes)?;
-    if asked.request_type != RequestType::Access {
+    let (bytes, _reservation) = body::read(&http, &headers, body, limits.payload_bytes).await?.decode()?;
+    let request = ConsumerRequest::parse(&bytes)?;
+    if request.request_type != RequestType::Access {
         caller.may_change()?;
     }
-    let users = &asked.users;
+    let users = &request.users;
     let people = &http.engine.people;
-    match asked.request_type {
+    match request.request_type {
         RequestType::Access => {}
         RequestType::Delete => people.delete(users, scope).await?,
         RequestType::OptOut => people.opt_out(users, scope).await?,
         RequestType::OptIn => people.opt_in(users, scope).await?,
     }
-    let (request_type, member) = (asked.request_type.name(), caller.0.member);
+    let (request_type, member) = (request.request_type.name(), caller.0.member);
     http.engine.metrics.consumer_request(request_type);
     tracing::info!(request_id = %info.id, %member, is_for_all = scope.is_none(), request_type, "a person's request was carried out");
-    let held = match asked.request_type {
-        RequestType::Access => Some(held(&http.engine, users, scope).await?),
+    let stored = match request.request_type {
+        RequestType::Access => Some(stored_data(&http.engine, users, scope).await?),
         _ => None,
     };
-    Ok(json_bytes(info.success(&http, "consumer_request", |out| asked.write(out, held.as_deref()))))
+    Ok(json_bytes(info.success(&http, "consumer_request", |out| request.write(out, stored.as_deref()))))
 }
 
 /// The fields of an answer to `access`: the users with memberships in segments of `scope`, and whether they opted out.
-async fn held(engine: &Engine, users: &[UserKey], scope: Scope) -> Result<Vec<u8>, ApiError> {
+async fn stored_data(engine: &Engine, users: &[UserKey], scope: Scope) -> Result<Vec<u8>, ApiError> {
     let scope_of_read = ReadScope { viewer: scope, owner: scope, with_inactive: true, namespace: None };
     let now = engine.reader.now();
     let start = br#""users":["#;
@@ -171,7 +171,7 @@ impl ConsumerRequest {
         Ok(ConsumerRequest { users, identifier_type, request_type })
     }
 
-    fn write(&self, out: &mut Vec<u8>, held: Option<&[u8]>) {
+    fn write(&self, out: &mut Vec<u8>, stored: Option<&[u8]>) {
         let identifier_type = match self.identifier_type {
             IdentifierType::Platform => "uuid2",
             IdentifierType::Device => "maid",
@@ -184,9 +184,9 @@ impl ConsumerRequest {
         {
             out.extend_from_slice(format!(r#","{name}":"{value}""#).as_bytes());
         }
-        if let Some(held) = held {
+        if let Some(stored) = stored {
             out.push(b',');
-            out.extend_from_slice(held);
+            out.extend_from_slice(stored);
         }
         out.push(b'}');
     }

@@ -91,8 +91,8 @@ impl Pixels {
 }
 
 impl Browser {
-    /// The browser with this cookie; without an id it gets a new one. `is_suppressed` tells whether a user has opted out
-    /// of the platform: such a browser counts as opted out, but keeps its cookie so that the user can be opted in again.
+    /// The browser with this cookie; without an id it gets a new one. `is_suppressed` tells whether a user has opted
+    /// out of the platform: its browser counts as opted out, but keeps the cookie so that it can opt in again.
     pub(crate) fn of(
         cookie: IdCookie,
         is_suppressed: impl FnOnce(&UserKey) -> bool,

@@ -1,5 +1,5 @@
-//! Targets of redirects. Somebody who can choose the target can make a link to this server that leads to their own page.
-//! So the hosts are on a list, and a target that could be read in two ways is refused.
+//! Targets of redirects. Somebody who can choose the target can make a link to this server that leads to their own
+//! page. So the hosts are on a list, and a target that could be read in two ways is refused.
 
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;

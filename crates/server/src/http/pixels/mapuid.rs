@@ -11,9 +11,9 @@ use axum::response::Response;
 
 /// Link the browser's id to ids of a member
 ///
-/// A link lasts for a time that the operator has set, from its last call on. Reads of the browser's id include everything
-/// stored under the member's ids, before or after the call. For a browser that has opted out, or a member that does not
-/// exist or has no ids of its own, nothing is written; the answer is the same.
+/// A link lasts for a time that the operator has set, from its last call on. Reads of the browser's id include
+/// everything stored under the member's ids, before or after the call. For a browser that has opted out, or a member
+/// that does not exist or has no ids of its own, nothing is written; the answer is the same.
 #[utoipa::path(
     get,
     path = "/mapuid",

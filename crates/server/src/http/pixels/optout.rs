@@ -44,8 +44,8 @@ pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiE
 
 /// Opt out, or in again
 ///
-/// Sent by the form of the page, with the page's cookie. Opting out deletes the browser's id and everything stored under
-/// it; opting in gives a new id.
+/// Sent by the form of the page, with the page's cookie. Opting out deletes the browser's id and everything stored
+/// under it; opting in gives a new id.
 #[utoipa::path(
     post,
     path = "/optout",
@@ -68,7 +68,7 @@ pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiE
     )
 )]
 pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let (body, _share) = body::read(&call.http, &headers, body, MAX_FORM_BYTES).await?.decode()?;
+    let (body, _reservation) = body::read(&call.http, &headers, body, MAX_FORM_BYTES).await?.decode()?;
     let sent_from = headers.get("sec-fetch-site").map(|site| site.to_str().unwrap_or_default());
     let token = FormToken::of(cookies(&headers));
     let (choice, token) = Choice::read(&body, token, sent_from)?;

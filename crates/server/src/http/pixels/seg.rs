@@ -11,9 +11,9 @@ use axum::response::Response;
 
 /// Put the browser into segments, take it out
 ///
-/// Works like a `POST /rt-segment` of the member, and counts in its statistics. Up to 100 segments; a segment that is both
-/// added and removed is removed. For a browser that has opted out, or a member or segment that does not exist, nothing
-/// is written; the answer is the same.
+/// Works like a `POST /rt-segment` of the member, and counts in its statistics. Up to 100 segments; a segment that is
+/// both added and removed is removed. For a browser that has opted out, or a member or segment that does not exist,
+/// nothing is written; the answer is the same.
 #[utoipa::path(
     get,
     path = "/seg",
