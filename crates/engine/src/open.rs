@@ -189,7 +189,7 @@ pub async fn open(
     Ok(OpenEngine {
         checkpointer: Checkpointer::start(Arc::clone(&checkpoints), &engine.alarm)?,
         warm_up: WarmUp::start(stores.profiles, &engine.alarm)?,
-        tasks: start_tasks(&engine, &databases, keep_usage_days, &stopping),
+        tasks: keep_current(&engine, &databases, keep_usage_days, &stopping),
         engine,
         log: stores.log,
         applier,
@@ -360,7 +360,7 @@ fn build_engine(
 
 /// Starts the tasks that keep the catalog, the statistics and the tokens current until `stopping` turns true. They are
 /// separate, so that one that waits for a busy database does not delay the others.
-fn start_tasks(
+fn keep_current(
     engine: &Engine,
     databases: &Databases,
     keep_usage_days: u32,
