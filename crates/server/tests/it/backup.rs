@@ -286,7 +286,7 @@ async fn a_backup_that_cannot_be_made_leaves_nothing_and_says_why() {
         assert_eq!(made.status.code(), Some(1), "{error}");
         assert!(made.stdout.is_empty() && error.contains(reason), "{error}");
     };
-    refused(&data_dir.join("inside"), "lies in the data directory");
+    refused(&data_dir.join("inside"), "is inside the data directory");
     refused(dir.path(), "is not empty");
     // Each part is damaged in turn.
     let table =
