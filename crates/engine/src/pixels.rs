@@ -197,7 +197,7 @@ impl PixelWriter {
 }
 
 impl PixelSegment {
-    /// The block of a `POST` of `member` that does the same.
+    /// What it asks for in the name of `member`.
     fn wanted(&self, member: MemberId) -> Wanted<'_> {
         let segment = match &self.name {
             PixelSegmentName::Id(id) => SegmentName::Id(*id),

@@ -60,7 +60,7 @@ pub(super) struct Testbed {
     dice: Dice,
     choice: TestbedChoice,
     dir: TempDir,
-    /// The statistics, unless the choice is SQLite: as durable, and quick to open.
+    /// Where the choice is for statistics in memory: they are as durable as SQLite's, and quick to open.
     memory_usage: Arc<MemoryUsage>,
 }
 

@@ -171,7 +171,7 @@ mod tests {
     use ia_model::Domain;
 
     #[tokio::test]
-    async fn an_opt_out_waits_for_requests_that_did_not_see_it_and_outlives_the_process() {
+    async fn an_opt_out_waits_for_those_who_did_not_see_it_and_outlives_the_process() {
         let store = Arc::new(MemoryCatalog::new());
         let opt_outs = Arc::new(OptOuts::load(store.clone()).await.unwrap());
         let uuid = "6d92078a-8246-4ba4-ae5b-76104861e7dc";

@@ -50,12 +50,12 @@ fn explore(name: &str, scenario: fn()) {
 }
 
 /// Profiles that fail to apply the record at one position, as if a blob on disk is damaged.
-struct FailingProfiles {
+struct Failing {
     profiles: MemoryProfiles,
     fails_at: u64,
 }
 
-impl Profiles for FailingProfiles {
+impl Profiles for Failing {
     fn apply(&self, position: u64, record: &Record) -> Result<Applied, ProfilesError> {
         assert_eq!(position, self.applied_position() + 1, "in the order of the log, and not past a failure");
         if position == self.fails_at {
@@ -113,7 +113,7 @@ const NEVER: u64 = 0;
 struct Testbed {
     disk: SimulatedDisk,
     log: Arc<DiskLog>,
-    profiles: Arc<FailingProfiles>,
+    profiles: Arc<Failing>,
     usage: Arc<UsageFollower>,
     committer: Arc<Committer>,
     alarm: Alarm,
@@ -125,7 +125,7 @@ impl Testbed {
         let options = LogOptions { segment_bytes: 300, ..LogOptions::default() };
         let (log, _) = DiskLog::open("/data/log", options, Arc::new(disk.clone()), Arc::new(())).unwrap();
         let log = Arc::new(log);
-        let profiles = Arc::new(FailingProfiles { profiles: MemoryProfiles::new(100), fails_at });
+        let profiles = Arc::new(Failing { profiles: MemoryProfiles::new(100), fails_at });
         let store = Arc::new(MemoryUsage::new());
         let usage = Arc::new(UsageFollower::open(store).now_or_never().unwrap().unwrap());
         let followers = Followers {

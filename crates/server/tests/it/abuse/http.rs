@@ -1,16 +1,16 @@
-//! Sends each odd request of the table in many shapes, by both ways of the server's HTTP/1.1.
+//! The table, each case in many shapes against both ways in which the server speaks HTTP/1.1.
 
 use super::cases::{self, Case, Expected, Parts};
 use super::wire::{Pacer, Seen, exchange};
 use ia_testkit::{Client, Kit};
 
-/// At how many places a request is cut in the short form.
+/// How many places a request is cut at in the short form.
 const SHORT_CUTS: usize = 6;
 
 /// Larger requests are not cut.
 const MAX_CUT_BYTES: usize = 4 << 10;
 
-/// The results of the whole table.
+/// What was found over the whole table.
 #[derive(Default)]
 struct Tally {
     attempts: usize,
@@ -21,7 +21,7 @@ struct Tally {
     faults: Vec<String>,
 }
 
-/// A valid request that must get its normal answer.
+/// A plain request that must be answered as it is.
 fn good(token: &str, id: &str, fields: &str) -> Vec<u8> {
     format!(
         "GET /user-segment?user_id=1 HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nX-Request-Id: {id}\r\n{fields}\r\n"
@@ -29,9 +29,9 @@ fn good(token: &str, id: &str, fields: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The shapes of a request: whole or in pieces, between valid requests. Each shape is a list of pieces.
+/// The same request, in pieces, with good ones around it: each shape is what is sent, piece by piece.
 fn shapes(case: &Case, token: &str) -> Vec<(String, Vec<Vec<u8>>, usize)> {
-    // An odd Connection header sends a request, and all later ones on its connection, the general way.
+    // An odd connection header takes a request, and with it the rest of its connection, the general way.
     let general = good(token, "good", "Connection: keep-alive, x\r\n");
     let plain = good(token, "good", "");
     let last = good(token, "last", "Connection: close\r\n");
@@ -57,7 +57,7 @@ fn shapes(case: &Case, token: &str) -> Vec<(String, Vec<Vec<u8>>, usize)> {
 }
 
 impl Tally {
-    /// Judges the answers to one shape. Returns how many POSTs were answered OK.
+    /// Judges what came back of one shape. Returns how many POSTs were answered with OK.
     fn judge(&mut self, case: &Case, shape: &str, good_before: usize, seen: Option<&Seen>) -> usize {
         self.attempts += 1;
         let Some(seen) = seen else {
@@ -73,7 +73,7 @@ impl Tally {
         let lasts = of_case.iter().filter(|answer| answer.id.as_deref() == Some("last")).count();
         let status = of_case.first().map(|answer| answer.status);
         self.smuggled += usize::from(canaries > 0);
-        // The HTTP layer may refuse after an answer only if a next request follows; here none does.
+        // A refusal of the HTTP layer may follow an answer only where it is for the next request: never here.
         self.double += usize::from(handled + refused > 1 || lasts > 1);
         if handled + refused > 0 {
             self.answered += 1;
@@ -105,7 +105,7 @@ impl Tally {
     }
 }
 
-/// The number of records in the log.
+/// Requests that the log has taken.
 async fn records(kit: &Kit) -> usize {
     kit.metric("instant_audience_log_records_total").await as usize
 }
@@ -129,7 +129,7 @@ async fn no_request_is_seen_in_another() {
             accepted += tally.judge(case, &shape, good_before, seen.as_ref());
             pacer.turn().await;
             if seen.is_none() {
-                // Each further shape would take as long to fail.
+                // Each further shape would take as long.
                 break;
             }
         }
@@ -150,7 +150,7 @@ async fn no_request_is_seen_in_another() {
         tally.double,
         tally.faults.len()
     );
-    // A fault in one shape is mostly in all shapes.
+    // A fault in one shape is mostly one in all.
     let mut shown = tally.faults.clone();
     shown.dedup_by_key(|fault| fault.split(',').next().unwrap_or_default().to_owned());
     assert!(tally.faults.is_empty(), "{} faults, among them\n{}", tally.faults.len(), shown.join("\n"));
