@@ -1,4 +1,4 @@
-//! The product's tests: a real server, spoken to over HTTP.
+//! Tests of the product: a real server, called over HTTP.
 
 mod abuse;
 mod accounts;
