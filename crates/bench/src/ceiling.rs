@@ -107,7 +107,7 @@ async fn write(body: Body) -> Response {
     answer(body, |bytes| {
         let Adds { rt_segment } = serde_json::from_slice(bytes)?;
         let blocks: usize = rt_segment.iter().map(|user| user.seg_block.len()).sum();
-        let sound = rt_segment.iter().all(|user| !user.user_id.is_empty())
+        let sound = rt_segment.iter().all(|user| !user.user_id.is_empty() && user.domain.is_none())
             && rt_segment.iter().flat_map(|user| &user.seg_block).all(Block::is_sound);
         let (users, warnings) = (rt_segment.len(), if sound { "" } else { "{}" });
         Ok(format!(
@@ -159,20 +159,29 @@ struct Adds<'a> {
 struct User<'a> {
     #[serde(borrow)]
     user_id: Cow<'a, str>,
-    seg_block: Vec<Block>,
+    #[serde(borrow)]
+    seg_block: Vec<Block<'a>>,
+    #[serde(borrow)]
+    domain: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
-struct Block {
+struct Block<'a> {
     seg_id: u32,
+    #[serde(borrow)]
+    seg_code: Option<Cow<'a, str>>,
     value: u32,
     expiration: u32,
+    member_id: Option<u32>,
 }
 
-impl Block {
+impl Block<'_> {
     /// Looks at every field, so that none is optimised away.
     fn is_sound(&self) -> bool {
-        self.seg_id > 0 && u64::from(self.value) + u64::from(self.expiration) < 1 << 32
+        self.seg_id > 0
+            && u64::from(self.value) + u64::from(self.expiration) < 1 << 32
+            && self.seg_code.is_none()
+            && self.member_id.is_none()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod compare;
+mod shapes;
 mod trials;
 
 use crate::error::Error;
@@ -34,6 +35,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Show how the server behaves beside its peak rates, and hold it to its targets.
     Trials(trials::TrialsArgs),
+    /// Measure what a membership costs the server in every form in which clients write bodies.
+    Shapes(shapes::ShapesArgs),
     /// Be the HTTP stack without a server behind it, for `compare`.
     #[command(hide = true)]
     Ceiling,
@@ -72,7 +75,7 @@ struct RatesArgs {
     /// refresh memberships in place of beginning them.
     #[arg(long, default_value = "1024", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pool_mib: u64,
-    /// Run only these workloads: bulk10, bulk1, small, read, read-unknown, readmany.
+    /// Run only these workloads: bulk10, compact, bulk1, small, read, read-unknown, readmany.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
     #[command(flatten)]
@@ -109,6 +112,7 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
         }
         Command::Compare(args) => args.execute(),
         Command::Trials(args) => args.execute(),
+        Command::Shapes(args) => args.execute(),
         Command::Ceiling => ceiling::run().map(|()| true),
     };
     match outcome {

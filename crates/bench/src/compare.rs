@@ -9,7 +9,6 @@ mod contest;
 mod ground;
 mod memory;
 mod report;
-mod statistics;
 mod targets;
 
 use crate::error::Error;

@@ -11,6 +11,7 @@
 //! cargo run --release -p ia-bench -- crash
 //! cargo run --release -p ia-bench -- compare
 //! cargo run --release -p ia-bench -- trials
+//! cargo run --release -p ia-bench -- shapes
 //! ```
 //!
 //! - `rates` measures throughput, latency and the server's CPU time and memory for bulk and small writes,
@@ -23,6 +24,8 @@
 //! - `trials` shows how the server behaves beside its peak rates: how soon a write is seen at half load,
 //!   reads beside ingest, many users, minutes of ingest, more writes than the disk takes. A target that is
 //!   missed is told and fails nothing; lost or wrong data does.
+//! - `shapes` sends the same memberships in every form in which clients write bodies, and prints what a
+//!   membership of each costs the server, over the cost of the compact form.
 //!
 //! A SIGKILL is a crash of the process, not of the machine: what the server had handed to the kernel
 //! survives it, flushed or not. That an answered write survives a power cut is for other tests to show.
@@ -33,6 +36,7 @@
 //! `INSTANT_AUDIENCE__…` of the environment reach the server; the rates and sizes that it limits are lifted in
 //! any case.
 
+mod body;
 mod calls;
 mod ceiling;
 mod cli;
@@ -55,6 +59,8 @@ mod rates;
 mod redis;
 mod script;
 mod server;
+mod shapes;
+mod statistics;
 mod table;
 mod trials;
 mod verify;

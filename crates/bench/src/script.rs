@@ -1,6 +1,7 @@
 //! What a workload asks for, call by call, before it is put into the words of a protocol: what is compared
 //! must be asked for the same users in the same order.
 
+use crate::body::Form;
 use crate::calls::{self, MAX_USERS};
 use crate::client::Call;
 use crate::law::{Drawing, Law};
@@ -16,6 +17,7 @@ const MAX_POOL_CALLS: u64 = 200_000;
 #[derive(Debug)]
 pub(crate) struct Script {
     kind: Kind,
+    form: Form,
     written: Written,
     population: Population,
     users_per_call: usize,
@@ -53,7 +55,8 @@ impl Script {
                     Written::NewSegments => WRITTEN,
                     Written::Known => KNOWN,
                 };
-                (range, per_call, pool_calls(pool_bytes, per_call * (46 + 44 * u64::from(segments))))
+                let bytes = per_call * workload.form.bytes_of_user(segments.into());
+                (range, per_call, pool_calls(pool_bytes, bytes))
             }
             Kind::Read { .. } => (KNOWN, 1, MAX_POOL_CALLS),
             Kind::ReadMany { users: per_call } => {
@@ -71,6 +74,7 @@ impl Script {
             .collect();
         Script {
             kind: workload.kind,
+            form: workload.form,
             written,
             population: Population::new(range, drawing.users()),
             users_per_call: usize::try_from(per_call.min(MAX_USERS)).expect("a thousand at most"),
@@ -128,15 +132,22 @@ impl Script {
 
     /// The script in HTTP.
     pub(crate) fn http(&self) -> Pool {
+        self.http_in(self.form)
+    }
+
+    /// The script in HTTP, with writes in that form.
+    pub(crate) fn http_in(&self, form: Form) -> Pool {
+        let refused = form.refused_blocks();
         let calls = self.calls().map(|(number, users)| match self.kind {
             Kind::Write { .. } => {
-                let bodies = users.iter().map(|&user| (self.id(user), self.written(number, user)));
+                let adds = users.iter().map(|&user| (self.id(user), self.written(number, user).collect()));
                 let mark = format!(
-                    r#""users_in_request":{},"segments_in_request":{}}},"warnings":[]"#,
+                    r#""users_in_request":{},"segments_in_request":{}}},"warnings":[{}"#,
                     users.len(),
-                    self.items_per_call()
+                    self.items_per_call() - refused,
+                    if refused == 0 { "]" } else { "{" },
                 );
-                Prepared { call: post("/rt-segment", calls::adds(bodies)), mark: mark.into() }
+                Prepared { call: post("/rt-segment", form.body(adds.collect())), mark: mark.into() }
             }
             Kind::Read { .. } => {
                 let uri = format!("/user-segment?user_id={}", self.id(users[0]));
@@ -149,7 +160,7 @@ impl Script {
                 Prepared { call: post("/user-segment", calls::ask(ids)), mark: r#""segments":[{"#.into() }
             }
         });
-        Pool { calls: calls.collect(), items_per_call: self.items_per_call() }
+        Pool { calls: calls.collect(), items_per_call: self.items_per_call() - refused }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The workloads: what is asked of a server, prepared before the clock starts.
 
+use crate::body::Form;
 use crate::calls::MAX_USERS;
 use crate::client::Call;
 use crate::law::Law;
@@ -51,6 +52,8 @@ pub(crate) struct Workload {
     pub name: &'static str,
     /// What a call does.
     pub kind: Kind,
+    /// How a write is written.
+    pub form: Form,
     /// How many connections are kept busy.
     pub connections: usize,
 }
@@ -91,13 +94,17 @@ impl Workload {
         let write = |users, segments| Kind::Write { users, segments };
         [
             ("bulk10", write(MAX_USERS, 10), bulk),
+            ("compact", write(MAX_USERS, 10), bulk),
             ("bulk1", write(MAX_USERS, 1), bulk),
             ("small", write(1, 2), connections),
             ("read", Kind::Read { half_unknown: false }, connections),
             ("read-unknown", Kind::Read { half_unknown: true }, connections),
             ("readmany", Kind::ReadMany { users: MAX_USERS }, bulk),
         ]
-        .map(|(name, kind, connections)| Workload { name, kind, connections })
+        .map(|(name, kind, connections)| {
+            let form = if name == "compact" { Form::Compact } else { Form::Documented };
+            Workload { name, kind, form, connections }
+        })
         .into()
     }
 
@@ -134,7 +141,7 @@ mod tests {
         for (name, users, segments) in [("bulk1", 1000, 1), ("small", 1, 2)] {
             let pool = workload(name).prepare(5000, 64 << 20);
             assert_eq!(pool.items_per_call, users * segments);
-            assert!(pool.calls.len() > 500);
+            assert!(pool.calls.len() > 400);
             let body: Value = serde_json::from_slice(&pool.calls[7].call.body).unwrap();
             let sent = body["rt_segment"].as_array().unwrap();
             let ids: HashSet<&str> = sent.iter().map(|user| user["user_id"].as_str().unwrap()).collect();
@@ -145,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_pool_takes_the_memory_it_may() {
-        for name in ["bulk10", "bulk1"] {
+        for name in ["bulk10", "compact", "bulk1"] {
             let pool = workload(name).prepare(1_000_000, 16 << 20);
             let bytes: usize = pool.calls.iter().map(|prepared| prepared.call.body.len()).sum();
             assert!((14 << 20..18 << 20).contains(&bytes), "{name}: {bytes}");

@@ -31,7 +31,7 @@ pub(super) struct CompareArgs {
     /// are sent again, and refresh memberships in place of beginning them.
     #[arg(long, default_value = "256", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pool_mib: u64,
-    /// Run only these: bulk10, bulk1, small, memory, read, read-unknown, readmany.
+    /// Run only these: bulk10, compact, bulk1, small, memory, read, read-unknown, readmany.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
     /// The redis-server to run [default: that on the PATH].
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(only("bulk1,memory"), (1, true));
         assert_eq!(only("bulk1"), (1, false));
         let all = plan(&start).unwrap();
-        assert_eq!((all.workloads.len(), all.memory), (6, true));
+        assert_eq!((all.workloads.len(), all.memory), (7, true));
         assert!(plan(&[&start[..], &["--only", "memories"]].concat()).is_err());
     }
 }

@@ -2,7 +2,6 @@
 
 use super::ground::{Ground, Side};
 use super::report::{Row, SideReport};
-use super::statistics::Spread;
 use super::{Plan, redis_connections};
 use crate::client::{Connection, Target};
 use crate::drive::{Driver, Lane, LatencyMicros, Measured};
@@ -11,6 +10,7 @@ use crate::meter::{Counted, Moment, Spent};
 use crate::progress::Progress;
 use crate::redis::{self, RedisLane};
 use crate::script::Script;
+use crate::statistics::Spread;
 use crate::workload::{Workload, Written};
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -3,12 +3,12 @@
 mod text;
 
 use super::memory::Memory;
-use super::statistics::Spread;
 use super::targets::{READ_MANY_PER_READ_AT_LEAST, Targets, UNKNOWN_PER_READ_AT_LEAST};
 use super::{Plan, Site};
 use crate::disk;
 use crate::drive::LatencyMicros;
 use crate::law::Law;
+use crate::statistics::Spread;
 use crate::workload::Workload;
 use serde::Serialize;
 use std::path::PathBuf;

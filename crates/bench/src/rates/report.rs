@@ -108,7 +108,7 @@ impl fmt::Display for Report {
         )?;
         self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))?;
         writeln!(f)?;
-        write!(f, "An item is a membership in bulk10, bulk1 and small, and a user in the others.")?;
+        write!(f, "An item is a membership in bulk10, compact, bulk1 and small, and a user in the others.")?;
         for row in &self.rows {
             if let Some(error) = &row.first_error {
                 write!(f, "\n{}: {} errors; the first: {error}", row.workload, row.errors)?;

@@ -5,7 +5,7 @@ use super::aim::Aim;
 use super::open_loop::{Arrivals, OpenLoop, apart};
 use super::plan::{Load, Plan};
 use super::report::{Faults, Micros, ms};
-use crate::calls;
+use crate::body::Form;
 use crate::client::{Call, Connection, Target};
 use crate::drive::{Driver, Latencies};
 use crate::error::Error;
@@ -163,7 +163,7 @@ async fn post_one(
     answered: &OnceLock<Instant>,
 ) -> Result<Instant, Error> {
     let membership = Membership { segment: 1, value: 1, expiration: 0 };
-    let body = calls::adds(std::iter::once((id(user), [membership])));
+    let body = Form::Documented.body(vec![(id(user), vec![membership])]);
     let call = Call { method: Method::POST, uri: Uri::from_static("/rt-segment"), body };
     let received = connection.call(&call).await.map_err(Error::http("POST /rt-segment"))?;
     if !received.is_ok_with(r#""warnings":[]"#) {

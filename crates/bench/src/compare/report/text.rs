@@ -2,7 +2,7 @@
 
 use super::{Between, Report, Row, SideReport};
 use crate::compare::memory::Memory;
-use crate::compare::statistics::Spread;
+use crate::statistics::Spread;
 use crate::table::Table;
 use std::fmt;
 
@@ -39,11 +39,11 @@ impl fmt::Display for Report {
 }
 
 const NOTES: &str = "\
-An item is a membership in bulk10, bulk1, small and memory, and a user that is read in the others. Rates and
-ratios are medians of the rounds; a ratio is made of two measurements of the same round.
+An item is a membership in bulk10, compact, bulk1, small and memory, and a user that is read in the others.
+Writes have the documented form, with its nulls; compact is bulk10 without the fields that are null. Rates and ratios are medians of the rounds; a ratio is made of two measurements of the same round.
 ours     flushes every write before it answers, in all workloads; HTTP and JSON.
 Redis    HSET of a hash a user (key 8 bytes, field 4, value 8) and HGETALL; appendonly yes, appendfsync
-         everysec, and always in small; no rewriting of the append-only file. bulk10, bulk1 and readmany: batches
+         everysec, and always in small; no rewriting of the append-only file. bulk10, compact, bulk1 and readmany: batches
          of 1,000 commands, pipelined on one connection; the time of an answer is that of the batch.
 ceiling  the HTTP stack of ours, which parses the same requests and does nothing with them.
 new      memberships that lived not yet, of those written. Both get the same calls in the same order, and go
