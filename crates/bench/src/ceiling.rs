@@ -201,6 +201,7 @@ struct AskedUser<'a> {
 mod tests {
     use super::*;
     use crate::client::Connection;
+    use crate::script::Script;
     use crate::workload::Workload;
 
     #[tokio::test]
@@ -210,7 +211,7 @@ mod tests {
         let serving = tokio::spawn(serve(listener));
         let mut connection = Connection::open(&target).await.unwrap();
         for workload in Workload::all(64) {
-            let pool = workload.prepare(3000, 1 << 20).for_ceiling();
+            let pool = Script::prepare(&workload, 3000, 1 << 20).for_ceiling();
             for prepared in pool.calls.iter().take(3) {
                 let received = connection.call(&prepared.call).await.unwrap();
                 assert!(received.is_ok_with(&prepared.mark), "{}: {received:?}", workload.name);

@@ -4,6 +4,7 @@ mod compare;
 mod shapes;
 mod trials;
 
+use crate::arguments::{seconds, share};
 use crate::error::Error;
 use crate::server::{Installation, find_binary};
 use crate::workload::Workload;
@@ -232,19 +233,6 @@ impl CrashArgs {
             connections: self.connections.into(),
         }
     }
-}
-
-pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if !(0.01..=86_400.0).contains(&seconds) {
-        return Err("must be from 0.01 to 86400".to_owned());
-    }
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if share > 0.0 && share < 1.0 { Ok(share) } else { Err("must be above 0 and below 1".to_owned()) }
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ mod memory;
 mod report;
 mod targets;
 
+use crate::distribution::Distribution;
 use crate::error::Error;
-use crate::law::Law;
 use crate::progress::Progress;
 use crate::redis::Fsync;
 use crate::workload::{Kind, Workload};
@@ -36,8 +36,8 @@ pub(crate) struct Plan {
     pub rounds: u32,
     /// How many users are drawn from, and loaded to be read.
     pub users: u64,
-    /// By which law they are drawn.
-    pub law: Law,
+    /// From which distribution they are drawn.
+    pub distribution: Distribution,
     /// How much memory the prepared bodies of a workload may take; those for Redis take about half as much
     /// again.
     pub pool_bytes: u64,

@@ -36,6 +36,7 @@
 //! `INSTANT_AUDIENCE__…` of the environment reach the server; the rates and sizes that it limits are lifted in
 //! any case.
 
+mod arguments;
 mod body;
 mod calls;
 mod ceiling;
@@ -44,11 +45,11 @@ mod client;
 mod compare;
 mod crash;
 mod disk;
+mod distribution;
 mod drive;
 mod error;
 mod fill;
 mod journal;
-mod law;
 mod load;
 mod meter;
 mod population;

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::fill;
 use crate::meter::{Counted, Moment};
 use crate::progress::Progress;
+use crate::script::Script;
 use crate::server::Installation;
 use crate::workload::{Pool, Workload};
 use report::Row;
@@ -45,7 +46,7 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
             is_filled = true;
         }
         progress.show(&format!("{}: preparing", workload.name));
-        let pool = workload.prepare(plan.users, plan.pool_bytes);
+        let pool = Script::prepare(workload, plan.users, plan.pool_bytes);
         rows.push(measure(&target, workload, &pool, plan.duration, &progress).await?);
     }
     // A run is no good when the server cannot end it in order.

@@ -4,7 +4,7 @@
 use crate::body::Form;
 use crate::calls::{self, MAX_USERS};
 use crate::client::Call;
-use crate::law::{Drawing, Law};
+use crate::distribution::{Distribution, Drawing};
 use crate::population::{KNOWN, Membership, Population, Random, UNKNOWN, WRITTEN};
 use crate::workload::{KNOWN_SEGMENTS, Kind, Pool, Prepared, Workload, Written};
 use bytes::Bytes;
@@ -41,13 +41,13 @@ impl Script {
         workload: &Workload,
         written: Written,
         users: u64,
-        law: Law,
+        distribution: Distribution,
         pool_bytes: u64,
     ) -> Script {
         let stream =
             workload.name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
         let mut random = Random::new(stream);
-        let drawing = Drawing::new(law, users);
+        let drawing = Drawing::new(distribution, users);
         let (range, per_call, calls) = match workload.kind {
             Kind::Write { users: per_call, segments } => {
                 let per_call = per_call.min(users);
@@ -80,6 +80,12 @@ impl Script {
             users_per_call: usize::try_from(per_call.min(MAX_USERS)).expect("a thousand at most"),
             users,
         }
+    }
+
+    /// The calls of a workload in HTTP, about `pool_bytes` of bodies, with users drawn uniformly. When all are sent
+    /// they are sent again, and what they write is no longer new.
+    pub(crate) fn prepare(workload: &Workload, users: u64, pool_bytes: u64) -> Pool {
+        Script::new(workload, Written::NewSegments, users, Distribution::Uniform, pool_bytes).http()
     }
 
     /// What a call does.
@@ -172,3 +178,6 @@ fn pool_calls(pool_bytes: u64, body_bytes: u64) -> u64 {
 fn post(path: &'static str, body: Bytes) -> Call {
     Call { method: Method::POST, uri: Uri::from_static(path), body }
 }
+
+#[cfg(test)]
+mod tests;

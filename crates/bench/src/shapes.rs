@@ -7,9 +7,9 @@
 use crate::body::Form;
 use crate::calls::MAX_USERS;
 use crate::client::Target;
+use crate::distribution::Distribution;
 use crate::drive::Driver;
 use crate::error::Error;
-use crate::law::Law;
 use crate::meter::{Counted, Moment};
 use crate::progress::Progress;
 use crate::script::Script;
@@ -115,8 +115,13 @@ fn prepare(target: &Target, plan: &Plan) -> Vec<Shape> {
     let kind = Kind::Write { users: MAX_USERS, segments: SEGMENTS };
     let workload = Workload { name: "bulk10", kind, form, connections: plan.connections };
     let body_bytes = MAX_USERS * form.bytes_of_user(SEGMENTS.into());
-    let script =
-        Script::new(&workload, Written::NewSegments, plan.users, Law::Uniform, plan.bodies * body_bytes);
+    let script = Script::new(
+        &workload,
+        Written::NewSegments,
+        plan.users,
+        Distribution::Uniform,
+        plan.bodies * body_bytes,
+    );
     let is_wanted =
         |form: &&Form| **form == Form::Compact || plan.only.is_empty() || plan.only.contains(form);
     let shape = |&form: &Form| {

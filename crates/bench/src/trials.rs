@@ -10,6 +10,7 @@ mod plan;
 mod report;
 mod sustained;
 mod timeline;
+mod units;
 
 use crate::error::Error;
 use crate::procfs;

@@ -1,8 +1,9 @@
 //! The command line of `compare`.
 
-use super::{RunArgs, chosen, save, seconds};
+use super::{RunArgs, chosen, save};
+use crate::arguments::{exponent, seconds};
+use crate::distribution::Distribution;
 use crate::error::Error;
-use crate::law::Law;
 use crate::server::data_folder;
 use crate::{compare, redis};
 use clap::Args;
@@ -21,7 +22,7 @@ pub(super) struct CompareArgs {
     /// Users to draw from, and users that are loaded to be read.
     #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     users: u64,
-    /// Draw users by Zipf's law with that exponent [default: all alike].
+    /// Draw users from a Zipf distribution with that exponent [default: all alike].
     #[arg(long, value_name = "EXPONENT", value_parser = exponent)]
     zipf: Option<f64>,
     /// Connections of the workloads with small calls.
@@ -53,7 +54,7 @@ impl CompareArgs {
             duration: self.seconds,
             rounds: self.rounds,
             users: self.users,
-            law: self.zipf.map_or(Law::Uniform, Law::Zipf),
+            distribution: self.zipf.map_or(Distribution::Uniform, Distribution::Zipf),
             pool_bytes: self.pool_mib << 20,
             workloads: if only_memory { Vec::new() } else { chosen(self.connections, &names)? },
             memory: !memory.is_empty() || self.only.is_empty(),
@@ -71,15 +72,6 @@ impl CompareArgs {
         save(&report, self.out.as_deref())?;
         self.run.print(&report)?;
         Ok(report.is_good())
-    }
-}
-
-fn exponent(text: &str) -> Result<f64, String> {
-    let exponent: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if exponent > 0.0 && exponent <= 10.0 {
-        Ok(exponent)
-    } else {
-        Err("must be above 0 and at most 10".to_owned())
     }
 }
 

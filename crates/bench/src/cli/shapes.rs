@@ -1,6 +1,7 @@
 //! The command line of `shapes`.
 
-use super::{RunArgs, save, seconds};
+use super::{RunArgs, save};
+use crate::arguments::seconds;
 use crate::body::Form;
 use crate::error::Error;
 use crate::server::Installation;

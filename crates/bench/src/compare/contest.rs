@@ -47,7 +47,7 @@ pub(super) async fn run(
     progress: &Progress,
 ) -> Result<Row, Error> {
     progress.show(&format!("{}: preparing", workload.name));
-    let script = Script::new(workload, Written::NewSegments, plan.users, plan.law, plan.pool_bytes);
+    let script = Script::new(workload, Written::NewSegments, plan.users, plan.distribution, plan.pool_bytes);
     let pool = script.http();
     let contest = Contest {
         ground,

@@ -6,8 +6,8 @@ use super::memory::Memory;
 use super::targets::{READ_MANY_PER_READ_AT_LEAST, Targets, UNKNOWN_PER_READ_AT_LEAST};
 use super::{Plan, Site};
 use crate::disk;
+use crate::distribution::Distribution;
 use crate::drive::LatencyMicros;
-use crate::law::Law;
 use crate::statistics::Spread;
 use crate::workload::Workload;
 use serde::Serialize;
@@ -20,7 +20,7 @@ pub(crate) struct Report {
     redis_version: String,
     cores: usize,
     users: u64,
-    law: Law,
+    distribution: Distribution,
     rounds: u32,
     seconds_per_measurement: f64,
     /// The data lay in memory, where a flush costs nothing.
@@ -129,7 +129,7 @@ impl Report {
             redis_version,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             users: plan.users,
-            law: plan.law,
+            distribution: plan.distribution,
             rounds: plan.rounds,
             seconds_per_measurement: plan.duration.as_secs_f64(),
             data_in_memory: disk::is_in_memory(&site.folder),

@@ -4,13 +4,14 @@
 use super::aim::Aim;
 use super::open_loop::{Arrivals, OpenLoop, apart};
 use super::plan::{Load, Plan};
-use super::report::{Faults, Micros, ms};
+use super::units::{Faults, Micros, ms};
 use crate::body::Form;
 use crate::client::{Call, Connection, Target};
 use crate::drive::{Driver, Latencies};
 use crate::error::Error;
 use crate::population::{Membership, Population};
 use crate::progress::Progress;
+use crate::script::Script;
 use crate::server::Installation;
 use crate::workload::Workload;
 use bytes::Bytes;
@@ -69,10 +70,9 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     let server = at.start().await?;
     let target = Target::log_in(&server).await?;
     let name = plan.load.workload();
-    let workload = Workload::all(plan.connections.into()).into_iter().find(|workload| workload.name == name);
-    let workload = workload.expect("every load is a workload");
+    let workload = Workload::named(name, plan.connections.into());
     progress.show("activation: preparing");
-    let pool = workload.prepare(plan.users, plan.pool_bytes());
+    let pool = Script::prepare(&workload, plan.users, plan.pool_bytes());
     let probes_per_second = 1e3 / f64::from(plan.probe_every_ms);
 
     progress.show("activation: probing an idle server");

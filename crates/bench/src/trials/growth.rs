@@ -2,13 +2,13 @@
 
 use super::aim::Aim;
 use super::plan::Plan;
-use super::report::{Faults, Micros, mib, ms};
+use super::units::{Faults, Micros, mib, ms};
 use crate::client::Target;
 use crate::disk;
+use crate::distribution::Distribution;
 use crate::drive::Driver;
 use crate::error::Error;
 use crate::fill::{check, fill, find};
-use crate::law::Law;
 use crate::procfs;
 use crate::progress::Progress;
 use crate::script::Script;
@@ -118,8 +118,8 @@ async fn measure(at: &Installation, users: u64, plan: &Plan, progress: &Progress
 
     progress.show(&format!("growth: killing and starting with {users} users"));
     let target = Target::log_in(&server).await?;
-    let bulk = workloads.iter().find(|workload| workload.name == "bulk10").expect("the workload exists");
-    let pool = refreshing(bulk, users, plan.pool_bytes() / 4);
+    let bulk = Workload::named("bulk10", plan.connections.into());
+    let pool = refreshing(&bulk, users, plan.pool_bytes() / 4);
     let driver = Driver::new(&target, &pool);
     tokio::select! {
         // The workers are dropped with it, and their broken connections tell nobody.
@@ -146,7 +146,7 @@ async fn measure(at: &Installation, users: u64, plan: &Plan, progress: &Progress
 
 /// A pool whose writes refresh what the users have, so that there are as many memberships after it as before.
 fn refreshing(workload: &Workload, users: u64, pool_bytes: u64) -> Pool {
-    Script::new(workload, Written::Known, users, Law::Uniform, pool_bytes).http()
+    Script::new(workload, Written::Known, users, Distribution::Uniform, pool_bytes).http()
 }
 
 async fn rate(

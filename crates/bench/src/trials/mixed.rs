@@ -3,12 +3,13 @@
 use super::aim::Aim;
 use super::open_loop::OpenLoop;
 use super::plan::Plan;
-use super::report::{Faults, Micros, median};
+use super::units::{Faults, Micros, median};
 use crate::client::Target;
 use crate::drive::{Driver, Measured};
 use crate::error::Error;
 use crate::fill::{check, fill};
 use crate::progress::Progress;
+use crate::script::Script;
 use crate::server::Installation;
 use crate::workload::{Pool, Workload};
 use serde::Serialize;
@@ -55,11 +56,9 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     fill(&target, plan.users, progress).await?;
     check(&target, plan.users).await?;
     progress.show("mixed: preparing");
-    let workloads = Workload::all(plan.connections.into());
     let prepared = |name: &str| -> (usize, Pool) {
-        let found = workloads.iter().find(|workload| workload.name == name);
-        let workload = found.expect("the workload exists");
-        (workload.connections, workload.prepare(plan.users, plan.pool_bytes()))
+        let workload = Workload::named(name, plan.connections.into());
+        (workload.connections, Script::prepare(&workload, plan.users, plan.pool_bytes()))
     };
     let ((connections, ingest), (_, reads)) = (prepared("bulk10"), prepared("read"));
     let clients = Clients {

@@ -10,7 +10,7 @@ mod report;
 
 use super::open_loop::OpenLoop;
 use super::plan::Plan;
-use super::report::{Faults, Micros};
+use super::units::{Faults, Micros};
 use crate::calls::{Bodies, MAX_USERS};
 use crate::client::Target;
 use crate::error::Error;
@@ -18,6 +18,7 @@ use crate::fill::{check, fill};
 use crate::population::{Population, WRITTEN};
 use crate::procfs;
 use crate::progress::Progress;
+use crate::script::Script;
 use crate::server::{Installation, Server};
 use crate::verify::{Findings, verify};
 use crate::workload::{Pool, Workload};
@@ -45,8 +46,8 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     let backlog_bytes = u64::from(plan.overload_backlog_mib) << 20;
     let max_backlog_bytes = backlog_bytes.to_string();
     let settings = [("LOG__MAX_BACKLOG_BYTES", max_backlog_bytes.as_str())];
-    let reads = Workload::all(plan.connections.into()).into_iter().find(|found| found.name == "read");
-    let reads = reads.expect("the workload exists").prepare(plan.users, plan.pool_bytes());
+    let reads = Workload::named("read", plan.connections.into());
+    let reads = Script::prepare(&reads, plan.users, plan.pool_bytes());
 
     let server = at.start().await?;
     let target = Target::log_in(&server).await?;

@@ -1,6 +1,6 @@
 //! Which trials run, and how long and how hard.
 
-use crate::cli::seconds;
+use crate::arguments::seconds;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::path::PathBuf;

@@ -2,14 +2,15 @@
 
 use super::aim::Aim;
 use super::plan::Plan;
-use super::report::{Faults, Micros, mib, ms};
 use super::timeline::{Course, Timeline};
+use super::units::{Faults, Micros, mib, ms};
 use crate::client::{Connection, Target};
 use crate::disk;
 use crate::drive::{Failure, Lane, Measured};
 use crate::error::Error;
 use crate::procfs;
 use crate::progress::Progress;
+use crate::script::Script;
 use crate::server::Installation;
 use crate::workload::{Pool, Prepared, Workload};
 use serde::Serialize;
@@ -72,9 +73,8 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     let server = at.start().await?;
     let target = Target::log_in(&server).await?;
     progress.show("sustained: preparing");
-    let workload = Workload::all(plan.connections.into()).into_iter().find(|found| found.name == "bulk10");
-    let workload = workload.expect("the workload exists");
-    let pool = workload.prepare(plan.users, plan.pool_bytes());
+    let workload = Workload::named("bulk10", plan.connections.into());
+    let pool = Script::prepare(&workload, plan.users, plan.pool_bytes());
 
     let (seen, samples) =
         drive(&target, &pool, workload.connections, plan.sustain_seconds, at.data_dir(), progress).await?;

@@ -18,7 +18,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "Users drawn {} from {}; {} rounds of {} s on each side, the other sides stopped meanwhile.",
-            self.law, self.users, self.rounds, self.seconds_per_measurement
+            self.distribution, self.users, self.rounds, self.seconds_per_measurement
         )?;
         if self.data_in_memory {
             writeln!(f, "The data folder lies in memory: flushes cost nothing here. Use --data-dir.")?;
@@ -166,8 +166,8 @@ mod tests {
     use super::*;
     use crate::compare::memory::PerMembership;
     use crate::compare::targets::Targets;
+    use crate::distribution::Distribution;
     use crate::drive::LatencyMicros;
-    use crate::law::Law;
 
     fn side(rate: f64, writes: bool) -> SideReport {
         SideReport {
@@ -211,7 +211,7 @@ mod tests {
             redis_version: "7.0.15".to_owned(),
             cores: 2,
             users: 1000,
-            law: Law::Zipf(0.9),
+            distribution: Distribution::Zipf(0.9),
             rounds: 5,
             seconds_per_measurement: 2.0,
             data_in_memory: false,
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(json["rows"][0]["per_redis"]["median"], 3.5);
         assert_eq!(json["rows"][0]["targets"]["per_redis_at_least"], 3.0);
         assert_eq!(json["memory"]["redis"]["resident"], 25.0);
-        assert_eq!(json["law"]["zipf"], 0.9);
+        assert_eq!(json["distribution"]["zipf"], 0.9);
     }
 
     #[test]

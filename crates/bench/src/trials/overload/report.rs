@@ -1,7 +1,7 @@
 //! What `overload` tells.
 
 use super::super::aim::Aim;
-use super::super::report::{Faults, Micros, mib, ms};
+use super::super::units::{Faults, Micros, mib, ms};
 use super::offer::Offered;
 use crate::journal::Tally;
 use crate::verify::Findings;
