@@ -3,7 +3,6 @@
 
 use crate::client::Target;
 use crate::error::Error;
-use crate::process::{Output, Process};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
@@ -14,6 +13,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use ia_testkit::{Output, Process};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::io::Write;
@@ -51,7 +51,7 @@ impl Ceiling {
         let (line, stdout) = process.first_line().await?;
         let address = line.trim_end().strip_prefix("ready http://").and_then(|address| address.parse().ok());
         let address = address
-            .ok_or_else(|| Error::Broken(format!("the ceiling said {line:?} in place of its ready line")))?;
+            .ok_or_else(|| Error::broken(format!("the ceiling said {line:?} in place of its ready line")))?;
         Ok(Ceiling { process, address, _stdout: stdout })
     }
 
@@ -200,7 +200,7 @@ struct AskedUser<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Connection;
+    use crate::client::{Connection, is_ok_with};
     use crate::script::Script;
     use crate::workload::Workload;
 
@@ -214,7 +214,7 @@ mod tests {
             let pool = Script::prepare(&workload, 3000, 1 << 20).for_ceiling();
             for prepared in pool.calls.iter().take(3) {
                 let received = connection.call(&prepared.call).await.unwrap();
-                assert!(received.is_ok_with(&prepared.mark), "{}: {received:?}", workload.name);
+                assert!(is_ok_with(&received, &prepared.mark), "{}: {received:?}", workload.name);
             }
         }
         let wrong = connection.post("/rt-segment", r#"{"rt_segment":[{}]}"#.into()).await;

@@ -1,6 +1,6 @@
 //! How users are drawn: all alike, or few of them often.
 
-use crate::population::Random;
+use ia_testkit::Dice;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt;
@@ -55,7 +55,7 @@ impl Drawing {
     }
 
     /// One user.
-    pub(crate) fn one(&self, random: &mut Random) -> u64 {
+    pub(crate) fn one(&self, random: &mut Dice) -> u64 {
         match self {
             Drawing::Uniform(users) => random.below(*users),
             Drawing::Zipf(zipf) => zipf.draw(random),
@@ -63,7 +63,7 @@ impl Drawing {
     }
 
     /// `count` different users: a server may count a user that is twice in a body once.
-    pub(crate) fn different(&self, random: &mut Random, count: u64) -> Vec<u64> {
+    pub(crate) fn different(&self, random: &mut Dice, count: u64) -> Vec<u64> {
         assert!(count <= self.users(), "there are not so many different users");
         let mut seen = HashSet::new();
         let mut drawn = Vec::new();
@@ -108,7 +108,7 @@ impl Zipf {
         zipf
     }
 
-    fn draw(&self, random: &mut Random) -> u64 {
+    fn draw(&self, random: &mut Dice) -> u64 {
         loop {
             let under = self.to + random.unit() * (self.from - self.to);
             let x = self.inverse(under);
@@ -140,11 +140,12 @@ impl Zipf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::population::dice;
 
     #[test]
     fn users_are_drawn_without_repeats_from_all() {
         for distribution in [Distribution::Uniform, Distribution::Zipf(1.0), Distribution::Zipf(3.0)] {
-            let mut drawn = Drawing::new(distribution, 1000).different(&mut Random::new(1), 1000);
+            let mut drawn = Drawing::new(distribution, 1000).different(&mut dice(1), 1000);
             drawn.sort_unstable();
             assert_eq!(drawn, (0..1000).collect::<Vec<_>>(), "{distribution}");
         }
@@ -156,7 +157,7 @@ mod tests {
         for exponent in [0.5, 0.99, 1.0, 1.2, 2.5] {
             for users in [1, 2, 100] {
                 let drawing = Drawing::new(Distribution::Zipf(exponent), users);
-                let mut random = Random::new(7);
+                let mut random = dice(7);
                 let mut counts = vec![0u64; users as usize];
                 (0..DRAWS).for_each(|_| counts[drawing.one(&mut random) as usize] += 1);
                 let weight = |rank: u64| ((rank + 1) as f64).powf(-exponent);
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn zipf_reaches_ten_million_users_and_stays_among_them() {
         let drawing = Drawing::new(Distribution::Zipf(0.9), 10_000_000);
-        let mut random = Random::new(3);
+        let mut random = dice(3);
         let drawn: Vec<u64> = (0..5000).map(|_| drawing.one(&mut random)).collect();
         assert!(drawn.iter().all(|&user| user < 10_000_000));
         assert!(drawn.iter().any(|&user| user > 5_000_000));
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn the_same_users_in_every_run() {
         for distribution in [Distribution::Uniform, Distribution::Zipf(0.9)] {
-            let draw = || Drawing::new(distribution, 5000).different(&mut Random::new(9), 100);
+            let draw = || Drawing::new(distribution, 5000).different(&mut dice(9), 100);
             assert_eq!(draw(), draw());
         }
     }

@@ -41,6 +41,6 @@ pub(crate) async fn find(target: &Target, users: u64) -> Result<Findings, Error>
 pub(crate) async fn check(target: &Target, users: u64) -> Result<(), Error> {
     match find(target, users).await?.first_fault {
         None => Ok(()),
-        Some(fault) => Err(Error::Broken(format!("what was just loaded cannot be read: {fault}"))),
+        Some(fault) => Err(Error::broken(format!("what was just loaded cannot be read: {fault}"))),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::client::Target;
 use crate::error::Error;
-use crate::procfs;
+use ia_testkit::procfs;
 
 /// The kernel's meters of a server, of this process and of the machine, at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +90,7 @@ impl Counted {
         if counted == acknowledged {
             return Ok(());
         }
-        Err(Error::Broken(format!(
+        Err(Error::broken(format!(
             "{workload}: {acknowledged} memberships were acknowledged and the server counted {counted}"
         )))
     }

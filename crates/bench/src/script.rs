@@ -5,10 +5,8 @@ use crate::body::Form;
 use crate::calls::{self, MAX_USERS};
 use crate::client::Call;
 use crate::distribution::{Distribution, Drawing};
-use crate::population::{KNOWN, Membership, Population, Random, UNKNOWN, WRITTEN};
+use crate::population::{KNOWN, Membership, Population, UNKNOWN, WRITTEN, dice};
 use crate::workload::{KNOWN_SEGMENTS, Kind, Pool, Prepared, Workload, Written};
-use bytes::Bytes;
-use hyper::{Method, Uri};
 
 /// Beyond this many, more calls would only cost time to prepare.
 const MAX_POOL_CALLS: u64 = 200_000;
@@ -46,7 +44,7 @@ impl Script {
     ) -> Script {
         let stream =
             workload.name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        let mut random = Random::new(stream);
+        let mut random = dice(stream);
         let drawing = Drawing::new(distribution, users);
         let (range, per_call, calls) = match workload.kind {
             Kind::Write { users: per_call, segments } => {
@@ -153,17 +151,18 @@ impl Script {
                     self.items_per_call() - refused,
                     if refused == 0 { "]" } else { "{" },
                 );
-                Prepared { call: post("/rt-segment", form.body(adds.collect())), mark: mark.into() }
+                Prepared { call: Call::post("/rt-segment", form.body(adds.collect())), mark: mark.into() }
             }
             Kind::Read { .. } => {
-                let uri = format!("/user-segment?user_id={}", self.id(users[0]));
-                let uri = Uri::try_from(uri).expect("digits need no escapes");
                 let mark = if users[0].is_unknown { r#""segments":[]"# } else { r#""segments":[{"# };
-                Prepared { call: Call { method: Method::GET, uri, body: Bytes::new() }, mark: mark.into() }
+                Prepared { call: Call::get_user(self.id(users[0])), mark: mark.into() }
             }
             Kind::ReadMany { .. } => {
                 let ids = users.iter().map(|&user| self.id(user));
-                Prepared { call: post("/user-segment", calls::ask(ids)), mark: r#""segments":[{"#.into() }
+                Prepared {
+                    call: Call::post("/user-segment", calls::ask(ids)),
+                    mark: r#""segments":[{"#.into(),
+                }
             }
         });
         Pool { calls: calls.collect(), items_per_call: self.items_per_call() - refused }
@@ -173,10 +172,6 @@ impl Script {
 /// How many calls make a pool, from the bytes of one body.
 fn pool_calls(pool_bytes: u64, body_bytes: u64) -> u64 {
     (pool_bytes / body_bytes).clamp(16, MAX_POOL_CALLS)
-}
-
-fn post(path: &'static str, body: Bytes) -> Call {
-    Call { method: Method::POST, uri: Uri::from_static(path), body }
 }
 
 #[cfg(test)]

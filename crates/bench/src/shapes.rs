@@ -4,6 +4,7 @@
 //! two measurements of the same round. After a round that does not count, all memberships are there: what is
 //! measured refreshes them, so that no shape finds larger profiles than another.
 
+use crate::arguments::seconds;
 use crate::body::Form;
 use crate::calls::MAX_USERS;
 use crate::client::Target;
@@ -12,41 +13,47 @@ use crate::drive::Driver;
 use crate::error::Error;
 use crate::meter::{Counted, Moment};
 use crate::progress::Progress;
+use crate::report::{Page, Report, Setup, or_dash, verdict};
 use crate::script::Script;
-use crate::server::Installation;
+use crate::site::Site;
 use crate::statistics::Spread;
 use crate::table::Table;
 use crate::workload::{Kind, Pool, Workload, Written};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Segments of each user of a body.
 const SEGMENTS: u32 = 10;
 
 /// What is measured, and how long.
-#[derive(Debug, Clone)]
+#[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// How long each shape is measured in a round.
-    pub duration: Duration,
-    /// How many rounds.
-    pub rounds: u32,
-    /// How many users are drawn from.
-    pub users: u64,
-    /// How many different bodies a shape has.
-    pub bodies: u64,
-    /// How many connections are kept busy.
-    pub connections: usize,
-    /// The shapes beside the compact one; all when there are none.
-    pub only: Vec<Form>,
+    /// Seconds that each shape is measured in a round.
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    seconds: Duration,
+    /// Rounds; costs and ratios are medians of them.
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Users to draw from.
+    #[arg(long, default_value = "100000", value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
+    users: u64,
+    /// Different bodies of each shape, of 1,000 users with 10 segments each. They are sent again and again.
+    #[arg(long, default_value = "32", value_parser = clap::value_parser!(u64).range(16..=1024))]
+    bodies: u64,
+    /// Connections.
+    #[arg(long, default_value = "4", value_parser = clap::value_parser!(u16).range(1..=256))]
+    connections: u16,
+    /// Measure only these, beside the compact form.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SHAPES")]
+    only: Vec<Form>,
 }
 
 /// The outcome of a run.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    server: PathBuf,
+pub(crate) struct Shapes {
+    #[serde(flatten)]
+    setup: Setup,
     rounds: u32,
     seconds_per_measurement: f64,
     rows: Vec<Row>,
@@ -82,8 +89,9 @@ struct Sample {
 }
 
 /// Starts the server, measures the shapes round by round, and stops it.
-pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Report, Error> {
+pub(crate) async fn run(site: &Site, plan: &Plan) -> Result<Shapes, Error> {
     let progress = Progress::new();
+    let installation = site.install("shapes")?;
     progress.show("shapes: preparing");
     let server = installation.start().await?;
     let target = Target::log_in(&server).await?;
@@ -101,10 +109,10 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
         }
     }
     installation.stop(server).await?;
-    Ok(Report {
-        server: installation.binary().to_owned(),
+    Ok(Shapes {
+        setup: Setup::of(site),
         rounds: plan.rounds,
-        seconds_per_measurement: plan.duration.as_secs_f64(),
+        seconds_per_measurement: plan.seconds.as_secs_f64(),
         rows: rows(&shapes),
     })
 }
@@ -113,7 +121,7 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
 fn prepare(target: &Target, plan: &Plan) -> Vec<Shape> {
     let form = Form::Compact;
     let kind = Kind::Write { users: MAX_USERS, segments: SEGMENTS };
-    let workload = Workload { name: "bulk10", kind, form, connections: plan.connections };
+    let workload = Workload { name: "bulk10", kind, form, connections: plan.connections.into() };
     let body_bytes = MAX_USERS * form.bytes_of_user(SEGMENTS.into());
     let script = Script::new(
         &workload,
@@ -135,7 +143,7 @@ fn prepare(target: &Target, plan: &Plan) -> Vec<Shape> {
 async fn measure(target: &Target, shape: &Shape, plan: &Plan) -> Result<Sample, Error> {
     let counted = Counted::now(target).await?;
     let before = Moment::now(target.pid)?;
-    let measured = shape.driver.run(plan.connections, plan.duration).await?;
+    let measured = shape.driver.run(plan.connections.into(), plan.seconds).await?;
     let spent = Moment::now(target.pid)?.since(&before);
     if let Some(error) = measured.first_error {
         return Err(error);
@@ -191,21 +199,17 @@ impl Sample {
     }
 }
 
-impl Report {
-    /// Whether every shape was taken. A wrong answer ends a run before this.
-    pub(crate) fn is_good(&self) -> bool {
+impl Report for Shapes {
+    fn is_good(&self) -> bool {
         self.rows.iter().all(|row| row.memberships > 0)
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.server.display())?;
-        writeln!(
-            f,
+    fn write(&self, page: &mut Page) {
+        self.setup.write(page);
+        page.line(format_args!(
             "Medians of {} rounds of {} s each; a ratio is made of two measurements of the same round.\n",
             self.rounds, self.seconds_per_measurement
-        )?;
+        ));
         let mut table = Table::default();
         table.row(["", "bytes /", "memberships", "CPU us /", "/ compact", "", "", ""]);
         table.row(["shape", "membership", "/ s", "membership", "", "min-max", "target", ""]);
@@ -219,11 +223,11 @@ impl fmt::Display for Report {
                 format!("{:.3}", row.server_cpu_microseconds_per_membership.median),
                 format!("{:.2}", ratio.median),
                 format!("{:.2}-{:.2}", ratio.min, ratio.max),
-                target.map_or_else(|| "-".to_owned(), |bound| format!("<= {bound}")),
-                target.map_or("", |bound| if ratio.median <= bound { "met" } else { "MISSED" }).to_owned(),
+                or_dash(target.map(|bound| format!("<= {bound}"))),
+                target.map_or("", |bound| verdict(ratio.median <= bound)).to_owned(),
             ]);
         }
-        write!(f, "{table}")
+        page.table(&table);
     }
 }
 
@@ -234,7 +238,7 @@ mod tests {
     fn shape(form: Form, cpu_seconds: [f64; 3]) -> Shape {
         let target = Target::open_to_all("127.0.0.1:1".parse().unwrap(), 0);
         let plan = Plan {
-            duration: Duration::ZERO,
+            seconds: Duration::ZERO,
             rounds: 3,
             users: 1000,
             bodies: 16,
@@ -252,19 +256,15 @@ mod tests {
     fn a_ratio_is_the_median_of_ratios_of_the_same_round() {
         // The machine slows down by half in the second round: no ratio changes.
         let shapes = [shape(Form::Documented, [0.5, 1.0, 0.6]), shape(Form::Compact, [0.4, 0.8, 0.4])];
-        let report = Report {
-            server: "/x/instant-audience".into(),
-            rounds: 3,
-            seconds_per_measurement: 1.0,
-            rows: rows(&shapes),
-        };
+        let report =
+            Shapes { setup: Setup::example(), rounds: 3, seconds_per_measurement: 1.0, rows: rows(&shapes) };
         assert_eq!(report.rows[0].shape, Form::Compact);
         let documented = &report.rows[1];
         assert!((documented.per_compact.median - 1.25).abs() < 1e-9, "{documented:?}");
         assert!((documented.server_cpu_microseconds_per_membership.median - 0.6).abs() < 1e-9);
         assert_eq!(documented.memberships_per_second.median, 2e6);
         assert!((80.0..86.0).contains(&documented.bytes_per_membership), "{documented:?}");
-        let text = report.to_string();
+        let text = report.text();
         let line = text.lines().find(|line| line.starts_with("documented")).unwrap();
         assert!(line.ends_with("1.25-1.50  <= 1.25  met"), "{text}");
         assert!(report.is_good());

@@ -172,9 +172,7 @@ fn judge(bodies: &Bodies, body: usize, fate: Fate, answer: &[u8]) -> Result<Find
     let asked = bodies.users(body);
     let ids = asked.clone().map(|user| bodies.population.id(user).to_string());
     if status != "OK" || !user_segments.iter().map(|user| user.user_id.as_ref()).eq(ids) {
-        return Err(Error::Broken(
-            "POST /user-segment did not answer OK with the users that were asked for".to_owned(),
-        ));
+        return Err(Error::broken("POST /user-segment did not answer OK with the users that were asked for"));
     }
     let mut comparison = Comparison::default();
     for (user, shown) in asked.zip(&user_segments) {

@@ -3,6 +3,8 @@
 use crate::body::Form;
 use crate::calls::MAX_USERS;
 use crate::client::Call;
+use crate::error::Error;
+use clap::Args;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -54,6 +56,35 @@ pub(crate) struct Workload {
     pub form: Form,
     /// How many connections are kept busy.
     pub connections: usize,
+}
+
+/// Which workloads run, over how many connections, and whom they are about.
+#[derive(Debug, Args)]
+pub(crate) struct Choice {
+    /// Users to draw from, and users that are loaded to be read.
+    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub users: u64,
+    /// Connections of the workloads with small calls; those with large ones use up to 8.
+    #[arg(long, default_value = "64", value_parser = clap::value_parser!(u16).range(1..=8192))]
+    pub connections: u16,
+    /// Run only these: bulk10, compact, bulk1, small, read, read-unknown, readmany; in `compare` also memory.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub only: Vec<String>,
+}
+
+impl Choice {
+    /// The workloads of the names given; all when there are none.
+    pub(crate) fn workloads(&self) -> Result<Vec<Workload>, Error> {
+        let mut workloads = Workload::all(self.connections.into());
+        let is_known = |name: &String| workloads.iter().any(|workload| workload.name == name);
+        if let Some(unknown) = self.only.iter().find(|name| !is_known(name)) {
+            return Err(Error::broken(format!("there is no workload {unknown:?}")));
+        }
+        if !self.only.is_empty() {
+            workloads.retain(|workload| self.only.iter().any(|name| name == workload.name));
+        }
+        Ok(workloads)
+    }
 }
 
 /// The prepared calls of a workload.

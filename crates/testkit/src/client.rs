@@ -108,6 +108,13 @@ impl Client {
         send(self.address, method, path_and_query, &self.with_token(headers), body).await
     }
 
+    /// The same with a new token of that login.
+    pub async fn login(self, username: &str) -> Client {
+        let credentials = serde_json::json!({"auth": {"username": username, "password": crate::PASSWORD}});
+        let answer = self.post("/auth", &credentials).await.ok();
+        Client { token: Some(answer["token"].as_str().expect("a token").to_owned()), ..self }
+    }
+
     fn with_token<'a>(&'a self, headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let token = self.token.as_deref().map(|token| ("authorization", token));
         headers.iter().copied().chain(token).collect()

@@ -1,12 +1,12 @@
 //! The client, which is a process of its own: what it has noted outlives whatever happens to the server.
 
 use crate::audit::holdings;
-use crate::dice::Dice;
 use crate::journal::{End, Entry, JournalWriter, now_ms};
-use crate::model::Holdings;
 use crate::operation::{Delete, Effect, Operation, Post, Shape, is_shared};
+use crate::oracle::Holdings;
 use anyhow::Context;
 use clap::Args;
+use ia_testkit::Dice;
 use ia_testkit::{Answer, Connection, request};
 use serde_json::Value;
 use std::io::Read;

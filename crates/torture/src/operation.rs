@@ -7,7 +7,7 @@
 //! Every value names its POST, and every POST adds at least one membership to a user of its writer's own. So
 //! whether a POST that was not answered has happened can be seen, whatever else it changed.
 
-use crate::dice::Dice;
+use ia_testkit::Dice;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
