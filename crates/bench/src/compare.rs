@@ -44,7 +44,7 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "EXPONENT", value_parser = exponent)]
     zipf: Option<f64>,
     /// Memory for the prepared bodies of a workload, in MiB; those for Redis come on top. Once all are sent they
-    /// are sent again, and refresh memberships in place of beginning them.
+    /// are sent again, and refresh memberships that are there already.
     #[arg(long, default_value = "256", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pool_mib: u64,
     /// The redis-server to run [default: that on the PATH].

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How many connections load and read back.
 const CONNECTIONS: usize = 8;
 
-/// How many users are read back and compared, at the most.
+/// The most users that are read back and compared.
 const CHECKED_USERS: u64 = 100_000;
 
 /// The known users in bodies.

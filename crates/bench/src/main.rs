@@ -23,7 +23,7 @@
 //!   any of them fails the run; a ratio never does.
 //! - `trials` shows how the server behaves beside its peak rates: how soon a write is seen at half load,
 //!   reads beside ingest, many users, minutes of ingest, more writes than the disk takes. A target that is
-//!   missed is told and fails nothing; lost or wrong data does.
+//!   missed is reported and fails nothing; lost or wrong data does.
 //! - `shapes` sends the same memberships in every form in which clients write bodies, and prints what a
 //!   membership of each costs the server, over the cost of the compact form.
 //!

@@ -57,9 +57,9 @@ impl Moment {
 /// Memberships as the server counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
-    /// That began.
+    /// New ones.
     pub(crate) added: u64,
-    /// That lived already.
+    /// Those that were there already.
     pub(crate) refreshed: u64,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Population {
 pub(crate) const WRITTEN: u64 = 1;
 /// Users with known memberships, for reading and for checking.
 pub(crate) const KNOWN: u64 = 2;
-/// Users that nobody ever writes.
+/// Users without memberships.
 pub(crate) const UNKNOWN: u64 = 3;
 
 impl Population {

@@ -29,7 +29,7 @@ pub(crate) struct Plan {
     #[arg(long, default_value = "5", value_parser = seconds)]
     seconds: Duration,
     /// Memory for the prepared bodies of a workload, in MiB. Once all are sent they are sent again, and
-    /// refresh memberships in place of beginning them.
+    /// refresh memberships that are there already.
     #[arg(long, default_value = "1024", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pool_mib: u64,
 }
@@ -57,7 +57,7 @@ struct Row {
     latency_micros: Micros,
     errors: u64,
     first_error: Option<String>,
-    /// Of the memberships that were written, those that began; the others lived already.
+    /// The share of new ones among the memberships that were written.
     new_share: Option<f64>,
     /// Processor seconds of the server for a million items.
     server_cpu_seconds_per_million: Option<f64>,

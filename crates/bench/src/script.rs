@@ -28,7 +28,7 @@ pub(crate) struct Script {
 pub(crate) struct Drawn {
     /// Its number in its population.
     number: u64,
-    /// Of those that nobody wrote.
+    /// Whether it is one of the users without memberships.
     is_unknown: bool,
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     },
     /// `GET /user-segment` of a user.
     Read {
-        /// Whether every other user, by chance, is one that nobody wrote. Most bid requests ask for such.
+        /// Whether a random half of the users have no memberships. Most bid requests ask for such users.
         half_unknown: bool,
     },
     /// `POST /user-segment` of that many users.

@@ -1,9 +1,9 @@
-//! Where the server's binary lies.
+//! Finding the server's binary.
 
 use crate::Error;
 use std::path::{Path, PathBuf};
 
-/// Where the caller says, else beside this program when it is a release build too, else the release build of the
+/// The one that the caller names, else the one beside this program when it is a release build too, else the release build of the
 /// workspace.
 pub fn find_binary(given: Option<&Path>) -> Result<PathBuf, Error> {
     let tried = match given {

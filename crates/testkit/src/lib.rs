@@ -1,4 +1,4 @@
-//! What tests, the bench and the torture stand on: a real server in the process or as a process, clients, and what the
+//! The test rig of the product, of the bench and of the torture: a real server in the process or as a process, clients, and what the
 //! kernel says of it.
 //!
 //! What tests use panics where something is not as a test needs it; what drives the binary from outside returns an

@@ -16,7 +16,7 @@ use ia_testkit::until_a_signal;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Torments the server and holds it to what it has acknowledged. Each command prints its figure on one line and
+/// Tests the server under the worst conditions, and checks that it keeps what it has acknowledged. Each command prints its figure on one line and
 /// ends with 0 only when every promise was kept.
 #[derive(Debug, Parser)]
 #[command(name = "ia-torture", version)]

@@ -116,9 +116,9 @@ const WALKS: [Walk; 12] = [
     Walk { name: "stop", phase: Phase::Stop, calls: ALL_CALLS, short: (2, 25) },
 ];
 
-/// A walk is at its end when so many deaths in a row did not come: what runs by the clock varies a little.
+/// A walk ends when this many deaths in a row did not come: what runs by the clock varies a little.
 const MISSES_AT_THE_END: u32 = 3;
-/// So many deaths in a row that do not come leave the short form without proof.
+/// After this many deaths in a row that did not come, the short form proves nothing.
 const SHORT_MISSES: u32 = 10;
 
 impl CrashPointsArgs {
@@ -194,7 +194,7 @@ impl Walker {
                     *self.points.entry(walk.name).or_default() += 1;
                     *self.calls.entry(name_of(&call)).or_default() += 1;
                 }
-                // There are not so many; of fewer there are.
+                // There are fewer calls than that.
                 None => {
                     misses += 1;
                     short_end = nth.saturating_sub(1).max(1);

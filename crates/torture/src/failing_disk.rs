@@ -51,7 +51,7 @@ const RESUME: Duration = Duration::from_secs(10);
 /// What the server logs once it writes no more checkpoints.
 const NO_MORE_CHECKPOINTS: &str = "it takes no more until a restart";
 
-/// How many failures of a kind the long form tries at the most.
+/// The most failures of a kind that the long form tries.
 const MOST: u32 = 30;
 
 /// What has to follow from a failure.

@@ -1,4 +1,4 @@
-//! Torments the real server from outside: kills it, cuts its power, breaks and fills its disk, stops it, and holds
+//! Tests the real server under the worst conditions, from outside: kills it, cuts its power, breaks and fills its disk, stops it, and holds
 //! it to a journal that a client in a process of its own has kept on another file system.
 
 mod abuse;

@@ -28,7 +28,7 @@ const DELETED_AT_THE_END: u64 = 20;
 pub(crate) struct Load {
     /// Writers at once; never more than [`Run`] was made for.
     pub writers: u16,
-    /// Ends after so many operations; 0 is without end.
+    /// Ends after this many operations; 0 is without end.
     pub posts: u32,
     /// A writer's pause after each operation.
     pub pause_ms: u64,
@@ -233,7 +233,7 @@ impl Client {
         self.end().await
     }
 
-    /// Waits until it has nothing more to do, or nobody to send it to.
+    /// Waits until it has nothing more to send, or the server is gone.
     pub(crate) async fn end(mut self) -> anyhow::Result<()> {
         // Held open: its end would tell the client to stop.
         let stdin = self.0.stdin.take();

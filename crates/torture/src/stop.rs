@@ -2,7 +2,7 @@
 //!
 //! A request is *taken* if it was sent well before the signal, if it has any effect, or if any byte of its answer
 //! comes. Each request that is taken is answered in full. Of one that comes too late, the connection is closed
-//! without a byte, and nothing of it is there: whoever sent it may send it again. The process ends with 0.
+//! without a byte, and nothing of it is there: its sender may send it again. The process ends with 0.
 
 use crate::figure::{Figure, progress};
 use crate::journal::now_ms;

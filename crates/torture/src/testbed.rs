@@ -60,7 +60,7 @@ impl TestbedArgs {
 }
 
 impl Testbed {
-    /// Fails where the journal lies on the file system that is about to be tormented.
+    /// Fails if the journal is on the file system under test.
     pub(crate) fn check_apart(&self, data: &Path) -> anyhow::Result<()> {
         let device = |path: &Path| {
             std::fs::metadata(path)
@@ -69,7 +69,7 @@ impl Testbed {
         };
         if device(data)? == device(self.journal.path())? {
             bail!(
-                "the journal in {} lies on the file system of the data in {}: what that loses, the journal loses \
+                "the journal in {} is on the file system of the data in {}: what that loses, the journal loses \
                  too. Name another with --journal-dir or --data-dir",
                 self.journal.path().display(),
                 data.display()

@@ -24,7 +24,7 @@ const WARM_UP_SHARE: f64 = 0.1;
 struct Sample {
     measured: Measured,
     spent: Spent,
-    /// Memberships that were written and lived not yet.
+    /// Of the memberships that were written, those that were new.
     began: u64,
 }
 

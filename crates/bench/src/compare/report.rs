@@ -57,7 +57,7 @@ pub(super) struct SideReport {
     pub client_cores: f64,
     /// What the rest of the machine took, the kernel's own work included.
     pub other_cores: f64,
-    /// Of the memberships that were written, those that began; the others lived already.
+    /// The share of new ones among the memberships that were written.
     pub new_share: Option<f64>,
     /// Bytes that the server caused to be sent to storage.
     pub written_bytes_per_item: Option<f64>,

@@ -24,7 +24,7 @@ const READY_POLL: Duration = Duration::from_millis(5);
 /// process may have.
 const PORT_TRIES: u32 = 5;
 
-/// Where Redis lies: where the caller says, else on the PATH.
+/// The Redis binary: the one that the caller names, else the one on the PATH.
 pub(crate) fn find(given: Option<PathBuf>) -> Result<PathBuf, Error> {
     let (tried, place) = match given {
         Some(path) => {

@@ -43,7 +43,7 @@ pub(crate) struct Growth {
     aims: Vec<Aim>,
 }
 
-/// What was found with so many users.
+/// The outcome of one number of users.
 #[derive(Debug, Serialize)]
 struct Size {
     users: u64,
@@ -84,7 +84,7 @@ pub(super) async fn run(site: &Site, plan: &Plan, progress: &Progress) -> Result
     for &users in &plan.sizes {
         let at = site.install(&format!("growth-{users}"))?;
         sizes.push(measure(&at, users, plan, progress).await?);
-        // Ten million users are gigabytes; what was measured is told, and the next size needs the room.
+        // Ten million users take gigabytes, and the next size needs the room.
         std::fs::remove_dir_all(at.data_dir()).map_err(Error::io("remove the data of a size"))?;
     }
     let aims = aims(&sizes);

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// How many samples a run takes at least, and how far apart they are at the most.
+/// The fewest samples of a run, and the longest time between two.
 const SAMPLES: u32 = 6;
 const LONGEST_SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 

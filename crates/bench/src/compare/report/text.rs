@@ -44,7 +44,7 @@ Redis    HSET of a hash a user (key 8 bytes, field 4, value 8) and HGETALL; appe
          everysec, and always in small; no rewriting of the append-only file. bulk10, compact, bulk1 and readmany: batches
          of 1,000 commands, pipelined on one connection; the time of an answer is that of the batch.
 ceiling  the HTTP stack of ours, which parses the same requests and does nothing with them.
-new      memberships that lived not yet, of those written. Both get the same calls in the same order, and go
+new      the share of new memberships among those written. Both get the same calls in the same order, and go
          through them at their own pace; after the last they start over.
 written  bytes that the process caused to be sent to storage (write_bytes of /proc/PID/io).";
 
