@@ -2,10 +2,10 @@
 
 use super::start_logging;
 use crate::config::{Config, LogFormat, Overrides};
-use crate::data_dir::DataDir;
 use anyhow::Context;
 use clap::Args;
 use ia_catalog::{ApplyReport, Catalog, CatalogFile, SqliteCatalog};
+use ia_engine::data_dir::DataDir;
 use ia_model::SystemClock;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use std::sync::Arc;
 /// `apply FILE`
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
-    /// A catalog file in JSON; - reads standard input.
+    /// A catalog file in JSON. Use - for standard input.
     file: PathBuf,
-    /// A TOML file with settings.
+    /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder for everything that is kept.
+    /// The data directory. Overrides server.data_dir of the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }

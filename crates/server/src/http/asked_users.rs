@@ -1,10 +1,10 @@
-//! The users that a read of memberships asks for.
+//! The users in a request to read memberships.
 
 use super::body;
 use super::error::ApiError;
-use crate::identities::{self, NO_EXTERNAL_ID};
-use crate::json::Object;
-use crate::reading::Asked;
+use ia_engine::json::Object;
+use ia_engine::reading::ReadScope;
+use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
 use ia_model::{Domain, UserKey};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
@@ -27,7 +27,7 @@ struct User<'b> {
     domain: Option<Cow<'b, str>>,
 }
 
-/// A JSON integer is taken as its digits.
+/// An id: a JSON string, or an integer, which is read as its digits.
 struct UserId<'b>(Cow<'b, str>);
 
 impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
@@ -56,14 +56,14 @@ impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
     }
 }
 
-/// The users of a POST, in their order.
-pub(super) fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
+/// The users of a POST, in the order of the request.
+pub(super) fn user_keys(scope: ReadScope, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
     let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
     let owned;
-    let plain = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
-    let Object(Users { users }) = match plain {
+    let direct = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
+    let Object(Users { users }) = match direct {
         Some(users) => users,
-        // Not as plain as most are: read with more patience, or refused with a reason.
+        // The slow way, which takes more forms and gives a reason for a refusal.
         None => {
             owned = body::parse::<serde_json::Value>(body, form)?;
             Object::deserialize(&owned)
@@ -75,7 +75,7 @@ pub(super) fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiEr
     }
     let keys = users.iter().enumerate().map(|(index, Object(user))| {
         let domain = user.domain.as_deref().filter(|domain| !domain.is_empty());
-        user_key(asked, domain, &user.user_id.0).map_err(|mut error| {
+        user_key(scope, domain, &user.user_id.0).map_err(|mut error| {
             error.message = format!("users[{index}]: {}", error.message).into();
             error
         })
@@ -84,16 +84,16 @@ pub(super) fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiEr
 }
 
 /// The key of one user.
-pub(super) fn user_key(asked: Asked, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
+pub(super) fn user_key(scope: ReadScope, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
     let key = match domain {
-        None => identities::key_without_domain(asked.namespace, id),
+        None => key_without_domain(scope.namespace, id),
         Some(name) => {
             let domain =
                 Domain::from_name(name).ok_or_else(|| ApiError::syntax("'domain' is not a known one"))?;
             UserKey::parse(domain, id)
         }
     };
-    key.map_err(|_| match (domain, asked.namespace) {
+    key.map_err(|_| match (domain, scope.namespace) {
         (None, Some(_)) => ApiError::syntax(format!("'user_id' {NO_EXTERNAL_ID}")),
         _ => ApiError::syntax("'user_id' is not well formed for its domain"),
     })

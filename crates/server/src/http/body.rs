@@ -1,70 +1,34 @@
-//! Takes a request's body in: bounded in size, in time, and in the memory of all bodies together.
+//! Receives the body of a request, with limits on its size, its time, and the memory of all bodies together.
 
 use super::error::ApiError;
-use crate::app::App;
-use crate::budget::Share;
-use crate::ingest::decode::{DecodeError, Encoding, RawBody};
+use crate::http::Http;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
+use ia_engine::budget::Reservation;
+use ia_engine::decode::{DecodeError, Encoding, RawBody};
+use ia_engine::held::{HeldBody, OutOfBodyMemory};
 use serde::de::DeserializeOwned;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
-/// The bound where an operator has lifted the limit: a body is held in memory.
+/// The limit, in bytes, if the operator has set none: a body is held in memory.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// Bodies larger than this are worked on by the blocking pool, a bounded number at once: an async worker
-/// that parses a megabyte answers nobody else meanwhile.
-const LARGE_BODY_BYTES: usize = 64 << 10;
-
-/// How much room is made for a body before it is there.
+/// The largest buffer that is reserved before a body arrives.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
 
-/// How much of a body is received before other connections get their turn.
+/// How many bytes of a body are received before the task yields to other connections.
 const MAX_TURN_BYTES: usize = 64 << 10;
 
-/// Answers larger than this count against the memory for bodies until they are written.
-const LARGE_ANSWER_BYTES: usize = 64 << 10;
-
-/// How much of a body that nobody read is read and dropped before the answer, and for how long. A client
-/// that sends all before it listens would see a broken connection otherwise, and lose the answer.
+/// How much of an unread body is read and dropped before the answer, and for how long. Otherwise a client that sends
+/// everything before it reads would see a broken connection and lose the answer.
 const MAX_DRAINED_BYTES: usize = 8 << 20;
 const MAX_DRAIN: Duration = Duration::from_secs(5);
-
-/// A body as it was sent, and its share of the memory for bodies.
-pub(crate) struct HeldBody {
-    raw: RawBody,
-    share: Share,
-}
-
-impl HeldBody {
-    /// How long it is, as it was sent.
-    pub(crate) fn sent_bytes(&self) -> usize {
-        self.raw.bytes.len()
-    }
-
-    /// Whether working on it takes long enough to need a thread of its own.
-    pub(crate) fn is_large(&self) -> bool {
-        self.raw.bytes.len() > LARGE_BODY_BYTES || self.raw.encoding == Encoding::Gzip
-    }
-
-    /// The decoded body, with the share to be kept as long as it is.
-    pub(crate) fn decode(self) -> Result<(Bytes, Share), ApiError> {
-        let HeldBody { raw, mut share } = self;
-        let packed = raw.encoding != Encoding::Identity;
-        let bytes = raw.decode()?;
-        if packed && !share.grow(bytes.len()) {
-            return Err(ApiError::too_many_bodies());
-        }
-        Ok((bytes, share))
-    }
-}
 
 fn max_bytes(payload_bytes: u32) -> usize {
     match payload_bytes {
@@ -73,17 +37,17 @@ fn max_bytes(payload_bytes: u32) -> usize {
     }
 }
 
-/// The most that may be sent, so that not more than `max_bytes` come of it.
+/// The most bytes on the wire for a body of at most `max_bytes` decoded bytes.
 fn max_sent_bytes(encoding: Encoding, max_bytes: usize) -> usize {
     match encoding {
         Encoding::Identity => max_bytes,
-        // What cannot be packed grows a little.
+        // Data that cannot be compressed grows a little.
         Encoding::Gzip => max_bytes + max_bytes / 1000 + 1024,
     }
 }
 
-/// How much of a body is to come, as far as its head says so. Refuses what [`read`] would refuse: it is too large
-/// at any time, and must not be told to try again.
+/// The size of a body by its head, in bytes; 0 if the head does not tell it. Refuses a body that [`read`] would refuse
+/// as too large: its caller must not be told to try again.
 pub(crate) fn expected_bytes(headers: &HeaderMap, payload_bytes: u32) -> Result<usize, ApiError> {
     let max_bytes = max_bytes(payload_bytes);
     let announced = announced_bytes(headers);
@@ -93,10 +57,9 @@ pub(crate) fn expected_bytes(headers: &HeaderMap, payload_bytes: u32) -> Result<
     Ok(announced)
 }
 
-/// Reads a body to its end, as it was sent. A `payload_bytes` of 0 lifts the limit, up to what memory is
-/// given for.
+/// Reads a body to its end, without decoding it. A `payload_bytes` of 0 means a limit of [`MAX_BODY_BYTES`].
 pub(crate) async fn read(
-    app: &App,
+    http: &Http,
     headers: &HeaderMap,
     body: Body,
     payload_bytes: u32,
@@ -104,23 +67,22 @@ pub(crate) async fn read(
     let max_bytes = max_bytes(payload_bytes);
     let encoding = encoding(headers)?;
     let max_sent_bytes = max_sent_bytes(encoding, max_bytes);
-    let mut share = app.body_budget.share();
-    let collecting = collect(headers, body, max_sent_bytes, &mut share);
-    let collected = tokio::time::timeout(app.body_timeout, collecting).await.unwrap_or_else(|_| {
-        let seconds = app.body_timeout.as_secs();
+    let mut reservation = http.body_budget.share();
+    let collecting = collect(headers, body, max_sent_bytes, &mut reservation);
+    let collected = tokio::time::timeout(http.body_timeout, collecting).await.unwrap_or_else(|_| {
+        let seconds = http.body_timeout.as_secs();
         Err(CollectError::Other(format!("The request body did not arrive within {seconds} seconds")))
     });
     match collected {
-        Ok(bytes) => Ok(HeldBody { raw: RawBody { bytes, encoding, max_bytes }, share }),
+        Ok(bytes) => Ok(HeldBody::new(RawBody { bytes, encoding, max_bytes }, reservation)),
         Err(CollectError::TooLarge) => Err(DecodeError::TooLarge { max_bytes }.into()),
-        Err(CollectError::NoMemory) => Err(ApiError::too_many_bodies()),
+        Err(CollectError::NoMemory) => Err(OutOfBodyMemory.into()),
         Err(CollectError::Other(message)) => Err(ApiError::syntax(message)),
     }
 }
 
-/// Reads a decoded body whose content is small: nesting is bounded everywhere, the last of two equal keys
-/// counts. `form` says what is expected; the content itself is not repeated in the error, since it may be
-/// a password or a user id.
+/// Parses a small decoded body: nesting is limited, and the last of two equal keys counts. `form` says in the error
+/// what is expected; the error does not repeat the content, which may be a password or a user id.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], form: &str) -> Result<T, ApiError> {
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -129,61 +91,11 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], form: &str) -> Result<T, 
     T::deserialize(value).map_err(|_| ApiError::syntax(format!("The request body must be {form}")))
 }
 
-/// A place among the large requests that are worked on at once, when there is one; small ones need none.
-pub(crate) async fn place(app: &App, is_large: bool) -> Option<OwnedSemaphorePermit> {
-    if !is_large {
-        return None;
-    }
-    let permit = Arc::clone(&app.large_requests).acquire_owned().await;
-    Some(permit.expect("the semaphore is never closed"))
-}
-
-/// Runs `work` at once, or on a thread for large requests where it has a place.
-pub(crate) async fn work_on<T: Send + 'static>(
-    app: &App,
-    place: Option<OwnedSemaphorePermit>,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
-    if place.is_none() {
-        return work();
-    }
-    let worked = app.large_work.run(move || {
-        // Moved in: the work goes on when the client has gone away.
-        let _place = place;
-        work()
-    });
-    worked.await.expect("the queue has room for all who have a place")
-}
-
-/// A JSON body of an answer. A large one keeps a share of the memory for bodies until it is written.
-pub(crate) fn answer(bytes: Vec<u8>, mut share: Share) -> Result<Body, ApiError> {
-    if bytes.len() <= LARGE_ANSWER_BYTES {
-        return Ok(Body::from(bytes));
-    }
-    if !share.grow(bytes.len()) {
-        return Err(ApiError::too_many_bodies());
-    }
-    Ok(Body::from(Bytes::from_owner(HeldAnswer { bytes, _share: share })))
-}
-
-/// The bytes of an answer and what they take of the memory for bodies: given back when the last of them is
-/// written, or the connection is gone.
-struct HeldAnswer {
-    bytes: Vec<u8>,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for HeldAnswer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
     let value = values.next().map_or(&b""[..], |value| value.as_bytes().trim_ascii());
     match value.to_ascii_lowercase().as_slice() {
-        // Two lines say that it is packed twice.
+        // Two headers mean that the body is compressed twice.
         _ if values.next().is_some() => Err(ApiError::syntax("Only one Content-Encoding is understood")),
         b"" | b"identity" => Ok(Encoding::Identity),
         b"gzip" | b"x-gzip" => Ok(Encoding::Gzip),
@@ -191,7 +103,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     }
 }
 
-/// How long a body is, as far as its head says so; 0 where it does not.
+/// The length of a body by its head, in bytes; 0 if the head does not tell it.
 fn announced_bytes(headers: &HeaderMap) -> usize {
     let length = headers.get(header::CONTENT_LENGTH);
     length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or_default()
@@ -207,7 +119,7 @@ async fn collect(
     headers: &HeaderMap,
     mut body: Body,
     max_bytes: usize,
-    share: &mut Share,
+    reservation: &mut Reservation,
 ) -> Result<Bytes, CollectError> {
     let announced = announced_bytes(headers);
     if announced > max_bytes {
@@ -222,12 +134,12 @@ async fn collect(
         if first.len() + buffer.len() + data.len() > max_bytes {
             return Err(CollectError::TooLarge);
         }
-        if !share.grow(data.len()) {
+        if !reservation.grow(data.len()) {
             return Err(CollectError::NoMemory);
         }
         turn_bytes += data.len();
         if turn_bytes >= MAX_TURN_BYTES {
-            // Other connections are looked at before it goes on.
+            // Other connections get their turn.
             tokio::task::yield_now().await;
             turn_bytes = 0;
         }
@@ -236,8 +148,7 @@ async fn collect(
             first = data;
         } else {
             if buffer.is_empty() {
-                // One copy, not one for each time that the buffer has doubled. Room that nothing is written
-                // to takes no memory.
+                // One copy, not one each time the buffer doubles. Reserved room without content takes no memory.
                 buffer.reserve(announced.min(MAX_RESERVED_BYTES));
             }
             buffer.extend_from_slice(&std::mem::take(&mut first));
@@ -247,11 +158,11 @@ async fn collect(
     Ok(if buffer.is_empty() { first } else { buffer.freeze() })
 }
 
-/// What a handler leaves of a body can be read after it.
+/// The part of a body that a handler does not read.
 pub(super) struct Leftover(Arc<Mutex<Body>>);
 
 impl Leftover {
-    /// A body for the handler, and a hold on what it leaves.
+    /// A body for the handler, and the rest that it may leave.
     pub(super) fn of(body: Body) -> (Body, Leftover) {
         let body = Arc::new(Mutex::new(body));
         (Body::new(SharedBody(Arc::clone(&body))), Leftover(body))
@@ -269,7 +180,7 @@ impl Leftover {
                 }
             }
         };
-        // Who takes longer is cut off.
+        // A slower client is cut off.
         let _ = tokio::time::timeout(MAX_DRAIN, draining).await;
     }
 }

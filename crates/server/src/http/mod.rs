@@ -6,41 +6,41 @@ mod auth;
 mod batch_segment_config;
 mod body;
 mod caller;
+mod connection;
 mod consumer_request;
 mod envelope;
 mod error;
-mod framing;
-mod general;
+mod h1;
+mod h2;
 mod member;
 mod member_data_sharing;
+mod metrics;
 mod openapi;
 mod ops;
 mod pixels;
-mod plain;
 mod public_key;
 mod query;
-mod refusal;
 mod rt_segment;
 mod rt_segment_processed;
 mod segment;
 pub(crate) mod serve;
 mod service;
+mod state;
 mod user;
 mod user_segment;
 
 #[cfg(any(test, feature = "fuzz"))]
-pub(crate) use plain::fuzz;
+pub(crate) use h1::fuzz;
 
-use crate::app::App;
-use crate::budget::Share;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use connection::Peer;
 use error::ApiError;
-use serve::Peer;
+pub(crate) use state::{Http, HttpOptions};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use tower::ServiceExt;
@@ -53,12 +53,12 @@ use utoipa_axum::routes;
 pub(crate) struct Service {
     router: Router,
     /// Where plain requests may go ahead of the router.
-    app: Option<Arc<App>>,
+    http: Option<Arc<Http>>,
 }
 
 impl Service {
     /// The API.
-    pub(crate) fn api(app: Arc<App>) -> Service {
+    pub(crate) fn api(http: Arc<Http>) -> Service {
         let mut routes = OpenApiRouter::with_openapi(openapi::beginning())
             .routes(routes!(auth::post))
             .routes(routes!(auth::post_signed))
@@ -79,7 +79,7 @@ impl Service {
             .merge(account_routes())
             .routes(routes!(openapi::get));
         // What is switched off is neither there nor described.
-        if app.pixels.is_some() {
+        if http.pixels.is_some() {
             routes = routes.merge(pixels::routes());
         }
         let (routes, description) = routes.split_for_parts();
@@ -88,49 +88,62 @@ impl Service {
             .fallback(no_such_service)
             .method_not_allowed_fallback(no_such_service)
             .layer(CatchPanicLayer::custom(panicked))
-            .layer(from_fn_with_state(Arc::clone(&app), envelope::envelope))
+            .layer(from_fn_with_state(Arc::clone(&http), envelope::envelope))
             // The handlers bound what they read themselves, by the member's limit.
             .layer(DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&app));
-        Service { router, app: Some(app) }
+            .with_state(Arc::clone(&http));
+        Service { router, http: Some(http) }
     }
 
-    /// What the ops listener says, which answers before there is an app.
-    pub(crate) fn ops(started: Arc<OnceLock<Arc<App>>>) -> Service {
+    /// What the ops listener says, which answers before there is an http.
+    pub(crate) fn ops(started: Arc<OnceLock<Arc<Http>>>) -> Service {
         let router = Router::new()
             .route("/healthz", get(ops::healthz))
             .route("/readyz", get(ops::readyz))
             .route("/metrics", get(ops::metrics))
             .with_state(started);
-        Service { router, app: None }
+        Service { router, http: None }
     }
 
-    /// Answers a request that came whole. The routes that carry the load do without the router, whose layers
-    /// take longer than they do.
-    async fn answer(&self, mut request: Request, peer: Peer) -> Response {
-        match (&self.app, request.method(), request.uri().path()) {
-            (Some(app), &Method::GET, "/user-segment") => {
-                envelope::enclose(app, request, "/user-segment", user_segment::get).await
+    /// Answers a request. The two routes that carry the load do without the router, whose layers take longer than
+    /// they do. What they leave of the body is the caller's to read.
+    async fn answer(&self, request: Request, peer: Peer) -> Response {
+        match (&self.http, request.method(), request.uri().path()) {
+            (Some(http), &Method::GET, "/user-segment") => {
+                envelope::enclose(http, request, "/user-segment", user_segment::get).await
             }
-            (Some(app), &Method::POST, "/rt-segment") => {
-                envelope::enclose(app, request, "/rt-segment", rt_segment::post).await
+            (Some(http), &Method::POST, "/rt-segment") => {
+                envelope::enclose(http, request, "/rt-segment", rt_segment::post).await
             }
-            _ => {
-                request.extensions_mut().insert(peer);
-                let Ok(response) = self.router.clone().oneshot(request).await;
-                response
-            }
+            _ => self.route(request, peer).await,
         }
     }
 
-    /// For the memory that a body takes while it comes in; `None` where none is expected.
-    fn body_share(&self) -> Option<Share> {
-        self.app.as_ref().map(|app| app.body_budget.share())
+    /// Answers a request by the router.
+    async fn route(&self, mut request: Request, peer: Peer) -> Response {
+        request.extensions_mut().insert(peer);
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        response
+    }
+
+    /// The whole answer in HTTP/1.1 to what is no request. The connection ends with it.
+    fn refusal(&self, refused: h1::Refused) -> Vec<u8> {
+        let error = match refused {
+            h1::Refused::TooLarge => ApiError::head_too_large(h1::MAX_HEAD_BYTES),
+            h1::Refused::Malformed => ApiError::syntax("This is no well-formed HTTP request"),
+        };
+        match &self.http {
+            Some(http) => envelope::refusal(http, &error),
+            None => {
+                let status: StatusCode = error.status;
+                format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").into_bytes()
+            }
+        }
     }
 }
 
 /// Members, logins, sharing and batch set-ups.
-fn account_routes() -> OpenApiRouter<Arc<App>> {
+fn account_routes() -> OpenApiRouter<Arc<Http>> {
     use member_data_sharing::plural;
 
     OpenApiRouter::new()

@@ -1,18 +1,19 @@
-//! What web pages call from browsers. None of it takes a token; the id of the browser is in a cookie.
+//! The pixels: routes that web pages call from browsers. They take no token; the browser's id is in a cookie.
 
 mod getuid;
 mod mapuid;
 mod optout;
 mod seg;
 
+use super::connection::Peer;
 use super::error::ApiError;
-use super::serve::Peer;
-use crate::app::App;
-use crate::pixels::{self, Browser, IdCookie, Pixels};
+use crate::http::Http;
+use crate::pixels::{Browser, IdCookie, Pixels};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ia_engine::pixels::PixelWriter;
 use ia_model::UserKey;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -25,8 +26,8 @@ const GIF: &[u8; 43] =
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The routes, where they are switched on.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+/// The routes, for a server with pixels switched on.
+pub(super) fn routes() -> OpenApiRouter<Arc<Http>> {
     OpenApiRouter::new()
         .routes(routes!(getuid::getuid))
         .routes(routes!(getuid::getuidnb))
@@ -38,37 +39,41 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(optout::get, optout::post))
 }
 
-/// A call within its rates. Extracting it refuses others.
+/// A call within the rates. Extracting it refuses a call over them.
 struct Call {
-    app: Arc<App>,
+    http: Arc<Http>,
     peer: Peer,
     cookie: IdCookie,
 }
 
-impl FromRequestParts<Arc<App>> for Call {
+impl FromRequestParts<Arc<Http>> for Call {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Call, ApiError> {
-        let pixels = app.pixels.as_ref().ok_or_else(ApiError::no_such_service)?;
+    async fn from_request_parts(parts: &mut Parts, http: &Arc<Http>) -> Result<Call, ApiError> {
+        let pixels = http.pixels.as_ref().ok_or_else(ApiError::no_such_service)?;
         let peer = *parts.extensions.get::<Peer>().ok_or_else(ApiError::internal_without_cause)?;
-        pixels.take_request(peer.address.ip(), app.clock.now_ms())?;
+        pixels.take_request(peer.address.ip(), http.engine.clock.now_ms())?;
         let cookie = IdCookie::read(cookies(&parts.headers));
-        Ok(Call { app: Arc::clone(app), peer, cookie })
+        Ok(Call { http: Arc::clone(http), peer, cookie })
     }
 }
 
 impl Call {
     fn pixels(&self) -> &Pixels {
-        self.app.pixels.as_ref().expect("there is no call without pixels")
+        self.http.pixels.as_ref().expect("there is no call without pixels")
     }
 
-    /// Who calls; a browser that has no id gets one.
+    fn writer(&self) -> &PixelWriter {
+        &self.http.engine.pixels
+    }
+
+    /// The calling browser; without an id it gets one.
     fn browser(&self) -> Result<Browser, ApiError> {
-        let is_suppressed = |user: &UserKey| pixels::is_suppressed(&self.app, user);
+        let is_suppressed = |user: &UserKey| self.writer().is_suppressed(user);
         Browser::of(self.cookie, is_suppressed).map_err(|error| ApiError::internal(&error))
     }
 
-    /// An answer to `browser`, which keeps its id for longer by it.
+    /// An answer to `browser` that renews its id cookie.
     fn answer(&self, browser: Browser, content_type: &'static str, body: impl IntoResponse) -> Response {
         let mut response = body.into_response();
         let headers = response.headers_mut();
@@ -87,7 +92,7 @@ impl Call {
         let cookie = self.pixels().options.cookies.set_id(browser.cookie, self.peer.tls);
         let headers = response.headers_mut();
         add_cookie(headers, &cookie);
-        not_kept(headers);
+        forbid_caching(headers);
         response
     }
 }
@@ -101,8 +106,8 @@ fn add_cookie(headers: &mut HeaderMap, cookie: &str) {
     headers.append(header::SET_COOKIE, cookie);
 }
 
-/// What is told to one browser is for no cache, and is what it says it is.
-fn not_kept(headers: &mut HeaderMap) {
+/// No cache may keep an answer to one browser, and no browser may guess another content type.
+fn forbid_caching(headers: &mut HeaderMap) {
     const NOSNIFF: (HeaderName, HeaderValue) =
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,0 +1,15 @@
+//! The fuzz targets of this crate (`fuzz/`). They check rules that hold for any bytes, and panic if one does not.
+
+pub use crate::ingest::fuzz::{gzip, request};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ia_model::fuzz::replay;
+
+    #[test]
+    fn kept_inputs_hold() {
+        replay("request", request);
+        replay("gzip", gzip);
+    }
+}

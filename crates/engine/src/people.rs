@@ -1,0 +1,182 @@
+//! Requests of people about their data: access, delete, opt out and opt in.
+
+use crate::catalog_view::CatalogView;
+use crate::opt_outs::{OptOuts, Person};
+use crate::threads::blocking;
+use crate::write::commit::{CommitError, Committer, Encoded};
+use ia_catalog::CatalogError;
+use ia_model::{
+    Clock, Domain, Erase, ErasedSegments, InvalidUserId, MemberId, Minute, Record, SegmentId, UserKey,
+};
+use ia_profiles::{Profiles, ProfilesError};
+use std::sync::Arc;
+
+/// The extent of a request: one member, or the whole platform (`None`).
+pub type Scope = Option<MemberId>;
+
+/// Why a person's request failed. The finished part stays; sending the request again does the rest.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivacyError {
+    /// The catalog cannot store the opt-outs.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The erase cannot be committed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A profile cannot be read.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
+}
+
+/// The kind of id that names a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentifierType {
+    /// The platform's own user id.
+    Platform,
+    /// A device's advertising id. The request does not say whose, so it means all device domains.
+    Device,
+}
+
+/// The domains whose ids are UUIDs of devices.
+const DEVICE_DOMAINS: [Domain; 7] = [
+    Domain::Idfa,
+    Domain::Aaid,
+    Domain::WindowsAdId,
+    Domain::Rida,
+    Domain::Tifa,
+    Domain::Vida,
+    Domain::LgUdid,
+];
+
+/// The users that an identifier names.
+pub fn users(identifier_type: IdentifierType, identifier: &str) -> Result<Vec<UserKey>, InvalidUserId> {
+    match identifier_type {
+        IdentifierType::Platform => Ok(vec![UserKey::parse(Domain::Platform, identifier)?]),
+        IdentifierType::Device => {
+            DEVICE_DOMAINS.into_iter().map(|domain| UserKey::parse(domain, identifier)).collect()
+        }
+    }
+}
+
+/// Carries out requests of people. Clones share all parts.
+#[derive(Clone)]
+pub struct People {
+    /// Gives the owners of segments.
+    pub(crate) catalog: Arc<CatalogView>,
+    /// Keeps the opt-outs.
+    pub(crate) opt_outs: Arc<OptOuts>,
+    /// Holds the memberships.
+    pub(crate) profiles: Arc<dyn Profiles>,
+    /// Writes the erases.
+    pub(crate) committer: Arc<Committer>,
+    /// Gives the time at which a request was accepted.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl People {
+    /// Deletes the users' memberships in segments of `scope`. On return this is on stable storage, and no read shows
+    /// them.
+    pub async fn delete(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
+        self.run_to_end(users, async move |people, users| people.erase(&users, scope).await).await
+    }
+
+    /// Opts users out of `scope` and deletes as [`People::delete`] does. From now on every write about them is dropped:
+    /// for one member, writes by that member and writes to its segments; for the whole platform, all writes.
+    pub async fn opt_out(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
+        self.run_to_end(users, async move |people, users| {
+            let persons = people.with_linked(&users, scope).await?;
+            // Before the erase: if the log refuses the erase, the users are opted out all the same.
+            people.opt_outs.add(&persons, scope).await?;
+            // Links in progress until then are applied now, and the member makes no new ones.
+            let with_new_links = people.with_linked(&users, scope).await?;
+            if with_new_links != persons {
+                people.opt_outs.add(&with_new_links, scope).await?;
+            }
+            people.erase(&users, scope).await
+        })
+        .await
+    }
+
+    /// Undoes an opt-out of the same scope. Deleted memberships stay deleted; opt-outs of other scopes stay in force.
+    pub async fn opt_in(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
+        self.run_to_end(users, async move |people, users| Ok(people.opt_outs.lift(&users, scope).await?))
+            .await
+    }
+
+    /// Whether writes of `scope` about the user are dropped.
+    pub fn has_opted_out(&self, user: &UserKey, scope: Scope) -> bool {
+        match scope {
+            None => self.opt_outs.is_suppressed(user),
+            Some(member) => self.opt_outs.in_force().refuses(user, member),
+        }
+    }
+
+    fn now(&self) -> Minute {
+        Minute::containing(self.clock.now_ms())
+    }
+
+    /// Finishes the work even if the client disconnects: half an opt-out would be worse than none.
+    async fn run_to_end<F: Future<Output = Result<(), PrivacyError>> + Send + 'static>(
+        &self,
+        users: &[UserKey],
+        work: impl FnOnce(People, Vec<UserKey>) -> F,
+    ) -> Result<(), PrivacyError> {
+        let task = tokio::spawn(work(self.clone(), users.to_vec()));
+        task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// The users with the linked ids that are opted out too. An opt-out of the whole platform includes none: it erases
+    /// the links and prevents new ones, so that a linked id leads to no user.
+    async fn with_linked(&self, users: &[UserKey], scope: Scope) -> Result<Vec<Person>, ProfilesError> {
+        let (profiles, users, now) = (Arc::clone(&self.profiles), users.to_vec(), self.now());
+        let person = move |user: UserKey| {
+            let linked = if scope.is_some() { profiles.load_links(&user, now)? } else { Vec::new() };
+            Ok(Person { user, linked })
+        };
+        // Links may have to be read from disk.
+        blocking(move || users.into_iter().map(person).collect()).await
+    }
+
+    async fn erase(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
+        let (people, users) = (self.clone(), users.to_vec());
+        // Profiles may have to be read from disk.
+        let records = blocking(move || people.erases(&users, scope)).await?;
+        let committing = records.into_iter().map(async |record| {
+            let record = Encoded::new(record);
+            let room = self.committer.reserve(record.bytes())?;
+            self.committer.commit(record, room).await
+        });
+        // Together, so that they share a flush.
+        futures_util::future::try_join_all(committing).await?;
+        Ok(())
+    }
+
+    /// The erases of the users and of the ids linked to them. Blocks for disk reads.
+    ///
+    /// An unanswered add or link may come before the erase in the log or after it.
+    fn erases(&self, users: &[UserKey], scope: Scope) -> Result<Vec<Record>, ProfilesError> {
+        let mut records = Vec::with_capacity(users.len());
+        let accepted_at_ms = self.clock.now_ms();
+        for user in users {
+            // An erase of everything also erases the links of the user.
+            let linked = self.profiles.load_links(user, self.now())?;
+            for user in linked.into_iter().chain([user.clone()]) {
+                let segments = match scope {
+                    None => ErasedSegments::All,
+                    Some(member) => ErasedSegments::Only(self.segments_of(&user, member)?),
+                };
+                records.push(Record::Erase(Erase { accepted_at_ms, user, segments, member: scope }));
+            }
+        }
+        Ok(records)
+    }
+
+    /// The member's segments that the user is in. A deleted segment has no known owner and is never shown again, so it
+    /// counts as every member's.
+    fn segments_of(&self, user: &UserKey, member: MemberId) -> Result<Vec<SegmentId>, ProfilesError> {
+        let memberships = self.profiles.load(user, self.now())?;
+        let snapshot = self.catalog.snapshot();
+        let is_erased = |id: &SegmentId| snapshot.segment(*id).is_none_or(|segment| segment.member == member);
+        Ok(memberships.iter().map(|membership| membership.segment).filter(is_erased).collect())
+    }
+}

@@ -1,0 +1,168 @@
+//! Reads memberships: the part of a user's profile that the caller may see.
+
+mod json;
+mod openrtb;
+
+use crate::catalog_view::CatalogView;
+use crate::opt_outs::OptOuts;
+use crate::threads::blocking;
+use ia_catalog::{Segment, Snapshot};
+use ia_model::{Clock, MemberId, Minute, UserKey};
+use ia_profiles::{Membership, Profiles, ProfilesError, get_joined, load_joined};
+pub use openrtb::OpenRtbUser;
+use std::sync::Arc;
+
+/// The reader of memberships, and the segments it reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadScope {
+    /// The reading member; `None` sees everything.
+    pub viewer: Option<MemberId>,
+    /// Only segments of this owner.
+    pub owner: Option<MemberId>,
+    /// Also inactive segments, whose memberships are kept: for people who ask what is stored about them.
+    pub with_inactive: bool,
+    /// The name space of an id without a domain; `None` if it is the platform's.
+    pub namespace: Option<MemberId>,
+}
+
+/// The most memberships of one answer: about 30 MB. A user may be in any number of segments, and a request may name it
+/// any number of times.
+const MAX_MEMBERSHIPS: usize = 200_000;
+
+/// How many users are read before the thread yields: about a tenth of a millisecond.
+const USERS_PER_TURN: usize = 64;
+
+/// Why users cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The answer would be too large.
+    #[error("These users are in more than {MAX_MEMBERSHIPS} segments together; ask for fewer at once")]
+    TooMuch,
+    /// A profile on disk cannot be read.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
+}
+
+/// Reads memberships. Clones share all parts.
+#[derive(Clone)]
+pub struct Reader {
+    /// Holds the memberships.
+    pub(crate) profiles: Arc<dyn Profiles>,
+    /// Gives the opt-outs, which reads leave out.
+    pub(crate) opt_outs: Arc<OptOuts>,
+    /// Gives the owners of segments.
+    pub(crate) catalog: Arc<CatalogView>,
+    /// Gives the time at which memberships end.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Reader {
+    /// The current minute, which decides which memberships are live.
+    pub fn now(&self) -> Minute {
+        Minute::containing(self.clock.now_ms())
+    }
+
+    /// The live memberships of a user and of the ids linked to it. A profile in memory is read at once; one that may be
+    /// on disk is read on a blocking thread.
+    pub async fn memberships(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        if let Some(memberships) = get_joined(&*self.profiles, user, now) {
+            return Ok(self.without_opt_outs(user, memberships));
+        }
+        let (reader, user) = (self.clone(), user.clone());
+        blocking(move || {
+            let memberships = load_joined(&*reader.profiles, &user, now)?;
+            Ok(reader.without_opt_outs(&user, memberships))
+        })
+        .await
+    }
+
+    /// Reads users in the given order and passes each to `visit`, which returns how many of its memberships the answer
+    /// shows. May block, so not for an async worker.
+    pub fn read_many(
+        &self,
+        users: &[UserKey],
+        now: Minute,
+        mut visit: impl FnMut(&UserKey, &[Membership]) -> usize,
+    ) -> Result<(), ReadError> {
+        let mut shown = 0;
+        for (index, user) in users.iter().enumerate() {
+            if index % USERS_PER_TURN == USERS_PER_TURN - 1 {
+                // Reads of single users need not wait for the end of this thread's time slice.
+                std::thread::yield_now();
+            }
+            let memberships = load_joined(&*self.profiles, user, now)?;
+            shown += visit(user, &self.without_opt_outs(user, memberships));
+            if shown > MAX_MEMBERSHIPS {
+                return Err(ReadError::TooMuch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out memberships that the user has opted out of. Few exist: those added under a linked id, and those
+    /// whose erase a crash has prevented.
+    fn without_opt_outs(&self, user: &UserKey, mut memberships: Vec<Membership>) -> Vec<Membership> {
+        if self.opt_outs.is_empty() {
+            return memberships;
+        }
+        if self.opt_outs.is_suppressed(user) {
+            return Vec::new();
+        }
+        let (opt_outs, snapshot) = (self.opt_outs.in_force(), self.catalog.snapshot());
+        memberships.retain(|membership| {
+            let owner = snapshot.segment(membership.segment).map(|segment| segment.member);
+            owner.is_none_or(|owner| !opt_outs.keeps_out_of(user, owner))
+        });
+        memberships
+    }
+}
+
+/// A caller's view of profiles at one moment: memberships of active segments that it owns or that are shared with it.
+#[derive(Clone, Copy)]
+pub struct View<'s> {
+    /// The reader.
+    pub scope: ReadScope,
+    /// The catalog of this moment.
+    pub snapshot: &'s Snapshot,
+    /// This moment.
+    pub now: Minute,
+}
+
+impl<'s> View<'s> {
+    fn visible<'m>(
+        &self,
+        memberships: &'m [Membership],
+    ) -> impl Iterator<Item = (&'s Segment, &'m Membership)> {
+        let View { scope, snapshot, .. } = *self;
+        let is_visible = move |segment: &Segment| {
+            (segment.active || scope.with_inactive)
+                && scope.owner.is_none_or(|owner| owner == segment.member)
+                && scope.viewer.is_none_or(|viewer| snapshot.may_see(viewer, segment))
+        };
+        memberships.iter().filter_map(move |membership| {
+            let segment = snapshot.segment(membership.segment).filter(|segment| is_visible(segment))?;
+            Some((segment, membership))
+        })
+    }
+
+    /// Appends the JSON of a user with its visible memberships, and returns their number.
+    pub fn write(&self, out: &mut Vec<u8>, user: &UserKey, memberships: &[Membership]) -> usize {
+        json::write_user(out, user, self.now, self.visible(memberships))
+    }
+
+    /// The codes of the visible segments, one a line; one empty line if there are none.
+    pub fn codes(&self, memberships: &[Membership]) -> String {
+        let codes = self.visible(memberships).filter_map(|(segment, _)| segment.code.as_deref());
+        let mut text: String = codes.flat_map(|code| [code, "\n"]).collect();
+        if text.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The OpenRTB object of the user, and the number of its visible memberships.
+    pub fn openrtb(&self, user: &UserKey, memberships: &[Membership]) -> (OpenRtbUser, usize) {
+        let visible: Vec<_> = self.visible(memberships).collect();
+        (OpenRtbUser::new(user, &visible, self.snapshot), visible.len())
+    }
+}

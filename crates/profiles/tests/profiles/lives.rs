@@ -1,0 +1,285 @@
+//! The packed profiles compared with the reference, over random lives.
+
+use crate::records::*;
+use ia_model::{Domain, ErasedSegments, Expiry, Minute, Operation, Record, SegmentId, UserKey};
+use ia_profiles::{MemoryProfiles, PackedProfiles, ProfileOptions, Profiles, get_joined, load_joined};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+const USERS: u64 = 18;
+/// The last users are ids of a member, and the first ones are linked to these.
+const EXTERNAL: std::ops::RangeInclusive<u64> = 15..=USERS;
+const PLATFORM: std::ops::RangeInclusive<u64> = 1..=3;
+
+/// Users of all domains; three of the platform's own, with the largest id among them.
+fn key(user: u64) -> UserKey {
+    let named = |name| Domain::from_name(name).unwrap();
+    match user {
+        1 => UserKey::platform(u64::MAX).unwrap(),
+        2..=3 => UserKey::platform(user).unwrap(),
+        4 => UserKey::parse(named("sha1udid"), &"ab".repeat(20)).unwrap(),
+        5 => UserKey::parse(named("openudid"), &"ab".repeat(20)).unwrap(),
+        6 => UserKey::parse(named("md5udid"), &"ab".repeat(16)).unwrap(),
+        15 => external("x"),
+        16 => external(&"y".repeat(255)),
+        17.. => external(&format!("customer {user}")),
+        _ => {
+            let names = ["idfa", "aaid", "windowsadid", "rida", "tifa", "vida", "lgudid"];
+            UserKey::parse(named(names[user as usize % names.len()]), &format!("{user:032x}")).unwrap()
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Ingest { minutes_later: i32, users: Vec<(u64, Vec<Change>)> },
+    Erase(u64, Option<Vec<u32>>),
+    Link { minutes_later: i32, user: u64, links: Vec<(u64, u32)> },
+    Load(u64),
+    Checkpoint,
+    WarmUp,
+    Reopen,
+    Crash,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Add { segment: u32, value: u32, minutes: Option<u32> },
+    Remove(u32),
+}
+
+impl Change {
+    fn operation(self, minute: u32) -> Operation {
+        match self {
+            Change::Add { segment, value, minutes } => {
+                add(segment, value, minutes.map_or(Expiry::Never, |minutes| until(minute + minutes)))
+            }
+            Change::Remove(segment) => remove(segment),
+        }
+    }
+}
+
+fn any_segment() -> impl Strategy<Value = u32> {
+    prop_oneof![8 => 1u32..8, 1 => Just(u32::MAX), 1 => Just(100_000)]
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    let value = prop_oneof![0u32..3, Just(u32::MAX >> 1)];
+    let minutes = prop_oneof![Just(None), (0u32..12).prop_map(Some), Just(Some(1440))];
+    prop_oneof![
+        3 => (any_segment(), value, minutes)
+            .prop_map(|(segment, value, minutes)| Change::Add { segment, value, minutes }),
+        1 => any_segment().prop_map(Change::Remove),
+    ]
+}
+
+/// More changes than fit a page.
+fn many_changes() -> impl Strategy<Value = Vec<Change>> {
+    (1u32..50, 100u32..600, any::<u32>()).prop_map(|(first, count, seed)| {
+        let facts = |segment: u32| segment.wrapping_mul(seed) >> 8;
+        let segments = first..first + count;
+        segments
+            .map(|segment| match facts(segment) % 20 {
+                0 => Change::Remove(segment),
+                1..5 => Change::Add { segment, value: 1, minutes: None },
+                _ => Change::Add { segment, value: facts(segment), minutes: Some(facts(segment) % 100) },
+            })
+            .collect()
+    })
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let changes = prop_oneof![30 => vec(any_change(), 0..6).boxed(), 1 => many_changes().boxed()];
+    let users = vec((1..=USERS, changes), 1..6);
+    // Forward, far forward, and back.
+    let minutes = prop_oneof![10 => 0i32..5, 1 => 0i32..3000, 1 => -30i32..0];
+    let users = users.prop_map(|mut users| {
+        users.sort_by_key(|(user, _)| *user);
+        users.dedup_by_key(|(user, _)| *user);
+        users
+    });
+    prop_oneof![
+        8 => (minutes, users).prop_map(|(minutes_later, users)| Step::Ingest { minutes_later, users }),
+        2 => (1..=USERS, proptest::option::of(vec(any_segment(), 0..4)))
+            .prop_map(|(user, segments)| Step::Erase(user, segments)),
+        3 => (-5i32..5, PLATFORM, vec((EXTERNAL, 0u32..40), 0..4))
+            .prop_map(|(minutes_later, user, links)| Step::Link { minutes_later, user, links }),
+        1 => (1..=USERS).prop_map(Step::Load),
+        3 => Just(Step::Checkpoint),
+        1 => Just(Step::WarmUp),
+        1 => Just(Step::Reopen),
+        2 => Just(Step::Crash),
+    ]
+}
+
+fn any_options() -> impl Strategy<Value = ProfileOptions> {
+    prop_oneof![Just(SMALL), Just(NO_ROOM), Just(ProfileOptions { memory_budget_bytes: 12_000, ..SMALL })]
+}
+
+/// One life: the profiles under test, the reference, and the log of both.
+struct Life {
+    dir: tempfile::TempDir,
+    options: ProfileOptions,
+    packed: Option<PackedProfiles>,
+    reference: MemoryProfiles,
+    log: Vec<Record>,
+    minute: u32,
+}
+
+/// The number of steps over all sequences.
+#[derive(Debug, Default)]
+struct Done {
+    sequences: usize,
+    steps: usize,
+    crashes: usize,
+    checkpoints: usize,
+}
+
+impl Life {
+    fn new(options: ProfileOptions) -> Life {
+        // The power stays on here, so flushing would only take time.
+        let memory = Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let dir = dir.unwrap();
+        let packed = Some(open(dir.path(), options));
+        Life {
+            dir,
+            options,
+            packed,
+            reference: MemoryProfiles::new(SMALL.links_per_user),
+            log: Vec::new(),
+            minute: 1000,
+        }
+    }
+
+    fn packed(&self) -> &PackedProfiles {
+        self.packed.as_ref().unwrap()
+    }
+
+    fn apply(&mut self, record: Record) {
+        let position = self.log.len() as u64 + 1;
+        let expected = self.reference.apply(position, &record).unwrap();
+        assert_eq!(self.packed().apply(position, &record).unwrap(), expected);
+        self.log.push(record);
+    }
+
+    /// Stops without a checkpoint, opens again, and replays the records after the checkpoint.
+    fn crash(&mut self) {
+        self.packed = None;
+        self.packed = Some(open(self.dir.path(), self.options));
+        let covered = self.packed().checkpointed_position();
+        assert_eq!(self.packed().applied_position(), covered);
+        replay(self.packed(), &self.log);
+        assert_eq!(self.packed().applied_position(), self.log.len() as u64);
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Ingest { minutes_later, users } => {
+                self.minute = self.minute.saturating_add_signed(minutes_later);
+                let minute = self.minute;
+                let users = users.into_iter().map(|(id, changes)| {
+                    (key(id), changes.into_iter().map(|change| change.operation(minute)).collect())
+                });
+                self.apply(ingest(minute, users));
+            }
+            Step::Erase(id, segments) => {
+                let segments = segments.map_or(ErasedSegments::All, |segments| {
+                    ErasedSegments::Only(segments.into_iter().map(SegmentId).collect())
+                });
+                self.apply(erase(self.minute, key(id), segments));
+            }
+            Step::Link { minutes_later, user, links } => {
+                self.minute = self.minute.saturating_add_signed(minutes_later);
+                let links = links.into_iter().map(|(id, minutes)| (key(id), self.minute + minutes));
+                self.apply(link(self.minute, key(user), links.collect::<Vec<_>>()));
+            }
+            Step::Load(id) => drop(self.packed().load(&key(id), Minute(self.minute)).unwrap()),
+            Step::Checkpoint => {
+                assert_eq!(self.packed().checkpoint().unwrap().position, self.log.len() as u64);
+                assert_eq!(self.packed().dirty_bytes(), 0);
+            }
+            Step::WarmUp => {
+                self.packed().warm_up(&AtomicBool::new(false)).unwrap();
+                if self.options == SMALL {
+                    assert!(self.packed().stats().complete, "all fits");
+                }
+            }
+            Step::Reopen => {
+                self.packed().checkpoint().unwrap();
+                self.crash();
+            }
+            Step::Crash => self.crash(),
+        }
+    }
+
+    /// Compares now and later, when some have expired. `get` first: it must be right without `load`.
+    fn compare(&self) {
+        for id in 1..=USERS + 1 {
+            for now in [Minute(self.minute), Minute(self.minute + 6)] {
+                let expected = self.reference.get(&key(id), now).unwrap();
+                match self.packed().get(&key(id), now) {
+                    Some(found) => assert_eq!(found, expected, "get of user {id} at {now:?}"),
+                    None => assert!(!self.packed().stats().complete),
+                }
+                if now.0.is_multiple_of(2) {
+                    let found = self.packed().load(&key(id), now).unwrap();
+                    assert_eq!(found, expected, "load of user {id} at {now:?}");
+                }
+                if PLATFORM.contains(&id) {
+                    self.compare_linked(&key(id), now);
+                }
+            }
+        }
+    }
+
+    fn compare_linked(&self, user: &UserKey, now: Minute) {
+        let expected = self.reference.links(user, now).unwrap();
+        match self.packed().links(user, now) {
+            Some(found) => assert_eq!(found, expected, "links at {now:?}"),
+            None => assert!(!self.packed().stats().complete),
+        }
+        let joined = get_joined(&self.reference, user, now).unwrap();
+        if let Some(found) = get_joined(self.packed(), user, now) {
+            assert_eq!(found, joined, "joined at {now:?}");
+        }
+        if now.0.is_multiple_of(2) {
+            assert_eq!(self.packed().load_links(user, now).unwrap(), expected, "links at {now:?}");
+            assert_eq!(load_joined(self.packed(), user, now).unwrap(), joined, "joined at {now:?}");
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the figure of this test")]
+fn packed_profiles_say_what_the_reference_says() {
+    let is_long = std::env::var("IA_TORTURE").is_ok_and(|form| form == "long");
+    let cases = if is_long { 10_000 } else { 20 };
+    let config = ProptestConfig { cases, max_shrink_iters: 400, ..ProptestConfig::with_source_file(file!()) };
+    let done = RefCell::new(Done::default());
+    let lives = (any_options(), vec(any_step(), 1..50));
+    let result = TestRunner::new(config).run(&lives, |(options, steps)| {
+        let mut life = Life::new(options);
+        done.borrow_mut().sequences += 1;
+        for step in steps {
+            let mut done = done.borrow_mut();
+            done.steps += 1;
+            done.checkpoints += usize::from(matches!(step, Step::Checkpoint | Step::Reopen));
+            done.crashes += usize::from(matches!(step, Step::Crash));
+            drop(done);
+            life.take(step);
+            life.compare();
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
+    let Done { sequences, steps, crashes, checkpoints } = done.into_inner();
+    println!(
+        "figure: lives-profiles: sequences={sequences} steps={steps} crashes={crashes} \
+         checkpoints={checkpoints} differences=0"
+    );
+}

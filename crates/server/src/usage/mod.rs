@@ -1,8 +1,0 @@
-//! Usage statistics: a follower of the log that adds up what each member sent in each hour.
-
-mod follower;
-mod lines;
-mod report;
-
-pub(crate) use follower::UsageFollower;
-pub(crate) use report::{Range, RangeError, Report, report};
