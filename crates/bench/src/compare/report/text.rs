@@ -38,11 +38,12 @@ impl Report for Comparison {
 
 const NOTES: &str = "\
 An item is a membership in bulk10, compact, bulk1, small and memory, and a user that is read in the others.
-Writes have the documented form, with its nulls; compact is bulk10 without the fields that are null. Rates and ratios are medians of the rounds; a ratio is made of two measurements of the same round.
+Writes have the documented form, with its nulls; compact is bulk10 without the fields that are null.
+Rates and ratios are medians of the rounds; a ratio is made of two measurements of the same round.
 ours     flushes every write before it answers, in all workloads; HTTP and JSON.
 Redis    HSET of a hash a user (key 8 bytes, field 4, value 8) and HGETALL; appendonly yes, appendfsync
-         everysec, and always in small; no rewriting of the append-only file. bulk10, compact, bulk1 and readmany: batches
-         of 1,000 commands, pipelined on one connection; the time of an answer is that of the batch.
+         everysec, and always in small; no rewriting of the append-only file. bulk10, compact, bulk1 and readmany:
+         batches of 1,000 commands, pipelined on one connection; the time of an answer is that of the batch.
 ceiling  the HTTP stack of ours, which parses the same requests and does nothing with them.
 new      the share of new memberships among those written. Both get the same calls in the same order, and go
          through them at their own pace; after the last they start over.
