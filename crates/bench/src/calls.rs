@@ -1,5 +1,6 @@
-//! What is sent: the catalog file, and bodies in the shape that data providers send them.
+//! What is sent beside POSTs of memberships: the catalog file, the login, reads; and a population cut into bodies.
 
+use crate::body::Form;
 use crate::population::{Membership, Population, SEGMENTS};
 use bytes::Bytes;
 use std::fmt::Write;
@@ -28,25 +29,6 @@ pub(crate) fn catalog() -> String {
 /// The body of `POST /auth`.
 pub(crate) fn login() -> Bytes {
     format!(r#"{{"auth":{{"username":"{USERNAME}","password":"{PASSWORD}"}}}}"#).into()
-}
-
-/// The body of `POST /rt-segment` that adds each of `users` to its memberships.
-pub(crate) fn adds<I: IntoIterator<Item = Membership>>(users: impl Iterator<Item = (u64, I)>) -> Bytes {
-    let mut text = String::from(r#"{"rt_segment":["#);
-    for (index, (id, memberships)) in users.enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        append(&mut text, format_args!(r#"{comma}{{"user_id":"{id}","seg_block":["#));
-        for (index, Membership { segment, value, expiration }) in memberships.into_iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            append(
-                &mut text,
-                format_args!(r#"{comma}{{"seg_id":{segment},"value":{value},"expiration":{expiration}}}"#),
-            );
-        }
-        text.push_str("]}");
-    }
-    text.push_str("]}");
-    text.into()
 }
 
 /// The body of `POST /user-segment` that asks for those ids.
@@ -94,7 +76,8 @@ impl Bodies {
 
     /// The body that adds them.
     pub(crate) fn add(&self, body: usize) -> Bytes {
-        adds(self.users(body).map(|user| (self.population.id(user), self.memberships(user))))
+        let users = self.users(body).map(|user| (self.population.id(user), self.memberships(user).collect()));
+        Form::Documented.body(users.collect())
     }
 
     /// The body that asks for its users.
@@ -120,16 +103,19 @@ mod tests {
     #[test]
     fn a_body_says_what_the_population_says() {
         let bodies = Bodies { population: Population::new(KNOWN, 2), segments: 2 };
-        let expected: Vec<Value> = (0..2)
-            .map(|user| {
-                let blocks: Vec<Value> = bodies
-                    .memberships(user)
-                    .map(|m| json!({"seg_id": m.segment, "value": m.value, "expiration": m.expiration}))
-                    .collect();
-                json!({"user_id": bodies.population.id(user).to_string(), "seg_block": blocks})
-            })
-            .collect();
-        assert_eq!(parsed(&bodies.add(0)), json!({"rt_segment": expected}));
+        let added = parsed(&bodies.add(0));
+        let added = added["rt_segment"].as_array().unwrap();
+        for (user, added) in (0..2).zip(added) {
+            assert_eq!(added["user_id"], bodies.population.id(user).to_string());
+            let sent: Vec<u64> = added["seg_block"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|block| block["seg_id"].as_u64().unwrap())
+                .collect();
+            let expected: Vec<u64> = bodies.memberships(user).map(|m| m.segment.into()).collect();
+            assert_eq!(sent, expected);
+        }
         let ids: Vec<Value> =
             (0..2).map(|user| json!({"user_id": bodies.population.id(user).to_string()})).collect();
         assert_eq!(parsed(&bodies.ask(0)), json!({"users": ids}));

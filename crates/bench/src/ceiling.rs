@@ -3,7 +3,6 @@
 
 use crate::client::Target;
 use crate::error::Error;
-use crate::process::{Output, Process};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
@@ -14,6 +13,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use ia_testkit::{Output, Process};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::io::Write;
@@ -51,7 +51,7 @@ impl Ceiling {
         let (line, stdout) = process.first_line().await?;
         let address = line.trim_end().strip_prefix("ready http://").and_then(|address| address.parse().ok());
         let address = address
-            .ok_or_else(|| Error::Broken(format!("the ceiling said {line:?} in place of its ready line")))?;
+            .ok_or_else(|| Error::broken(format!("the ceiling said {line:?} in place of its ready line")))?;
         Ok(Ceiling { process, address, _stdout: stdout })
     }
 
@@ -107,7 +107,7 @@ async fn write(body: Body) -> Response {
     answer(body, |bytes| {
         let Adds { rt_segment } = serde_json::from_slice(bytes)?;
         let blocks: usize = rt_segment.iter().map(|user| user.seg_block.len()).sum();
-        let sound = rt_segment.iter().all(|user| !user.user_id.is_empty())
+        let sound = rt_segment.iter().all(|user| !user.user_id.is_empty() && user.domain.is_none())
             && rt_segment.iter().flat_map(|user| &user.seg_block).all(Block::is_sound);
         let (users, warnings) = (rt_segment.len(), if sound { "" } else { "{}" });
         Ok(format!(
@@ -159,20 +159,29 @@ struct Adds<'a> {
 struct User<'a> {
     #[serde(borrow)]
     user_id: Cow<'a, str>,
-    seg_block: Vec<Block>,
+    #[serde(borrow)]
+    seg_block: Vec<Block<'a>>,
+    #[serde(borrow)]
+    domain: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
-struct Block {
+struct Block<'a> {
     seg_id: u32,
+    #[serde(borrow)]
+    seg_code: Option<Cow<'a, str>>,
     value: u32,
     expiration: u32,
+    member_id: Option<u32>,
 }
 
-impl Block {
+impl Block<'_> {
     /// Looks at every field, so that none is optimised away.
     fn is_sound(&self) -> bool {
-        self.seg_id > 0 && u64::from(self.value) + u64::from(self.expiration) < 1 << 32
+        self.seg_id > 0
+            && u64::from(self.value) + u64::from(self.expiration) < 1 << 32
+            && self.seg_code.is_none()
+            && self.member_id.is_none()
     }
 }
 
@@ -191,7 +200,8 @@ struct AskedUser<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Connection;
+    use crate::client::{Connection, is_ok_with};
+    use crate::script::Script;
     use crate::workload::Workload;
 
     #[tokio::test]
@@ -201,10 +211,10 @@ mod tests {
         let serving = tokio::spawn(serve(listener));
         let mut connection = Connection::open(&target).await.unwrap();
         for workload in Workload::all(64) {
-            let pool = workload.prepare(3000, 1 << 20).for_ceiling();
+            let pool = Script::prepare(&workload, 3000, 1 << 20).for_ceiling();
             for prepared in pool.calls.iter().take(3) {
                 let received = connection.call(&prepared.call).await.unwrap();
-                assert!(received.is_ok_with(&prepared.mark), "{}: {received:?}", workload.name);
+                assert!(is_ok_with(&received, &prepared.mark), "{}: {received:?}", workload.name);
             }
         }
         let wrong = connection.post("/rt-segment", r#"{"rt_segment":[{}]}"#.into()).await;

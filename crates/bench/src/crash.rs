@@ -2,39 +2,48 @@
 
 mod report;
 
+use crate::arguments::share;
 use crate::calls::Bodies;
 use crate::client::Target;
 use crate::disk::{self, DiskUsage};
 use crate::error::Error;
 use crate::load::Load;
 use crate::population::{KNOWN, Population};
-use crate::procfs;
 use crate::progress::Progress;
-use crate::server::{Installation, Server};
+use crate::report::Setup;
+use crate::site::Site;
 use crate::verify::{Findings, verify};
+use clap::Args;
+use ia_testkit::{Installation, ServerProcess, procfs};
 use report::Size;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-pub(crate) use report::Report;
+pub(crate) use report::Crash;
 
 /// What is loaded, and when the server dies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// How many users.
-    pub users: u64,
-    /// How many segments each is in.
-    pub segments: u32,
-    /// The share of the bodies that are acknowledged when the server is killed; above 0 and below 1.
-    pub kill_after_share: f64,
-    /// How many connections load and read.
-    pub connections: usize,
+    /// Users to load.
+    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    users: u64,
+    /// Segments of each user.
+    #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..=100))]
+    segments: u32,
+    /// The share of the load that is acknowledged when the server is killed.
+    #[arg(long, default_value = "0.6", value_parser = share)]
+    kill_after_share: f64,
+    /// Connections that load and read.
+    #[arg(long, default_value = "8", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    connections: u16,
 }
 
 /// The run: load and kill, start and verify, finish and verify, stop, start and verify once more.
-pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Report, Error> {
+pub(crate) async fn run(site: &Site, plan: &Plan) -> Result<Crash, Error> {
+    let installation = &site.install("crash")?;
+    let connections = plan.connections.into();
     let bodies = Bodies { population: Population::new(KNOWN, plan.users), segments: plan.segments };
     let run = Run { installation, plan, load: Load::new(bodies), progress: Progress::new() };
     let begun = Instant::now();
@@ -50,7 +59,7 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
     let target = Target::log_in(&server).await?;
     let after_kill = run.verify(&target, "after the kill").await?;
 
-    let finish = run.load.run_to_the_end(&target, plan.connections);
+    let finish = run.load.run_to_the_end(&target, connections);
     run.progress.during(finish, || run.load.progress()).await?;
     let loaded = run.size(&target).await?;
     let after_load = run.verify(&target, "after the load").await?;
@@ -66,8 +75,8 @@ pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Repo
     installation.stop(server).await?;
 
     let acknowledged = (0..bodies.count()).map(|body| bodies.memberships_of(body)).sum();
-    Ok(Report {
-        server: installation.binary().to_owned(),
+    Ok(Crash {
+        setup: Setup::of(site),
         users: plan.users,
         segments: plan.segments,
         memberships: acknowledged,
@@ -97,19 +106,19 @@ struct Run<'a> {
 impl Run<'_> {
     /// Loads until the share is acknowledged, and kills the server while the other connections wait for
     /// their answers.
-    async fn load_and_kill(&self, server: Server) -> Result<(), Error> {
+    async fn load_and_kill(&self, server: ServerProcess) -> Result<(), Error> {
         let target = Target::log_in(&server).await?;
         let bodies = self.load.bodies.count();
         // A killing before the first answer would show nothing.
         let share = ((bodies as f64 * self.plan.kill_after_share) as usize).clamp(1, bodies);
-        let loading = self.load.run(&target, self.plan.connections);
+        let loading = self.load.run(&target, self.plan.connections.into());
         let mut loading = pin!(self.progress.during(loading, || self.load.progress()));
         let ended = tokio::select! {
             ended = &mut loading => Some(ended),
             () = self.load.reaches(share) => None,
         };
         self.load.expect_crash();
-        server.kill()?;
+        server.kill().await;
         match ended {
             Some(ended) => ended,
             None => loading.await,
@@ -120,7 +129,8 @@ impl Run<'_> {
     async fn verify(&self, target: &Target, when: &str) -> Result<Findings, Error> {
         let done = Arc::new(AtomicUsize::new(0));
         let bodies = self.load.bodies;
-        let verifying = verify(target, bodies, self.load.fates(), self.plan.connections, Arc::clone(&done));
+        let verifying =
+            verify(target, bodies, self.load.fates(), self.plan.connections.into(), Arc::clone(&done));
         let text =
             || format!("verifying {when}: {} of {} bodies", done.load(Ordering::Relaxed), bodies.count());
         self.progress.during(verifying, text).await

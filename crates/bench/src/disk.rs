@@ -55,7 +55,7 @@ fn walk(folder: &Path, file: &mut impl FnMut(&Path, u64)) -> std::io::Result<()>
     Ok(())
 }
 
-/// Whether a folder lies in memory, where a flush costs nothing and a rate says nothing.
+/// Whether a folder is in memory: a flush costs nothing there, and a rate says nothing.
 pub(crate) fn is_in_memory(folder: &Path) -> bool {
     const TMPFS: i128 = 0x0102_1994;
     const RAMFS: i128 = 0x8584_58f6;

@@ -2,78 +2,12 @@
 
 use crate::client::{Connection, Target};
 use crate::error::Error;
+use crate::latencies::Latencies;
 use crate::workload::{Pool, Prepared};
-use hdrhistogram::Histogram;
-use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-
-/// Latencies in microseconds, up to two minutes, to three digits.
-#[derive(Debug, Clone)]
-pub(crate) struct Latencies(Histogram<u64>);
-
-impl Latencies {
-    const LONGEST_MICROS: u64 = 120_000_000;
-
-    /// None yet.
-    pub(crate) fn new() -> Latencies {
-        let made = Histogram::new_with_bounds(1, Latencies::LONGEST_MICROS, 3);
-        Latencies(made.expect("the bounds are sound"))
-    }
-
-    /// Adds one; one that is too long counts as the longest.
-    pub(crate) fn record(&mut self, took: Duration) {
-        self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    }
-
-    /// Adds those of another.
-    pub(crate) fn add(&mut self, other: &Latencies) {
-        self.0.add(&other.0).expect("all histograms have the same bounds");
-    }
-
-    /// How many there are.
-    pub(crate) fn count(&self) -> u64 {
-        self.0.len()
-    }
-
-    /// Microseconds that this share of the answers took at most.
-    pub(crate) fn quantile_micros(&self, share: f64) -> u64 {
-        self.0.value_at_quantile(share)
-    }
-
-    /// Microseconds of the slowest answer.
-    pub(crate) fn max_micros(&self) -> u64 {
-        self.0.max()
-    }
-}
-
-/// Of the right answers, in microseconds.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct LatencyMicros {
-    /// Half of the answers took no longer.
-    pub p50: u64,
-    /// 99 of a hundred took no longer.
-    pub p99: u64,
-    /// 999 of a thousand took no longer.
-    pub p999: u64,
-    /// None took longer.
-    pub max: u64,
-}
-
-impl LatencyMicros {
-    /// From all answers.
-    pub(crate) fn of(measured: &Measured) -> LatencyMicros {
-        let latencies = &measured.latencies;
-        LatencyMicros {
-            p50: latencies.quantile_micros(0.5),
-            p99: latencies.quantile_micros(0.99),
-            p999: latencies.quantile_micros(0.999),
-            max: latencies.max_micros(),
-        }
-    }
-}
 
 /// What came out of a run.
 #[derive(Debug)]
@@ -165,12 +99,10 @@ impl Lane for Connection {
     }
 
     async fn ask(&mut self, Prepared { call, mark }: &Prepared) -> Result<(), Failure> {
-        let what = || format!("{} {}", call.method, call.uri);
-        match self.call(call).await {
-            Ok(received) if received.is_ok_with(mark) => Ok(()),
-            Ok(received) => Err(Failure::Wrong(received.refused(&what()))),
-            Err(error) => Err(Failure::Broken(Error::http(what())(error))),
-        }
+        self.call_ok(call, mark).await.map_err(|error| match error {
+            Error::Http { .. } => Failure::Broken(error),
+            error => Failure::Wrong(error),
+        })
     }
 }
 
@@ -254,31 +186,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_those_of_the_answers() {
-        let mut latencies = Latencies::new();
-        for micros in 1..=1000 {
-            latencies.record(Duration::from_micros(micros));
-        }
-        assert_eq!(latencies.quantile_micros(0.5), 500);
-        assert_eq!(latencies.quantile_micros(0.99), 990);
-        assert_eq!(latencies.max_micros(), 1000);
-        // Out of range is the longest, not a panic and not forgotten.
-        latencies.record(Duration::from_secs(3600));
-        assert!(latencies.max_micros() >= Latencies::LONGEST_MICROS);
-    }
-
-    #[test]
     fn measurements_add_up_and_keep_the_first_error() {
         let mut sum = Measured::nothing();
         for number in 0u64..3 {
             let mut one = Measured::nothing();
             one.answered = 2;
             one.latencies.record(Duration::from_micros(10 * (number + 1)));
-            one.fail(Error::Broken(format!("number {number}")));
+            one.fail(Error::broken(format!("number {number}")));
             sum.add(one);
         }
         assert_eq!((sum.answered, sum.errors), (6, 3));
         assert_eq!(sum.first_error.unwrap().to_string(), "number 0");
-        assert_eq!(sum.latencies.max_micros(), 30);
+        assert_eq!(sum.latencies.micros().max, 30);
     }
 }

@@ -1,20 +1,11 @@
 //! Why a run failed.
 
-use std::path::PathBuf;
-use std::process::ExitStatus;
-
 /// Every failure of the bench. None is tried again: a run that had to be helped measures nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// There is no server binary to run.
-    #[error(
-        "there is no server at {}; build it with `cargo build --release -p instant-audience`, or name it with --server",
-        list(.tried)
-    )]
-    NoServer {
-        /// Where it was looked for.
-        tried: Vec<PathBuf>,
-    },
+    /// The server could not be found, started or stopped, or the machine refused something.
+    #[error(transparent)]
+    Rig(#[from] ia_testkit::Error),
     /// There is no Redis to compare with.
     #[error(
         "there is no redis-server {place}; install it with scripts/install-bench-tools, or name it with --redis"
@@ -22,17 +13,6 @@ pub(crate) enum Error {
     NoRedis {
         /// Where it was looked for.
         place: String,
-    },
-    /// The folder given for the data holds something already, which a run would mix with its own.
-    #[error("{} is not empty; a run starts from nothing", .0.display())]
-    FolderInUse(PathBuf),
-    /// The machine refused something.
-    #[error("cannot {what}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// Why not.
-        source: std::io::Error,
     },
     /// A connection broke.
     #[error("{what} failed")]
@@ -60,19 +40,6 @@ pub(crate) enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The server's command line failed, or the server ended before its time.
-    #[error("{what} ended with {status}; its last words:\n{log}")]
-    Ended {
-        /// Which program.
-        what: &'static str,
-        /// How it ended.
-        status: ExitStatus,
-        /// The end of what it wrote to standard error.
-        log: String,
-    },
-    /// The server did something else than the contract says.
-    #[error("{0}")]
-    Broken(String),
     /// One side of a comparison did not answer as it must.
     #[error("{side} did not answer as it must")]
     Side {
@@ -81,16 +48,18 @@ pub(crate) enum Error {
         /// What went wrong there.
         source: Box<Error>,
     },
-    /// The person at the keyboard had enough.
-    #[error("interrupted")]
-    Interrupted,
 }
 
 impl Error {
     /// For `map_err` on IO: says what was tried.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
-        let what = what.into();
-        move |source| Error::Io { what, source }
+        let wrapped = ia_testkit::Error::io(what);
+        move |source| wrapped(source).into()
+    }
+
+    /// Something is not as the contract says.
+    pub(crate) fn broken(what: impl Into<String>) -> Error {
+        ia_testkit::Error::Broken(what.into()).into()
     }
 
     /// For `map_err` on HTTP: says what was sent.
@@ -111,21 +80,9 @@ impl Error {
     }
 }
 
-fn list(paths: &[PathBuf]) -> String {
-    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    paths.join(" or ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_missing_server_says_how_to_build_it() {
-        let error = Error::NoServer { tried: vec!["/a/x".into(), "/b/x".into()] }.chain();
-        assert!(error.contains("/a/x or /b/x"), "{error}");
-        assert!(error.contains("cargo build --release -p instant-audience"), "{error}");
-    }
 
     #[test]
     fn causes_are_told() {

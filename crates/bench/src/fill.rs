@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How many connections load and read back.
 const CONNECTIONS: usize = 8;
 
-/// How many users are read back and compared, at the most.
+/// The most users that are read back and compared.
 const CHECKED_USERS: u64 = 100_000;
 
 /// The known users in bodies.
@@ -41,6 +41,6 @@ pub(crate) async fn find(target: &Target, users: u64) -> Result<Findings, Error>
 pub(crate) async fn check(target: &Target, users: u64) -> Result<(), Error> {
     match find(target, users).await?.first_fault {
         None => Ok(()),
-        Some(fault) => Err(Error::Broken(format!("what was just loaded cannot be read: {fault}"))),
+        Some(fault) => Err(Error::broken(format!("what was just loaded cannot be read: {fault}"))),
     }
 }

@@ -1,10 +1,9 @@
 //! Loading a population, with a journal of what was acknowledged.
 
 use crate::calls::Bodies;
-use crate::client::{Call, Connection, Target};
+use crate::client::{Call, Connection, Target, is_ok_with, refused};
 use crate::error::Error;
 use crate::journal::{Fate, Journal, Tally};
-use hyper::{Method, Uri};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -61,7 +60,7 @@ impl Load {
             return Ok(());
         }
         let refusal = self.first_refusal.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Err(refusal.unwrap_or_else(|| Error::Broken(format!("the load did not come to its end: {tally:?}"))))
+        Err(refusal.unwrap_or_else(|| Error::broken(format!("the load did not come to its end: {tally:?}"))))
     }
 
     /// From now on no body is sent, and connections may break.
@@ -92,20 +91,16 @@ impl Load {
 
     async fn work(self: Arc<Load>, mut connection: Connection) -> Result<(), Error> {
         while let Some(body) = self.hand_out() {
-            let call = Call {
-                method: Method::POST,
-                uri: Uri::from_static("/rt-segment"),
-                body: self.bodies.add(body),
-            };
+            let call = Call::post("/rt-segment", self.bodies.add(body));
             match connection.call(&call).await {
-                Ok(received) if received.is_ok_with(r#""warnings":[]"#) => {
+                Ok(received) if is_ok_with(&received, r#""warnings":[]"#) => {
                     self.journal().settle(body, Fate::Acknowledged);
                     self.acknowledged.send_modify(|count| *count += 1);
                 }
                 Ok(received) => {
                     self.journal().settle(body, Fate::Refused);
                     let mut first = self.first_refusal.lock().unwrap_or_else(PoisonError::into_inner);
-                    first.get_or_insert_with(|| received.refused("POST /rt-segment"));
+                    first.get_or_insert_with(|| refused(&received, "POST /rt-segment"));
                 }
                 // Its fate stays unknown.
                 Err(_) if self.crash_is_near.load(Ordering::SeqCst) => return Ok(()),

@@ -11,6 +11,7 @@
 //! cargo run --release -p ia-bench -- crash
 //! cargo run --release -p ia-bench -- compare
 //! cargo run --release -p ia-bench -- trials
+//! cargo run --release -p ia-bench -- shapes
 //! ```
 //!
 //! - `rates` measures throughput, latency and the server's CPU time and memory for bulk and small writes,
@@ -22,7 +23,9 @@
 //!   any of them fails the run; a ratio never does.
 //! - `trials` shows how the server behaves beside its peak rates: how soon a write is seen at half load,
 //!   reads beside ingest, many users, minutes of ingest, more writes than the disk takes. A target that is
-//!   missed is told and fails nothing; lost or wrong data does.
+//!   missed is reported and fails nothing; lost or wrong data does.
+//! - `shapes` sends the same memberships in every form in which clients write bodies, and prints what a
+//!   membership of each costs the server, over the cost of the compact form.
 //!
 //! A SIGKILL is a crash of the process, not of the machine: what the server had handed to the kernel
 //! survives it, flushed or not. That an answered write survives a power cut is for other tests to show.
@@ -33,6 +36,8 @@
 //! `INSTANT_AUDIENCE__…` of the environment reach the server; the rates and sizes that it limits are lifted in
 //! any case.
 
+mod arguments;
+mod body;
 mod calls;
 mod ceiling;
 mod cli;
@@ -40,21 +45,23 @@ mod client;
 mod compare;
 mod crash;
 mod disk;
+mod distribution;
 mod drive;
 mod error;
 mod fill;
 mod journal;
-mod law;
+mod latencies;
 mod load;
 mod meter;
 mod population;
-mod process;
-mod procfs;
 mod progress;
 mod rates;
 mod redis;
+mod report;
 mod script;
-mod server;
+mod shapes;
+mod site;
+mod statistics;
 mod table;
 mod trials;
 mod verify;

@@ -2,7 +2,7 @@
 
 use crate::client::Target;
 use crate::error::Error;
-use crate::procfs;
+use ia_testkit::procfs;
 
 /// The kernel's meters of a server, of this process and of the machine, at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -57,9 +57,9 @@ impl Moment {
 /// Memberships as the server counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
-    /// That began.
+    /// New ones.
     pub(crate) added: u64,
-    /// That lived already.
+    /// Those that were there already.
     pub(crate) refreshed: u64,
 }
 
@@ -90,7 +90,7 @@ impl Counted {
         if counted == acknowledged {
             return Ok(());
         }
-        Err(Error::Broken(format!(
+        Err(Error::broken(format!(
             "{workload}: {acknowledged} memberships were acknowledged and the server counted {counted}"
         )))
     }

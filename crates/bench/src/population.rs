@@ -1,11 +1,13 @@
 //! Who is in which segment: made up, yet the same in every run, so that it can be checked without being
 //! kept.
 
+use ia_testkit::{Dice, mix};
+
 /// How many segments the catalog has; their ids are 1 to this.
 pub(crate) const SEGMENTS: u32 = 10_000;
 
 /// Every run draws from this seed, so that two runs send the same.
-pub(crate) const SEED: u64 = 0x1A5E_ED00_2024_0001;
+const SEED: u64 = 0x1A5E_ED00_2024_0001;
 
 /// One membership as it is sent, and as it must be read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub(crate) struct Population {
 pub(crate) const WRITTEN: u64 = 1;
 /// Users with known memberships, for reading and for checking.
 pub(crate) const KNOWN: u64 = 2;
-/// Users that nobody ever writes.
+/// Users without memberships.
 pub(crate) const UNKNOWN: u64 = 3;
 
 impl Population {
@@ -70,33 +72,9 @@ impl Population {
     }
 }
 
-/// A random generator, small and with a seed: splitmix64.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// The generator of that stream; streams are independent of each other.
-    pub(crate) fn new(stream: u64) -> Random {
-        Random(mix(SEED ^ mix(stream)))
-    }
-
-    /// The next number below `bound`. The bias of the remainder is below 2^-24 for bounds up to 2^40.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        mix(self.0) % bound
-    }
-
-    /// The next number from 0 to below 1, of 53 bits.
-    pub(crate) fn unit(&mut self) -> f64 {
-        self.below(1 << 53) as f64 / (1u64 << 53) as f64
-    }
-}
-
-/// The finalizer of splitmix64: a bijection on 64 bits that keeps 0.
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
+/// The dice of that stream; streams are independent of each other.
+pub(crate) fn dice(stream: u64) -> Dice {
+    Dice::new(mix(SEED ^ mix(stream)))
 }
 
 #[cfg(test)]
@@ -137,9 +115,8 @@ mod tests {
         let draw = |variant| population.memberships(7, variant, 10).collect::<Vec<_>>();
         assert_eq!(draw(0), draw(0));
         assert_ne!(draw(0), draw(1));
-        let mut random = Random::new(5);
-        let mut again = Random::new(5);
-        assert!((0..100).all(|_| random.below(1 << 40) == again.below(1 << 40)));
+        assert_eq!(dice(5).next(), dice(5).next());
+        assert_ne!(dice(5).next(), dice(6).next());
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! What a workload asks for, call by call, before it is put into the words of a protocol: what is compared
 //! must be asked for the same users in the same order.
 
+use crate::body::Form;
 use crate::calls::{self, MAX_USERS};
 use crate::client::Call;
-use crate::law::{Drawing, Law};
-use crate::population::{KNOWN, Membership, Population, Random, UNKNOWN, WRITTEN};
+use crate::distribution::{Distribution, Drawing};
+use crate::population::{KNOWN, Membership, Population, UNKNOWN, WRITTEN, dice};
 use crate::workload::{KNOWN_SEGMENTS, Kind, Pool, Prepared, Workload, Written};
-use bytes::Bytes;
-use hyper::{Method, Uri};
 
 /// Beyond this many, more calls would only cost time to prepare.
 const MAX_POOL_CALLS: u64 = 200_000;
@@ -16,6 +15,7 @@ const MAX_POOL_CALLS: u64 = 200_000;
 #[derive(Debug)]
 pub(crate) struct Script {
     kind: Kind,
+    form: Form,
     written: Written,
     population: Population,
     users_per_call: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Script {
 pub(crate) struct Drawn {
     /// Its number in its population.
     number: u64,
-    /// Of those that nobody wrote.
+    /// Whether it is one of the users without memberships.
     is_unknown: bool,
 }
 
@@ -39,13 +39,13 @@ impl Script {
         workload: &Workload,
         written: Written,
         users: u64,
-        law: Law,
+        distribution: Distribution,
         pool_bytes: u64,
     ) -> Script {
         let stream =
             workload.name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        let mut random = Random::new(stream);
-        let drawing = Drawing::new(law, users);
+        let mut random = dice(stream);
+        let drawing = Drawing::new(distribution, users);
         let (range, per_call, calls) = match workload.kind {
             Kind::Write { users: per_call, segments } => {
                 let per_call = per_call.min(users);
@@ -53,7 +53,8 @@ impl Script {
                     Written::NewSegments => WRITTEN,
                     Written::Known => KNOWN,
                 };
-                (range, per_call, pool_calls(pool_bytes, per_call * (46 + 44 * u64::from(segments))))
+                let bytes = per_call * workload.form.bytes_of_user(segments.into());
+                (range, per_call, pool_calls(pool_bytes, bytes))
             }
             Kind::Read { .. } => (KNOWN, 1, MAX_POOL_CALLS),
             Kind::ReadMany { users: per_call } => {
@@ -71,11 +72,18 @@ impl Script {
             .collect();
         Script {
             kind: workload.kind,
+            form: workload.form,
             written,
             population: Population::new(range, drawing.users()),
             users_per_call: usize::try_from(per_call.min(MAX_USERS)).expect("a thousand at most"),
             users,
         }
+    }
+
+    /// The calls of a workload in HTTP, about `pool_bytes` of bodies, with users drawn uniformly. When all are sent
+    /// they are sent again, and what they write is no longer new.
+    pub(crate) fn prepare(workload: &Workload, users: u64, pool_bytes: u64) -> Pool {
+        Script::new(workload, Written::NewSegments, users, Distribution::Uniform, pool_bytes).http()
     }
 
     /// What a call does.
@@ -128,28 +136,36 @@ impl Script {
 
     /// The script in HTTP.
     pub(crate) fn http(&self) -> Pool {
+        self.http_in(self.form)
+    }
+
+    /// The script in HTTP, with writes in that form.
+    pub(crate) fn http_in(&self, form: Form) -> Pool {
+        let refused = form.refused_blocks();
         let calls = self.calls().map(|(number, users)| match self.kind {
             Kind::Write { .. } => {
-                let bodies = users.iter().map(|&user| (self.id(user), self.written(number, user)));
+                let adds = users.iter().map(|&user| (self.id(user), self.written(number, user).collect()));
                 let mark = format!(
-                    r#""users_in_request":{},"segments_in_request":{}}},"warnings":[]"#,
+                    r#""users_in_request":{},"segments_in_request":{}}},"warnings":[{}"#,
                     users.len(),
-                    self.items_per_call()
+                    self.items_per_call() - refused,
+                    if refused == 0 { "]" } else { "{" },
                 );
-                Prepared { call: post("/rt-segment", calls::adds(bodies)), mark: mark.into() }
+                Prepared { call: Call::post("/rt-segment", form.body(adds.collect())), mark: mark.into() }
             }
             Kind::Read { .. } => {
-                let uri = format!("/user-segment?user_id={}", self.id(users[0]));
-                let uri = Uri::try_from(uri).expect("digits need no escapes");
                 let mark = if users[0].is_unknown { r#""segments":[]"# } else { r#""segments":[{"# };
-                Prepared { call: Call { method: Method::GET, uri, body: Bytes::new() }, mark: mark.into() }
+                Prepared { call: Call::get_user(self.id(users[0])), mark: mark.into() }
             }
             Kind::ReadMany { .. } => {
                 let ids = users.iter().map(|&user| self.id(user));
-                Prepared { call: post("/user-segment", calls::ask(ids)), mark: r#""segments":[{"#.into() }
+                Prepared {
+                    call: Call::post("/user-segment", calls::ask(ids)),
+                    mark: r#""segments":[{"#.into(),
+                }
             }
         });
-        Pool { calls: calls.collect(), items_per_call: self.items_per_call() }
+        Pool { calls: calls.collect(), items_per_call: self.items_per_call() - refused }
     }
 }
 
@@ -158,6 +174,5 @@ fn pool_calls(pool_bytes: u64, body_bytes: u64) -> u64 {
     (pool_bytes / body_bytes).clamp(16, MAX_POOL_CALLS)
 }
 
-fn post(path: &'static str, body: Bytes) -> Call {
-    Call { method: Method::POST, uri: Uri::from_static(path), body }
-}
+#[cfg(test)]
+mod tests;

@@ -2,40 +2,56 @@
 
 mod activation;
 mod aim;
+mod faults;
 mod growth;
 mod mixed;
 mod open_loop;
+mod outcome;
 mod overload;
 mod plan;
-mod report;
 mod sustained;
 mod timeline;
 
 use crate::error::Error;
-use crate::procfs;
 use crate::progress::Progress;
-use crate::server::Installation;
+use crate::report::Setup;
+use crate::site::Site;
+use ia_testkit::procfs;
+use outcome::{Circumstances, Failure, Outcome, Part};
 use plan::Trial;
-use report::{Circumstances, Failure};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 pub(crate) use plan::Plan;
-pub(crate) use report::Report;
 
 /// Runs the trials one after the other, each on a data folder of its own. One that fails does not keep the
 /// others from running.
-pub(crate) async fn run(installation: &Installation, plan: &Plan) -> Result<Report, Error> {
+pub(crate) async fn run(site: &Site, plan: &Plan) -> Result<Outcome, Error> {
     let progress = Progress::new();
-    let mut report = Report::new(installation);
+    let (mut parts, mut circumstances, mut failures) = (BTreeMap::new(), Vec::new(), Vec::new());
     for trial in plan.trials() {
         let before = Meters::now()?;
-        let outcome = run_one(trial, installation, plan, &progress, &mut report).await;
-        if let Err(error) = outcome {
-            report.failures.push(Failure { trial, error: error.chain() });
+        match run_one(trial, site, plan, &progress).await {
+            Ok(part) => drop(parts.insert(trial, part)),
+            Err(error) => failures.push(Failure { trial, error: error.chain() }),
         }
-        report.circumstances.push(before.until_now(trial)?);
+        circumstances.push(before.until_now(trial)?);
     }
-    Ok(report)
+    Ok(Outcome { setup: Setup::of(site), parts, circumstances, failures })
+}
+
+async fn run_one(trial: Trial, site: &Site, plan: &Plan, progress: &Progress) -> Result<Part, Error> {
+    if trial == Trial::Growth {
+        return growth::run(site, plan, progress).await.map(|report| Part::of(&report));
+    }
+    let at = &site.install(&trial.name())?;
+    Ok(match trial {
+        Trial::Activation => Part::of(&activation::run(at, plan, progress).await?),
+        Trial::Mixed => Part::of(&mixed::run(at, plan, progress).await?),
+        Trial::Sustained => Part::of(&sustained::run(at, plan, progress).await?),
+        Trial::Overload => Part::of(&overload::run(at, plan, progress).await?),
+        Trial::Growth => unreachable!("it has a folder for each of its sizes"),
+    })
 }
 
 /// Clocks, of the wall and of processors, at one moment.
@@ -63,33 +79,4 @@ impl Meters {
         // Clock ticks are coarse: what is left can come out below nothing.
         Ok(Circumstances { trial, seconds, other_cores: ((machine - own) / seconds).max(0.0) })
     }
-}
-
-async fn run_one(
-    trial: Trial,
-    installation: &Installation,
-    plan: &Plan,
-    progress: &Progress,
-    report: &mut Report,
-) -> Result<(), Error> {
-    match trial {
-        Trial::Activation => {
-            let at = installation.another("activation")?;
-            report.activation = Some(activation::run(&at, plan, progress).await?);
-        }
-        Trial::Mixed => {
-            let at = installation.another("mixed")?;
-            report.mixed = Some(mixed::run(&at, plan, progress).await?);
-        }
-        Trial::Growth => report.growth = Some(growth::run(installation, plan, progress).await?),
-        Trial::Sustained => {
-            let at = installation.another("sustained")?;
-            report.sustained = Some(sustained::run(&at, plan, progress).await?);
-        }
-        Trial::Overload => {
-            let at = installation.another("overload")?;
-            report.overload = Some(overload::run(&at, plan, progress).await?);
-        }
-    }
-    Ok(())
 }

@@ -50,7 +50,7 @@ pub(crate) struct Findings {
     pub acknowledged: u64,
     /// Those that are missing, or have another value or kind of expiry.
     pub lost: u64,
-    /// Memberships that are there and that nobody sent.
+    /// Memberships that were read and never sent.
     pub unexpected: u64,
     /// Unanswered or refused bodies that are there in part.
     pub torn_bodies: u64,
@@ -87,7 +87,7 @@ impl Findings {
     }
 }
 
-/// How the memberships of a user or a body stand against what was sent.
+/// The memberships of a user or a body, compared with what was sent.
 #[derive(Debug, Default)]
 struct Comparison {
     /// There as sent.
@@ -110,7 +110,7 @@ impl Comparison {
         for membership in sent {
             while let Some(extra) = shown.next_if(|shown| shown.id < membership.segment) {
                 self.extra += 1;
-                self.fault(user, || format!("is in segment {}, which nobody sent", extra.id));
+                self.fault(user, || format!("is in segment {}, which was not sent", extra.id));
             }
             let Some(found) = shown.next_if(|shown| shown.id == membership.segment) else {
                 self.missing += 1;
@@ -126,7 +126,7 @@ impl Comparison {
         }
         for extra in shown {
             self.extra += 1;
-            self.fault(user, || format!("is in segment {}, which nobody sent, or twice", extra.id));
+            self.fault(user, || format!("is in segment {}, which was not sent, or twice", extra.id));
         }
     }
 
@@ -172,9 +172,7 @@ fn judge(bodies: &Bodies, body: usize, fate: Fate, answer: &[u8]) -> Result<Find
     let asked = bodies.users(body);
     let ids = asked.clone().map(|user| bodies.population.id(user).to_string());
     if status != "OK" || !user_segments.iter().map(|user| user.user_id.as_ref()).eq(ids) {
-        return Err(Error::Broken(
-            "POST /user-segment did not answer OK with the users that were asked for".to_owned(),
-        ));
+        return Err(Error::broken("POST /user-segment did not answer OK with the users that were asked for"));
     }
     let mut comparison = Comparison::default();
     for (user, shown) in asked.zip(&user_segments) {

@@ -1,9 +1,10 @@
 //! The workloads: what is asked of a server, prepared before the clock starts.
 
+use crate::body::Form;
 use crate::calls::MAX_USERS;
 use crate::client::Call;
-use crate::law::Law;
-use crate::script::Script;
+use crate::error::Error;
+use clap::Args;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(crate) enum Kind {
     },
     /// `GET /user-segment` of a user.
     Read {
-        /// Whether every other user, by chance, is one that nobody wrote. Most bid requests ask for such.
+        /// Whether a random half of the users have no memberships. Most bid requests ask for such users.
         half_unknown: bool,
     },
     /// `POST /user-segment` of that many users.
@@ -51,8 +52,39 @@ pub(crate) struct Workload {
     pub name: &'static str,
     /// What a call does.
     pub kind: Kind,
+    /// How a write is written.
+    pub form: Form,
     /// How many connections are kept busy.
     pub connections: usize,
+}
+
+/// Which workloads run, over how many connections, and whom they are about.
+#[derive(Debug, Args)]
+pub(crate) struct Choice {
+    /// Users to draw from, and users that are loaded to be read.
+    #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub users: u64,
+    /// Connections of the workloads with small calls; those with large ones use up to 8.
+    #[arg(long, default_value = "64", value_parser = clap::value_parser!(u16).range(1..=8192))]
+    pub connections: u16,
+    /// Run only these: bulk10, compact, bulk1, small, read, read-unknown, readmany; in `compare` also memory.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub only: Vec<String>,
+}
+
+impl Choice {
+    /// The workloads of the names given; all when there are none.
+    pub(crate) fn workloads(&self) -> Result<Vec<Workload>, Error> {
+        let mut workloads = Workload::all(self.connections.into());
+        let is_known = |name: &String| workloads.iter().any(|workload| workload.name == name);
+        if let Some(unknown) = self.only.iter().find(|name| !is_known(name)) {
+            return Err(Error::broken(format!("there is no workload {unknown:?}")));
+        }
+        if !self.only.is_empty() {
+            workloads.retain(|workload| self.only.iter().any(|name| name == workload.name));
+        }
+        Ok(workloads)
+    }
 }
 
 /// The prepared calls of a workload.
@@ -91,13 +123,17 @@ impl Workload {
         let write = |users, segments| Kind::Write { users, segments };
         [
             ("bulk10", write(MAX_USERS, 10), bulk),
+            ("compact", write(MAX_USERS, 10), bulk),
             ("bulk1", write(MAX_USERS, 1), bulk),
             ("small", write(1, 2), connections),
             ("read", Kind::Read { half_unknown: false }, connections),
             ("read-unknown", Kind::Read { half_unknown: true }, connections),
             ("readmany", Kind::ReadMany { users: MAX_USERS }, bulk),
         ]
-        .map(|(name, kind, connections)| Workload { name, kind, connections })
+        .map(|(name, kind, connections)| {
+            let form = if name == "compact" { Form::Compact } else { Form::Documented };
+            Workload { name, kind, form, connections }
+        })
         .into()
     }
 
@@ -111,88 +147,9 @@ impl Workload {
         if self.reads() { "users read" } else { "memberships" }
     }
 
-    /// Prepares its calls, about `pool_bytes` of bodies. Users are drawn uniformly from `users`, the same ones
-    /// in every run. When the pool is used up it starts over, and what it writes is no longer new.
-    pub(crate) fn prepare(&self, users: u64, pool_bytes: u64) -> Pool {
-        Script::new(self, Written::NewSegments, users, Law::Uniform, pool_bytes).http()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::population::{KNOWN, Membership, Population};
-    use serde_json::Value;
-    use std::collections::{HashMap, HashSet};
-
-    fn workload(name: &str) -> Workload {
-        Workload::all(64).into_iter().find(|workload| workload.name == name).unwrap()
-    }
-
-    #[test]
-    fn a_write_holds_what_it_is_counted_for() {
-        for (name, users, segments) in [("bulk1", 1000, 1), ("small", 1, 2)] {
-            let pool = workload(name).prepare(5000, 64 << 20);
-            assert_eq!(pool.items_per_call, users * segments);
-            assert!(pool.calls.len() > 500);
-            let body: Value = serde_json::from_slice(&pool.calls[7].call.body).unwrap();
-            let sent = body["rt_segment"].as_array().unwrap();
-            let ids: HashSet<&str> = sent.iter().map(|user| user["user_id"].as_str().unwrap()).collect();
-            assert_eq!(ids.len() as u64, users);
-            assert!(sent.iter().all(|user| user["seg_block"].as_array().unwrap().len() as u64 == segments));
-        }
-    }
-
-    #[test]
-    fn a_pool_takes_the_memory_it_may() {
-        for name in ["bulk10", "bulk1"] {
-            let pool = workload(name).prepare(1_000_000, 16 << 20);
-            let bytes: usize = pool.calls.iter().map(|prepared| prepared.call.body.len()).sum();
-            assert!((14 << 20..18 << 20).contains(&bytes), "{name}: {bytes}");
-        }
-    }
-
-    #[test]
-    fn a_few_users_are_enough() {
-        let pool = workload("bulk1").prepare(3, 1 << 20);
-        assert_eq!(pool.items_per_call, 3);
-        assert_eq!(workload("readmany").prepare(3, 1 << 20).items_per_call, 3);
-    }
-
-    #[test]
-    fn known_users_are_written_what_a_load_left() {
-        for (name, segments) in [("bulk10", 10), ("small", 2)] {
-            let script = Script::new(&workload(name), Written::Known, 1000, Law::Uniform, 1 << 20);
-            let population = Population::new(KNOWN, 1000);
-            let loaded: HashMap<u64, Vec<Membership>> = (0..1000)
-                .map(|user| (population.id(user), population.memberships(user, 0, KNOWN_SEGMENTS).collect()))
-                .collect();
-            for (call, users) in script.calls() {
-                for &user in users {
-                    let written: Vec<Membership> = script.written(call, user).collect();
-                    assert_eq!(written, loaded[&script.id(user)][..segments], "{name}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn half_of_the_ids_are_unknown_where_the_name_says_so() {
-        let known: HashSet<String> = {
-            let population = Population::new(KNOWN, 100);
-            (0..100).map(|user| population.id(user).to_string()).collect()
-        };
-        for (name, expected) in [("read", 1.0), ("read-unknown", 0.5)] {
-            let pool = workload(name).prepare(100, 1 << 20);
-            let asked = |prepared: &Prepared| {
-                let is_known =
-                    known.contains(prepared.call.uri.query().unwrap().trim_start_matches("user_id="));
-                assert_eq!(prepared.mark.ends_with('{'), is_known);
-                is_known
-            };
-            let share =
-                pool.calls.iter().filter(|prepared| asked(prepared)).count() as f64 / pool.calls.len() as f64;
-            assert!((share - expected).abs() < 0.02, "{name}: {share}");
-        }
+    /// The workload of that name.
+    pub(crate) fn named(name: &str, connections: usize) -> Workload {
+        let found = Workload::all(connections).into_iter().find(|workload| workload.name == name);
+        found.unwrap_or_else(|| panic!("there is no workload {name}"))
     }
 }

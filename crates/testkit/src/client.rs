@@ -29,7 +29,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
     }
 
-    /// What stands under `response`; panics when the answer has another top-level key.
+    /// What is under `response`; panics when the answer has another top-level key.
     pub fn response(&self) -> Value {
         let json = self.json();
         let object = json.as_object().expect("an answer is an object");
@@ -43,7 +43,7 @@ impl Answer {
         (self.status.as_u16(), id)
     }
 
-    /// Checks that it is a success by every rule of the wire, and gives what stands under `response`.
+    /// Checks that it is a success by every rule of the wire, and gives what is under `response`.
     pub fn ok(&self) -> Value {
         let response = self.response();
         assert_eq!(self.status, StatusCode::OK, "{response}");
@@ -108,12 +108,19 @@ impl Client {
         send(self.address, method, path_and_query, &self.with_token(headers), body).await
     }
 
+    /// The same with a new token of that login.
+    pub async fn login(self, username: &str) -> Client {
+        let credentials = serde_json::json!({"auth": {"username": username, "password": crate::PASSWORD}});
+        let answer = self.post("/auth", &credentials).await.ok();
+        Client { token: Some(answer["token"].as_str().expect("a token").to_owned()), ..self }
+    }
+
     fn with_token<'a>(&'a self, headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let token = self.token.as_deref().map(|token| ("authorization", token));
         headers.iter().copied().chain(token).collect()
     }
 
-    /// A `POST /rt-segment` of one user with these blocks; gives what stands under `response`.
+    /// A `POST /rt-segment` of one user with these blocks; gives what is under `response`.
     pub async fn add(&self, user_id: &str, domain: Option<&str>, blocks: Value) -> Value {
         let user = serde_json::json!({"user_id": user_id, "seg_block": blocks, "domain": domain});
         self.post("/rt-segment?verbose=true", &serde_json::json!({"rt_segment": [user]})).await.ok()

@@ -1,6 +1,7 @@
 //! A real server in this process, on free ports, with a clock and a disk that a test can move and break.
 
 use crate::client::{Answer, Client, send};
+use crate::{Metrics, PASSWORD};
 use bytes::Bytes;
 use hyper::Method;
 use ia_catalog::{Catalog, CatalogFile, SqliteCatalog};
@@ -16,9 +17,6 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
-
-/// The password of every login of the catalog.
-pub const PASSWORD: &str = "Correct-horse-1";
 
 /// What the clock of a new kit shows: 2026-01-31 13:00:00.
 pub const START_MS: u64 = 1_769_864_400_000;
@@ -223,9 +221,7 @@ impl Kit {
 
     /// A caller with a new token of that login.
     pub async fn login(&self, username: &str) -> Client {
-        let credentials = json!({"auth": {"username": username, "password": PASSWORD}});
-        let answer = self.anonymous().post("/auth", &credentials).await.ok();
-        Client { token: Some(answer["token"].as_str().expect("a token").to_owned()), ..self.anonymous() }
+        self.anonymous().login(username).await
     }
 
     /// A GET from the ops listener.
@@ -237,8 +233,8 @@ impl Kit {
     /// The value of a metric without labels, or with the labels given as they are printed.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = String::from_utf8(self.ops("/metrics").await.body.to_vec()).expect("metrics are text");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no metric {name} in\n{text}")).parse().expect("a number")
+        let metrics = Metrics(text);
+        metrics.find(name).unwrap_or_else(|| panic!("no metric {name} in\n{}", metrics.0))
     }
 
     /// Applies a catalog file beside the running server, as `instant-audience apply` does.

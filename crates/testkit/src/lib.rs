@@ -1,31 +1,37 @@
-//! What the tests of the product stand on: a real server in the process or as a process, a client, and
-//! ways to make the machine under it fail.
+//! The test rig of the product, of the bench and of the torture: a real server in the process or as a process, clients, and what the
+//! kernel says of it.
 //!
-//! Everything here panics where something is not as a test needs it: a test has no use for an error.
+//! What tests use panics where something is not as a test needs it; what drives the binary from outside returns an
+//! [`Error`].
 
+mod binary;
 mod client;
 mod connection;
+mod dice;
+mod error;
+mod eventually;
+mod installation;
+#[cfg(feature = "kit")]
 mod kit;
+mod metrics;
 mod process;
+pub mod procfs;
+mod server_process;
+mod signals;
 
+pub use binary::find_binary;
 pub use client::{Answer, Client, NoAnswer, send};
-pub use connection::{Broken, Connection, request};
-pub use kit::{Kit, KitBuilder, PASSWORD, START_MS};
-pub use process::{NotReady, ServerProcess, prepare_data_dir, prepare_data_dir_of};
+pub use connection::{Broken, Connection, Reply, request};
+pub use dice::{Dice, mix};
+pub use error::Error;
+pub use eventually::{eventually, until};
+pub use installation::{Installation, data_folder};
+#[cfg(feature = "kit")]
+pub use kit::{Kit, KitBuilder, START_MS};
+pub use metrics::Metrics;
+pub use process::{Output, Process, log_tail};
+pub use server_process::{NotReady, ServerProcess, prepare_data_dir, prepare_data_dir_of};
+pub use signals::until_a_signal;
 
-use std::time::{Duration, Instant};
-
-/// How long a condition may take to come true; only a broken server takes it up.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Asks `condition` again and again until it gives something, and returns that.
-pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(value) = condition().await {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
+/// The password of every login of a test's catalog.
+pub const PASSWORD: &str = "Correct-horse-1";

@@ -1,135 +1,146 @@
-//! The real binary as a process of its own: what durability is tested with.
+//! Processes that this one starts and answers for.
 
-use crate::client::Client;
-use crate::kit::PASSWORD;
+use crate::Error;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::{Child, ChildStdout, ExitStatus};
+use std::time::{Duration, Instant};
 
-/// It ended before it was ready, in this way.
+/// A server that does not say that it is ready by then never will: a replay of 10 million memberships takes
+/// seconds.
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The same for its end, with a last checkpoint.
+const STOP_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How often it is looked whether a process has ended.
+const EXIT_POLL: Duration = Duration::from_millis(5);
+
+/// How much of a log is shown when a server fails.
+const LOG_TAIL_BYTES: u64 = 4096;
+
+/// A process that this one started. It is killed when this is dropped.
 #[derive(Debug)]
-pub struct NotReady(pub ExitStatus);
+pub struct Process(Child);
 
-/// A running `instant-audience`. Dropping it kills it.
-pub struct ServerProcess {
-    child: Child,
-    /// Where the API is.
-    pub api: SocketAddr,
-    /// Where health and metrics are.
-    pub ops: SocketAddr,
-}
+/// The standard output of a process. Held open: a server that writes to a closed pipe would see an error
+/// that no operator causes.
+pub type Output = BufReader<ChildStdout>;
 
-impl ServerProcess {
-    /// Starts `serve` on free ports and waits for its "ready" line.
-    pub async fn serve(binary: &Path, data_dir: &Path, environment: &[(&str, &str)]) -> ServerProcess {
-        ServerProcess::serve_with_log(binary, data_dir, environment, Stdio::null()).await
+impl Process {
+    /// Takes charge of a child.
+    pub fn new(child: Child) -> Process {
+        Process(child)
     }
 
-    /// [`ServerProcess::serve`] with its log lines going to `log`.
-    pub async fn serve_with_log(
-        binary: &Path,
-        data_dir: &Path,
-        environment: &[(&str, &str)],
-        log: Stdio,
-    ) -> ServerProcess {
-        let mut command = Command::new(binary);
-        command.envs(environment.iter().copied());
-        ServerProcess::start(command, data_dir, log).await.unwrap_or_else(|error| panic!("{error:?}"))
-    }
-
-    /// Adds `serve` on free ports to a command that begins with the binary, or with a program that runs it in
-    /// its own place, and waits for the "ready" line. A server that ends without one is an answer.
-    pub async fn start(mut command: Command, data_dir: &Path, log: Stdio) -> Result<ServerProcess, NotReady> {
-        let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data_dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the binary runs");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output is piped")).lines();
-        let Some(line) = lines.next_line().await.expect("its output is text") else {
-            return Err(NotReady(child.wait().await.expect("it is our child")));
-        };
-        let address = |name: &str| {
-            let after = line.split_once(name).unwrap_or_else(|| panic!("no {name} in {line:?}")).1;
-            after.split(' ').next().expect("a first word").parse().expect("an address")
-        };
-        Ok(ServerProcess { api: address("api=http://"), ops: address("ops=http://"), child })
-    }
-
-    /// The process id.
+    /// The id of the process.
     pub fn id(&self) -> u32 {
-        self.child.id().expect("it runs")
+        self.0.id()
     }
 
-    /// SIGKILL, at once.
-    pub async fn kill(mut self) {
-        self.child.kill().await.expect("it was running");
+    /// The first line of its standard output, which must be piped and not taken yet. Empty when it ended
+    /// without one.
+    pub async fn first_line(&mut self) -> Result<(String, Output), Error> {
+        let mut stdout = BufReader::new(self.0.stdout.take().expect("standard output is piped"));
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            stdout.read_line(&mut line)?;
+            Ok((line, stdout))
+        });
+        tokio::time::timeout(READY_TIMEOUT, reading)
+            .await
+            .map_err(|_| Error::Broken(format!("the server was not ready within {READY_TIMEOUT:?}")))?
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+            .map_err(Error::io("read the server's output"))
     }
 
-    /// SIGTERM.
-    pub fn terminate(&self) {
-        self.signal(Signal::TERM);
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
+        // It cannot hit another process: the id is not given to one before this one is waited for.
+        kill_process(Pid::from_child(&self.0), signal)
+            .map_err(|error| Error::Io { what: format!("send {signal:?} to a server"), source: error.into() })
     }
 
-    /// SIGSTOP: none of its threads gets any further, but for what the kernel is doing for them.
-    pub fn freeze(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("an id of a process");
-        // It cannot hit another process: the id is not given away before the child is waited for.
-        kill_process(id, signal).expect("it runs");
+    /// Ends it with SIGKILL, and waits until it is gone.
+    pub fn end(&mut self) -> std::io::Result<()> {
+        // Does nothing when the process was waited for already, so that no other one can be hit.
+        self.0.kill()?;
+        self.0.wait().map(drop)
     }
 
     /// How it ended, if it has.
-    pub fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("it is our child")
+    pub fn has_ended(&mut self) -> Result<Option<ExitStatus>, Error> {
+        match self.0.try_wait() {
+            Ok(ended) => Ok(ended),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(Error::io("wait for a server")(error)),
+        }
     }
 
     /// Waits for its end.
-    pub async fn wait(mut self) -> ExitStatus {
-        self.child.wait().await.expect("it is our child")
-    }
-
-    /// A caller with a new token.
-    pub async fn login(&self, username: &str) -> Client {
-        let anonymous = Client { address: self.api, token: None };
-        let credentials = json!({"auth": {"username": username, "password": PASSWORD}});
-        let answer = anonymous.post("/auth", &credentials).await.ok();
-        Client { token: Some(answer["token"].as_str().expect("a token").to_owned()), ..anonymous }
+    pub async fn wait_for_exit(&mut self) -> Result<ExitStatus, Error> {
+        let asked = Instant::now();
+        loop {
+            if let Some(status) = self.has_ended()? {
+                return Ok(status);
+            }
+            if asked.elapsed() > STOP_TIMEOUT {
+                return Err(Error::Broken(format!("a server did not end within {STOP_TIMEOUT:?}")));
+            }
+            tokio::time::sleep(EXIT_POLL).await;
+        }
     }
 }
 
-/// A data directory, in a folder of its own, in whose catalog the login `provider` of member 958 has the segments 12
-/// (code `cars`) and 13. `binary` applies it.
-pub fn prepare_data_dir(binary: &Path) -> (TempDir, PathBuf) {
-    let catalog = json!({
-        "members": [{"id": 958, "name": "Provider"}],
-        "users": [{"username": "provider", "password": PASSWORD, "member_id": 958, "user_type": "member"}],
-        "segments": [{"id": 12, "member_id": 958, "code": "cars"}, {"id": 13, "member_id": 958}],
-    });
-    prepare_data_dir_of(binary, &catalog)
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nobody is left to tell; a process that cannot be killed is gone already.
+        let _ = self.end();
+    }
 }
 
-/// [`prepare_data_dir`] of another catalog file.
-pub fn prepare_data_dir_of(binary: &Path, catalog: &Value) -> (TempDir, PathBuf) {
-    let dir = TempDir::new().expect("a folder");
-    let data_dir = dir.path().join("data");
-    let file = dir.path().join("catalog.json");
-    std::fs::write(&file, catalog.to_string()).expect("room for the catalog");
-    let mut apply = std::process::Command::new(binary);
-    let applied = apply.arg("apply").arg(&file).arg("--data-dir").arg(&data_dir).output();
-    let applied = applied.expect("the binary runs");
-    assert!(applied.status.success(), "{applied:?}");
-    (dir, data_dir)
+/// The end of a log, for a message.
+pub fn log_tail(path: &Path) -> String {
+    let tail = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match tail() {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => format!("(its log cannot be read: {error})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_dropped_process_is_gone_even_when_it_is_stopped() {
+        for stopped in [false, true] {
+            let process = Process::new(Command::new("sleep").arg("1000").spawn().unwrap());
+            let pid = process.id();
+            if stopped {
+                process.signal(Signal::STOP).unwrap();
+            }
+            drop(process);
+            assert!(!Path::new(&format!("/proc/{pid}")).exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_line_is_read_and_the_end_is_seen() {
+        let child = Command::new("echo").args(["ready\nand more"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = Process::new(child);
+        let (line, _output) = process.first_line().await.unwrap();
+        assert_eq!(line, "ready\n");
+        assert!(process.wait_for_exit().await.unwrap().success());
+        assert!(process.has_ended().unwrap().is_some());
+    }
 }

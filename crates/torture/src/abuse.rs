@@ -2,7 +2,6 @@
 
 mod bystander;
 pub(crate) mod logins;
-mod process;
 mod ranks;
 pub(crate) mod slow_clients;
 mod slow_connection;

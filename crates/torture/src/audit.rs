@@ -1,8 +1,8 @@
 //! Reading back all that can be read.
 
-use crate::model::{Counts, Holdings, Seen};
 use crate::operation::Held;
-use crate::server::ask;
+use crate::oracle::{Counts, Holdings, Seen};
+use crate::requests::ask;
 use anyhow::{Context, bail};
 use ia_testkit::ServerProcess;
 use serde_json::{Value, json};

@@ -6,17 +6,17 @@ use crate::client::ClientArgs;
 use crate::crash_points::CrashPointsArgs;
 use crate::failing_disk::FailingDiskArgs;
 use crate::full_disk::FullDiskArgs;
-use crate::ground::{Ground, GroundArgs};
 use crate::kill::KillArgs;
 use crate::power_cut::PowerCutArgs;
 use crate::stop::StopArgs;
+use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use ia_testkit::until_a_signal;
 use std::io::Write;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
 
-/// Torments the server and holds it to what it has acknowledged. Each command prints its figure on one line and
+/// Tests the server under the worst conditions, and checks that it keeps what it has acknowledged. Each command prints its figure on one line and
 /// ends with 0 only when every promise was kept.
 #[derive(Debug, Parser)]
 #[command(name = "ia-torture", version)]
@@ -64,43 +64,32 @@ pub(crate) fn main() -> ExitCode {
 impl Command {
     fn execute(self) -> anyhow::Result<bool> {
         match self {
-            Command::Kill(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
-            Command::PowerCut(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
-            Command::CrashPoints(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
-            Command::FailingDisk(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
-            Command::FullDisk(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
-            Command::Stop(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
-            Command::SlowClients(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
-            Command::Logins(args) => on_ground(&args.ground, async |ground| args.run(ground).await),
-            Command::Client(args) => until_a_signal(async || args.run().await.map(|()| true)),
+            Command::Kill(args) => on_testbed(&args.testbed, async |testbed| args.run(testbed).await),
+            Command::PowerCut(args) => on_testbed(&args.testbed, async |testbed| args.run(testbed).await),
+            Command::CrashPoints(args) => on_testbed(&args.testbed, async |testbed| args.run(testbed).await),
+            Command::FailingDisk(args) => on_testbed(&args.testbed, async |testbed| args.run(testbed).await),
+            Command::FullDisk(args) => on_testbed(&args.testbed, async |testbed| args.run(testbed).await),
+            Command::Stop(args) => on_testbed(&args.testbed, async |testbed| args.run(testbed).await),
+            Command::SlowClients(args) => on_testbed(&args.testbed, async |testbed| args.run(testbed).await),
+            Command::Logins(args) => on_testbed(&args.testbed, async |testbed| args.run(testbed).await),
+            Command::Client(args) => in_runtime(async || args.run().await.map(|()| true)),
         }
     }
 }
 
-/// Prepares the ground and runs a command on it.
-fn on_ground(
-    args: &GroundArgs,
-    command: impl AsyncFnOnce(Ground) -> anyhow::Result<bool>,
+/// Prepares the testbed and runs a command on it.
+fn on_testbed(
+    args: &TestbedArgs,
+    command: impl AsyncFnOnce(Testbed) -> anyhow::Result<bool>,
 ) -> anyhow::Result<bool> {
-    let ground = args.prepare()?;
-    until_a_signal(async || command(ground).await)
+    let testbed = args.prepare()?;
+    in_runtime(async || command(testbed).await)
 }
 
-/// Runs a command until it ends or a signal comes. Then it is dropped where it stands, and with it all that it has
-/// started, mounted and made.
-fn until_a_signal(command: impl AsyncFnOnce() -> anyhow::Result<bool>) -> anyhow::Result<bool> {
+/// Runs a command until it ends or a signal comes. Then all goes that it has started, mounted and made.
+fn in_runtime(command: impl AsyncFnOnce() -> anyhow::Result<bool>) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.context("cannot start the async runtime")?.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
-        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
-        let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-        tokio::select! {
-            outcome = command() => outcome,
-            _ = interrupt.recv() => anyhow::bail!("interrupted"),
-            _ = terminate.recv() => anyhow::bail!("interrupted"),
-            _ = hangup.recv() => anyhow::bail!("interrupted"),
-        }
-    })
+    runtime.context("cannot start the async runtime")?.block_on(until_a_signal(command()))
 }
 
 #[cfg(test)]

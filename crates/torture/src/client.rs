@@ -1,12 +1,12 @@
 //! The client, which is a process of its own: what it has noted outlives whatever happens to the server.
 
 use crate::audit::holdings;
-use crate::dice::Dice;
 use crate::journal::{End, Entry, JournalWriter, now_ms};
-use crate::model::Holdings;
 use crate::operation::{Delete, Effect, Operation, Post, Shape, is_shared};
+use crate::oracle::Holdings;
 use anyhow::Context;
 use clap::Args;
+use ia_testkit::Dice;
 use ia_testkit::{Answer, Connection, request};
 use serde_json::Value;
 use std::io::Read;
@@ -53,19 +53,19 @@ pub(crate) struct ClientArgs {
     /// Writers at once
     #[arg(long)]
     pub writers: u16,
-    /// Ends after so many operations; 0 is without end
+    /// End after this many operations; 0 is without end
     #[arg(long)]
     pub posts: u32,
     /// The number of the first operation
     #[arg(long)]
     pub first_post: u32,
-    /// Users of a POST, at the most
+    /// The most users of a POST
     #[arg(long)]
     pub users_per_post: u64,
     /// Users of a writer
     #[arg(long)]
     pub users_per_writer: u64,
-    /// Every so many operations one is a delete
+    /// One of this many operations is a delete
     #[arg(long)]
     pub delete_every: u32,
     /// A writer's pause after each operation
@@ -131,7 +131,7 @@ impl ClientArgs {
         });
         let stopping = Arc::clone(&shared);
         std::thread::spawn(move || {
-            // However it ends, nobody wants more.
+            // However it ends, no more is wanted.
             let _ = std::io::stdin().read_to_end(&mut Vec::new());
             stopping.stop.store(true, Ordering::Relaxed);
         });
@@ -226,7 +226,7 @@ impl Writer {
         }
     }
 
-    /// The connection, or a new one; `None` when nobody listens any more.
+    /// The connection, or a new one; `None` when the server no longer listens.
     async fn connect(&mut self) -> Option<Kept> {
         match self.connection.take() {
             Some(kept) => Some(kept),

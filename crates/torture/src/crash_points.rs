@@ -16,12 +16,12 @@
 //! log's file (in the walk `log`), rewrites the tables (`checkpoint`) and scrubs the statistics (`statistics`).
 
 use crate::figure::{Figure, progress};
-use crate::ground::{Ground, GroundArgs};
-use crate::model::{Break, Refusal, Rules};
 use crate::mount;
 use crate::operation::Shape;
+use crate::oracle::{Break, Refusal, Rules};
 use crate::run::{Load, Run};
-use crate::strace::{Deed, Tampering, struck};
+use crate::strace::{Injected, Tampering, struck};
+use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::Context;
 use clap::Args;
 use ia_testkit::{NotReady, ServerProcess};
@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CrashPointsArgs {
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub testbed: TestbedArgs,
 }
 
 /// With users enough that the log rotates two or three times, and for long enough that checkpoints follow.
@@ -116,22 +116,22 @@ const WALKS: [Walk; 12] = [
     Walk { name: "stop", phase: Phase::Stop, calls: ALL_CALLS, short: (2, 25) },
 ];
 
-/// A walk is at its end when so many deaths in a row did not come: what runs by the clock varies a little.
+/// A walk ends when this many deaths in a row did not come: what runs by the clock varies a little.
 const MISSES_AT_THE_END: u32 = 3;
-/// So many deaths in a row that do not come leave the short form without proof.
+/// After this many deaths in a row that did not come, the short form proves nothing.
 const SHORT_MISSES: u32 = 10;
 
 impl CrashPointsArgs {
     /// Kills at each call, restarts and checks; whether all was there.
-    pub(crate) async fn run(&self, ground: Ground) -> anyhow::Result<bool> {
+    pub(crate) async fn run(&self, testbed: Testbed) -> anyhow::Result<bool> {
         mount::require(&["strace"])?;
         let begun = Instant::now();
-        let data_dir = ground.data.path().join("data");
-        let run = Run::create(&ground, &data_dir, LOAD).await?;
-        ground.check_apart(&data_dir)?;
-        let trace = ground.journal.path().join("strace");
+        let data_dir = testbed.data.path().join("data");
+        let run = Run::create(&testbed, &data_dir, LOAD)?;
+        testbed.check_apart(&data_dir)?;
+        let trace = testbed.journal.path().join("strace");
         let mut walker =
-            Walker { ground, run, trace, server: None, points: BTreeMap::new(), calls: BTreeMap::new() };
+            Walker { testbed, run, trace, server: None, points: BTreeMap::new(), calls: BTreeMap::new() };
         for walk in WALKS {
             walker.walk(walk).await?;
             if !walker.run.findings.is_sound() {
@@ -150,7 +150,9 @@ impl CrashPointsArgs {
         figure.with("seconds", begun.elapsed().as_secs()).print();
         let missed: Vec<&str> = WALKS
             .iter()
-            .filter(|walk| (walker.ground.long || walk.short.0 > 0) && !walker.points.contains_key(walk.name))
+            .filter(|walk| {
+                (walker.testbed.long || walk.short.0 > 0) && !walker.points.contains_key(walk.name)
+            })
             .map(|walk| walk.name)
             .collect();
         if !missed.is_empty() {
@@ -161,7 +163,7 @@ impl CrashPointsArgs {
 }
 
 struct Walker {
-    ground: Ground,
+    testbed: Testbed,
     run: Run,
     trace: PathBuf,
     /// The server that the last check was made on: the next death is its.
@@ -175,9 +177,9 @@ impl Walker {
     async fn walk(&mut self, walk: Walk) -> anyhow::Result<()> {
         let (mut nth, mut died, mut misses) = (0, 0, 0);
         let (short_count, mut short_end) = walk.short;
-        let is_long = self.ground.long;
+        let is_long = self.testbed.long;
         while if is_long { misses < MISSES_AT_THE_END } else { died < short_count } {
-            nth = if is_long { nth + 1 } else { 1 + self.ground.dice.below(short_end.into()) as u32 };
+            nth = if is_long { nth + 1 } else { 1 + self.testbed.dice.below(short_end.into()) as u32 };
             let by_tampering = self.die_at(walk, nth).await?;
             let call = struck(&self.trace)?.filter(|_| by_tampering);
             let server = self.run.start().await.with_context(|| format!("after a death at {call:?}"))?;
@@ -192,7 +194,7 @@ impl Walker {
                     *self.points.entry(walk.name).or_default() += 1;
                     *self.calls.entry(name_of(&call)).or_default() += 1;
                 }
-                // There are not so many; of fewer there are.
+                // There are fewer calls than that.
                 None => {
                     misses += 1;
                     short_end = nth.saturating_sub(1).max(1);
@@ -211,7 +213,7 @@ impl Walker {
     /// Brings a server to its end: by the tampering (the answer is whether it was that), or otherwise if the call
     /// does not come.
     async fn die_at(&mut self, walk: Walk, nth: u32) -> anyhow::Result<bool> {
-        let tampering = Tampering { calls: walk.calls, deed: Deed::Kill, nth: Some(nth) };
+        let tampering = Tampering { calls: walk.calls, injected: Injected::Kill, nth: Some(nth) };
         std::fs::write(&self.trace, "").context("cannot make the file for strace's output")?;
         let server = match self.server.take() {
             Some(server) => server,
@@ -220,13 +222,13 @@ impl Walker {
         match walk.phase {
             Phase::Service(threads) => {
                 let _attached = tampering.attach(server.id(), threads, &self.trace).await?;
-                let client = self.run.load(&server, &mut self.ground).await?;
+                let client = self.run.load(&server, &mut self.testbed).await?;
                 client.end().await?;
                 Ok(end_within(server, AFTER_THE_LOAD).await)
             }
             Phase::Start => {
-                let client = self.run.load(&server, &mut self.ground).await?;
-                let moment = self.ground.dice.below(1000);
+                let client = self.run.load(&server, &mut self.testbed).await?;
+                let moment = self.testbed.dice.below(1000);
                 tokio::time::sleep(Duration::from_millis(moment)).await;
                 server.kill().await;
                 client.end().await?;
@@ -240,7 +242,7 @@ impl Walker {
                 }
             }
             Phase::Stop => {
-                let client = self.run.load(&server, &mut self.ground).await?;
+                let client = self.run.load(&server, &mut self.testbed).await?;
                 tokio::time::sleep(Duration::from_millis(300)).await;
                 let _attached = tampering.attach_to_all(server.id(), &self.trace).await?;
                 server.terminate();

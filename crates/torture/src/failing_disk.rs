@@ -11,13 +11,13 @@
 
 use crate::figure::{Figure, progress};
 use crate::findings::Findings;
-use crate::ground::{Ground, GroundArgs};
-use crate::model::{Break, Refusal, Rules};
 use crate::mount;
 use crate::operation::{Post, Shape, own_user};
+use crate::oracle::{Break, Refusal, Rules};
+use crate::requests::{ask, metric, readiness};
 use crate::run::{Load, Run, until};
-use crate::server::{ask, metric, readiness};
-use crate::strace::{Deed, Tampering, struck};
+use crate::strace::{Injected, Tampering, struck};
+use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::{Context, bail};
 use clap::Args;
 use ia_testkit::{NotReady, ServerProcess};
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FailingDiskArgs {
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub testbed: TestbedArgs,
     /// One part alone: log, checkpoint, compaction, statistics or start
     #[arg(long, value_name = "PART", value_parser = ["log", "checkpoint", "compaction", "statistics", "start"])]
     pub only: Option<String>,
@@ -51,7 +51,7 @@ const RESUME: Duration = Duration::from_secs(10);
 /// What the server logs once it writes no more checkpoints.
 const NO_MORE_CHECKPOINTS: &str = "it takes no more until a restart";
 
-/// How many failures of a kind the long form tries at the most.
+/// The most failures of a kind that the long form tries.
 const MOST: u32 = 30;
 
 /// What has to follow from a failure.
@@ -145,15 +145,15 @@ const KINDS: [Kind; 28] = [
 
 impl FailingDiskArgs {
     /// Lets calls fail, checks, restarts and checks again; whether all was as it should.
-    pub(crate) async fn run(&self, ground: Ground) -> anyhow::Result<bool> {
+    pub(crate) async fn run(&self, testbed: Testbed) -> anyhow::Result<bool> {
         mount::require(&["strace"])?;
         let begun = Instant::now();
-        let data_dir = ground.data.path().join("data");
-        let run = Run::create(&ground, &data_dir, LOAD).await?;
-        ground.check_apart(&data_dir)?;
-        let trace = ground.journal.path().join("strace");
-        let mut bench = Bench {
-            ground,
+        let data_dir = testbed.data.path().join("data");
+        let run = Run::create(&testbed, &data_dir, LOAD)?;
+        testbed.check_apart(&data_dir)?;
+        let trace = testbed.journal.path().join("strace");
+        let mut test = Test {
+            testbed,
             run,
             trace,
             server: None,
@@ -164,10 +164,10 @@ impl FailingDiskArgs {
         };
         let asked_for = |kind: &Kind| self.only.as_ref().is_none_or(|part| part == kind.part());
         'kinds: for kind in KINDS.into_iter().filter(asked_for) {
-            let is_long = bench.ground.long;
+            let is_long = test.testbed.long;
             let numbers: Vec<u32> = if is_long { (1..=MOST).collect() } else { kind.short.to_vec() };
             for nth in numbers {
-                let found = bench.fail(kind, nth).await.with_context(|| format!("{kind:?}, call {nth}"))?;
+                let found = test.fail(kind, nth).await.with_context(|| format!("{kind:?}, call {nth}"))?;
                 let Some(found) = found else {
                     if !is_long {
                         bail!("{kind:?}: call {nth} never came; this proves nothing about it");
@@ -180,25 +180,25 @@ impl FailingDiskArgs {
                 }
             }
         }
-        if let Some(server) = bench.server.take() {
-            bench.run.end(server).await?;
+        if let Some(server) = test.server.take() {
+            test.run.end(server).await?;
         }
-        let figure = Figure::new("failing-disk").with("failed_calls", bench.failed_calls);
-        let figure = figure.with("latched", bench.latched).with("refused_starts", bench.refused_starts);
-        let figure = figure.with("without_checkpoints", bench.without_checkpoints);
-        let figure = bench.run.findings.write_to(figure);
+        let figure = Figure::new("failing-disk").with("failed_calls", test.failed_calls);
+        let figure = figure.with("latched", test.latched).with("refused_starts", test.refused_starts);
+        let figure = figure.with("without_checkpoints", test.without_checkpoints);
+        let figure = test.run.findings.write_to(figure);
         figure.with("seconds", begun.elapsed().as_secs()).print();
-        let Findings { acknowledged, refused, unknown, .. } = bench.run.findings;
+        let Findings { acknowledged, refused, unknown, .. } = test.run.findings;
         let latches = self.only.as_ref().is_none_or(|part| part == "log");
         let has_bitten = acknowledged > 0
-            && (!latches || refused + unknown > 0 && bench.latched > 0)
-            && bench.failed_calls > 0;
-        Ok(bench.run.findings.is_sound() && has_bitten)
+            && (!latches || refused + unknown > 0 && test.latched > 0)
+            && test.failed_calls > 0;
+        Ok(test.run.findings.is_sound() && has_bitten)
     }
 }
 
-struct Bench {
-    ground: Ground,
+struct Test {
+    testbed: Testbed,
     run: Run,
     trace: PathBuf,
     /// Ready, and checked.
@@ -209,10 +209,10 @@ struct Bench {
     without_checkpoints: u32,
 }
 
-impl Bench {
+impl Test {
     /// Lets one call fail and sees what follows; `None` when the call did not come.
     async fn fail(&mut self, kind: Kind, nth: u32) -> anyhow::Result<Option<Findings>> {
-        let tampering = Tampering { calls: kind.calls, deed: Deed::Fail(kind.error), nth: Some(nth) };
+        let tampering = Tampering { calls: kind.calls, injected: Injected::Fail(kind.error), nth: Some(nth) };
         std::fs::write(&self.trace, "").context("cannot make the file for strace's output")?;
         let server = match self.server.take() {
             Some(server) => server,
@@ -249,16 +249,18 @@ impl Bench {
         let Some(attached) = tampering.attach(server.id(), threads, &self.trace).await? else {
             bail!("there is no thread {threads}");
         };
-        let client = self.run.load(&server, &mut self.ground).await?;
+        let client = self.run.load(&server, &mut self.testbed).await?;
         client.end().await?;
         if kind.then == Then::Nothing {
             // What runs by the clock may come to the call only now.
             let waiting = until("the call", Duration::from_millis(1300), async || attached.struck());
             if waiting.await.is_err() {
-                return self.run.installation.stop(server).await;
+                self.run.installation.stop(server).await?;
+                return Ok(());
             }
         } else if attached.struck()?.is_none() {
-            return self.run.installation.stop(server).await;
+            self.run.installation.stop(server).await?;
+            return Ok(());
         }
         let found = self.run.audit_meanwhile(&server).await?;
         if !found.is_sound() {
@@ -286,7 +288,9 @@ impl Bench {
                 let caught_up = catch_up(&server).await;
                 attached.detach().await?;
                 match caught_up {
-                    Ok(()) => self.run.installation.stop(server).await?,
+                    Ok(()) => {
+                        self.run.installation.stop(server).await?;
+                    }
                     Err(error) => {
                         if !self.run.installation.log_since(written).contains(NO_MORE_CHECKPOINTS) {
                             return Err(error);
@@ -311,7 +315,7 @@ impl Bench {
         let token = self.run.token(server).await?;
         for _ in 0..3 {
             // To a user that the journal does not know: whatever it leaves is something unexpected.
-            let post = Post::draw(&mut self.ground.dice, 1, u16::MAX, LOAD.shape);
+            let post = Post::draw(&mut self.testbed.dice, 1, u16::MAX, LOAD.shape);
             let answer = ask(server.api, "POST", "/rt-segment", Some(&token), Some(&post.body())).await?;
             if answer.status != 503 || answer.header("retry-after").is_none() {
                 bail!("a POST to a log that is out of service was answered with {answer:?}");
@@ -326,8 +330,8 @@ impl Bench {
     }
 
     async fn fail_at_the_start(&mut self, server: ServerProcess, tampering: Tampering) -> anyhow::Result<()> {
-        let client = self.run.load(&server, &mut self.ground).await?;
-        let moment = 300 + self.ground.dice.below(700);
+        let client = self.run.load(&server, &mut self.testbed).await?;
+        let moment = 300 + self.testbed.dice.below(700);
         tokio::time::sleep(Duration::from_millis(moment)).await;
         server.kill().await;
         client.end().await?;

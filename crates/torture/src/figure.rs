@@ -29,7 +29,7 @@ impl Figure {
     }
 }
 
-/// Tells whoever watches how far a run is.
+/// Says on standard error how far a run is.
 pub(crate) fn progress(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "ia-torture: {text}");
 }

@@ -7,13 +7,13 @@
 use crate::failing_disk::catch_up;
 use crate::figure::{Figure, progress};
 use crate::findings::Findings;
-use crate::ground::{Ground, GroundArgs};
 use crate::journal::End;
-use crate::model::{Break, Refusal, Rules};
 use crate::mount::{self, Mount};
 use crate::operation::{PROVIDER, Shape, own_user};
+use crate::oracle::{Break, Refusal, Rules};
+use crate::requests::{ask, credentials, metric, readiness};
 use crate::run::{Client, Load, Run, until};
-use crate::server::{ask, credentials, metric, readiness};
+use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::{Context, bail};
 use clap::Args;
 use ia_testkit::{NotReady, ServerProcess};
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FullDiskArgs {
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub testbed: TestbedArgs,
     /// How often all of it is done: once on a tmpfs, and 5 times each on a tmpfs and an ext4 in the long form
     #[arg(long)]
     pub rounds: Option<u32>,
@@ -59,29 +59,29 @@ const REFUSALS: usize = 100;
 
 impl FullDiskArgs {
     /// Fills, empties and checks; whether all was as it should.
-    pub(crate) async fn run(&self, mut ground: Ground) -> anyhow::Result<bool> {
+    pub(crate) async fn run(&self, mut testbed: Testbed) -> anyhow::Result<bool> {
         mount::require(&["mkfs.ext4", "mount", "umount"])?;
-        let rounds = self.rounds.unwrap_or(ground.of_form(1, 5));
-        let on_tmpfs = Mount::tmpfs(ground.data.path(), "tmpfs", MEBIBYTES)?;
-        let is_good = torment(&mut ground, on_tmpfs, "tmpfs", rounds).await?;
-        if !ground.long {
+        let rounds = self.rounds.unwrap_or(testbed.of_form(1, 5));
+        let on_tmpfs = Mount::tmpfs(testbed.data.path(), "tmpfs", MEBIBYTES)?;
+        let is_good = torment(&mut testbed, on_tmpfs, "tmpfs", rounds).await?;
+        if !testbed.long {
             return Ok(is_good);
         }
-        let on_ext4 = Mount::ext4(ground.data.path(), "ext4", MEBIBYTES)?;
-        Ok(torment(&mut ground, on_ext4, "ext4", rounds).await? && is_good)
+        let on_ext4 = Mount::ext4(testbed.data.path(), "ext4", MEBIBYTES)?;
+        Ok(torment(&mut testbed, on_ext4, "ext4", rounds).await? && is_good)
     }
 }
 
-async fn torment(ground: &mut Ground, disk: Mount, kind: &str, rounds: u32) -> anyhow::Result<bool> {
+async fn torment(testbed: &mut Testbed, disk: Mount, kind: &str, rounds: u32) -> anyhow::Result<bool> {
     let begun = Instant::now();
-    ground.check_apart(disk.point())?;
-    let run = Run::create(ground, &disk.point().join(format!("data-on-{kind}")), LOAD).await?;
+    testbed.check_apart(disk.point())?;
+    let run = Run::create(testbed, &disk.point().join(format!("data-on-{kind}")), LOAD)?;
     let mut test =
         Test { run, ballast: disk.point().join("ballast"), slowest_resume: Duration::ZERO, failures: 0.0 };
     for _ in 0..rounds {
-        test.without_room_for_the_log(ground).await.context("without room for the log")?;
-        test.without_room_beside_the_log(ground).await.context("without room beside the log")?;
-        test.started_without_room(ground).await.context("started without room")?;
+        test.without_room_for_the_log(testbed).await.context("without room for the log")?;
+        test.without_room_beside_the_log(testbed).await.context("without room beside the log")?;
+        test.started_without_room(testbed).await.context("started without room")?;
         if !test.run.findings.is_sound() {
             break;
         }
@@ -112,9 +112,9 @@ impl Test {
         self.run.start().await
     }
 
-    async fn without_room_for_the_log(&mut self, ground: &mut Ground) -> anyhow::Result<()> {
+    async fn without_room_for_the_log(&mut self, testbed: &mut Testbed) -> anyhow::Result<()> {
         let server = self.start(TIGHT).await?;
-        let client = self.run.load(&server, ground).await?;
+        let client = self.run.load(&server, testbed).await?;
         self.fill_until_refused().await?;
         // A checkpoint may have given up a file of the log just now, which the load fills again.
         until("/readyz to say that the disk is full", RESUMING, async || {
@@ -127,9 +127,9 @@ impl Test {
         self.finish(server, client).await
     }
 
-    async fn without_room_beside_the_log(&mut self, ground: &mut Ground) -> anyhow::Result<()> {
+    async fn without_room_beside_the_log(&mut self, testbed: &mut Testbed) -> anyhow::Result<()> {
         let server = self.start(ROOMY).await?;
-        let client = self.run.load(&server, ground).await?;
+        let client = self.run.load(&server, testbed).await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
         let before = metric(&server, "checkpoint_failures_total").await?;
         fill(&self.ballast)?;
@@ -148,9 +148,9 @@ impl Test {
         self.finish(server, client).await
     }
 
-    async fn started_without_room(&mut self, ground: &mut Ground) -> anyhow::Result<()> {
+    async fn started_without_room(&mut self, testbed: &mut Testbed) -> anyhow::Result<()> {
         let server = self.start(TIGHT).await?;
-        let client = self.run.load(&server, ground).await?;
+        let client = self.run.load(&server, testbed).await?;
         self.fill_until_refused().await?;
         server.kill().await;
         client.end().await?;
@@ -159,7 +159,7 @@ impl Test {
         match self.run.installation.try_start(&[]).await? {
             Ok(server) => {
                 self.run.audit(&server, RULES).await?;
-                let client = self.run.load(&server, ground).await?;
+                let client = self.run.load(&server, testbed).await?;
                 self.read(&server).await?;
                 self.resume(&server).await?;
                 self.finish(server, client).await

@@ -1,7 +1,7 @@
 //! The journal: what was sent and what was answered, a line of JSON each, in the order in which it happened.
 //!
 //! The line of an operation is written before its first byte is sent, and the line of its answer after the last byte of
-//! it has come. So if the answer of one stands before the sending of another, the server has to have put them in
+//! it has come. So if the answer to one comes before the sending of another, the server must have put them in
 //! this order too.
 
 use crate::operation::Operation;

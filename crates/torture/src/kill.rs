@@ -5,10 +5,10 @@
 //! was acknowledged.
 
 use crate::figure::{Figure, progress};
-use crate::ground::{Ground, GroundArgs};
-use crate::model::{Break, Refusal, Rules};
 use crate::operation::Shape;
+use crate::oracle::{Break, Refusal, Rules};
 use crate::run::{Load, Run};
+use crate::testbed::{Testbed, TestbedArgs};
 use clap::Args;
 use std::time::{Duration, Instant};
 
@@ -16,15 +16,15 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct KillArgs {
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub testbed: TestbedArgs,
     /// How often the server is killed: 20, and 200 in the long form
     #[arg(long)]
     pub cycles: Option<u32>,
 }
 
 /// In the long form there are users enough that not all of them fit into memory.
-fn load(ground: &Ground) -> Load {
-    let shape = Shape { users_per_post: 5, users_per_writer: ground.of_form(250, 1500), delete_every: 30 };
+fn load(testbed: &Testbed) -> Load {
+    let shape = Shape { users_per_post: 5, users_per_writer: testbed.of_form(250, 1500), delete_every: 30 };
     Load { writers: 8, posts: 0, pause_ms: 0, shape }
 }
 
@@ -37,16 +37,16 @@ const LATEST_MS: u64 = 1500;
 
 impl KillArgs {
     /// Kills, restarts and checks; whether all was there.
-    pub(crate) async fn run(&self, mut ground: Ground) -> anyhow::Result<bool> {
+    pub(crate) async fn run(&self, mut testbed: Testbed) -> anyhow::Result<bool> {
         let begun = Instant::now();
-        let cycles = self.cycles.unwrap_or(ground.of_form(20, 200));
-        let data_dir = ground.data.path().join("data");
-        let mut run = Run::create(&ground, &data_dir, load(&ground)).await?;
-        ground.check_apart(&data_dir)?;
+        let cycles = self.cycles.unwrap_or(testbed.of_form(20, 200));
+        let data_dir = testbed.data.path().join("data");
+        let mut run = Run::create(&testbed, &data_dir, load(&testbed))?;
+        testbed.check_apart(&data_dir)?;
         let mut server = run.start().await?;
         for cycle in 1..=cycles {
-            let client = run.load(&server, &mut ground).await?;
-            let moment = EARLIEST_MS + ground.dice.below(LATEST_MS - EARLIEST_MS);
+            let client = run.load(&server, &mut testbed).await?;
+            let moment = EARLIEST_MS + testbed.dice.below(LATEST_MS - EARLIEST_MS);
             tokio::time::sleep(Duration::from_millis(moment)).await;
             server.kill().await;
             client.end().await?;

@@ -1,4 +1,4 @@
-//! Torments the real server from outside: kills it, cuts its power, breaks and fills its disk, stops it, and holds
+//! Tests the real server under the worst conditions, from outside: kills it, cuts its power, breaks and fills its disk, stops it, and holds
 //! it to a journal that a client in a process of its own has kept on another file system.
 
 mod abuse;
@@ -6,22 +6,21 @@ mod audit;
 mod cli;
 mod client;
 mod crash_points;
-mod dice;
 mod failing_disk;
 mod figure;
 mod findings;
 mod full_disk;
-mod ground;
 mod journal;
 mod kill;
-mod model;
 mod mount;
 mod operation;
+mod oracle;
 mod power_cut;
+mod requests;
 mod run;
-mod server;
 mod stop;
 mod strace;
+mod testbed;
 mod traces;
 
 fn main() -> std::process::ExitCode {

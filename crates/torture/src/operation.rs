@@ -7,7 +7,7 @@
 //! Every value names its POST, and every POST adds at least one membership to a user of its writer's own. So
 //! whether a POST that was not answered has happened can be seen, whatever else it changed.
 
-use crate::dice::Dice;
+use ia_testkit::Dice;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ pub(crate) const PROVIDER: &str = "provider";
 pub(crate) const ADMIN: &str = "admin";
 /// No segment of the catalog: what is posted to it is counted and dropped.
 const NO_SEGMENT: u32 = 999_999;
-/// A writer has at the most so many users.
+/// The most users of a writer.
 const USERS_APART: u64 = 1_000_000;
 /// Users are so far from each other that no id can be taken for anything else, and that neighbours in a table have
 /// little in common. It is odd: so all are different.
@@ -115,11 +115,11 @@ impl Held {
 /// How large POSTs are, to how many users they go, and what comes between them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
-    /// A POST has up to so many users of the writer's own.
+    /// The most users of the writer's own in a POST.
     pub users_per_post: u64,
-    /// A writer has so many.
+    /// How many users a writer has.
     pub users_per_writer: u64,
-    /// Every so many operations one is a delete.
+    /// One of this many operations is a delete.
     pub delete_every: u32,
 }
 

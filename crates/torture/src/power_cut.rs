@@ -16,14 +16,14 @@
 
 use crate::figure::{Figure, progress};
 use crate::findings::Findings;
-use crate::ground::{Ground, GroundArgs};
 use crate::journal::End;
-use crate::model::{Break, Refusal, Rules};
 use crate::mount::{self, Cut, Mount};
 use crate::operation::Shape;
+use crate::oracle::{Break, Refusal, Rules};
+use crate::requests::PATIENCE;
 use crate::run::{Load, Run, until};
-use crate::server::PATIENCE;
-use crate::strace::{Deed, Tampering};
+use crate::strace::{Injected, Tampering};
+use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::Context;
 use clap::Args;
 use ia_testkit::ServerProcess;
@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PowerCutArgs {
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub testbed: TestbedArgs,
     /// How often the power is cut: 6, and 60 in the long form
     #[arg(long)]
     pub cycles: Option<u32>,
@@ -47,7 +47,7 @@ const LOAD: Load = Load {
 };
 
 const NO_FLUSH: Tampering =
-    Tampering { calls: "fdatasync,fsync,sync_file_range,msync", deed: Deed::Pretend, nth: None };
+    Tampering { calls: "fdatasync,fsync,sync_file_range,msync", injected: Injected::Pretend, nth: None };
 
 const IMAGE_MEBIBYTES: u64 = 256;
 
@@ -57,12 +57,12 @@ const LATEST_MS: u64 = 1500;
 
 impl PowerCutArgs {
     /// Cuts and checks; whether all was there.
-    pub(crate) async fn run(&self, mut ground: Ground) -> anyhow::Result<bool> {
+    pub(crate) async fn run(&self, mut testbed: Testbed) -> anyhow::Result<bool> {
         mount::require(&["mkfs.ext4", "mount", "umount", "python3", "strace"])?;
         let begun = Instant::now();
-        let cycles = self.cycles.unwrap_or(ground.of_form(6, 60));
-        let found = cut_often(&mut ground, cycles).await?;
-        let control = control(&mut ground).await?;
+        let cycles = self.cycles.unwrap_or(testbed.of_form(6, 60));
+        let found = cut_often(&mut testbed, cycles).await?;
+        let control = control(&mut testbed).await?;
         let figure = Figure::new("power-cut").with("cycles", cycles);
         let figure = found.write_to(figure).with("control_acknowledged", control.acknowledged);
         let figure = figure.with("control_lost", control.lost);
@@ -74,10 +74,10 @@ impl PowerCutArgs {
     }
 }
 
-async fn cut_often(ground: &mut Ground, cycles: u32) -> anyhow::Result<Findings> {
-    let mut disk = Mount::ext4(ground.data.path(), "disk", IMAGE_MEBIBYTES)?;
-    ground.check_apart(disk.point())?;
-    let mut run = Run::create(ground, &disk.point().join("data"), LOAD).await?;
+async fn cut_often(testbed: &mut Testbed, cycles: u32) -> anyhow::Result<Findings> {
+    let mut disk = Mount::ext4(testbed.data.path(), "disk", IMAGE_MEBIBYTES)?;
+    testbed.check_apart(disk.point())?;
+    let mut run = Run::create(testbed, &disk.point().join("data"), LOAD)?;
     let mut server = run.start().await?;
     for cycle in 1..=cycles {
         let how = match cycle % 3 {
@@ -85,7 +85,7 @@ async fn cut_often(ground: &mut Ground, cycles: u32) -> anyhow::Result<Findings>
             1 => Way::Cut(Cut::Plain),
             _ => Way::Cut(Cut::AfterMetadata),
         };
-        cut_under_load(&mut run, &mut disk, server, ground, how).await?;
+        cut_under_load(&mut run, &mut disk, server, testbed, how).await?;
         server = run.start().await?;
         let found = run.audit(&server, how.rules()).await?;
         progress(format_args!("power cut {cycle} of {cycles}, {how:?}: {found}"));
@@ -121,23 +121,23 @@ async fn cut_under_load(
     run: &mut Run,
     disk: &mut Mount,
     server: ServerProcess,
-    ground: &mut Ground,
+    testbed: &mut Testbed,
     how: Way,
 ) -> anyhow::Result<()> {
     let (cut, client) = match how {
         Way::Cut(cut) => {
-            let client = run.load(&server, ground).await?;
-            let moment = EARLIEST_MS + ground.dice.below(LATEST_MS - EARLIEST_MS);
+            let client = run.load(&server, testbed).await?;
+            let moment = EARLIEST_MS + testbed.dice.below(LATEST_MS - EARLIEST_MS);
             tokio::time::sleep(Duration::from_millis(moment)).await;
             (cut, client)
         }
         Way::OverAFailedFlush => {
-            let nth = 1 + ground.dice.below(40) as u32;
-            let failure = Tampering { calls: "fdatasync", deed: Deed::Fail("EIO"), nth: Some(nth) };
-            let trace = ground.journal.path().join("failed-flush.strace");
+            let nth = 1 + testbed.dice.below(40) as u32;
+            let failure = Tampering { calls: "fdatasync", injected: Injected::Fail("EIO"), nth: Some(nth) };
+            let trace = testbed.journal.path().join("failed-flush.strace");
             let attached =
                 failure.attach(server.id(), "log", &trace).await?.context("no thread of the log")?;
-            let client = run.load(&server, ground).await?;
+            let client = run.load(&server, testbed).await?;
             until("a flush to fail", PATIENCE, async || {
                 let refused = run.count_ends(|end| matches!(end, End::Refused { .. }))?;
                 Ok((refused >= LOAD.writers.into()).then_some(()))
@@ -158,18 +158,18 @@ async fn cut_under_load(
 /// The same with a server whose flushes do nothing, on a disk of its own: what it has lost.
 ///
 /// A start that is refused counts as all lost: the server says so, and somebody would restore a backup.
-async fn control(ground: &mut Ground) -> anyhow::Result<Findings> {
-    let mut disk = Mount::ext4(ground.data.path(), "control", IMAGE_MEBIBYTES)?;
-    let mut run = Run::create(ground, &disk.point().join("control"), LOAD).await?;
+async fn control(testbed: &mut Testbed) -> anyhow::Result<Findings> {
+    let mut disk = Mount::ext4(testbed.data.path(), "control", IMAGE_MEBIBYTES)?;
+    let mut run = Run::create(testbed, &disk.point().join("control"), LOAD)?;
     let server = run.start().await?;
     run.installation.stop(server).await?;
     disk.sync()?;
-    let trace = ground.journal.path().join("control.strace");
+    let trace = testbed.journal.path().join("control.strace");
     let server = run.installation.try_start(&NO_FLUSH.wrapper(&trace)).await?;
     let server =
         server.map_err(|error| anyhow::anyhow!("{error:?}")).context("the control does not start")?;
     let how = Way::Cut(Cut::Plain);
-    cut_under_load(&mut run, &mut disk, server, ground, how).await?;
+    cut_under_load(&mut run, &mut disk, server, testbed, how).await?;
     match run.installation.try_start(&[]).await? {
         Ok(server) => {
             let found = run.audit(&server, how.rules()).await?;

@@ -1,20 +1,20 @@
-//! A run: one installation, one journal, one model, many starts.
+//! A run: one installation, one journal, one oracle, many starts.
 
 use crate::audit;
 use crate::client::{ADMIN_TOKEN_VARIABLE, ClientArgs, TOKEN_VARIABLE};
 use crate::figure::progress;
 use crate::findings::Findings;
-use crate::ground::Ground;
 use crate::journal::{End, JournalReader, JournalWriter, Session};
-use crate::model::{Break, Model, Refusal, Rules, Seen};
 use crate::operation::{ADMIN, Delete, Operation, PROVIDER, Shape, own_user, users};
-use crate::server::{Installation, ask, log_in};
+use crate::oracle::{Break, Oracle, Refusal, Rules, Seen};
+use crate::requests::{ask, install, log_in};
+use crate::testbed::Testbed;
 use crate::traces::{Forgotten, traces};
 use anyhow::{Context, bail};
-use ia_testkit::ServerProcess;
+use ia_testkit::{Installation, ServerProcess};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::process::{Child, Command};
 
 /// A client that has to end does so by then: its last request has a timeout of its own.
@@ -28,7 +28,7 @@ const DELETED_AT_THE_END: u64 = 20;
 pub(crate) struct Load {
     /// Writers at once; never more than [`Run`] was made for.
     pub writers: u16,
-    /// Ends after so many operations; 0 is without end.
+    /// Ends after this many operations; 0 is without end.
     pub posts: u32,
     /// A writer's pause after each operation.
     pub pause_ms: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Run {
     /// All that was found so far.
     pub findings: Findings,
     journal: JournalReader,
-    model: Model,
+    oracle: Oracle,
     forgotten: Forgotten,
     /// Of the first start, and for all others: tokens survive.
     tokens: Option<Tokens>,
@@ -60,9 +60,9 @@ struct Tokens {
 
 impl Run {
     /// Installs the server with its data in `data_dir`.
-    pub(crate) async fn create(ground: &Ground, data_dir: &Path, load: Load) -> anyhow::Result<Run> {
-        let scratch = ground.journal.path();
-        let installation = Installation::create(&ground.binary, data_dir, scratch).await?;
+    pub(crate) fn create(testbed: &Testbed, data_dir: &Path, load: Load) -> anyhow::Result<Run> {
+        let scratch = testbed.journal.path();
+        let installation = install(&testbed.binary, data_dir, scratch)?;
         let name = format!("journal-{}", data_dir.file_name().unwrap_or_default().display());
         let path = scratch.join(name);
         JournalWriter::open(&path)?;
@@ -70,7 +70,7 @@ impl Run {
             installation,
             findings: Findings::default(),
             journal: JournalReader::new(path),
-            model: Model::default(),
+            oracle: Oracle::default(),
             forgotten: Forgotten::default(),
             tokens: None,
             load,
@@ -103,7 +103,7 @@ impl Run {
     pub(crate) async fn load(
         &mut self,
         server: &ServerProcess,
-        ground: &mut Ground,
+        testbed: &mut Testbed,
     ) -> anyhow::Result<Client> {
         let Load { writers, posts, pause_ms, shape } = self.load;
         let args = ClientArgs {
@@ -116,7 +116,7 @@ impl Run {
             users_per_writer: shape.users_per_writer,
             delete_every: shape.delete_every,
             pause_ms,
-            seed: ground.dice.next(),
+            seed: testbed.dice.next(),
         };
         let tokens = self.tokens(server).await?;
         let child = Command::new(std::env::current_exe().context("cannot tell where this program is")?)
@@ -137,7 +137,7 @@ impl Run {
         self.note_operations(&session);
         let seen = self.look(server).await?;
         self.forgotten.note(&session);
-        let findings = self.model.settle(&session, rules, &seen);
+        let findings = self.oracle.settle(&session, rules, &seen);
         self.findings.add(findings.clone());
         Ok(findings)
     }
@@ -157,7 +157,7 @@ impl Run {
         let session = self.journal.peek_session()?;
         self.note_operations(&session);
         let seen = self.look(server).await?;
-        let found = self.model.clone().settle(&session, rules, &seen);
+        let found = self.oracle.clone().settle(&session, rules, &seen);
         // Its operations are counted when they are settled.
         let faults = Findings {
             acknowledged: 0,
@@ -177,7 +177,8 @@ impl Run {
     /// A stop ends with a checkpoint, after which nothing of them may be left.
     pub(crate) async fn end(&mut self, server: ServerProcess) -> anyhow::Result<()> {
         if !self.findings.is_sound() {
-            return self.installation.stop(server).await;
+            self.installation.stop(server).await?;
+            return Ok(());
         }
         let last: Vec<u64> = (0..DELETED_AT_THE_END).map(|number| own_user(0, number)).collect();
         if traces(self.installation.data_dir(), &last)?.is_empty() {
@@ -232,7 +233,7 @@ impl Client {
         self.end().await
     }
 
-    /// Waits until it has nothing more to do, or nobody to send it to.
+    /// Waits until it has nothing more to send, or the server is gone.
     pub(crate) async fn end(mut self) -> anyhow::Result<()> {
         // Held open: its end would tell the client to stop.
         let stdin = self.0.stdin.take();
@@ -246,20 +247,11 @@ impl Client {
     }
 }
 
-/// Asks `condition` until it gives something.
+/// [`ia_testkit::until`], for conditions that fail with any error.
 pub(crate) async fn until<T>(
     what: &str,
     patience: Duration,
-    mut condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+    condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let deadline = Instant::now() + patience;
-    loop {
-        if let Some(value) = condition().await? {
-            return Ok(value);
-        }
-        if Instant::now() > deadline {
-            bail!("waited in vain for {what}");
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    ia_testkit::until(what, patience, condition).await
 }

@@ -2,14 +2,14 @@
 //!
 //! A request is *taken* if it was sent well before the signal, if it has any effect, or if any byte of its answer
 //! comes. Each request that is taken is answered in full. Of one that comes too late, the connection is closed
-//! without a byte, and nothing of it is there: whoever sent it may send it again. The process ends with 0.
+//! without a byte, and nothing of it is there: its sender may send it again. The process ends with 0.
 
 use crate::figure::{Figure, progress};
-use crate::ground::{Ground, GroundArgs};
 use crate::journal::now_ms;
-use crate::model::{Break, Refusal, Rules};
 use crate::operation::Shape;
+use crate::oracle::{Break, Refusal, Rules};
 use crate::run::{Load, Run};
+use crate::testbed::{Testbed, TestbedArgs};
 use clap::Args;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StopArgs {
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub testbed: TestbedArgs,
     /// How often the server is stopped: 10, and 100 in the long form
     #[arg(long)]
     pub cycles: Option<u32>,
@@ -40,17 +40,17 @@ const LATEST_MS: u64 = 1200;
 
 impl StopArgs {
     /// Stops, restarts and checks; whether all went in order.
-    pub(crate) async fn run(&self, mut ground: Ground) -> anyhow::Result<bool> {
+    pub(crate) async fn run(&self, mut testbed: Testbed) -> anyhow::Result<bool> {
         let begun = Instant::now();
-        let cycles = self.cycles.unwrap_or(ground.of_form(10, 100));
-        let data_dir = ground.data.path().join("data");
-        let mut run = Run::create(&ground, &data_dir, LOAD).await?;
-        ground.check_apart(&data_dir)?;
+        let cycles = self.cycles.unwrap_or(testbed.of_form(10, 100));
+        let data_dir = testbed.data.path().join("data");
+        let mut run = Run::create(&testbed, &data_dir, LOAD)?;
+        testbed.check_apart(&data_dir)?;
         let mut slowest = Duration::ZERO;
         let mut server = run.start().await?;
         for cycle in 1..=cycles {
-            let client = run.load(&server, &mut ground).await?;
-            let moment = EARLIEST_MS + ground.dice.below(LATEST_MS - EARLIEST_MS);
+            let client = run.load(&server, &mut testbed).await?;
+            let moment = EARLIEST_MS + testbed.dice.below(LATEST_MS - EARLIEST_MS);
             tokio::time::sleep(Duration::from_millis(moment)).await;
             let (asked, unless_sent_before_ms) = (Instant::now(), now_ms() - IN_TIME_MS);
             run.installation.stop(server).await?;

@@ -5,6 +5,7 @@
 //! and no call on a socket is ever touched.
 
 use anyhow::{Context, bail};
+use ia_testkit::procfs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,7 +17,7 @@ const ATTACH_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is done to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Injected {
     /// It is not made and fails with this error.
     Fail(&'static str),
     /// It is not made and seems to succeed.
@@ -31,21 +32,21 @@ pub(crate) struct Tampering {
     /// Their names, separated by commas.
     pub calls: &'static str,
     /// What is done.
-    pub deed: Deed,
+    pub injected: Injected,
     /// To which call of each thread, counted from 1; `None` for all of them.
     pub nth: Option<u32>,
 }
 
 impl Tampering {
     fn arguments(&self, output: &Path) -> Vec<String> {
-        let Tampering { calls, deed, nth } = self;
-        let deed = match deed {
-            Deed::Fail(error) => format!("error={error}"),
-            Deed::Pretend => "retval=0".to_owned(),
-            Deed::Kill => "signal=SIGKILL".to_owned(),
+        let Tampering { calls, injected, nth } = self;
+        let injected = match injected {
+            Injected::Fail(error) => format!("error={error}"),
+            Injected::Pretend => "retval=0".to_owned(),
+            Injected::Kill => "signal=SIGKILL".to_owned(),
         };
         let when = nth.map_or_else(String::new, |nth| format!(":when={nth}"));
-        let inject = format!("inject={calls}:{deed}{when}");
+        let inject = format!("inject={calls}:{injected}{when}");
         ["-o", &output.to_string_lossy(), "-e", &format!("trace={calls}"), "-e", &inject]
             .map(str::to_owned)
             .into()
@@ -66,7 +67,8 @@ impl Tampering {
         thread: &str,
         output: &Path,
     ) -> anyhow::Result<Option<Attached>> {
-        let threads = threads(process, thread)?;
+        let threads = procfs::threads(process)?.into_iter().filter(|(_, name)| name == thread);
+        let threads: Vec<u32> = threads.map(|(id, _)| id).collect();
         if threads.is_empty() {
             return Ok(None);
         }
@@ -92,7 +94,7 @@ impl Tampering {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .context("cannot run strace; install it with `scripts/install-bench-tools strace`")?;
+            .context("cannot run strace; install it with `scripts/install-test-tools strace`")?;
         let mut lines = BufReader::new(child.stderr.take().context("its output is piped")?).lines();
         let attached = async {
             for _ in 0..announcements {
@@ -150,21 +152,6 @@ pub(crate) fn struck(output: &Path) -> anyhow::Result<Option<String>> {
     Ok(end.map(|end| begun(end).copied().unwrap_or("(the first)").to_owned()))
 }
 
-/// The ids of the threads of a process with this name, as the kernel keeps it: 15 bytes.
-fn threads(process: u32, name: &str) -> anyhow::Result<Vec<u32>> {
-    let folder = format!("/proc/{process}/task");
-    let mut ids = Vec::new();
-    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))? {
-        let entry = entry.with_context(|| format!("cannot read {folder}"))?;
-        // A thread may end meanwhile.
-        let Ok(found) = std::fs::read_to_string(entry.path().join("comm")) else { continue };
-        if found.trim_end() == name {
-            ids.extend(entry.file_name().to_string_lossy().parse::<u32>());
-        }
-    }
-    Ok(ids)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,20 +168,5 @@ mod tests {
         assert_eq!(found(&format!("fdatasync(3) = 0\n{injected}\n")).as_deref(), Some(injected));
         let killed = "rename(\"a\", \"b\") = ?\n+++ killed by SIGKILL +++\n";
         assert_eq!(found(killed).as_deref(), Some("rename(\"a\", \"b\") = ?"));
-    }
-
-    #[test]
-    fn threads_are_found_by_name() {
-        let thread = std::thread::Builder::new().name("a-name-of-its-own".to_owned());
-        let (stop, stopped) = std::sync::mpsc::channel::<()>();
-        let (started, is_started) = std::sync::mpsc::channel::<()>();
-        let thread = thread.spawn(move || {
-            started.send(()).unwrap();
-            stopped.recv()
-        });
-        is_started.recv().unwrap();
-        assert_eq!(threads(std::process::id(), "a-name-of-its-o").unwrap().len(), 1);
-        drop(stop);
-        assert!(thread.unwrap().join().unwrap().is_err());
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 const TRACE_BYTES: usize = 6;
 
 /// Those of whom the last that was sent is an acknowledged delete by an admin. Users that writers share are not
-/// among them: their ids are small numbers, which stand in files for other reasons.
+/// among them: their ids are small numbers, which are in files for other reasons.
 #[derive(Debug, Default)]
 pub(crate) struct Forgotten(BTreeSet<u64>);
 
@@ -43,7 +43,7 @@ impl Forgotten {
     }
 }
 
-/// The users whose ids stand in a file of the folder, and the first such file.
+/// The users whose ids are in a file of the folder, each with the first such file.
 pub(crate) fn traces(folder: &Path, users: &[u64]) -> anyhow::Result<BTreeMap<u64, String>> {
     let mut spellings: HashMap<[u8; TRACE_BYTES], Vec<(u64, Vec<u8>)>> = HashMap::new();
     for &user in users {

@@ -1,16 +1,17 @@
 //! One workload, round by round on each side.
 
-use super::ground::{Ground, Side};
 use super::report::{Row, SideReport};
-use super::statistics::Spread;
+use super::targets::Targets;
+use super::testbed::{Side, Testbed};
 use super::{Plan, redis_connections};
 use crate::client::{Connection, Target};
-use crate::drive::{Driver, Lane, LatencyMicros, Measured};
+use crate::drive::{Driver, Lane, Measured};
 use crate::error::Error;
 use crate::meter::{Counted, Moment, Spent};
 use crate::progress::Progress;
 use crate::redis::{self, RedisLane};
 use crate::script::Script;
+use crate::statistics::Spread;
 use crate::workload::{Workload, Written};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,14 +24,14 @@ const WARM_UP_SHARE: f64 = 0.1;
 struct Sample {
     measured: Measured,
     spent: Spent,
-    /// Memberships that were written and lived not yet.
+    /// Of the memberships that were written, those that were new.
     began: u64,
 }
 
 /// A workload on its way to all three: the same calls in the same order for each, and each goes on where it
 /// stopped.
 struct Contest<'a> {
-    ground: &'a Ground,
+    testbed: &'a Testbed,
     workload: &'a Workload,
     items_per_call: u64,
     duration: Duration,
@@ -41,22 +42,28 @@ struct Contest<'a> {
 
 /// All rounds of a workload.
 pub(super) async fn run(
-    ground: &Ground,
+    testbed: &Testbed,
     plan: &Plan,
     workload: &Workload,
     progress: &Progress,
 ) -> Result<Row, Error> {
     progress.show(&format!("{}: preparing", workload.name));
-    let script = Script::new(workload, Written::NewSegments, plan.users, plan.law, plan.pool_bytes);
+    let script = Script::new(
+        workload,
+        Written::NewSegments,
+        plan.choice.users,
+        plan.distribution(),
+        plan.pool_mib << 20,
+    );
     let pool = script.http();
     let contest = Contest {
-        ground,
+        testbed,
         workload,
         items_per_call: pool.items_per_call,
-        duration: plan.duration,
-        ours: Driver::new(&ground.target, &pool),
-        redis: Driver::to(ground.redis.target(), redis::pool(&script)),
-        ceiling: Driver::new(&ground.ceiling.target(), &pool.for_ceiling()),
+        duration: plan.seconds,
+        ours: Driver::new(&testbed.target, &pool),
+        redis: Driver::to(testbed.redis.target(), redis::pool(&script)),
+        ceiling: Driver::new(&testbed.ceiling.target(), &pool.for_ceiling()),
     };
     drop(script);
     let mut samples: [Vec<Sample>; 3] = Default::default();
@@ -90,11 +97,11 @@ impl Contest<'_> {
     }
 
     async fn measure(&self, side: Side) -> Result<Sample, Error> {
-        let _others = self.ground.leave_to(side)?;
+        let _others = self.testbed.leave_to(side)?;
         match side {
-            Side::Ours => self.measure_ours(&self.ground.target).await,
+            Side::Ours => self.measure_ours(&self.testbed.target).await,
             Side::Redis => {
-                let began = || self.ground.redis.target().began.load(Ordering::Relaxed);
+                let began = || self.testbed.redis.target().began.load(Ordering::Relaxed);
                 self.warm_up(side, &self.redis).await?;
                 let before = began();
                 let (measured, spent) = self.drive(side, &self.redis).await?;
@@ -124,7 +131,7 @@ impl Contest<'_> {
     }
 
     async fn drive<L: Lane>(&self, side: Side, driver: &Driver<L>) -> Result<(Measured, Spent), Error> {
-        let pid = self.ground.process(side).id();
+        let pid = self.testbed.process(side).id();
         let before = Moment::now(pid)?;
         let measured = driver.run(self.connections(side), self.duration).await?;
         let spent = Moment::now(pid)?.since(&before);
@@ -139,10 +146,19 @@ impl Contest<'_> {
             let writes = !self.workload.reads();
             SideReport::new(self.connections(side), writes, self.items_per_call, &samples[side as usize])
         };
-        let [ours, redis, ceiling] = Side::ALL.map(rates);
-        let per_redis = Spread::of_quotients(&ours, &redis);
-        let per_ceiling = Spread::of_quotients(&ours, &ceiling);
-        Row::new(self.workload, Side::ALL.map(report), (per_redis, per_ceiling), ours)
+        let [ours_by_round, by_redis, by_ceiling] = Side::ALL.map(rates);
+        let [ours, redis, ceiling] = Side::ALL.map(report);
+        Row {
+            workload: self.workload.name,
+            unit: self.workload.unit(),
+            ours,
+            redis,
+            ceiling,
+            per_redis: Spread::of_quotients(&ours_by_round, &by_redis),
+            per_ceiling: Spread::of_quotients(&ours_by_round, &by_ceiling),
+            targets: Targets::of(self.workload.name),
+            ours_by_round,
+        }
     }
 }
 
@@ -178,7 +194,7 @@ impl SideReport {
             connections,
             calls: all.answered,
             items_per_second: Spread::of(samples.iter().map(|sample| sample.rate(items_per_call))),
-            latency_micros: LatencyMicros::of(&all),
+            latency_micros: all.latencies.micros(),
             server_cpu_seconds_per_million: server * 1e6 / items,
             server_cores: server / seconds,
             client_cores: sum(|sample| sample.spent.client_cpu_seconds) / seconds,
@@ -186,5 +202,48 @@ impl SideReport {
             new_share: writes.then_some(began / items),
             written_bytes_per_item: writes.then_some(written_bytes / items),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(calls: u64, seconds: f64, server_cpu_seconds: f64, began: u64) -> Sample {
+        let mut measured = Measured::nothing();
+        measured.answered = calls;
+        measured.elapsed = Duration::from_secs_f64(seconds);
+        (0..calls).for_each(|_| measured.latencies.record(Duration::from_millis(2)));
+        let spent =
+            Spent { server_cpu_seconds, client_cpu_seconds: 0.5, written_bytes: 3000, ..Spent::default() };
+        Sample { measured, spent, began }
+    }
+
+    #[test]
+    fn rates_are_of_each_round_and_costs_of_all_together() {
+        // The second round is twice as long and half as fast.
+        let samples = [sample(100, 1.0, 0.8, 1000), sample(100, 2.0, 1.2, 500), sample(50, 1.0, 1.0, 0)];
+        let side = SideReport::new(8, true, 10, &samples);
+        assert_eq!((side.connections, side.calls, side.latency_micros.count), (8, 250, 250));
+        assert_eq!(side.items_per_second, Spread { median: 500.0, min: 500.0, max: 1000.0 });
+        // 3 processor seconds for 2,500 items in 4 seconds.
+        assert!((side.server_cpu_seconds_per_million - 1200.0).abs() < 1e-9);
+        assert!((side.server_cores - 0.75).abs() < 1e-9 && (side.client_cores - 0.375).abs() < 1e-9);
+        assert_eq!(side.new_share, Some(0.6));
+        assert_eq!(side.written_bytes_per_item, Some(3.6));
+    }
+
+    #[test]
+    fn reads_write_nothing() {
+        let side = SideReport::new(8, false, 1, &[sample(100, 1.0, 0.8, 0)]);
+        assert_eq!((side.new_share, side.written_bytes_per_item), (None, None));
+    }
+
+    #[test]
+    fn a_wrong_answer_names_its_side() {
+        let mut measured = Measured::nothing();
+        measured.fail(Error::broken("no OK"));
+        let error = faultless(measured, Side::Redis).unwrap_err().chain();
+        assert!(error.contains("Redis") && error.ends_with("no OK"), "{error}");
     }
 }

@@ -1,13 +1,13 @@
 //! What a membership takes in memory, on both sides.
 
-use super::ground::{Ground, Side};
 use super::targets::MEMORY_PER_REDIS_AT_MOST;
+use super::testbed::{Side, Testbed};
 use crate::client::Target;
 use crate::error::Error;
 use crate::fill;
-use crate::procfs;
 use crate::progress::Progress;
 use crate::workload::KNOWN_SEGMENTS;
+use ia_testkit::procfs;
 use serde::Serialize;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -52,37 +52,37 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Loads the users that are read later, into both, and measures. Both must be empty.
-    pub(super) async fn measure(ground: &Ground, users: u64, progress: &Progress) -> Result<Memory, Error> {
+    pub(super) async fn measure(testbed: &Testbed, users: u64, progress: &Progress) -> Result<Memory, Error> {
         let memberships = users * u64::from(KNOWN_SEGMENTS);
         let per = |bytes: u64, before: u64| bytes.saturating_sub(before) as f64 / memberships as f64;
         let resident =
-            |side: Side| procfs::usage(ground.process(side).id()).map(|usage| usage.resident_bytes);
-        let written = |side: Side| procfs::written_bytes(ground.process(side).id());
+            |side: Side| procfs::usage(testbed.process(side).id()).map(|usage| usage.resident_bytes);
+        let written = |side: Side| procfs::written_bytes(testbed.process(side).id());
 
         let (redis_before, redis_used_before) =
-            (resident(Side::Redis)?, ground.redis.used_memory_bytes().await?);
+            (resident(Side::Redis)?, testbed.redis.used_memory_bytes().await?);
         let redis_written_before = written(Side::Redis)?;
         let (bodies, done) = (fill::known(users), Cell::new(0));
-        let loading = ground.redis.load(bodies, |count| done.set(count));
+        let loading = testbed.redis.load(bodies, |count| done.set(count));
         let text = || format!("loading Redis: {} of {} bodies", done.get(), bodies.count());
         progress.during(loading, text).await?;
         let redis = PerMembership {
             resident: per(resident(Side::Redis)?, redis_before),
-            own_count: per(ground.redis.used_memory_bytes().await?, redis_used_before),
+            own_count: per(testbed.redis.used_memory_bytes().await?, redis_used_before),
         };
 
         let ours = async || {
-            let profiles = ground.target.metrics().await?.get("profiles_resident_bytes")?;
-            let resident = per(resident(Side::Ours)?, ground.empty_server.resident_bytes);
+            let profiles = testbed.target.metrics().await?.get("profiles_resident_bytes")?;
+            let resident = per(resident(Side::Ours)?, testbed.empty_server.resident_bytes);
             Ok::<_, Error>(PerMembership { resident, own_count: per(profiles, 0) })
         };
         let ours_written_before = written(Side::Ours)?;
-        fill::fill(&ground.target, users, progress).await?;
+        fill::fill(&testbed.target, users, progress).await?;
         let ours_loaded = ours().await?;
-        progress.during(settle(&ground.target), || "waiting for the checkpoint".to_owned()).await?;
+        progress.during(settle(&testbed.target), || "waiting for the checkpoint".to_owned()).await?;
         let ours_settled = ours().await?;
         let ours_written_bytes = per(written(Side::Ours)?, ours_written_before);
-        fill::check(&ground.target, users).await?;
+        fill::check(&testbed.target, users).await?;
         Ok(Memory {
             memberships,
             ours_loaded,
@@ -106,7 +106,7 @@ async fn settle(target: &Target) -> Result<(), Error> {
             return Ok(());
         }
         if started.elapsed() > SETTLE_TIMEOUT {
-            return Err(Error::Broken(format!("no checkpoint covered the load within {SETTLE_TIMEOUT:?}")));
+            return Err(Error::broken(format!("no checkpoint covered the load within {SETTLE_TIMEOUT:?}")));
         }
         tokio::time::sleep(SETTLE_POLL).await;
     }

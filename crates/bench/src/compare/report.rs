@@ -3,31 +3,26 @@
 mod text;
 
 use super::memory::Memory;
-use super::statistics::Spread;
 use super::targets::{READ_MANY_PER_READ_AT_LEAST, Targets, UNKNOWN_PER_READ_AT_LEAST};
-use super::{Plan, Site};
-use crate::disk;
-use crate::drive::LatencyMicros;
-use crate::law::Law;
-use crate::workload::Workload;
+use crate::distribution::Distribution;
+use crate::latencies::Micros;
+use crate::report::Setup;
+use crate::statistics::Spread;
 use serde::Serialize;
-use std::path::PathBuf;
 
 /// The outcome of a run.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    server: PathBuf,
-    redis_version: String,
-    cores: usize,
-    users: u64,
-    law: Law,
-    rounds: u32,
-    seconds_per_measurement: f64,
-    /// The data lay in memory, where a flush costs nothing.
-    data_in_memory: bool,
-    rows: Vec<Row>,
-    between: Vec<Between>,
-    memory: Option<Memory>,
+pub(crate) struct Comparison {
+    #[serde(flatten)]
+    pub(super) setup: Setup,
+    pub(super) redis_version: String,
+    pub(super) users: u64,
+    pub(super) distribution: Distribution,
+    pub(super) rounds: u32,
+    pub(super) seconds_per_measurement: f64,
+    pub(super) rows: Vec<Row>,
+    pub(super) between: Vec<Between>,
+    pub(super) memory: Option<Memory>,
 }
 
 /// The outcome of a workload.
@@ -55,14 +50,14 @@ pub(super) struct SideReport {
     pub calls: u64,
     pub items_per_second: Spread,
     /// Of a call.
-    pub latency_micros: LatencyMicros,
+    pub latency_micros: Micros,
     pub server_cpu_seconds_per_million: f64,
     /// Processor seconds a second.
     pub server_cores: f64,
     pub client_cores: f64,
     /// What the rest of the machine took, the kernel's own work included.
     pub other_cores: f64,
-    /// Of the memberships that were written, those that began; the others lived already.
+    /// The share of new ones among the memberships that were written.
     pub new_share: Option<f64>,
     /// Bytes that the server caused to be sent to storage.
     pub written_bytes_per_item: Option<f64>,
@@ -78,27 +73,6 @@ pub(super) struct Between {
     pub at_least: f64,
 }
 
-impl Row {
-    pub(super) fn new(
-        workload: &Workload,
-        [ours, redis, ceiling]: [SideReport; 3],
-        (per_redis, per_ceiling): (Spread, Spread),
-        ours_by_round: Vec<f64>,
-    ) -> Row {
-        Row {
-            workload: workload.name,
-            unit: workload.unit(),
-            ours,
-            redis,
-            ceiling,
-            per_redis,
-            per_ceiling,
-            targets: Targets::of(workload.name),
-            ours_by_round,
-        }
-    }
-}
-
 impl Between {
     /// Those whose two workloads were run.
     pub(super) fn all(rows: &[Row]) -> Vec<Between> {
@@ -112,35 +86,5 @@ impl Between {
             Some(Between { over, under, ratio, at_least })
         });
         pairs.collect()
-    }
-}
-
-impl Report {
-    pub(super) fn new(
-        site: &Site,
-        plan: &Plan,
-        redis_version: String,
-        rows: Vec<Row>,
-        between: Vec<Between>,
-        memory: Option<Memory>,
-    ) -> Report {
-        Report {
-            server: site.server.clone(),
-            redis_version,
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            users: plan.users,
-            law: plan.law,
-            rounds: plan.rounds,
-            seconds_per_measurement: plan.duration.as_secs_f64(),
-            data_in_memory: disk::is_in_memory(&site.folder),
-            rows,
-            between,
-            memory,
-        }
-    }
-
-    /// Whether every side answered in every workload. Wrong answers end a run before this.
-    pub(crate) fn is_good(&self) -> bool {
-        self.rows.iter().flat_map(|row| [&row.ours, &row.redis, &row.ceiling]).all(|side| side.calls > 0)
     }
 }

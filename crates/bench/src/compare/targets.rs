@@ -5,7 +5,7 @@ use serde::Serialize;
 /// The most memory a membership may take, as a share of what Redis takes for it.
 pub(super) const MEMORY_PER_REDIS_AT_MOST: f64 = 1.0 / 3.0;
 
-/// Reads of which half find nobody must be as fast as others, but for the noise of a machine.
+/// Reads of which half are of unknown users must be as fast as others, but for the noise of a machine.
 pub(super) const UNKNOWN_PER_READ_AT_LEAST: f64 = 0.95;
 
 /// A user of a read of many must come as cheap as this.

@@ -2,15 +2,16 @@
 
 use crate::disk::DiskUsage;
 use crate::journal::Tally;
+use crate::report::{Page, Report, Setup};
+use crate::table::Table;
 use crate::verify::Findings;
 use serde::Serialize;
-use std::fmt;
-use std::path::PathBuf;
 
 /// The outcome of a run.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    pub(super) server: PathBuf,
+pub(crate) struct Crash {
+    #[serde(flatten)]
+    pub(super) setup: Setup,
     pub(super) users: u64,
     pub(super) segments: u32,
     /// All that were loaded, and acknowledged, in the end.
@@ -44,12 +45,7 @@ pub(super) struct Size {
     pub profiles_resident_bytes: u64,
 }
 
-impl Report {
-    /// Whether nothing is lost, torn or made up, at no time.
-    pub(crate) fn is_good(&self) -> bool {
-        self.rounds().iter().all(|(_, findings)| findings.is_sound() && findings.acknowledged > 0)
-    }
-
+impl Crash {
     fn rounds(&self) -> [(&'static str, &Findings); 3] {
         [
             ("after the kill", &self.after_kill),
@@ -58,106 +54,95 @@ impl Report {
         ]
     }
 
-    fn per_membership(&self, bytes: u64) -> f64 {
-        bytes as f64 / self.memberships as f64
+    fn per_membership(&self, bytes: u64) -> String {
+        format!("{:.2}", bytes as f64 / self.memberships as f64)
     }
 
-    fn disk(&self, f: &mut fmt::Formatter<'_>, when: &str, disk: &DiskUsage) -> fmt::Result {
-        writeln!(
-            f,
-            "{when:<22}{:>9} {:>9} {:>9} {:>9} {:>15.2}",
-            mib(disk.total),
-            mib(disk.log),
-            mib(disk.profiles),
-            mib(disk.sqlite),
-            self.per_membership(disk.total),
-        )
-    }
-
-    fn memory(&self, f: &mut fmt::Formatter<'_>, when: &str, size: &Size) -> fmt::Result {
-        writeln!(
-            f,
-            "{when:<22}{:>9} {:>15.2} {:>13} {:>15.2}",
-            mib(size.resident_bytes),
-            self.per_membership(size.resident_bytes),
-            mib(size.profiles_resident_bytes),
-            self.per_membership(size.profiles_resident_bytes),
-        )
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { users, segments, memberships, at_the_kill, .. } = self;
-        writeln!(f, "{}", self.server.display())?;
-        writeln!(
-            f,
-            "{users} users x {segments} segments = {memberships} memberships, {:.1} s in all",
-            self.seconds
-        )?;
-        let Tally { acknowledged, refused, unknown, unsent } = at_the_kill;
-        writeln!(
-            f,
-            "killed with {acknowledged} bodies acknowledged, {refused} refused, {unknown} unanswered, {unsent} unsent"
-        )?;
-        writeln!(f)?;
-        writeln!(
-            f,
-            "{:<22}{:>13} {:>9} {:>11} {:>6} {:>17} {:>17}",
-            "", "acknowledged", "lost", "unexpected", "torn", "unanswered", "refused"
-        )?;
-        writeln!(
-            f,
-            "{:<22}{:>13} {:>9} {:>11} {:>6} {:>17} {:>17}",
-            "read back", "memberships", "", "", "bodies", "present / absent", "present / absent"
-        )?;
+    fn found(&self) -> Table {
+        let mut table = Table::default();
+        table.row(["", "acknowledged", "lost", "unexpected", "torn", "unanswered", "refused"]);
+        table.row(["read back", "memberships", "", "", "bodies", "present / absent", "present / absent"]);
         for (when, found) in self.rounds() {
             let pair = |present: u64, absent: u64| format!("{present} / {absent}");
-            writeln!(
-                f,
-                "{when:<22}{:>13} {:>9} {:>11} {:>6} {:>17} {:>17}",
-                found.acknowledged,
-                found.lost,
-                found.unexpected,
-                found.torn_bodies,
+            table.row([
+                when.to_owned(),
+                found.acknowledged.to_string(),
+                found.lost.to_string(),
+                found.unexpected.to_string(),
+                found.torn_bodies.to_string(),
                 pair(found.unknown_bodies_present, found.unknown_bodies_absent),
                 pair(found.refused_bodies_present, found.refused_bodies_absent),
-            )?;
+            ]);
         }
-        writeln!(f)?;
+        table
+    }
+
+    fn times(&self) -> Table {
+        let mut table = Table::default();
         for (what, seconds) in [
             ("to ready, empty", self.seconds_to_ready_empty),
             ("to ready, after the kill", self.seconds_to_ready_after_kill),
             ("to stop, with the last checkpoint", self.seconds_to_stop),
             ("to ready, after the stop", self.seconds_to_ready_after_stop),
         ] {
-            writeln!(f, "{what:<40}{seconds:>9.3} s")?;
+            table.row([what.to_owned(), format!("{seconds:.3} s")]);
         }
-        writeln!(f)?;
-        writeln!(
-            f,
-            "{:<22}{:>9} {:>9} {:>9} {:>9} {:>15}",
-            "disk, MiB", "total", "log", "profiles", "sqlite", "B / membership"
-        )?;
-        self.disk(f, "at the kill", &self.disk_at_the_kill)?;
-        self.disk(f, "loaded", &self.loaded.disk)?;
-        self.disk(f, "after the stop", &self.disk_after_stop)?;
-        writeln!(f)?;
-        writeln!(
-            f,
-            "{:<22}{:>9} {:>15} {:>13} {:>15}",
-            "memory, MiB", "RSS", "B / membership", "profiles", "B / membership"
-        )?;
-        self.memory(f, "loaded", &self.loaded)?;
-        self.memory(f, "reopened, read through", &self.reopened)?;
-        writeln!(f)?;
-        write!(f, "{}", if self.is_good() { "Nothing is lost." } else { "THE PROMISE IS BROKEN." })?;
+        table
+    }
+
+    fn disk(&self) -> Table {
+        let mut table = Table::default();
+        table.row(["disk, MiB", "total", "log", "profiles", "sqlite", "B / membership"]);
+        for (when, disk) in [
+            ("at the kill", &self.disk_at_the_kill),
+            ("loaded", &self.loaded.disk),
+            ("after the stop", &self.disk_after_stop),
+        ] {
+            let sizes = [disk.total, disk.log, disk.profiles, disk.sqlite].map(mib);
+            table.row([when.to_owned()].into_iter().chain(sizes).chain([self.per_membership(disk.total)]));
+        }
+        table
+    }
+
+    fn memory(&self) -> Table {
+        let mut table = Table::default();
+        table.row(["memory, MiB", "RSS", "B / membership", "profiles", "B / membership"]);
+        for (when, size) in [("loaded", &self.loaded), ("reopened, read through", &self.reopened)] {
+            let of = |bytes| [mib(bytes), self.per_membership(bytes)];
+            let cells = of(size.resident_bytes).into_iter().chain(of(size.profiles_resident_bytes));
+            table.row([when.to_owned()].into_iter().chain(cells));
+        }
+        table
+    }
+}
+
+impl Report for Crash {
+    /// Whether nothing is lost, torn or made up, at no time.
+    fn is_good(&self) -> bool {
+        self.rounds().iter().all(|(_, findings)| findings.is_sound() && findings.acknowledged > 0)
+    }
+
+    fn write(&self, page: &mut Page) {
+        let Crash { users, segments, memberships, seconds, .. } = self;
+        self.setup.write(page);
+        page.line(format_args!(
+            "{users} users x {segments} segments = {memberships} memberships, {seconds:.1} s in all"
+        ));
+        let Tally { acknowledged, refused, unknown, unsent } = &self.at_the_kill;
+        page.line(format_args!(
+            "killed with {acknowledged} bodies acknowledged, {refused} refused, {unknown} unanswered, {unsent} unsent"
+        ));
+        for table in [self.found(), self.times(), self.disk(), self.memory()] {
+            page.gap();
+            page.table(&table);
+        }
+        page.gap();
+        page.line(if self.is_good() { "Nothing is lost." } else { "THE PROMISE IS BROKEN." });
         for (when, found) in self.rounds() {
             if let Some(fault) = &found.first_fault {
-                write!(f, "\n{when}: {fault}")?;
+                page.line(format_args!("{when}: {fault}"));
             }
         }
-        Ok(())
     }
 }
 
@@ -169,12 +154,12 @@ fn mib(bytes: u64) -> String {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
+    fn report() -> Crash {
         let found = Findings { acknowledged: 600, ..Findings::default() };
         let disk = DiskUsage { total: 30 << 20, log: 20 << 20, profiles: 9 << 20, sqlite: 1 << 20 };
         let size = || Size { disk, resident_bytes: 64 << 20, profiles_resident_bytes: 10 << 20 };
-        Report {
-            server: "/x/instant-audience".into(),
+        Crash {
+            setup: Setup::example(),
             users: 100,
             segments: 10,
             memberships: 1 << 20,
@@ -198,7 +183,7 @@ mod tests {
     fn a_sound_run_is_good_and_shows_its_figures() {
         let report = report();
         assert!(report.is_good());
-        let text = report.to_string();
+        let text = report.text();
         for figure in ["600", "1 / 0", "0.250 s", "30.00", "64.00", "10.00", "Nothing is lost."] {
             assert!(text.contains(figure), "{figure} in\n{text}");
         }
@@ -213,9 +198,9 @@ mod tests {
             found.lost = 1;
             found.first_fault = Some("user 7 is not in segment 8".to_owned());
             assert!(!report.is_good());
-            let text = report.to_string();
+            let text = report.text();
             assert!(text.contains("THE PROMISE IS BROKEN"), "{text}");
-            assert!(text.ends_with("user 7 is not in segment 8"), "{text}");
+            assert!(text.ends_with("user 7 is not in segment 8\n"), "{text}");
         }
     }
 

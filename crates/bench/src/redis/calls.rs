@@ -87,7 +87,7 @@ pub(crate) fn load(bodies: &Bodies, body: usize) -> Batch {
 mod tests {
     use super::super::resp::{Reply, parse, strings};
     use super::*;
-    use crate::law::Law;
+    use crate::distribution::Distribution;
     use crate::workload::{Workload, Written};
     use serde_json::Value;
     use std::collections::BTreeMap;
@@ -108,8 +108,8 @@ mod tests {
     }
 
     fn script(name: &str) -> Script {
-        let workload = Workload::all(64).into_iter().find(|workload| workload.name == name).unwrap();
-        Script::new(&workload, Written::NewSegments, 5000, Law::Uniform, 8 << 20)
+        let workload = Workload::named(name, 64);
+        Script::new(&workload, Written::NewSegments, 5000, Distribution::Uniform, 8 << 20)
     }
 
     #[test]

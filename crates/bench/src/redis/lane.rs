@@ -76,7 +76,7 @@ impl Lane for RedisLane {
         self.began.fetch_add(began, Ordering::Relaxed);
         match first_wrong {
             None if self.received.is_empty() => Ok(()),
-            None => Err(Failure::Broken(Error::Broken("Redis answered more than it was asked".to_owned()))),
+            None => Err(Failure::Broken(Error::broken("Redis answered more than it was asked"))),
             Some(error) => Err(Failure::Wrong(error)),
         }
     }
@@ -122,9 +122,9 @@ impl Expected {
                 Ok(0)
             }
             (_, Reply::Error(error)) => {
-                Err(Error::Broken(format!("Redis answered {}", String::from_utf8_lossy(error))))
+                Err(Error::broken(format!("Redis answered {}", String::from_utf8_lossy(error))))
             }
-            (expected, reply) => Err(Error::Broken(format!("Redis answered {reply:?}, not {expected:?}"))),
+            (expected, reply) => Err(Error::broken(format!("Redis answered {reply:?}, not {expected:?}"))),
         }
     }
 }

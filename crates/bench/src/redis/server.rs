@@ -6,7 +6,7 @@ use super::resp::{self, Reply};
 use crate::calls::Bodies;
 use crate::drive::{Failure, Lane};
 use crate::error::Error;
-use crate::process::{Process, log_tail};
+use ia_testkit::{Process, log_tail};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const READY_POLL: Duration = Duration::from_millis(5);
 /// process may have.
 const PORT_TRIES: u32 = 5;
 
-/// Where Redis lies: where the caller says, else on the PATH.
+/// The Redis binary: the one that the caller names, else the one on the PATH.
 pub(crate) fn find(given: Option<PathBuf>) -> Result<PathBuf, Error> {
     let (tried, place) = match given {
         Some(path) => {
@@ -68,7 +68,7 @@ impl Redis {
         let mut tries = 1;
         loop {
             match Redis::start_once(binary, beside).await {
-                Err(Error::Ended { .. }) if tries < PORT_TRIES => tries += 1,
+                Err(Error::Rig(ia_testkit::Error::Ended { .. })) if tries < PORT_TRIES => tries += 1,
                 other => return other,
             }
         }
@@ -102,7 +102,8 @@ impl Redis {
         let started = Instant::now();
         loop {
             if let Some(status) = self.process.has_ended()? {
-                return Err(Error::Ended { what: "redis-server", status, log: log_tail(log) });
+                let log = log_tail(log);
+                return Err(ia_testkit::Error::Ended { what: "redis-server", status, log }.into());
             }
             if let Ok(info) = self.info("server").await
                 // Another process may have taken the port, and it may be a Redis.
@@ -113,7 +114,7 @@ impl Redis {
             }
             if started.elapsed() > READY_TIMEOUT {
                 let log = log_tail(log);
-                return Err(Error::Broken(format!("Redis was not ready within {READY_TIMEOUT:?}: {log}")));
+                return Err(Error::broken(format!("Redis was not ready within {READY_TIMEOUT:?}: {log}")));
             }
             tokio::time::sleep(READY_POLL).await;
         }
@@ -145,7 +146,7 @@ impl Redis {
         let is_set = lane.one(&words, |reply| reply == Reply::Simple(b"OK")).await;
         match is_set.map_err(Error::http("CONFIG SET"))? {
             true => Ok(()),
-            false => Err(Error::Broken("Redis refused to set appendfsync".to_owned())),
+            false => Err(Error::broken("Redis refused to set appendfsync")),
         }
     }
 
@@ -172,7 +173,7 @@ impl Redis {
                 _ => None,
             });
             if found.await.map_err(Error::http("HGETALL"))? != Some(sent) {
-                return Err(Error::Broken(format!("Redis does not hold what was loaded of user {user}")));
+                return Err(Error::broken(format!("Redis does not hold what was loaded of user {user}")));
             }
         }
         Ok(())
@@ -185,7 +186,7 @@ impl Redis {
             Reply::Bulk(Some(text)) => Some(Info(String::from_utf8_lossy(text).into_owned())),
             _ => None,
         });
-        text.await.map_err(Error::http("INFO"))?.ok_or_else(|| Error::Broken("INFO gave no text".to_owned()))
+        text.await.map_err(Error::http("INFO"))?.ok_or_else(|| Error::broken("INFO gave no text"))
     }
 }
 
@@ -209,7 +210,7 @@ impl Info {
 
     fn number(&self, name: &str) -> Result<u64, Error> {
         let value = self.get(name).and_then(|value| value.trim().parse().ok());
-        value.ok_or_else(|| Error::Broken(format!("Redis' INFO holds no {name}")))
+        value.ok_or_else(|| Error::broken(format!("Redis' INFO holds no {name}")))
     }
 }
 
@@ -239,6 +240,7 @@ mod tests {
     async fn a_program_that_ends_at_once_is_an_error_with_its_status() {
         let folder = tempfile::tempdir().unwrap();
         let error = Redis::start(Path::new("/bin/false"), folder.path()).await.unwrap_err();
-        assert!(matches!(error, Error::Ended { status, .. } if status.code() == Some(1)), "{error}");
+        let Error::Rig(ia_testkit::Error::Ended { status, .. }) = error else { panic!("{error}") };
+        assert_eq!(status.code(), Some(1));
     }
 }

@@ -2,21 +2,22 @@
 //! takes half of what it can.
 
 use super::aim::Aim;
+use super::faults::Faults;
 use super::open_loop::{Arrivals, OpenLoop, apart};
+use super::outcome::table_of_times;
 use super::plan::{Load, Plan};
-use super::report::{Faults, Micros, ms};
-use crate::calls;
-use crate::client::{Call, Connection, Target};
-use crate::drive::{Driver, Latencies};
+use crate::body::Form;
+use crate::client::{Call, Connection, Target, is_ok_with, refused};
+use crate::drive::Driver;
 use crate::error::Error;
+use crate::latencies::{Latencies, Micros};
 use crate::population::{Membership, Population};
 use crate::progress::Progress;
-use crate::server::Installation;
+use crate::report::{Page, Report, ms};
+use crate::script::Script;
 use crate::workload::Workload;
-use bytes::Bytes;
-use hyper::{Method, Uri};
+use ia_testkit::Installation;
 use serde::Serialize;
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -32,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The outcome.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct Activation {
     load: Load,
     /// Of the closed loop, in bodies a second.
     highest_bodies_per_second: f64,
@@ -65,14 +66,13 @@ struct Times {
     polls: u64,
 }
 
-pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> Result<Report, Error> {
+pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> Result<Activation, Error> {
     let server = at.start().await?;
     let target = Target::log_in(&server).await?;
     let name = plan.load.workload();
-    let workload = Workload::all(plan.connections.into()).into_iter().find(|workload| workload.name == name);
-    let workload = workload.expect("every load is a workload");
+    let workload = Workload::named(name, plan.connections.into());
     progress.show("activation: preparing");
-    let pool = workload.prepare(plan.users, plan.pool_bytes());
+    let pool = Script::prepare(&workload, plan.users, plan.pool_bytes());
     let probes_per_second = 1e3 / f64::from(plan.probe_every_ms);
 
     progress.show("activation: probing an idle server");
@@ -100,13 +100,13 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     let loaded = Probed::of(&loaded);
     let aims =
         vec![Aim::at_most("activation p99 at half load", Some(ms(loaded.seen.p99)), "ms", 20.0, Some(5.0))];
-    Ok(Report {
+    Ok(Activation {
         load: plan.load,
         highest_bodies_per_second: highest_rate,
         highest_memberships_per_second: highest_rate * pool.items_per_call as f64,
         offered_bodies_per_second: offered,
         answered_bodies_per_second: background.answered as f64 / background.elapsed.as_secs_f64(),
-        load_answered: Micros::of(&background.latencies),
+        load_answered: background.latencies.micros(),
         idle: Probed::of(&idle),
         loaded,
         aims,
@@ -163,12 +163,8 @@ async fn post_one(
     answered: &OnceLock<Instant>,
 ) -> Result<Instant, Error> {
     let membership = Membership { segment: 1, value: 1, expiration: 0 };
-    let body = calls::adds(std::iter::once((id(user), [membership])));
-    let call = Call { method: Method::POST, uri: Uri::from_static("/rt-segment"), body };
-    let received = connection.call(&call).await.map_err(Error::http("POST /rt-segment"))?;
-    if !received.is_ok_with(r#""warnings":[]"#) {
-        return Err(received.refused("POST /rt-segment"));
-    }
+    let body = Form::Documented.body(vec![(id(user), vec![membership])]);
+    connection.call_ok(&Call::post("/rt-segment", body), r#""warnings":[]"#).await?;
     Ok(*answered.get_or_init(Instant::now))
 }
 
@@ -185,27 +181,26 @@ async fn poll_one(
     answered: &OnceLock<Instant>,
 ) -> Result<Polls, Error> {
     let id = id(user);
-    let uri = Uri::try_from(format!("/user-segment?user_id={id}")).expect("digits need no escapes");
-    let call = Call { method: Method::GET, uri, body: Bytes::new() };
+    let call = Call::get_user(id);
     let begun = Instant::now();
     for count in 1.. {
         let was_answered = answered.get().is_some();
         let received = connection.call(&call).await.map_err(Error::http("GET /user-segment"))?;
-        if received.is_ok_with(r#""segments":[{"#) {
+        if is_ok_with(&received, r#""segments":[{"#) {
             return Ok(Polls { seen: Instant::now(), count });
         }
-        if !received.is_ok_with(r#""segments":[]"#) {
-            return Err(received.refused("GET /user-segment"));
+        if !is_ok_with(&received, r#""segments":[]"#) {
+            return Err(refused(&received, "GET /user-segment"));
         }
         if was_answered {
             let what = format!("a read that began after the OK for user {id} did not show its membership");
-            return Err(Error::Broken(what));
+            return Err(Error::broken(what));
         }
         if begun.elapsed() > PATIENCE {
             break;
         }
     }
-    Err(Error::Broken(format!("the membership of user {id} was not seen within {PATIENCE:?}")))
+    Err(Error::broken(format!("the membership of user {id} was not seen within {PATIENCE:?}")))
 }
 
 fn id(user: u64) -> u64 {
@@ -226,41 +221,34 @@ impl Times {
 
 impl Probed {
     fn of(times: &Times) -> Probed {
-        Probed { seen: Micros::of(&times.seen), answered: Micros::of(&times.answered), polls: times.polls }
+        Probed { seen: times.seen.micros(), answered: times.answered.micros(), polls: times.polls }
     }
 }
 
-impl Report {
+impl Report for Activation {
     /// Whether every answer was right; a read that came too late ends the trial with an error.
-    pub(super) fn is_good(&self) -> bool {
+    fn is_good(&self) -> bool {
         self.faults.none() && self.loaded.seen.count > 0
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write(&self, page: &mut Page) {
         let name = self.load.workload();
-        writeln!(
-            f,
+        page.line(format_args!(
             "activation: from the first byte of a POST, at half of the highest rate of {name} ({:.0} bodies/s, {:.0} memberships/s)",
             self.highest_bodies_per_second, self.highest_memberships_per_second
-        )?;
-        writeln!(f, "  {:<34}{}", "", Micros::HEADING)?;
-        for (what, micros) in [
+        ));
+        page.indented(&table_of_times([
             ("idle: until a read shows it", &self.idle.seen),
             ("idle: until OK", &self.idle.answered),
             ("half load: until a read shows it", &self.loaded.seen),
             ("half load: until OK", &self.loaded.answered),
             ("the load's own bodies, until OK", &self.load_answered),
-        ] {
-            writeln!(f, "  {what:<34}{micros}")?;
-        }
-        writeln!(
-            f,
+        ]));
+        page.line(format_args!(
             "  load offered {:.1} bodies/s, answered {:.1} bodies/s",
             self.offered_bodies_per_second, self.answered_bodies_per_second
-        )?;
-        self.aims.iter().try_for_each(|aim| writeln!(f, "{aim}"))?;
-        write!(f, "{}", self.faults)
+        ));
+        self.aims.iter().for_each(|aim| page.line(aim));
+        self.faults.write(page);
     }
 }

@@ -1,22 +1,24 @@
 //! The same work with more and more users: rates, memory, and how long a start takes.
 
 use super::aim::Aim;
+use super::faults::Faults;
 use super::plan::Plan;
-use super::report::{Faults, Micros, mib, ms};
 use crate::client::Target;
 use crate::disk;
+use crate::distribution::Distribution;
 use crate::drive::Driver;
 use crate::error::Error;
 use crate::fill::{check, fill, find};
-use crate::law::Law;
-use crate::procfs;
+use crate::latencies::Micros;
 use crate::progress::Progress;
+use crate::report::{Page, Report, mib, or_dash};
 use crate::script::Script;
-use crate::server::Installation;
+use crate::site::Site;
+use crate::table::Table;
 use crate::verify::Findings;
 use crate::workload::{KNOWN_SEGMENTS, Pool, Workload, Written};
+use ia_testkit::{Installation, ServerProcess, procfs};
 use serde::Serialize;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 /// What is measured at each size.
@@ -36,12 +38,12 @@ const WARM_POLL: Duration = Duration::from_millis(50);
 
 /// The outcome.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct Growth {
     sizes: Vec<Size>,
     aims: Vec<Aim>,
 }
 
-/// What was found with so many users.
+/// The outcome of one number of users.
 #[derive(Debug, Serialize)]
 struct Size {
     users: u64,
@@ -77,20 +79,16 @@ struct Start {
     found: Findings,
 }
 
-pub(super) async fn run(
-    installation: &Installation,
-    plan: &Plan,
-    progress: &Progress,
-) -> Result<Report, Error> {
+pub(super) async fn run(site: &Site, plan: &Plan, progress: &Progress) -> Result<Growth, Error> {
     let mut sizes = Vec::new();
     for &users in &plan.sizes {
-        let at = installation.another(&format!("growth-{users}"))?;
+        let at = site.install(&format!("growth-{users}"))?;
         sizes.push(measure(&at, users, plan, progress).await?);
-        // Ten million users are gigabytes; what was measured is told, and the next size needs the room.
+        // Ten million users take gigabytes, and the next size needs the room.
         std::fs::remove_dir_all(at.data_dir()).map_err(Error::io("remove the data of a size"))?;
     }
     let aims = aims(&sizes);
-    Ok(Report { sizes, aims })
+    Ok(Growth { sizes, aims })
 }
 
 async fn measure(at: &Installation, users: u64, plan: &Plan, progress: &Progress) -> Result<Size, Error> {
@@ -101,7 +99,7 @@ async fn measure(at: &Installation, users: u64, plan: &Plan, progress: &Progress
     check(&target, users).await?;
     let server_resident_bytes = procfs::usage(target.pid)?.resident_bytes;
     let profiles_resident_bytes = target.metrics().await?.get("profiles_resident_bytes")?;
-    let disk_bytes = disk::usage(&at.data_dir())?.total;
+    let disk_bytes = disk::usage(at.data_dir())?.total;
 
     let mut faults = Faults::default();
     let mut rates = Vec::new();
@@ -118,15 +116,15 @@ async fn measure(at: &Installation, users: u64, plan: &Plan, progress: &Progress
 
     progress.show(&format!("growth: killing and starting with {users} users"));
     let target = Target::log_in(&server).await?;
-    let bulk = workloads.iter().find(|workload| workload.name == "bulk10").expect("the workload exists");
-    let pool = refreshing(bulk, users, plan.pool_bytes() / 4);
+    let bulk = Workload::named("bulk10", plan.connections.into());
+    let pool = refreshing(&bulk, users, plan.pool_bytes() / 4);
     let driver = Driver::new(&target, &pool);
     tokio::select! {
         // The workers are dropped with it, and their broken connections tell nobody.
         _ = driver.run(bulk.connections, 2 * plan.seconds) => {}
         () = tokio::time::sleep(plan.seconds) => {}
     }
-    server.kill()?;
+    server.kill().await;
     let (server, after_kill) = start(at, users).await?;
     at.stop(server).await?;
     Ok(Size {
@@ -146,7 +144,7 @@ async fn measure(at: &Installation, users: u64, plan: &Plan, progress: &Progress
 
 /// A pool whose writes refresh what the users have, so that there are as many memberships after it as before.
 fn refreshing(workload: &Workload, users: u64, pool_bytes: u64) -> Pool {
-    Script::new(workload, Written::Known, users, Law::Uniform, pool_bytes).http()
+    Script::new(workload, Written::Known, users, Distribution::Uniform, pool_bytes).http()
 }
 
 async fn rate(
@@ -164,13 +162,13 @@ async fn rate(
     Ok(Rate {
         workload: workload.name,
         items_per_second: items as f64 / measured.elapsed.as_secs_f64(),
-        latency: Micros::of(&measured.latencies),
+        latency: measured.latencies.micros(),
     })
 }
 
 /// Starts the server, waits until all profiles are in memory, and checks some.
-async fn start(at: &Installation, users: u64) -> Result<(crate::server::Server, Start), Error> {
-    let log_bytes = disk::usage(&at.data_dir())?.log;
+async fn start(at: &Installation, users: u64) -> Result<(ServerProcess, Start), Error> {
+    let log_bytes = disk::usage(at.data_dir())?.log;
     let begun = Instant::now();
     let server = at.start().await?;
     let target = Target::log_in(&server).await?;
@@ -218,88 +216,102 @@ impl Rate {
     }
 }
 
-impl Report {
-    /// Whether every answer was right, and what was acknowledged was there after each start.
-    pub(super) fn is_good(&self) -> bool {
-        self.sizes.iter().all(|size| {
-            let starts = [&size.after_stop, &size.after_kill];
-            size.faults.none() && starts.iter().all(|start| start.found.is_sound())
-        })
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "growth: users in 10 segments each; bulk10 and small refresh what they have")?;
-        writeln!(
-            f,
-            "  {:>9} {:>10} {:>9} {:>12} {:>9} {:>10} {:>10} {:>9}",
-            "users", "load/s", "RSS MiB", "profiles MiB", "B/membs.", "bulk10/s", "small/s", "read/s"
-        )?;
+impl Growth {
+    fn rates(&self) -> Table {
+        let mut table = Table::default();
+        table.row([
+            "users",
+            "load/s",
+            "RSS MiB",
+            "profiles MiB",
+            "B/membership",
+            "bulk10/s",
+            "small/s",
+            "read/s",
+        ]);
         for size in &self.sizes {
-            write!(
-                f,
-                "  {:>9} {:>10.0} {:>9} {:>12} {:>9.2}",
-                size.users,
-                size.load_rate,
+            let per_membership = size.profiles_resident_bytes as f64 / size.memberships as f64;
+            let mut cells = vec![
+                size.users.to_string(),
+                format!("{:.0}", size.load_rate),
                 mib(size.server_resident_bytes),
                 mib(size.profiles_resident_bytes),
-                size.profiles_resident_bytes as f64 / size.memberships as f64,
-            )?;
-            for (rate, width) in size.rates.iter().zip([10, 10, 9]) {
-                write!(f, " {:>width$.0}", rate.items_per_second)?;
-            }
-            writeln!(f)?;
+                format!("{per_membership:.2}"),
+            ];
+            cells.extend(size.rates.iter().map(|rate| format!("{:.0}", rate.items_per_second)));
+            table.row(cells);
         }
-        writeln!(
-            f,
-            "  {:>9} {:>8} {:>8} {:>23} {:>23} {:>15}",
+        table
+    }
+
+    fn starts(&self) -> Table {
+        let mut table = Table::default();
+        table.row([
             "users",
             "disk MiB",
             "stop s",
             "after stop: ready, warm",
             "after kill: ready, warm",
-            "kill: log MiB"
-        )?;
+            "kill: log MiB",
+        ]);
         for size in &self.sizes {
             let start = |start: &Start| {
-                let warm = start.seconds_to_warm.map_or("-".to_owned(), |seconds| format!("{seconds:.2}"));
+                let warm = or_dash(start.seconds_to_warm.map(|seconds| format!("{seconds:.2}")));
                 format!("{:.2} s, {warm} s", start.seconds_to_ready)
             };
-            writeln!(
-                f,
-                "  {:>9} {:>8} {:>8.2} {:>23} {:>23} {:>15}",
-                size.users,
+            table.row([
+                size.users.to_string(),
                 mib(size.disk_bytes),
-                size.seconds_to_stop,
+                format!("{:.2}", size.seconds_to_stop),
                 start(&size.after_stop),
                 start(&size.after_kill),
                 mib(size.after_kill.log_bytes),
-            )?;
+            ]);
         }
+        table
+    }
+
+    fn times(&self) -> Table {
+        let mut table = Table::default();
+        table.row(["users", "workload", "p50 ms", "p99 ms"]);
         for size in &self.sizes {
             for rate in &size.rates {
-                let (p50, p99) = (ms(rate.latency.p50), ms(rate.latency.p99));
-                writeln!(f, "  {:>9} {:<7} p50 {p50:.2} ms, p99 {p99:.2} ms", size.users, rate.workload)?;
+                let [p50, p99, ..] = rate.latency.cells();
+                table.row([size.users.to_string(), rate.workload.to_owned(), p50, p99]);
             }
         }
-        self.aims.iter().try_for_each(|aim| writeln!(f, "{aim}"))?;
+        table
+    }
+}
+
+impl Report for Growth {
+    /// Whether every answer was right, and what was acknowledged was there after each start.
+    fn is_good(&self) -> bool {
+        self.sizes.iter().all(|size| {
+            let starts = [&size.after_stop, &size.after_kill];
+            size.faults.none() && starts.iter().all(|start| start.found.is_sound())
+        })
+    }
+
+    fn write(&self, page: &mut Page) {
+        page.line("growth: users in 10 segments each; bulk10 and small refresh what they have");
+        [self.rates(), self.starts(), self.times()].iter().for_each(|table| page.indented(table));
+        self.aims.iter().for_each(|aim| page.line(aim));
         for size in &self.sizes {
             for start in [&size.after_stop, &size.after_kill] {
                 if let Some(fault) = &start.found.first_fault {
-                    writeln!(f, "  LOST with {} users: {fault}", size.users)?;
+                    page.line(format_args!("  LOST with {} users: {fault}", size.users));
                 }
             }
-            write!(f, "{}", size.faults)?;
+            size.faults.write(page);
         }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drive::Latencies;
+    use crate::latencies::Latencies;
 
     fn size(users: u64, rate: f64) -> Size {
         let start = || Start {
@@ -311,7 +323,7 @@ mod tests {
         let rates = WORKLOADS.map(|workload| Rate {
             workload,
             items_per_second: rate,
-            latency: Micros::of(&Latencies::new()),
+            latency: Latencies::new().micros(),
         });
         Size {
             users,
@@ -338,13 +350,15 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_line_up() {
-        let sizes = vec![size(100_000, 4e6), size(10_000_000, 2.4e6)];
-        let report = Report { sizes, aims: Vec::new() };
-        let text = report.to_string();
-        let lines: Vec<&str> = text.lines().skip(1).collect();
-        for table in [&lines[..3], &lines[3..6]] {
-            assert!(table.iter().all(|line| line.len() == table[0].len()), "{text}");
-        }
+    fn every_size_is_told_and_a_loss_too() {
+        let mut report =
+            Growth { sizes: vec![size(100_000, 4e6), size(10_000_000, 2.4e6)], aims: Vec::new() };
+        assert!(report.is_good());
+        let text = report.text();
+        assert!(text.contains("2400000") && text.contains("8.00") && text.contains("4.00 s, - s"), "{text}");
+        let found = &mut report.sizes[1].after_kill.found;
+        (found.lost, found.first_fault) = (1, Some("user 7 is gone".to_owned()));
+        assert!(!report.is_good());
+        assert!(report.text().contains("LOST with 10000000 users: user 7 is gone"));
     }
 }

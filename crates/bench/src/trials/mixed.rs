@@ -1,23 +1,27 @@
 //! Reads at a fixed rate, alone and beside ingest that takes all it can get.
 
 use super::aim::Aim;
+use super::faults::Faults;
 use super::open_loop::OpenLoop;
 use super::plan::Plan;
-use super::report::{Faults, Micros, median};
 use crate::client::Target;
 use crate::drive::{Driver, Measured};
 use crate::error::Error;
 use crate::fill::{check, fill};
+use crate::latencies::Micros;
 use crate::progress::Progress;
-use crate::server::Installation;
+use crate::report::{Page, Report};
+use crate::script::Script;
+use crate::statistics::Spread;
+use crate::table::Table;
 use crate::workload::{Pool, Workload};
+use ia_testkit::Installation;
 use serde::Serialize;
-use std::fmt;
 use std::time::Duration;
 
 /// The outcome.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct Mixed {
     reads_per_second: u32,
     read_connections: u16,
     ingest_connections: usize,
@@ -49,17 +53,15 @@ struct Clients {
     duration: Duration,
 }
 
-pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> Result<Report, Error> {
+pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> Result<Mixed, Error> {
     let server = at.start().await?;
     let target = Target::log_in(&server).await?;
     fill(&target, plan.users, progress).await?;
     check(&target, plan.users).await?;
     progress.show("mixed: preparing");
-    let workloads = Workload::all(plan.connections.into());
     let prepared = |name: &str| -> (usize, Pool) {
-        let found = workloads.iter().find(|workload| workload.name == name);
-        let workload = found.expect("the workload exists");
-        (workload.connections, workload.prepare(plan.users, plan.pool_bytes()))
+        let workload = Workload::named(name, plan.connections.into());
+        (workload.connections, Script::prepare(&workload, plan.users, plan.pool_bytes()))
     };
     let ((connections, ingest), (_, reads)) = (prepared("bulk10"), prepared("read"));
     let clients = Clients {
@@ -80,10 +82,10 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     at.stop(server).await?;
 
     let ratio = |of: fn(&Round) -> (f64, f64)| {
-        median(rounds.iter().map(of).map(|(beside, alone)| beside / alone).collect())
+        Spread::of(rounds.iter().map(of).map(|(beside, alone)| beside / alone)).median
     };
     let p99_ratio = ratio(|round| (round.reads_beside.p99 as f64, round.reads_alone.p99 as f64));
-    Ok(Report {
+    Ok(Mixed {
         reads_per_second: plan.reads_per_second,
         read_connections: plan.read_connections,
         ingest_connections: connections,
@@ -118,8 +120,8 @@ impl Clients {
             (measured.answered * self.memberships) as f64 / measured.elapsed.as_secs_f64()
         };
         Ok(Round {
-            reads_alone: Micros::of(&reads_alone.latencies),
-            reads_beside: Micros::of(&reads_beside.latencies),
+            reads_alone: reads_alone.latencies.micros(),
+            reads_beside: reads_beside.latencies.micros(),
             ingest_alone: rate(&ingest_alone),
             ingest_beside: rate(&ingest_beside),
         })
@@ -134,34 +136,37 @@ impl Clients {
     }
 }
 
-impl Report {
-    /// Whether every answer was right.
-    pub(super) fn is_good(&self) -> bool {
+impl Report for Mixed {
+    fn is_good(&self) -> bool {
         self.faults.none() && self.rounds.iter().all(|round| round.reads_beside.count > 0)
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
+    fn write(&self, page: &mut Page) {
+        page.line(format_args!(
             "mixed: {} reads/s over {} connections, beside bulk10 over {} in a closed loop",
             self.reads_per_second, self.read_connections, self.ingest_connections
-        )?;
-        writeln!(f, "  {:<22}{}{:>20}", "", Micros::HEADING, "memberships/s")?;
-        for (number, round) in self.rounds.iter().enumerate() {
-            let number = number + 1;
-            writeln!(f, "  round {number:<3}{:<13}{}{:>20}", "reads alone", round.reads_alone, "")?;
-            writeln!(f, "  {:<22}{:>47}{:>20.0}", "         ingest alone", "", round.ingest_alone)?;
-            writeln!(f, "  {:<22}{}{:>20.0}", "         both", round.reads_beside, round.ingest_beside)?;
+        ));
+        let mut table = Table::default();
+        table.row(["reads, ms"].into_iter().chain(Micros::HEADING).chain(["count", "memberships/s"]));
+        for (number, round) in (1..).zip(&self.rounds) {
+            let mut row = |what: &str, reads: Option<&Micros>, ingest: Option<f64>| {
+                let mut cells = vec![format!("round {number} {what}")];
+                cells.extend(reads.map_or_else(Default::default, Micros::cells));
+                cells.push(reads.map_or_else(String::new, |reads| reads.count.to_string()));
+                cells.extend(ingest.map(|rate| format!("{rate:.0}")));
+                table.row(cells);
+            };
+            row("reads alone", Some(&round.reads_alone), None);
+            row("ingest alone", None, Some(round.ingest_alone));
+            row("both", Some(&round.reads_beside), Some(round.ingest_beside));
         }
-        writeln!(
-            f,
+        page.indented(&table);
+        page.line(format_args!(
             "  both / alone, medians: read p50 {:.2}x, p99 {:.2}x, p99.9 {:.2}x; ingest {:.2}x",
             self.p50_ratio, self.p99_ratio, self.p999_ratio, self.ingest_ratio
-        )?;
-        self.aims.iter().try_for_each(|aim| writeln!(f, "{aim}"))?;
-        write!(f, "{}", self.faults)
+        ));
+        self.aims.iter().for_each(|aim| page.line(aim));
+        self.faults.write(page);
     }
 }
 
@@ -170,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_lines_up() {
+    fn rounds_are_told_apart() {
         let micros = |p99| Micros { p50: 100, p99, p999: 2 * p99, max: 9_000_000, count: 10_000 };
         let round = Round {
             reads_alone: micros(500),
@@ -178,7 +183,7 @@ mod tests {
             ingest_alone: 3.2e6,
             ingest_beside: 2.9e6,
         };
-        let report = Report {
+        let report = Mixed {
             reads_per_second: 2000,
             read_connections: 16,
             ingest_connections: 8,
@@ -190,9 +195,9 @@ mod tests {
             aims: Vec::new(),
             faults: Faults::default(),
         };
-        let text = report.to_string();
-        let lines: Vec<&str> = text.lines().skip(1).take(4).collect();
-        assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{text}");
+        let text = report.text();
+        let line = text.lines().find(|line| line.contains("round 1 both")).unwrap();
+        assert!(line.contains("1.50") && line.ends_with("2900000"), "{text}");
         assert!(report.is_good());
     }
 }

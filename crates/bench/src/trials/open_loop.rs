@@ -183,7 +183,7 @@ pub(super) async fn apart<T: Send + 'static, F: Future<Output = T>>(
             Ok(runtime) => runtime.block_on(async {
                 tokio::select! {
                     outcome = work() => Ok(outcome),
-                    () = done.closed() => Err(Error::Interrupted),
+                    () = done.closed() => Err(ia_testkit::Error::Interrupted.into()),
                 }
             }),
             Err(error) => Err(error),
@@ -192,7 +192,7 @@ pub(super) async fn apart<T: Send + 'static, F: Future<Output = T>>(
         let _ = done.send(worked);
     });
     thread.map_err(Error::io("start a thread"))?;
-    outcome.await.unwrap_or_else(|_| Err(Error::Broken("a thread of the bench panicked".to_owned())))
+    outcome.await.unwrap_or_else(|_| Err(Error::broken("a thread of the bench panicked")))
 }
 
 #[cfg(test)]

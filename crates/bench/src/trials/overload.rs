@@ -8,25 +8,25 @@
 mod offer;
 mod report;
 
+use super::faults::Faults;
 use super::open_loop::OpenLoop;
 use super::plan::Plan;
-use super::report::{Faults, Micros};
 use crate::calls::{Bodies, MAX_USERS};
 use crate::client::Target;
 use crate::error::Error;
 use crate::fill::{check, fill};
 use crate::population::{Population, WRITTEN};
-use crate::procfs;
 use crate::progress::Progress;
-use crate::server::{Installation, Server};
+use crate::script::Script;
 use crate::verify::{Findings, verify};
 use crate::workload::{Pool, Workload};
+use ia_testkit::{Installation, ServerProcess, procfs};
 use offer::Offer;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use report::Report;
+pub(crate) use report::Overload;
 
 /// How many connections read everything back.
 const VERIFY_CONNECTIONS: usize = 8;
@@ -40,13 +40,13 @@ const SEGMENTS: u32 = 10;
 /// How often the server's memory and backlog are read.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
-pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> Result<Report, Error> {
+pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> Result<Overload, Error> {
     let wrapper = slowed(plan.flush_delay_ms)?;
     let backlog_bytes = u64::from(plan.overload_backlog_mib) << 20;
     let max_backlog_bytes = backlog_bytes.to_string();
     let settings = [("LOG__MAX_BACKLOG_BYTES", max_backlog_bytes.as_str())];
-    let reads = Workload::all(plan.connections.into()).into_iter().find(|found| found.name == "read");
-    let reads = reads.expect("the workload exists").prepare(plan.users, plan.pool_bytes());
+    let reads = Workload::named("read", plan.connections.into());
+    let reads = Script::prepare(&reads, plan.users, plan.pool_bytes());
 
     let server = at.start().await?;
     let target = Target::log_in(&server).await?;
@@ -54,7 +54,7 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     check(&target, plan.users).await?;
     at.stop(server).await?;
 
-    let server = at.start_with(&wrapper, &settings).await?;
+    let server = at.clone().with_all(&settings).start_under(&wrapper).await?;
     let target = Target::log_in(&server).await?;
     progress.show("overload: reads alone");
     let reads = open_loop(&target, &reads, plan);
@@ -71,14 +71,14 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
         reads.run_apart(plan.seconds),
         watch_backlog(&target, plan.seconds),
     )?;
-    let resident_bytes_peak = procfs::peak_resident_bytes(target.pid)?;
+    let resident_bytes_peak = procfs::usage(target.pid)?.peak_resident_bytes;
     let after_overload = look(&target, &offer).await?;
     let tally = offer.tally();
 
     progress.show("overload: killing the server in the middle of it");
     kill_within(&offer, &target, server, plan).await?;
     let server = at.start().await?;
-    let seconds_to_ready = server.time_to_ready.as_secs_f64();
+    let seconds_to_ready_after_kill = server.time_to_ready.as_secs_f64();
     let target = Target::log_in(&server).await?;
     let after_kill = look(&target, &offer).await?;
     at.stop(server).await?;
@@ -87,24 +87,31 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     for measured in [&reads_alone, &reads_beside] {
         faults.add(measured);
     }
-    Ok(Report::new(report::Parts {
+    faults.errors += offered.errors;
+    faults.first_error = faults.first_error.or(offered.first_error);
+    let refused = offered.refused.micros();
+    Ok(Overload {
         flush_delay_ms: plan.flush_delay_ms,
         retry_after_ms: plan.retry_after_ms,
         connections,
         backlog_bytes,
         backlog_bytes_peak,
         seconds: plan.seconds.as_secs_f64(),
-        offered,
+        acknowledged: offered.acknowledged.micros(),
+        aims: report::aims(&refused),
+        refused,
+        refused_without_retry_after: offered.without_retry_after,
+        first_refusal: offered.first_refusal,
         tally,
         resident_bytes_before,
         resident_bytes_peak,
-        reads_alone: Micros::of(&reads_alone.latencies),
-        reads_beside: Micros::of(&reads_beside.latencies),
+        reads_alone: reads_alone.latencies.micros(),
+        reads_beside: reads_beside.latencies.micros(),
         after_overload,
         after_kill,
-        seconds_to_ready,
+        seconds_to_ready_after_kill,
         faults,
-    }))
+    })
 }
 
 fn open_loop(target: &Target, reads: &Pool, plan: &Plan) -> OpenLoop {
@@ -117,7 +124,7 @@ fn slowed(delay_ms: u32) -> Result<Vec<String>, Error> {
     if !found.is_ok_and(|status| status.success()) {
         let what =
             "strace slows the disk in this trial and cannot be run; install it (apt-get install strace)";
-        return Err(Error::Broken(what.to_owned()));
+        return Err(Error::broken(what.to_owned()));
     }
     let inject = format!("inject=fdatasync,fsync:delay_exit={}", u64::from(delay_ms) * 1000);
     // -D: the server stays a direct child, so that what is killed and waited for is the server.
@@ -127,15 +134,19 @@ fn slowed(delay_ms: u32) -> Result<Vec<String>, Error> {
 }
 
 /// Sends more for a moment, and kills the server while the bodies are under way.
-async fn kill_within(offer: &Arc<Offer>, target: &Target, server: Server, plan: &Plan) -> Result<(), Error> {
+async fn kill_within(
+    offer: &Arc<Offer>,
+    target: &Target,
+    server: ServerProcess,
+    plan: &Plan,
+) -> Result<(), Error> {
     offer.expect_crash();
     let sending = offer.run(target, plan.overload_connections.into(), plan.seconds, plan.pause());
     let killing = async {
         tokio::time::sleep(plan.seconds.mul_f64(0.5)).await;
-        server.kill()
+        server.kill().await;
     };
-    let (sent, killed) = tokio::join!(sending, killing);
-    killed?;
+    let (sent, ()) = tokio::join!(sending, killing);
     sent.map(drop)
 }
 

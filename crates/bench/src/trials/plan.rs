@@ -1,9 +1,8 @@
 //! Which trials run, and how long and how hard.
 
-use crate::cli::seconds;
+use crate::arguments::seconds;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The trials, in the order in which they run.
@@ -20,6 +19,13 @@ pub(crate) enum Trial {
     Sustained,
     /// More writes than a slow disk takes. Needs strace.
     Overload,
+}
+
+impl Trial {
+    /// The name on the command line and in reports.
+    pub(super) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
 }
 
 /// The calls whose half rate is the load of `activation`.
@@ -48,9 +54,6 @@ pub(crate) struct Plan {
     /// Run only these trials [default: all].
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
     pub only: Vec<Trial>,
-    /// Write the outcome as JSON to this file too.
-    #[arg(long, value_name = "FILE")]
-    pub out: Option<PathBuf>,
     /// Seconds of each measurement, except those of `sustained`.
     #[arg(long, default_value = "5", value_parser = seconds)]
     pub seconds: Duration,

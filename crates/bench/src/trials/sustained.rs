@@ -1,32 +1,34 @@
 //! Minutes of ingest as fast as it goes, while checkpoints run: does the rate hold, and does it ever stall?
 
 use super::aim::Aim;
+use super::faults::Faults;
 use super::plan::Plan;
-use super::report::{Faults, Micros, mib, ms};
 use super::timeline::{Course, Timeline};
 use crate::client::{Connection, Target};
 use crate::disk;
 use crate::drive::{Failure, Lane, Measured};
 use crate::error::Error;
-use crate::procfs;
+use crate::latencies::Micros;
 use crate::progress::Progress;
-use crate::server::Installation;
+use crate::report::{Page, Report, mib, ms, percent};
+use crate::script::Script;
+use crate::table::Table;
 use crate::workload::{Pool, Prepared, Workload};
+use ia_testkit::{Installation, procfs};
 use serde::Serialize;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// How many samples a run takes at least, and how far apart they are at the most.
+/// The fewest samples of a run, and the longest time between two.
 const SAMPLES: u32 = 6;
 const LONGEST_SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The outcome.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct Sustained {
     seconds: f64,
     connections: usize,
     users: u64,
@@ -68,16 +70,16 @@ struct Seen {
     answers: Vec<Duration>,
 }
 
-pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> Result<Report, Error> {
+pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> Result<Sustained, Error> {
     let server = at.start().await?;
     let target = Target::log_in(&server).await?;
     progress.show("sustained: preparing");
-    let workload = Workload::all(plan.connections.into()).into_iter().find(|found| found.name == "bulk10");
-    let workload = workload.expect("the workload exists");
-    let pool = workload.prepare(plan.users, plan.pool_bytes());
+    let workload = Workload::named("bulk10", plan.connections.into());
+    let pool = Script::prepare(&workload, plan.users, plan.pool_bytes());
 
     let (seen, samples) =
-        drive(&target, &pool, workload.connections, plan.sustain_seconds, at.data_dir(), progress).await?;
+        drive(&target, &pool, workload.connections, plan.sustain_seconds, at.data_dir().to_owned(), progress)
+            .await?;
     at.stop(server).await?;
 
     let course = Timeline::new(seen.answers).course(plan.sustain_seconds);
@@ -104,14 +106,14 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
             None,
         ),
     ];
-    Ok(Report {
+    Ok(Sustained {
         seconds: measured.elapsed.as_secs_f64(),
         connections: workload.connections,
         users: plan.users,
         memberships_per_body: pool.items_per_call,
         bodies: pool.calls.len(),
         course,
-        latency: Micros::of(&measured.latencies),
+        latency: measured.latencies.micros(),
         checkpoints: last.checkpoints - first.checkpoints,
         checkpoint_failures: last.checkpoint_failures,
         new_share: added as f64 / counted as f64,
@@ -214,47 +216,43 @@ async fn sample(target: &Target, data_dir: &std::path::Path, at: Duration) -> Re
     })
 }
 
-impl Report {
+impl Report for Sustained {
     /// Whether every answer was right and the server counted what it acknowledged.
-    pub(super) fn is_good(&self) -> bool {
+    fn is_good(&self) -> bool {
         self.faults.none() && !self.is_miscounted && self.checkpoint_failures == 0 && self.latency.count > 0
     }
-}
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { course, latency, .. } = self;
-        writeln!(
-            f,
-            "sustained: bulk10 over {} connections for {:.0} s, users drawn from {}, {} different bodies, {:.0} % new",
+    fn write(&self, page: &mut Page) {
+        let Sustained { course, latency, .. } = self;
+        page.line(format_args!(
+            "sustained: bulk10 over {} connections for {:.0} s, users drawn from {}, {} different bodies, {} % new",
             self.connections,
             self.seconds,
             self.users,
             self.bodies,
-            self.new_share * 100.0
-        )?;
-        let edge = course.edge_seconds;
-        let window = course.window_seconds;
+            percent(self.new_share)
+        ));
+        let (edge, window) = (course.edge_seconds, course.window_seconds);
+        let mut table = Table::default();
         for (what, at, rate) in [
             (format!("the first {edge} s"), 0, course.first_edge),
             (format!("the last {edge} s"), course.per_second.len() - edge, course.last_edge),
             (format!("the lowest {window} s"), course.lowest_window_at, course.lowest_window),
         ] {
             let memberships = rate * self.memberships_per_body as f64;
-            writeln!(f, "  {what:<24} from {at:>5} s {memberships:>12.0} memberships/s")?;
+            table.row([what, format!("from {at} s"), format!("{memberships:.0} memberships/s")]);
         }
-        writeln!(
-            f,
+        page.indented(&table);
+        page.line(format_args!(
             "  body: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms; longest stall {:.1} ms, at {:.1} s",
             ms(latency.p50),
             ms(latency.p99),
             ms(latency.max),
             course.longest_stall_ms,
             course.longest_stall_at_seconds
-        )?;
+        ));
         let peak = |of: fn(&Sample) -> u64| mib(self.samples.iter().map(of).max().unwrap_or(0));
-        writeln!(
-            f,
+        page.line(format_args!(
             "  {} checkpoints, {} failed; at the most: log {} MiB, profiles on disk {} MiB, in memory {} MiB, RSS {} MiB",
             self.checkpoints,
             self.checkpoint_failures,
@@ -262,11 +260,11 @@ impl fmt::Display for Report {
             peak(|sample| sample.profile_bytes),
             peak(|sample| sample.profiles_resident_bytes),
             peak(|sample| sample.server_resident_bytes),
-        )?;
-        self.aims.iter().try_for_each(|aim| writeln!(f, "{aim}"))?;
+        ));
+        self.aims.iter().for_each(|aim| page.line(aim));
         if self.is_miscounted {
-            writeln!(f, "  THE SERVER COUNTED OTHER MEMBERSHIPS THAN IT ACKNOWLEDGED")?;
+            page.line("  THE SERVER COUNTED OTHER MEMBERSHIPS THAN IT ACKNOWLEDGED");
         }
-        write!(f, "{}", self.faults)
+        self.faults.write(page);
     }
 }

@@ -12,7 +12,7 @@ const LANES: u64 = 4;
 /// Its pause between two requests.
 const PAUSE: Duration = Duration::from_millis(4);
 
-/// Every so many-th request is a POST, or goes over a new connection.
+/// One of this many requests is a POST, or goes over a new connection.
 const POST_EVERY: u64 = 8;
 const CONNECT_EVERY: u64 = 25;
 

@@ -5,19 +5,16 @@
 //! And whether a name exists, or is switched off, cannot be told from how long a refusal takes.
 
 use super::bystander::{Waits, watch};
-use super::process::{memory, threads_named};
 use super::ranks::{quantile, z};
-use crate::dice::Dice;
 use crate::figure::{Figure, progress};
-use crate::ground::{Ground, GroundArgs};
 use crate::operation::PROVIDER;
-use crate::server::{Installation, log_in};
+use crate::requests::{install, log_in};
+use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::{Context, bail};
 use clap::Args;
-use ia_testkit::{Answer, Connection, PASSWORD, ServerProcess, request};
+use ia_testkit::{Answer, Connection, Dice, Installation, PASSWORD, ServerProcess, procfs, request};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 
@@ -25,7 +22,7 @@ use tokio::net::TcpSocket;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LoginsArgs {
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub testbed: TestbedArgs,
     /// Logins at once
     #[arg(long, default_value_t = 500)]
     pub at_once: usize,
@@ -77,18 +74,18 @@ impl Name {
 
 impl LoginsArgs {
     /// Whether the server has kept its promises; in the long form also in what was timed.
-    pub(crate) async fn run(&self, mut ground: Ground) -> anyhow::Result<bool> {
-        let data_dir = ground.data.path().join("data");
-        let installation = Installation::create(&ground.binary, &data_dir, ground.journal.path()).await?;
-        add_login(&ground.binary, &data_dir, ground.journal.path()).await?;
+    pub(crate) async fn run(&self, mut testbed: Testbed) -> anyhow::Result<bool> {
+        let data_dir = testbed.data.path().join("data");
+        let installation = install(&testbed.binary, &data_dir, testbed.journal.path())?;
+        add_login(&installation)?;
         let lifted = installation
             .clone()
             .with("LIMITS__FAILED_LOGINS_PER_USER_PER_FIVE_MINUTES", "0")
             .with("LIMITS__FAILED_LOGINS_PER_ADDRESS_PER_FIVE_MINUTES", "0");
         let server = lifted.start().await?;
-        let crowd = crowd(&server, self.at_once, ground.of_form(2, 20)).await?;
-        let samples = self.samples.unwrap_or(ground.of_form(100, 400));
-        let timing = stopwatch(&server, samples, &mut ground.dice).await?;
+        let crowd = crowd(&server, self.at_once, testbed.of_form(2, 20)).await?;
+        let samples = self.samples.unwrap_or(testbed.of_form(100, 400));
+        let timing = stopwatch(&server, samples, &mut testbed.dice).await?;
         lifted.stop(server).await?;
         let server = installation.start().await?;
         let guesser = guess(&server).await?;
@@ -99,24 +96,15 @@ impl LoginsArgs {
         figure.print();
         let is_right = crowd.is_right() && guesser.is_right();
         let is_timely = crowd.is_quick() && timing.is_even();
-        Ok(is_right && (!ground.long || is_timely))
+        Ok(is_right && (!testbed.long || is_timely))
     }
 }
 
 /// A login that is switched off, with the password of all.
-async fn add_login(binary: &Path, data_dir: &Path, scratch: &Path) -> anyhow::Result<()> {
-    let catalog = scratch.join("disabled.json");
+fn add_login(installation: &Installation) -> anyhow::Result<()> {
     let user = json!({"username": Name::Off.text(), "password": PASSWORD, "member_id": 958, "user_type": "member",
                       "state": "inactive"});
-    std::fs::write(&catalog, json!({"users": [user]}).to_string())
-        .context("cannot write the catalog file")?;
-    let mut apply = tokio::process::Command::new(binary);
-    let output = apply.arg("apply").arg(&catalog).arg("--data-dir").arg(data_dir).output().await;
-    let output = output.context("cannot run the server's binary")?;
-    if !output.status.success() {
-        bail!("apply ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(())
+    Ok(installation.apply(&json!({"users": [user]}).to_string())?)
 }
 
 fn credentials(api: SocketAddr, name: &str, password: &str) -> Vec<u8> {
@@ -155,7 +143,7 @@ const ROUND: Duration = Duration::from_secs(3);
 async fn crowd(server: &ServerProcess, at_once: usize, rounds: usize) -> anyhow::Result<CrowdFound> {
     let token = log_in(server, PROVIDER).await?;
     watch(server.api, &token, Duration::from_secs(1)).await?;
-    let before = memory(server.id())?;
+    let before = procfs::usage(server.id())?;
     let mut found = CrowdFound::default();
     let (mut alone, mut beside) = (Waits::default(), Waits::default());
     for round in 1..=rounds {
@@ -171,9 +159,9 @@ async fn crowd(server: &ServerProcess, at_once: usize, rounds: usize) -> anyhow:
         beside.add(watching.await.context("the ordinary client panicked")??);
     }
     found.reads = [alone.reads(), beside.reads()];
-    let after = memory(server.id())?;
-    found.growth = after.resident.saturating_sub(before.resident);
-    found.peak_growth = after.peak.saturating_sub(before.resident);
+    let after = procfs::usage(server.id())?;
+    found.growth = after.resident_bytes.saturating_sub(before.resident_bytes);
+    found.peak_growth = after.peak_resident_bytes.saturating_sub(before.resident_bytes);
     Ok(found)
 }
 
@@ -191,7 +179,9 @@ impl CrowdFound {
                 (index % 4 < 2, tokio::spawn(attempt(api, name, password)))
             })
             .collect();
-        self.threads = self.threads.max(threads_named(server.id(), "ia-hash")?);
+        let threads = procfs::threads(server.id())?;
+        let hashing = threads.iter().filter(|(_, name)| name.starts_with("ia-hash")).count();
+        self.threads = self.threads.max(hashing);
         for (is_good, attempt) in attempts {
             let answer = attempt.await.context("an attempt panicked")??;
             match (answer.status.as_u16(), is_good) {

@@ -28,7 +28,7 @@ pub(crate) fn quantile(times: &mut [Duration], part: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dice::Dice;
+    use ia_testkit::Dice;
 
     fn series(dice: &mut Dice, count: usize, shift_us: u64) -> Vec<Duration> {
         (0..count).map(|_| Duration::from_micros(20_000 + dice.below(2_000) + shift_us)).collect()

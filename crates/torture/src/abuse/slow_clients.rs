@@ -5,15 +5,16 @@
 //! slow ones fall silent, and the server has to be rid of all of them when its timers have run.
 
 use super::bystander::watch;
-use super::process::{allow_open_files, memory, open_sockets};
 use super::slow_connection::{Crowd, Slowness};
 use crate::figure::{Figure, progress};
-use crate::ground::{Ground, GroundArgs};
 use crate::operation::PROVIDER;
-use crate::server::{Installation, log_in};
+use crate::requests::{install, log_in};
+use crate::run::until;
+use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::{Context, bail};
 use clap::Args;
-use ia_testkit::{Connection, ServerProcess, request};
+use ia_testkit::{Connection, ServerProcess, procfs, request};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SlowClientsArgs {
     #[command(flatten)]
-    pub ground: GroundArgs,
+    pub testbed: TestbedArgs,
     /// The server's cap on connections: 1,000, and 5,000 in the long form
     #[arg(long)]
     pub cap: Option<usize>,
@@ -66,13 +67,13 @@ const NOISE: Duration = Duration::from_millis(2);
 
 impl SlowClientsArgs {
     /// Whether the server has kept its promises; in the long form also whether it was quick enough.
-    pub(crate) async fn run(&self, ground: Ground) -> anyhow::Result<bool> {
-        let cap = self.cap.unwrap_or(ground.of_form(1_000, 5_000));
-        let time = Duration::from_secs(self.seconds.unwrap_or(ground.of_form(16, 60)));
+    pub(crate) async fn run(&self, testbed: Testbed) -> anyhow::Result<bool> {
+        let cap = self.cap.unwrap_or(testbed.of_form(1_000, 5_000));
+        let time = Duration::from_secs(self.seconds.unwrap_or(testbed.of_form(16, 60)));
         let slow = cap.checked_sub(SPARE_PLACES).filter(|&slow| slow > 0).context("the cap is too small")?;
         allow_open_files(2 * cap as u64 + 1_000)?;
-        let data_dir = ground.data.path().join("data");
-        let mut installation = Installation::create(&ground.binary, &data_dir, ground.journal.path()).await?;
+        let data_dir = testbed.data.path().join("data");
+        let mut installation = install(&testbed.binary, &data_dir, testbed.journal.path())?;
         for (name, value) in [
             ("HTTP__MAX_CONNECTIONS", cap.to_string()),
             ("HTTP__HEADER_TIMEOUT_SECONDS", HEADER_TIMEOUT.to_string()),
@@ -86,7 +87,7 @@ impl SlowClientsArgs {
         watch(server.api, &token, Duration::from_secs(2)).await?;
         let found = torment(&server, &token, slow, time).await?;
         installation.stop(server).await?;
-        Ok(found.print(cap, slow) && (!ground.long || found.is_quick()))
+        Ok(found.print(cap, slow) && (!testbed.long || found.is_quick()))
     }
 }
 
@@ -110,8 +111,8 @@ struct Found {
 }
 
 async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duration) -> anyhow::Result<Found> {
-    let resident_before = memory(server.id())?.resident;
-    let sockets_before = open_sockets(server.id())?;
+    let resident_before = procfs::usage(server.id())?.resident_bytes;
+    let sockets_before = procfs::open_sockets(server.id())?;
     progress("an ordinary client alone");
     let mut alone = watch(server.api, token, time / 2).await?;
     progress(format_args!("the same beside {slow} slow connections"));
@@ -122,7 +123,11 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
         let delay = Duration::from_secs(HEADER_TIMEOUT) * u32::try_from(index)? / u32::try_from(slow)?;
         join(&mut members, &crowd, server, token, kind_of(index), delay);
     }
-    until(Duration::from_secs(60), async || Ok(crowd.open.load(Ordering::Relaxed) >= slow * 9 / 10)).await?;
+    let is_there = async || {
+        let open = crowd.open.load(Ordering::Relaxed);
+        Ok((open >= slow * 9 / 10).then_some(()))
+    };
+    until("the crowd to come", Duration::from_secs(60), is_there).await?;
     let mut beside = watch(server.api, token, time).await?;
 
     let seconds = |longest: &AtomicU64| longest.load(Ordering::Relaxed).div_ceil(1000);
@@ -137,14 +142,14 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
     let newcomer = tokio::spawn(ask_anew(server.api, token.to_owned()));
     tokio::time::sleep(Duration::from_millis(500)).await;
     let surplus_waited = !newcomer.is_finished();
-    let peak = memory(server.id())?.peak;
+    let peak = procfs::usage(server.id())?.peak_resident_bytes;
 
     progress("silence");
     crowd.has_stopped.store(true, Ordering::Relaxed);
     let silent_since = Instant::now();
     let served = newcomer.await.context("the newcomer panicked")?;
-    let is_gone = async || Ok(open_sockets(server.id())? <= sockets_before);
-    let gone = until(ALL_GONE, is_gone).await;
+    let is_gone = async || Ok((procfs::open_sockets(server.id())? <= sockets_before).then_some(()));
+    let gone = until("the crowd to be gone", ALL_GONE, is_gone).await;
     let gone_after = gone.is_ok().then(|| silent_since.elapsed());
     members.abort_all();
     Ok(Found {
@@ -193,19 +198,15 @@ async fn ask_anew(api: std::net::SocketAddr, token: String) -> anyhow::Result<()
     tokio::time::timeout(ALL_GONE, asking).await.context("the newcomer waits in vain")?
 }
 
-/// Waits for a condition, within a time.
-async fn until(
-    time: Duration,
-    mut condition: impl AsyncFnMut() -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
-    let deadline = Instant::now() + time;
-    while !condition().await? {
-        if Instant::now() > deadline {
-            bail!("waited in vain");
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+/// Lets this process, and what it starts, have that many files open.
+fn allow_open_files(count: u64) -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= count) {
+        return Ok(());
     }
-    Ok(())
+    let maximum = limit.maximum.map_or(count, |maximum| maximum.max(count));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(count), maximum: Some(maximum) })
+        .with_context(|| format!("{count} open files are needed: raise the limit (ulimit -n)"))
 }
 
 impl Found {

@@ -1,4 +1,4 @@
-//! One connection of a client that has all the time in the world.
+//! One slow connection.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -43,7 +43,7 @@ impl Slowness {
 /// What all slow connections share.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
-    /// Once true, nobody sends any more, and who is cut off does not come back.
+    /// Once true, no connection sends anything more, and one that is cut off does not come back.
     pub has_stopped: AtomicBool,
     /// Connected at present.
     pub open: AtomicUsize,

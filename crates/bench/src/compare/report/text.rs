@@ -1,59 +1,53 @@
 //! The same figures as tables.
 
-use super::{Between, Report, Row, SideReport};
+use super::{Between, Comparison, Row, SideReport};
 use crate::compare::memory::Memory;
-use crate::compare::statistics::Spread;
+use crate::latencies::Micros;
+use crate::report::{Page, Report, or_dash, percent, verdict};
+use crate::statistics::Spread;
 use crate::table::Table;
-use std::fmt;
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}, Redis {}, {} cores for servers and clients together",
-            self.server.display(),
-            self.redis_version,
-            self.cores
-        )?;
-        writeln!(
-            f,
-            "Users drawn {} from {}; {} rounds of {} s on each side, the other sides stopped meanwhile.",
-            self.law, self.users, self.rounds, self.seconds_per_measurement
-        )?;
-        if self.data_in_memory {
-            writeln!(f, "The data folder lies in memory: flushes cost nothing here. Use --data-dir.")?;
-        }
+impl Report for Comparison {
+    /// Whether every side answered in every workload. Wrong answers end a run before this.
+    fn is_good(&self) -> bool {
+        self.rows.iter().flat_map(|row| [&row.ours, &row.redis, &row.ceiling]).all(|side| side.calls > 0)
+    }
+
+    fn write(&self, page: &mut Page) {
+        self.setup.write(page);
+        page.line(format_args!(
+            "Redis {}. Users are drawn {} from {}; {} rounds of {} s on each side, the other sides stopped meanwhile.",
+            self.redis_version, self.distribution, self.users, self.rounds, self.seconds_per_measurement
+        ));
+        let mut tables = Vec::new();
         if !self.rows.is_empty() {
-            writeln!(f, "\n{}", rates(&self.rows))?;
-            writeln!(f, "{}", answers(&self.rows))?;
-            writeln!(f, "{}", costs(&self.rows))?;
+            tables.extend([rates(&self.rows), answers(&self.rows), costs(&self.rows)]);
         }
         if !self.between.is_empty() {
-            writeln!(f, "{}", betweens(&self.between))?;
+            tables.push(betweens(&self.between));
         }
-        if let Some(memory) = &self.memory {
-            writeln!(f, "{}", memory_table(memory))?;
+        tables.extend(self.memory.as_ref().map(memory_table));
+        for table in &tables {
+            page.gap();
+            page.table(table);
         }
-        write!(f, "{NOTES}")
+        page.gap();
+        page.line(NOTES);
     }
 }
 
 const NOTES: &str = "\
-An item is a membership in bulk10, bulk1, small and memory, and a user that is read in the others. Rates and
-ratios are medians of the rounds; a ratio is made of two measurements of the same round.
+An item is a membership in bulk10, compact, bulk1, small and memory, and a user that is read in the others.
+Writes have the documented form, with its nulls; compact is bulk10 without the fields that are null.
+Rates and ratios are medians of the rounds; a ratio is made of two measurements of the same round.
 ours     flushes every write before it answers, in all workloads; HTTP and JSON.
 Redis    HSET of a hash a user (key 8 bytes, field 4, value 8) and HGETALL; appendonly yes, appendfsync
-         everysec, and always in small; no rewriting of the append-only file. bulk10, bulk1 and readmany: batches
-         of 1,000 commands, pipelined on one connection; the time of an answer is that of the batch.
+         everysec, and always in small; no rewriting of the append-only file. bulk10, compact, bulk1 and readmany:
+         batches of 1,000 commands, pipelined on one connection; the time of an answer is that of the batch.
 ceiling  the HTTP stack of ours, which parses the same requests and does nothing with them.
-new      memberships that lived not yet, of those written. Both get the same calls in the same order, and go
+new      the share of new memberships among those written. Both get the same calls in the same order, and go
          through them at their own pace; after the last they start over.
 written  bytes that the process caused to be sent to storage (write_bytes of /proc/PID/io).";
-
-/// Whether a bound holds, in a word.
-fn verdict(is_met: bool) -> &'static str {
-    if is_met { "met" } else { "MISSED" }
-}
 
 fn ratio(value: f64) -> String {
     format!("{value:.2}")
@@ -87,15 +81,14 @@ fn rates(rows: &[Row]) -> Table {
 
 fn answers(rows: &[Row]) -> Table {
     let mut table = Table::default();
-    table.row(["answers", "ours", "p50", "p99", "p99.9", "max", "Redis", "p50", "p99", "p99.9", "max"]);
+    let side = |name| [name].into_iter().chain(Micros::HEADING);
+    table.row(["answers"].into_iter().chain(side("ours")).chain(side("Redis")));
     table.row(["in ms", "conn", "", "", "", "", "conn", "", "", "", ""]);
     for row in rows {
         let mut cells = vec![row.workload.to_owned()];
         for side in [&row.ours, &row.redis] {
-            let times = &side.latency_micros;
             cells.push(side.connections.to_string());
-            let times = [times.p50, times.p99, times.p999, times.max];
-            cells.extend(times.map(|micros| format!("{:.2}", micros as f64 / 1e3)));
+            cells.extend(side.latency_micros.cells());
         }
         table.row(cells);
     }
@@ -109,13 +102,12 @@ fn costs(rows: &[Row]) -> Table {
     let ours = ["/M items", "ours", "client", "other", "%", "B/item"];
     let redis = ["/M items", "Redis", "client", "other", "%", "B/item"];
     table.row([""].into_iter().chain(ours).chain(redis));
-    let or_dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     for row in rows {
         let mut cells = vec![row.workload.to_owned()];
         for side in [&row.ours, &row.redis] {
             cells.push(format!("{:.3}", side.server_cpu_seconds_per_million));
             cells.extend([side.server_cores, side.client_cores, side.other_cores].map(ratio));
-            cells.push(or_dash(side.new_share.map(|share| format!("{:.0}", share * 100.0))));
+            cells.push(or_dash(side.new_share.map(percent)));
             cells.push(or_dash(side.written_bytes_per_item.map(|bytes| format!("{bytes:.1}"))));
         }
         table.row(cells);
@@ -166,15 +158,15 @@ mod tests {
     use super::*;
     use crate::compare::memory::PerMembership;
     use crate::compare::targets::Targets;
-    use crate::drive::LatencyMicros;
-    use crate::law::Law;
+    use crate::distribution::Distribution;
+    use crate::report::Setup;
 
     fn side(rate: f64, writes: bool) -> SideReport {
         SideReport {
             connections: 64,
             calls: 700,
             items_per_second: Spread::of([rate]),
-            latency_micros: LatencyMicros { p50: 20_000, p99: 40_000, p999: 50_000, max: 61_230 },
+            latency_micros: Micros { p50: 20_000, p99: 40_000, p999: 50_000, max: 61_230, count: 700 },
             server_cpu_seconds_per_million: 0.3456,
             server_cores: 1.2,
             client_cores: 0.4,
@@ -200,21 +192,19 @@ mod tests {
         }
     }
 
-    fn report() -> Report {
+    fn report() -> Comparison {
         let rows = vec![
             row("bulk10", [3_500_000.0, 1_000_000.0, 8_000_000.0]),
             row("read", [60_000.0, 64_000.0, 90_000.0]),
             row("read-unknown", [63_000.0, 70_000.0, 90_000.0]),
         ];
-        Report {
-            server: "/x/instant-audience".into(),
+        Comparison {
+            setup: Setup::example(),
             redis_version: "7.0.15".to_owned(),
-            cores: 2,
             users: 1000,
-            law: Law::Zipf(0.9),
+            distribution: Distribution::Zipf(0.9),
             rounds: 5,
             seconds_per_measurement: 2.0,
-            data_in_memory: false,
             between: Between::all(&rows),
             rows,
             memory: Some(Memory {
@@ -239,7 +229,7 @@ mod tests {
 
     #[test]
     fn bounds_are_judged_and_misses_shown() {
-        let text = report().to_string();
+        let text = report().text();
         let bulk = words(&text, "bulk10");
         assert_eq!(
             bulk[..7],
@@ -260,7 +250,7 @@ mod tests {
         assert_eq!(json["rows"][0]["per_redis"]["median"], 3.5);
         assert_eq!(json["rows"][0]["targets"]["per_redis_at_least"], 3.0);
         assert_eq!(json["memory"]["redis"]["resident"], 25.0);
-        assert_eq!(json["law"]["zipf"], 0.9);
+        assert_eq!(json["distribution"]["zipf"], 0.9);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Offering bodies until they are taken, with a journal of what was acknowledged.
 
 use crate::calls::Bodies;
-use crate::client::{Call, Connection, Received, Target};
-use crate::drive::Latencies;
+use crate::client::{Call, Connection, Target, is_ok_with, refused};
 use crate::error::Error;
 use crate::journal::{Fate, Journal, Tally};
-use crate::population::Random;
-use hyper::{Method, StatusCode, Uri};
+use crate::latencies::Latencies;
+use crate::population::dice;
+use hyper::StatusCode;
+use ia_testkit::{Dice, Reply};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,12 +41,12 @@ pub(super) struct Offered {
 /// would come back together.
 struct Pauses {
     least: Duration,
-    random: Random,
+    dice: Dice,
 }
 
 impl Pauses {
     fn next(&mut self) -> Duration {
-        self.least + self.least / 2 * self.random.below(100) as u32 / 100
+        self.least + self.least / 2 * self.dice.below(100) as u32 / 100
     }
 }
 
@@ -77,7 +78,7 @@ impl Offer {
         let deadline = Instant::now() + duration;
         let mut workers = JoinSet::new();
         for (number, connection) in open.into_iter().enumerate() {
-            let pauses = Pauses { least: pause, random: Random::new(number as u64) };
+            let pauses = Pauses { least: pause, dice: dice(number as u64) };
             workers.spawn(Arc::clone(self).work(connection, deadline, pauses));
         }
         let mut all = Offered::nothing();
@@ -126,7 +127,7 @@ impl Offer {
     }
 
     fn call(&self, body: usize) -> Call {
-        Call { method: Method::POST, uri: Uri::from_static("/rt-segment"), body: self.bodies.add(body) }
+        Call::post("/rt-segment", self.bodies.add(body))
     }
 
     /// How many bodies there are of each fate; those that were never sent are not counted.
@@ -159,8 +160,8 @@ impl Offered {
     }
 
     /// Counts an answer; says whether it is OK.
-    fn judge(&mut self, received: &Received, took: Duration) -> bool {
-        if received.is_ok_with(r#""warnings":[]"#) {
+    fn judge(&mut self, received: &Reply, took: Duration) -> bool {
+        if is_ok_with(received, r#""warnings":[]"#) {
             self.acknowledged.record(took);
             return true;
         }
@@ -168,9 +169,9 @@ impl Offered {
         if received.status == StatusCode::SERVICE_UNAVAILABLE {
             self.refused.record(took);
             self.without_retry_after += u64::from(!received.says_retry_after);
-            self.first_refusal.get_or_insert_with(|| received.refused(what).to_string());
+            self.first_refusal.get_or_insert_with(|| refused(received, what).to_string());
         } else {
-            self.fault(&received.refused(what));
+            self.fault(&refused(received, what));
         }
         false
     }
@@ -195,8 +196,8 @@ mod tests {
     use super::*;
     use crate::population::{Population, WRITTEN};
 
-    fn received(status: u16, says_retry_after: bool, head: &'static str) -> Received {
-        Received { status: StatusCode::from_u16(status).unwrap(), says_retry_after, head: head.into() }
+    fn received(status: u16, says_retry_after: bool, start: &'static str) -> Reply {
+        Reply { status: StatusCode::from_u16(status).unwrap(), says_retry_after, start: start.into() }
     }
 
     #[test]
@@ -216,11 +217,11 @@ mod tests {
 
     #[test]
     fn pauses_are_as_long_as_asked_and_differ() {
-        let mut pauses = Pauses { least: Duration::from_secs(1), random: Random::new(1) };
+        let mut pauses = Pauses { least: Duration::from_secs(1), dice: dice(1) };
         let drawn: Vec<Duration> = (0..20).map(|_| pauses.next()).collect();
         assert!(drawn.iter().all(|pause| (1000..1500).contains(&pause.as_millis())), "{drawn:?}");
         assert!(drawn.iter().any(|&pause| pause != drawn[0]));
-        let mut none = Pauses { least: Duration::ZERO, random: Random::new(1) };
+        let mut none = Pauses { least: Duration::ZERO, dice: dice(1) };
         assert_eq!(none.next(), Duration::ZERO);
     }
 

@@ -1,48 +1,48 @@
-//! By which law users are drawn: all alike, or few of them often.
+//! How users are drawn: all alike, or few of them often.
 
-use crate::population::Random;
+use ia_testkit::Dice;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt;
 
 /// How many draws for each user that is wanted are made before the rest is taken from the most frequent
-/// users: by a steep law over few users, the rarest would not come up in a lifetime.
+/// users: with a steep distribution over few users, the rarest would not come up in a lifetime.
 const DRAWS_PER_USER: u64 = 64;
 
-/// The law.
+/// How likely each user is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Law {
+pub(crate) enum Distribution {
     /// Every user is as likely as every other.
     Uniform,
     /// The user of number k, from 0, is drawn in proportion to 1 / (k + 1) to the power of this exponent.
     Zipf(f64),
 }
 
-impl fmt::Display for Law {
+impl fmt::Display for Distribution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Law::Uniform => f.write_str("uniformly"),
-            Law::Zipf(exponent) => write!(f, "by Zipf's law of exponent {exponent}"),
+            Distribution::Uniform => f.write_str("uniformly"),
+            Distribution::Zipf(exponent) => write!(f, "from a Zipf distribution of exponent {exponent}"),
         }
     }
 }
 
-/// Draws users, numbered from 0, by a law.
+/// Draws users, numbered from 0, from a distribution.
 #[derive(Debug)]
 pub(crate) enum Drawing {
     /// Below this number.
     Uniform(u64),
-    /// By Zipf's law.
+    /// From a Zipf distribution.
     Zipf(Zipf),
 }
 
 impl Drawing {
     /// From `users` users, at least one.
-    pub(crate) fn new(law: Law, users: u64) -> Drawing {
-        match law {
-            Law::Uniform => Drawing::Uniform(users),
-            Law::Zipf(exponent) => Drawing::Zipf(Zipf::new(users, exponent)),
+    pub(crate) fn new(distribution: Distribution, users: u64) -> Drawing {
+        match distribution {
+            Distribution::Uniform => Drawing::Uniform(users),
+            Distribution::Zipf(exponent) => Drawing::Zipf(Zipf::new(users, exponent)),
         }
     }
 
@@ -55,7 +55,7 @@ impl Drawing {
     }
 
     /// One user.
-    pub(crate) fn one(&self, random: &mut Random) -> u64 {
+    pub(crate) fn one(&self, random: &mut Dice) -> u64 {
         match self {
             Drawing::Uniform(users) => random.below(*users),
             Drawing::Zipf(zipf) => zipf.draw(random),
@@ -63,7 +63,7 @@ impl Drawing {
     }
 
     /// `count` different users: a server may count a user that is twice in a body once.
-    pub(crate) fn different(&self, random: &mut Random, count: u64) -> Vec<u64> {
+    pub(crate) fn different(&self, random: &mut Dice, count: u64) -> Vec<u64> {
         assert!(count <= self.users(), "there are not so many different users");
         let mut seen = HashSet::new();
         let mut drawn = Vec::new();
@@ -84,7 +84,7 @@ impl Drawing {
     }
 }
 
-/// Zipf's law by rejection-inversion (Hörmann and Derflinger, "Rejection-inversion to generate variates from
+/// the Zipf distribution by rejection-inversion (Hörmann and Derflinger, "Rejection-inversion to generate variates from
 /// monotone discrete distributions", 1996): exact, for any number of users, without a table.
 #[derive(Debug)]
 pub(crate) struct Zipf {
@@ -100,7 +100,7 @@ pub(crate) struct Zipf {
 impl Zipf {
     /// `exponent` must be above 0.
     pub(crate) fn new(count: u64, exponent: f64) -> Zipf {
-        assert!(count > 0 && exponent > 0.0, "Zipf's law needs users and an exponent");
+        assert!(count > 0 && exponent > 0.0, "the Zipf distribution needs users and an exponent");
         let mut zipf = Zipf { count, exponent, from: 0.0, to: 0.0, sure: 0.0 };
         zipf.from = zipf.integral(1.5) - 1.0;
         zipf.to = zipf.integral(count as f64 + 0.5);
@@ -108,7 +108,7 @@ impl Zipf {
         zipf
     }
 
-    fn draw(&self, random: &mut Random) -> u64 {
+    fn draw(&self, random: &mut Dice) -> u64 {
         loop {
             let under = self.to + random.unit() * (self.from - self.to);
             let x = self.inverse(under);
@@ -140,13 +140,14 @@ impl Zipf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::population::dice;
 
     #[test]
     fn users_are_drawn_without_repeats_from_all() {
-        for law in [Law::Uniform, Law::Zipf(1.0), Law::Zipf(3.0)] {
-            let mut drawn = Drawing::new(law, 1000).different(&mut Random::new(1), 1000);
+        for distribution in [Distribution::Uniform, Distribution::Zipf(1.0), Distribution::Zipf(3.0)] {
+            let mut drawn = Drawing::new(distribution, 1000).different(&mut dice(1), 1000);
             drawn.sort_unstable();
-            assert_eq!(drawn, (0..1000).collect::<Vec<_>>(), "{law}");
+            assert_eq!(drawn, (0..1000).collect::<Vec<_>>(), "{distribution}");
         }
     }
 
@@ -155,8 +156,8 @@ mod tests {
         const DRAWS: u64 = 20_000;
         for exponent in [0.5, 0.99, 1.0, 1.2, 2.5] {
             for users in [1, 2, 100] {
-                let drawing = Drawing::new(Law::Zipf(exponent), users);
-                let mut random = Random::new(7);
+                let drawing = Drawing::new(Distribution::Zipf(exponent), users);
+                let mut random = dice(7);
                 let mut counts = vec![0u64; users as usize];
                 (0..DRAWS).for_each(|_| counts[drawing.one(&mut random) as usize] += 1);
                 let weight = |rank: u64| ((rank + 1) as f64).powf(-exponent);
@@ -176,8 +177,8 @@ mod tests {
 
     #[test]
     fn zipf_reaches_ten_million_users_and_stays_among_them() {
-        let drawing = Drawing::new(Law::Zipf(0.9), 10_000_000);
-        let mut random = Random::new(3);
+        let drawing = Drawing::new(Distribution::Zipf(0.9), 10_000_000);
+        let mut random = dice(3);
         let drawn: Vec<u64> = (0..5000).map(|_| drawing.one(&mut random)).collect();
         assert!(drawn.iter().all(|&user| user < 10_000_000));
         assert!(drawn.iter().any(|&user| user > 5_000_000));
@@ -185,8 +186,8 @@ mod tests {
 
     #[test]
     fn the_same_users_in_every_run() {
-        for law in [Law::Uniform, Law::Zipf(0.9)] {
-            let draw = || Drawing::new(law, 5000).different(&mut Random::new(9), 100);
+        for distribution in [Distribution::Uniform, Distribution::Zipf(0.9)] {
+            let draw = || Drawing::new(distribution, 5000).different(&mut dice(9), 100);
             assert_eq!(draw(), draw());
         }
     }

@@ -73,12 +73,12 @@ enum Verdict {
 
 /// All that was settled.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Model {
+pub(crate) struct Oracle {
     users: BTreeMap<u64, Holdings>,
     counts: Counts,
 }
 
-impl Model {
+impl Oracle {
     /// Goes over a session, decides what became of its unknown operations, and compares. What is seen counts as settled
     /// from now on.
     pub(crate) fn settle(&mut self, session: &Session, rules: Rules, seen: &Seen) -> Findings {

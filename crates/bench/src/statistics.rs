@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// A middle and how far rounds lie from it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Spread {
+pub(crate) struct Spread {
     /// Half of the rounds have more.
     pub median: f64,
     /// The least.
@@ -15,7 +15,7 @@ pub(super) struct Spread {
 
 impl Spread {
     /// Of some values; of none, all is 0.
-    pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Spread {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Spread {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let (Some(&min), Some(&max)) = (values.first(), values.last()) else {
@@ -28,7 +28,7 @@ impl Spread {
     }
 
     /// Of the quotients of two measurements of the same round.
-    pub(super) fn of_quotients(over: &[f64], under: &[f64]) -> Spread {
+    pub(crate) fn of_quotients(over: &[f64], under: &[f64]) -> Spread {
         Spread::of(over.iter().zip(under).map(|(over, under)| over / under))
     }
 }

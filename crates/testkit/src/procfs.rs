@@ -1,18 +1,22 @@
 //! What the kernel says about a process, and about the machine.
 
-use crate::error::Error;
+use crate::Error;
+use std::fs;
+use std::path::PathBuf;
 
 /// Processor time and memory of a process, at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Seconds of processor time since its start, of all its threads, in user and kernel mode.
     pub cpu_seconds: f64,
     /// Bytes of memory that are resident.
     pub resident_bytes: u64,
+    /// The same at the moment when it had the most.
+    pub peak_resident_bytes: u64,
 }
 
 /// Reads `/proc/PID/stat` and `/proc/PID/status`.
-pub(crate) fn usage(pid: u32) -> Result<Usage, Error> {
+pub fn usage(pid: u32) -> Result<Usage, Error> {
     let ticks_per_second = rustix::param::clock_ticks_per_second();
     let (stat, status) = (read(&format!("{pid}/stat"))?, read(&format!("{pid}/status"))?);
     parse(&stat, &status, ticks_per_second).ok_or_else(|| unreadable(&pid.to_string()))
@@ -21,19 +25,13 @@ pub(crate) fn usage(pid: u32) -> Result<Usage, Error> {
 /// Bytes that a process has caused to be sent to storage since its start: `write_bytes` of `/proc/PID/io`.
 /// The kernel counts whole pages when they become dirty, so that a page that is flushed and appended to again
 /// counts twice.
-pub(crate) fn written_bytes(pid: u32) -> Result<u64, Error> {
+pub fn written_bytes(pid: u32) -> Result<u64, Error> {
     let name = format!("{pid}/io");
     parse_written_bytes(&read(&name)?).ok_or_else(|| unreadable(&name))
 }
 
 fn parse_written_bytes(io: &str) -> Option<u64> {
     io.lines().find_map(|line| line.strip_prefix("write_bytes:"))?.trim().parse().ok()
-}
-
-/// Bytes of memory that were resident when the process had the most.
-pub(crate) fn peak_resident_bytes(pid: u32) -> Result<u64, Error> {
-    let name = format!("{pid}/status");
-    kib_of(&read(&name)?, "VmHWM:").map(|kib| kib << 10).ok_or_else(|| unreadable(&name))
 }
 
 fn kib_of(status: &str, name: &str) -> Option<u64> {
@@ -43,14 +41,35 @@ fn kib_of(status: &str, name: &str) -> Option<u64> {
 
 /// Seconds of processor time that the whole machine has spent since its start on anything but waiting, and
 /// that a hypervisor has kept from it.
-pub(crate) fn machine_cpu_seconds() -> Result<f64, Error> {
+pub fn machine_cpu_seconds() -> Result<f64, Error> {
     busy_ticks(&read("stat")?).map(seconds).ok_or_else(|| unreadable("stat"))
 }
 
 /// Seconds of processor time of this process and of those that it started, as far as they have ended and
 /// were waited for.
-pub(crate) fn own_cpu_seconds() -> Result<f64, Error> {
+pub fn own_cpu_seconds() -> Result<f64, Error> {
     own_ticks(&read("self/stat")?).map(seconds).ok_or_else(|| unreadable("self/stat"))
+}
+
+/// How many sockets a process has open.
+pub fn open_sockets(pid: u32) -> Result<usize, Error> {
+    let targets = entries(&format!("{pid}/fd"))?.into_iter().filter_map(|file| fs::read_link(file).ok());
+    Ok(targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count())
+}
+
+/// The threads of a process: their ids, and their names as the kernel keeps them, 15 bytes.
+pub fn threads(pid: u32) -> Result<Vec<(u32, String)>, Error> {
+    let thread = |path: PathBuf| {
+        // A thread may end meanwhile.
+        let name = fs::read_to_string(path.join("comm")).ok()?;
+        Some((path.file_name()?.to_str()?.parse().ok()?, name.trim_end().to_owned()))
+    };
+    Ok(entries(&format!("{pid}/task"))?.into_iter().filter_map(thread).collect())
+}
+
+fn entries(name: &str) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(format!("/proc/{name}")).map_err(Error::io(format!("read /proc/{name}")))?;
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
 
 /// utime, stime, cutime and cstime.
@@ -61,7 +80,7 @@ fn own_ticks(stat: &str) -> Option<u64> {
 }
 
 fn read(name: &str) -> Result<String, Error> {
-    std::fs::read_to_string(format!("/proc/{name}")).map_err(Error::io(format!("read /proc/{name}")))
+    fs::read_to_string(format!("/proc/{name}")).map_err(Error::io(format!("read /proc/{name}")))
 }
 
 fn unreadable(name: &str) -> Error {
@@ -85,8 +104,11 @@ fn parse(stat: &str, status: &str, ticks_per_second: u64) -> Option<Usage> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     let ticks = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let (user, system) = (ticks(14)?, ticks(15)?);
-    let kib = kib_of(status, "VmRSS:")?;
-    Some(Usage { cpu_seconds: (user + system) as f64 / ticks_per_second as f64, resident_bytes: kib << 10 })
+    Some(Usage {
+        cpu_seconds: (user + system) as f64 / ticks_per_second as f64,
+        resident_bytes: kib_of(status, "VmRSS:")? << 10,
+        peak_resident_bytes: kib_of(status, "VmHWM:")? << 10,
+    })
 }
 
 #[cfg(test)]
@@ -96,10 +118,9 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let stat = "42 (a) b (c)) S 1 2 3 0 -1 4194304 102 0 0 0 250 130 7 8 20 0 1 0 311610";
-        let status = "Name:\ta\nVmHWM:\t  999 kB\nVmRSS:\t    2048 kB\n";
+        let status = "Name:\ta\nVmHWM:\t  3072 kB\nVmRSS:\t    2048 kB\n";
         let usage = parse(stat, status, 100).unwrap();
-        assert_eq!(usage, Usage { cpu_seconds: 3.8, resident_bytes: 2 << 20 });
-        assert_eq!(kib_of(status, "VmHWM:"), Some(999));
+        assert_eq!(usage, Usage { cpu_seconds: 3.8, resident_bytes: 2 << 20, peak_resident_bytes: 3 << 20 });
     }
 
     #[test]
@@ -130,6 +151,22 @@ mod tests {
         assert_eq!(parse_written_bytes(io), Some(4096));
         assert_eq!(parse_written_bytes("wchar: 2\n"), None);
         assert!(written_bytes(std::process::id()).is_ok());
+    }
+
+    #[test]
+    fn threads_are_found_by_name() {
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let (started, is_started) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("a-name-of-its-own".to_owned());
+        let thread = thread.spawn(move || {
+            started.send(()).unwrap();
+            stopped.recv()
+        });
+        is_started.recv().unwrap();
+        let threads = threads(std::process::id()).unwrap();
+        assert_eq!(threads.iter().filter(|(_, name)| name == "a-name-of-its-o").count(), 1);
+        drop(stop);
+        assert!(thread.unwrap().join().unwrap().is_err());
     }
 
     #[test]

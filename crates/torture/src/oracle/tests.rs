@@ -72,7 +72,7 @@ fn server(operations: &[&Operation]) -> Seen {
 }
 
 fn settle(session: &Session, rules: Rules, seen: &Seen) -> Findings {
-    Model::default().settle(session, rules, seen)
+    Oracle::default().settle(session, rules, seen)
 }
 
 #[test]
@@ -225,10 +225,10 @@ fn what_nobody_sent_is_unexpected_and_what_was_counted_twice_is_seen() {
 #[test]
 fn what_was_settled_has_to_stay() {
     let first = post(1, 0, &[1_000_000]);
-    let mut model = Model::default();
-    assert!(model.settle(&one_by_one(&[(first.clone(), broken())]), OPEN, &server(&[&first])).is_sound());
-    assert!(model.settle(&Session::default(), OPEN, &server(&[&first])).is_sound());
-    let findings = model.settle(&Session::default(), OPEN, &server(&[]));
+    let mut oracle = Oracle::default();
+    assert!(oracle.settle(&one_by_one(&[(first.clone(), broken())]), OPEN, &server(&[&first])).is_sound());
+    assert!(oracle.settle(&Session::default(), OPEN, &server(&[&first])).is_sound());
+    let findings = oracle.settle(&Session::default(), OPEN, &server(&[]));
     assert_eq!((findings.lost, findings.miscounted), (1, 3));
 }
 
@@ -263,9 +263,9 @@ fn a_deleted_user_that_is_back_is_seen_from_one_that_stays_gone() {
     seen.counts = Counts::default();
     assert_eq!(settle(&session, OPEN, &seen).miscounted, 3);
     // Back only after a later start.
-    let mut model = Model::default();
-    assert!(model.settle(&session, OPEN, &server(&[&first, &second])).is_sound());
-    assert_eq!(model.settle(&Session::default(), OPEN, &server(&[&first])).unexpected, 1);
+    let mut oracle = Oracle::default();
+    assert!(oracle.settle(&session, OPEN, &server(&[&first, &second])).is_sound());
+    assert_eq!(oracle.settle(&Session::default(), OPEN, &server(&[&first])).unexpected, 1);
 }
 
 #[test]
@@ -299,13 +299,13 @@ fn a_delete_in_doubt_is_there_whole_or_not_at_all() {
     let second = delete(2, 0, 1_000_000);
     let session = one_by_one(&[(first.clone(), End::Acknowledged), (second.clone(), broken())]);
     for (mut seen, present) in [(server(&[&first]), 0), (server(&[&first, &second]), 1)] {
-        let mut model = Model::default();
-        let findings = model.settle(&session, OPEN, &seen);
+        let mut oracle = Oracle::default();
+        let findings = oracle.settle(&session, OPEN, &seen);
         assert!(findings.is_sound(), "{findings:?}");
         assert_eq!((findings.unknown, findings.unknown_present, findings.deleted), (1, present, 0));
         // Whichever it was, it stays so.
         seen.users = if present == 1 { server(&[&first]).users } else { BTreeMap::new() };
-        assert!(!model.settle(&Session::default(), OPEN, &seen).is_sound());
+        assert!(!oracle.settle(&Session::default(), OPEN, &seen).is_sound());
     }
     let mut seen = server(&[&first]);
     seen.users.get_mut(&1_000_000).unwrap().remove(&10_001);
@@ -332,17 +332,19 @@ fn a_shared_user_that_was_deleted_last_holds_nothing() {
 #[test]
 fn a_delete_in_doubt_of_a_shared_user_leaves_all_or_nothing() {
     let (first, second) = (shared(1, 0), delete(2, 1, 1));
-    let mut model = Model::default();
+    let mut oracle = Oracle::default();
     assert!(
-        model.settle(&one_by_one(&[(first.clone(), End::Acknowledged)]), OPEN, &server(&[&first])).is_sound()
+        oracle
+            .settle(&one_by_one(&[(first.clone(), End::Acknowledged)]), OPEN, &server(&[&first]))
+            .is_sound()
     );
     let session = one_by_one(&[(second.clone(), broken())]);
     for seen in [server(&[&first]), server(&[&first, &second])] {
-        assert!(model.clone().settle(&session, OPEN, &seen).is_sound());
+        assert!(oracle.clone().settle(&session, OPEN, &seen).is_sound());
     }
     let mut seen = server(&[&first]);
     seen.users.get_mut(&1).unwrap().remove(&20_001);
-    assert_eq!(model.clone().settle(&session, OPEN, &seen).torn, 1);
+    assert_eq!(oracle.clone().settle(&session, OPEN, &seen).torn, 1);
     let refused = one_by_one(&[(second.clone(), refused())]);
-    assert_eq!(model.settle(&refused, OPEN, &server(&[&first, &second])).lost, 1);
+    assert_eq!(oracle.settle(&refused, OPEN, &server(&[&first, &second])).lost, 1);
 }

@@ -1,17 +1,17 @@
-//! What a run stands on: the server's binary, a folder for its data, another file system for the journal, chance.
+//! What a command needs: the server's binary, a folder for its data, another file system for the journal, chance.
 
-use crate::dice::Dice;
 use crate::figure::progress;
 use anyhow::{Context, bail};
 use clap::Args;
+use ia_testkit::{Dice, find_binary};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// What all commands take.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct GroundArgs {
-    /// The server's binary; by default the one beside this program
+pub(crate) struct TestbedArgs {
+    /// The server's binary; by default the release build beside this program, else that of the workspace
     #[arg(long, value_name = "PATH")]
     pub server: Option<PathBuf>,
     /// Where to make the folder for the data
@@ -30,7 +30,7 @@ pub(crate) struct GroundArgs {
 
 /// The arguments, made real. The folders go when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct Testbed {
     /// The server's binary.
     pub binary: PathBuf,
     /// For data.
@@ -43,9 +43,9 @@ pub(crate) struct Ground {
     pub long: bool,
 }
 
-impl GroundArgs {
+impl TestbedArgs {
     /// Finds the binary and makes the folders.
-    pub(crate) fn prepare(&self) -> anyhow::Result<Ground> {
+    pub(crate) fn prepare(&self) -> anyhow::Result<Testbed> {
         let binary = find_binary(self.server.as_deref())?;
         let seed = self.seed.unwrap_or_else(|| std::process::id().into());
         progress(format_args!("{} with --seed {seed}", binary.display()));
@@ -55,12 +55,12 @@ impl GroundArgs {
         };
         let data = folder(self.data_dir.as_deref().unwrap_or(&std::env::temp_dir()))?;
         let journal = folder(&self.journal_dir)?;
-        Ok(Ground { binary, data, journal, dice: Dice::new(seed), long: self.long })
+        Ok(Testbed { binary, data, journal, dice: Dice::new(seed), long: self.long })
     }
 }
 
-impl Ground {
-    /// Fails where the journal lies on the file system that is about to be tormented.
+impl Testbed {
+    /// Fails if the journal is on the file system under test.
     pub(crate) fn check_apart(&self, data: &Path) -> anyhow::Result<()> {
         let device = |path: &Path| {
             std::fs::metadata(path)
@@ -69,7 +69,7 @@ impl Ground {
         };
         if device(data)? == device(self.journal.path())? {
             bail!(
-                "the journal in {} lies on the file system of the data in {}: what that loses, the journal loses \
+                "the journal in {} is on the file system of the data in {}: what that loses, the journal loses \
                  too. Name another with --journal-dir or --data-dir",
                 self.journal.path().display(),
                 data.display()
@@ -82,20 +82,4 @@ impl Ground {
     pub(crate) fn of_form<T>(&self, short: T, long: T) -> T {
         if self.long { long } else { short }
     }
-}
-
-/// The binary that is given, or `instant-audience` beside this program.
-fn find_binary(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let path = match given {
-        Some(path) => path.to_owned(),
-        None => std::env::current_exe()
-            .context("cannot tell where this program is")?
-            .with_file_name("instant-audience"),
-    };
-    path.canonicalize().with_context(|| {
-        format!(
-            "there is no server at {}; build it with `cargo build --release --workspace`, or name it with --server",
-            path.display()
-        )
-    })
 }

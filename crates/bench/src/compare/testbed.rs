@@ -1,13 +1,11 @@
 //! The three servers of a comparison.
 
-use super::Site;
 use crate::ceiling::Ceiling;
 use crate::client::Target;
 use crate::error::Error;
-use crate::process::Process;
-use crate::procfs;
 use crate::redis::Redis;
-use crate::server::{Installation, Server};
+use crate::site::Site;
+use ia_testkit::{Installation, Process, ServerProcess, procfs};
 use rustix::process::Signal;
 use serde::Serialize;
 use std::path::Path;
@@ -45,9 +43,9 @@ impl Side {
 
 /// All three, started. They are killed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct Testbed {
     installation: Installation,
-    server: Server,
+    server: ServerProcess,
     /// What the server's process took before anybody spoke to it.
     pub(super) empty_server: procfs::Usage,
     /// Where the server is, with a token.
@@ -56,21 +54,21 @@ pub(super) struct Ground {
     pub(super) ceiling: Ceiling,
 }
 
-impl Ground {
+impl Testbed {
     /// Starts them, empty, with folders of their own in that of the site.
     pub(super) async fn open(
         site: &Site,
         redis: &Path,
         name: &str,
         settings: &[(&str, &str)],
-    ) -> Result<Ground, Error> {
-        let installation = Installation::create(site.server.clone(), Some(site.folder.join(name)))?;
-        let server = installation.start_with(&[], settings).await?;
-        let empty_server = procfs::usage(server.pid())?;
+    ) -> Result<Testbed, Error> {
+        let installation = site.install(name)?.with_all(settings);
+        let server = installation.start().await?;
+        let empty_server = procfs::usage(server.id())?;
         let target = Target::log_in(&server).await?;
-        let redis = Redis::start(redis, &site.folder).await?;
+        let redis = Redis::start(redis, site.folder()).await?;
         let ceiling = Ceiling::start().await?;
-        Ok(Ground { installation, server, empty_server, target, redis, ceiling })
+        Ok(Testbed { installation, server, empty_server, target, redis, ceiling })
     }
 
     /// The process of a side.
@@ -95,7 +93,8 @@ impl Ground {
 
     /// Ends them. A run is no good when the server cannot end in order.
     pub(super) async fn close(self) -> Result<(), Error> {
-        self.installation.stop(self.server).await.map(drop)
+        self.installation.stop(self.server).await?;
+        Ok(())
     }
 }
 
