@@ -22,10 +22,9 @@ use crate::usage::UsageFollower;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use ia_catalog::segments::SegmentStore;
-use ia_catalog::usage::SqliteUsage;
 use ia_catalog::{
     AccountChange, Accounts, Catalog, CatalogError, Changed, Delta, KnownUsers, Login, PublicKeyStore,
-    Snapshot, SqliteCatalog, Tokens,
+    Snapshot, SqliteCatalog, SqliteUsage, Tokens,
 };
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::Clock;

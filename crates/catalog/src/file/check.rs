@@ -3,7 +3,7 @@
 use super::{CatalogFile, CatalogFileError, Change, ExposureEntry, LimitsEdit, MemberEntry, SegmentEntry};
 use super::{SharingEntry, UserEntry};
 use crate::check_password_rules;
-use crate::state::login_key;
+use crate::login::login_key;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -127,7 +127,7 @@ impl SharingEntry {
     }
 }
 
-/// Finds what stands twice, and says where it stood first.
+/// Finds duplicates, and names the first of the two.
 struct Seen<T> {
     what: &'static str,
     first: HashMap<T, String>,

@@ -28,7 +28,7 @@ pub struct ErasedId {
 
 /// Looks for some ids in lines.
 #[derive(Debug, Default)]
-pub(super) struct Scrubber {
+pub(crate) struct Scrubber {
     words: HashSet<String>,
     /// The lengths of `words`.
     word_chars: BTreeSet<usize>,
@@ -37,7 +37,7 @@ pub(super) struct Scrubber {
 
 impl Scrubber {
     /// One for each member, and one for the lines of all.
-    pub(super) fn by_member(erased: Vec<ErasedId>) -> BTreeMap<Option<MemberId>, Scrubber> {
+    pub(crate) fn by_member(erased: Vec<ErasedId>) -> BTreeMap<Option<MemberId>, Scrubber> {
         let mut scrubbers: BTreeMap<Option<MemberId>, Scrubber> = BTreeMap::new();
         for ErasedId { member, id } in erased {
             scrubbers.entry(member).or_default().add(id);
@@ -59,7 +59,7 @@ impl Scrubber {
     }
 
     /// Whether lines that stand in `json`, the text of a JSON array, may hold one of the ids.
-    pub(super) fn may_be_in(&self, json: &str) -> bool {
+    pub(crate) fn may_be_in(&self, json: &str) -> bool {
         words(json).any(|word| self.is_erased(word))
             || self.texts.iter().any(|text| {
                 let escaped = serde_json::to_string(text).unwrap_or_default();
@@ -68,7 +68,7 @@ impl Scrubber {
     }
 
     /// The line without the ids; `None` where there is none in it.
-    pub(super) fn without_ids(&self, line: &str) -> Option<String> {
+    pub(crate) fn without_ids(&self, line: &str) -> Option<String> {
         let (name, items) = line.split_at(line.find(": ").map_or(0, |end| end + 2));
         if name.ends_with(OF_SEGMENTS) {
             return None;
@@ -95,7 +95,7 @@ impl Scrubber {
 
     /// The JSON array of lines without the ids, and how many lines that changed. What is no such array is damaged,
     /// and shown to nobody: an empty one takes its place.
-    pub(super) fn without_ids_in(&self, json: &str) -> (String, u64) {
+    pub(crate) fn without_ids_in(&self, json: &str) -> (String, u64) {
         let mut lines: Vec<String> = serde_json::from_str(json).unwrap_or_default();
         let mut changed = 0;
         for line in &mut lines {

@@ -1,8 +1,8 @@
 //! What only the store in SQLite has: its file.
 
 use crate::rig::{NOON_MS, SMALL, apply, file, open, place, refused};
-use ia_catalog::usage::{SqliteUsage, UsageStore as _};
-use ia_catalog::{Catalog as _, CatalogError, SqliteCatalog};
+use ia_catalog::usage::UsageStore as _;
+use ia_catalog::{Catalog as _, CatalogError, SqliteCatalog, SqliteUsage};
 use ia_model::{ManualClock, MemberId, SegmentId};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};

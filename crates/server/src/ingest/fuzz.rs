@@ -3,8 +3,7 @@
 use super::decode::{DecodeError, Encoding, RawBody};
 use super::*;
 use bytes::Bytes;
-use futures_util::FutureExt;
-use ia_catalog::{Catalog, CatalogFile, MemoryCatalog};
+use ia_catalog::CatalogFile;
 use ia_model::Record;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -24,10 +23,7 @@ const CATALOG: &str = r#"{
 static EVERYBODY: KnownUsers = KnownUsers::everybody();
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
-    let store = MemoryCatalog::new();
-    let file = CatalogFile::parse(CATALOG.as_bytes()).expect("a catalog");
-    store.apply(&file).now_or_never().expect("nothing to wait for").expect("it fits");
-    store.snapshot().now_or_never().expect("nothing to wait for").expect("a snapshot")
+    Snapshot::of(&CatalogFile::parse(CATALOG.as_bytes()).expect("a catalog")).expect("it fits")
 });
 
 /// What a request leads to; or why it is none.

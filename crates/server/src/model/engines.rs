@@ -13,9 +13,10 @@ use crate::privacy::InForce;
 use crate::reading::{Asked, View};
 use crate::sync::thread::JoinHandle;
 use crate::usage::UsageFollower;
+use crate::usage::in_memory::CountersInMemory;
 use futures_util::FutureExt;
-use ia_catalog::usage::{Counters, MemoryUsage, SqliteUsage, UsageStore};
-use ia_catalog::{Catalog, CatalogFile, KnownUsers, MemoryCatalog, Snapshot};
+use ia_catalog::usage::{Counters, UsageStore};
+use ia_catalog::{CatalogFile, KnownUsers, Snapshot, SqliteUsage};
 use ia_log::faults::simulated::{Dice, SimulatedDisk};
 use ia_log::faults::{Call, FaultyDisk};
 use ia_log::{DiskLog, Log, LogOptions};
@@ -42,10 +43,7 @@ static CATALOG: LazyLock<Snapshot> = LazyLock::new(|| {
         ],
         "segments": segments,
     });
-    let store = MemoryCatalog::new();
-    let file = CatalogFile::parse(catalog.to_string().as_bytes()).unwrap();
-    store.apply(&file).now_or_never().unwrap().unwrap();
-    store.snapshot().now_or_never().unwrap().unwrap()
+    Snapshot::of(&CatalogFile::parse(catalog.to_string().as_bytes()).unwrap()).unwrap()
 });
 
 /// What stays through crashes.
@@ -57,7 +55,7 @@ pub(super) struct Ground {
     choice: GroundChoice,
     dir: TempDir,
     /// Where the choice is for statistics in memory: they are as durable as SQLite's, and quick to open.
-    memory_usage: Arc<MemoryUsage>,
+    memory_usage: Arc<CountersInMemory>,
 }
 
 impl Ground {

@@ -62,8 +62,7 @@ impl Suppression {
     pub(crate) fn in_force(self: &Arc<Self>) -> InForce {
         // The epoch first: who has the new one sees what was entered before it.
         let epoch = self.epoch.load_full();
-        let is_empty = self.is_empty();
-        InForce { suppression: Arc::clone(self), is_empty, _epoch: epoch }
+        InForce { suppression: (!self.is_empty()).then(|| Arc::clone(self)), _epoch: epoch }
     }
 
     /// Whether nobody has opted out of anything.
@@ -128,36 +127,31 @@ impl Suppression {
 
 /// See [`Suppression::in_force`].
 pub(crate) struct InForce {
-    suppression: Arc<Suppression>,
-    is_empty: bool,
+    /// `None` where nobody has opted out of anything.
+    suppression: Option<Arc<Suppression>>,
     _epoch: Arc<()>,
 }
 
 impl InForce {
     /// Whether `writer` may not add the user to anything.
     pub(crate) fn refuses(&self, user: &UserKey, writer: MemberId) -> bool {
-        !self.is_empty && self.suppression.has(user, [None, Some(writer)])
+        self.has(user, [None, Some(writer)])
     }
 
     /// Whether the user wants to be in no segment of `owner`, whoever writes.
     pub(crate) fn keeps_out_of(&self, user: &UserKey, owner: MemberId) -> bool {
-        !self.is_empty && self.suppression.has(user, [Some(owner)])
+        self.has(user, [Some(owner)])
+    }
+
+    fn has<const N: usize>(&self, user: &UserKey, members: [Option<MemberId>; N]) -> bool {
+        self.suppression.as_ref().is_some_and(|suppression| suppression.has(user, members))
     }
 
     /// What is in force where nobody has ever opted out.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn of_nobody() -> &'static InForce {
-        static NOBODY: std::sync::LazyLock<InForce> = std::sync::LazyLock::new(|| {
-            let suppression = Suppression {
-                store: Arc::new(ia_catalog::MemoryCatalog::new()),
-                key: SuppressionKey([7; 16]),
-                opt_outs: RwLock::default(),
-                is_empty: AtomicBool::new(true),
-                epoch: ArcSwap::default(),
-                changing: Mutex::default(),
-            };
-            Arc::new(suppression).in_force()
-        });
+        static NOBODY: std::sync::LazyLock<InForce> =
+            std::sync::LazyLock::new(|| InForce { suppression: None, _epoch: Arc::default() });
         &NOBODY
     }
 }
@@ -165,12 +159,14 @@ impl InForce {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ia_catalog::MemoryCatalog;
-    use ia_model::Domain;
+    use ia_catalog::SqliteCatalog;
+    use ia_model::{Domain, ManualClock};
 
     #[tokio::test]
     async fn an_opt_out_waits_for_those_who_did_not_see_it_and_outlives_the_process() {
-        let store = Arc::new(MemoryCatalog::new());
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("catalog");
+        let store = Arc::new(SqliteCatalog::open(&path, Arc::new(ManualClock::at(0))).await.unwrap());
         let suppression = Arc::new(Suppression::load(store.clone()).await.unwrap());
         let uuid = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
         let [user, same_digits] =
