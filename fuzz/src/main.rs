@@ -8,14 +8,14 @@ use std::sync::LazyLock;
 type Target = fn(&[u8]);
 
 const TARGETS: [(&str, Target); 8] = [
-    ("request", instant_audience::fuzz::request),
+    ("request", ia_engine::fuzz::request),
     ("log", ia_log::fuzz::log),
     ("profile", ia_profiles::fuzz::profile),
     ("page", ia_profiles::fuzz::page),
     ("user", ia_model::fuzz::user),
     ("record", ia_model::fuzz::record),
     ("head", instant_audience::fuzz::head),
-    ("gzip", instant_audience::fuzz::gzip),
+    ("gzip", ia_engine::fuzz::gzip),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {

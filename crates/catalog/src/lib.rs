@@ -20,6 +20,7 @@ pub mod listing;
 mod login;
 mod password;
 mod public_key;
+mod rules;
 pub mod segments;
 mod snapshot;
 mod sqlite;
@@ -46,7 +47,7 @@ pub use password::{PasswordHash, PasswordRuleError, check_password_rules};
 pub use public_key::{
     MAX_PUBLIC_KEYS, NewPublicKey, PUBLIC_KEY, PublicKey, PublicKeyStore, RsaKey, RsaKeyError,
 };
-pub use snapshot::{AccountsShown, Delta, Member, MemberLimits, Segment, Snapshot};
+pub use snapshot::{Delta, Member, MemberLimits, Segment, Snapshot, SnapshotAccounts};
 pub use sqlite::{SqliteCatalog, SqliteUsage};
 pub use suppression::{SuppressedLink, SuppressedUser, SuppressionKey, SuppressionStore};
 pub use tokens::{

@@ -4,7 +4,7 @@ use crate::batch_files::BatchFiles;
 use crate::login::UserType;
 use crate::password::PasswordHash;
 use crate::segments::SegmentDetails;
-use crate::snapshot::{AccountsShown, Member, MemberLimits, Segment, SharedSegments, Snapshot};
+use crate::snapshot::{Member, MemberLimits, Segment, SharedSegments, Snapshot, SnapshotAccounts};
 use hashbrown::{HashMap, HashSet};
 use ia_model::{MemberId, SegmentId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,7 +73,7 @@ pub(crate) struct SharingRow {
 impl State {
     /// The snapshot of the catalog at `generation`.
     pub(crate) fn into_snapshot(self, generation: u64) -> Snapshot {
-        let accounts = shown(self.members, self.sharing);
+        let accounts = snapshot_accounts(self.members, self.sharing);
         let segments =
             self.segments.into_values().filter(|row| !row.deleted).map(|row| row.segment).collect();
         Snapshot::build(generation, segments, accounts)
@@ -81,18 +81,18 @@ impl State {
 }
 
 /// What a snapshot shows of members, access and sharing.
-pub(crate) fn shown(
+pub(crate) fn snapshot_accounts(
     rows: BTreeMap<MemberId, MemberRow>,
     sharing: BTreeMap<(MemberId, MemberId), SharingRow>,
-) -> AccountsShown {
+) -> SnapshotAccounts {
     let mut members = HashMap::with_capacity(rows.len());
     let mut access = HashSet::new();
     for row in rows.into_values() {
         access.extend(row.segment_access.iter().map(|&owner| (row.member.id, owner)));
         members.insert(row.member.id, row.member);
     }
-    let sharing = sharing.into_iter().map(|(pair, row)| (pair, row.exposure.into_shown()));
-    AccountsShown::of(members, access, sharing.collect())
+    let sharing = sharing.into_iter().map(|(pair, row)| (pair, row.exposure.for_snapshot()));
+    SnapshotAccounts::of(members, access, sharing.collect())
 }
 
 impl MemberRow {
@@ -141,7 +141,7 @@ pub(crate) enum Exposure {
 }
 
 impl Exposure {
-    fn into_shown(self) -> SharedSegments {
+    fn for_snapshot(self) -> SharedSegments {
         match self {
             Exposure::All => SharedSegments::All,
             Exposure::List(ids) => SharedSegments::List(ids.into_iter().collect()),

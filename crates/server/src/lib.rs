@@ -3,32 +3,13 @@
 //!
 //! `docs/ARCHITECTURE.md` walks one POST and one read through this code.
 
-pub mod app;
 pub mod cli;
 pub mod config;
+pub mod run;
 
-mod alarm;
-mod auth;
-mod background;
-mod budget;
-mod data_dir;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
-mod identities;
-mod ingest;
-mod json;
-mod limits;
-mod metrics;
-#[cfg(test)]
-mod model;
 mod pixels;
-mod privacy;
-mod rate;
-mod reading;
-mod services;
-mod sync;
-mod threads;
 mod tls;
-mod usage;

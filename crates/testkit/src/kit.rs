@@ -7,8 +7,8 @@ use ia_catalog::{Catalog, CatalogFile, SqliteCatalog};
 use ia_log::RealDisk;
 use ia_log::faults::FaultyDisk;
 use ia_model::{Clock, ManualClock};
-use instant_audience::app::{self, Listeners, Machine};
 use instant_audience::config::{Config, Overrides};
+use instant_audience::run::{self, Listeners, Machine};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -173,7 +173,7 @@ impl Kit {
         };
         let config = self.config.clone();
         let server = tokio::spawn(async move {
-            app::run(config, listeners, machine, ready, shutdown).await.map_err(|error| format!("{error:#}"))
+            run::run(config, listeners, machine, ready, shutdown).await.map_err(|error| format!("{error:#}"))
         });
         self.running = Some(Running { api, ops, stop, server });
         if is_ready.await.is_err() {

@@ -1,5 +1,6 @@
 use super::plan::{Draft, Place};
 use super::text;
+use crate::rules::check_at_most;
 use crate::{BatchFiles, CatalogError, Change};
 use ia_model::MemberId;
 use std::collections::BTreeSet;
@@ -112,11 +113,8 @@ impl BatchFiles {
             ("num_error_log_lines", &mut self.num_error_log_lines, &edit.num_error_log_lines),
             ("num_invalid_before_error", &mut self.num_invalid_before_error, &edit.num_invalid_before_error),
         ] {
-            if let Some(&value) = change.value()
-                && value > MAX_LIMIT
-            {
-                return Err(CatalogError::invalid(at.of(name), format!("{value} is over {MAX_LIMIT}")));
-            }
+            check_at_most(change.value(), MAX_LIMIT)
+                .map_err(|reason| CatalogError::invalid(at.of(name), reason))?;
             change.write_to(limit);
         }
         Ok(())

@@ -1,6 +1,7 @@
 use super::plan::{Draft, Place};
-use super::text::{self, MAX_INT};
+use super::text;
 use crate::file::LimitsEdit;
+use crate::rules::MAX_INT;
 use crate::state::MemberRow;
 use crate::{CatalogError, Change};
 use ia_model::MemberId;

@@ -1,8 +1,8 @@
 //! How a change of accounts becomes changes of rows, in any store.
 
 use super::AccountChange;
-use crate::state::{LoginRow, MemberRow, SharingRow, State, shown};
-use crate::{AccountsShown, CatalogError, Login, UserType};
+use crate::state::{LoginRow, MemberRow, SharingRow, State, snapshot_accounts};
+use crate::{CatalogError, Login, SnapshotAccounts, UserType};
 use ia_model::MemberId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,12 +22,12 @@ pub(crate) struct AccountPlan {
 
 impl AccountPlan {
     /// What a snapshot shows after the plan; `before` is the rows before it.
-    pub(crate) fn shown_after(&self, before: State) -> AccountsShown {
+    pub(crate) fn accounts_after(&self, before: State) -> SnapshotAccounts {
         let State { mut members, mut sharing, .. } = before;
         members.extend(self.members.iter().map(|row| (row.member.id, row.clone())));
         sharing.retain(|pair, _| !self.deleted_sharing.contains(pair));
         sharing.extend(self.sharing.iter().cloned());
-        shown(members, sharing)
+        snapshot_accounts(members, sharing)
     }
 
     pub(crate) fn is_change(&self) -> bool {

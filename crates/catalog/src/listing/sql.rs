@@ -68,16 +68,18 @@ impl List<'_> {
             return nothing();
         }
         let pattern = containing(text);
+        let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
         let mut any = Condition::any();
         for field in self.resource.fields.iter().filter(|field| field.searched) {
             let Some(column) = field.column else { continue };
             let searched = match field.kind {
+                Kind::Integer if !is_digits => continue,
                 Kind::Integer => expression(column).cast_as("text"),
                 _ => expression(column),
             };
             any = any.add(like(searched, pattern.clone()));
         }
-        any
+        if any.is_empty() { nothing() } else { any }
     }
 }
 
@@ -154,7 +156,7 @@ mod tests {
                 filter("enable_rm_piggyback", Test::NotIn(vec![Value::Flag(true)])),
                 filter("short_name", Test::Like("A_%".to_owned())),
             ],
-            search: Some("10%".to_owned()),
+            search: Some("10".to_owned()),
             sort: vec![(field("short_name"), Direction::Descending)],
             start_element: 20,
             num_elements: 10,

@@ -69,7 +69,7 @@ pub struct Snapshot {
 
 /// The part of a snapshot with members, access and sharing.
 #[derive(Clone)]
-pub struct AccountsShown(Arc<Rest>);
+pub struct SnapshotAccounts(Arc<Rest>);
 
 /// The part that stays the same when only segments change.
 struct Rest {
@@ -92,7 +92,7 @@ pub enum Delta {
     /// These segments have changed; `None` for one that is gone.
     Segments(Vec<(SegmentId, Option<Segment>)>),
     /// Members, access and sharing have changed; logins and tokens are to be read again.
-    Accounts(AccountsShown),
+    Accounts(SnapshotAccounts),
     /// Nothing has changed in it; logins and tokens are to be read again.
     Logins,
 }
@@ -160,33 +160,33 @@ impl Snapshot {
         }
         let (segments, rest) = match delta {
             Delta::Segments(changes) => (self.segments.with(changes), Arc::clone(&self.rest)),
-            Delta::Accounts(AccountsShown(rest)) => (self.segments.with(&[]), Arc::clone(rest)),
+            Delta::Accounts(SnapshotAccounts(rest)) => (self.segments.with(&[]), Arc::clone(rest)),
             Delta::Logins => (self.segments.with(&[]), Arc::clone(&self.rest)),
         };
         Some(Snapshot { generation, segments, rest })
     }
 
     /// The snapshot of these segments, whose ids ascend, and of the rest.
-    pub(crate) fn build(generation: u64, segments: Vec<Segment>, accounts: AccountsShown) -> Snapshot {
+    pub(crate) fn build(generation: u64, segments: Vec<Segment>, accounts: SnapshotAccounts) -> Snapshot {
         Snapshot { generation, segments: Segments::of(segments), rest: accounts.0 }
     }
 }
 
-impl AccountsShown {
+impl SnapshotAccounts {
     /// `access` is pairs of writer and owner, `sharing` goes by owner and viewer.
     pub(crate) fn of(
         members: HashMap<MemberId, Member>,
         access: HashSet<(MemberId, MemberId)>,
         sharing: HashMap<(MemberId, MemberId), SharedSegments>,
-    ) -> AccountsShown {
-        AccountsShown(Arc::new(Rest { members, access, sharing }))
+    ) -> SnapshotAccounts {
+        SnapshotAccounts(Arc::new(Rest { members, access, sharing }))
     }
 }
 
 /// Too long to print.
-impl fmt::Debug for AccountsShown {
+impl fmt::Debug for SnapshotAccounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccountsShown").field("members", &self.0.members.len()).finish_non_exhaustive()
+        f.debug_struct("SnapshotAccounts").field("members", &self.0.members.len()).finish_non_exhaustive()
     }
 }
 

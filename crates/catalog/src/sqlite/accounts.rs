@@ -53,7 +53,7 @@ impl Accounts for SqliteCatalog {
         } else {
             generation(&mut transaction).await.map_err(read)?
         };
-        let delta = Delta::Accounts(plan.shown_after(state));
+        let delta = Delta::Accounts(plan.accounts_after(state));
         Ok(Changed { value: plan.ids, generation, delta })
     }
 }

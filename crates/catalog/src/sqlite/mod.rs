@@ -108,7 +108,7 @@ impl Catalog for SqliteCatalog {
         let mut transaction = self.database.begin_read().await?;
         let read = async {
             let generation = generation(&mut transaction).await?;
-            Ok::<_, sqlx::Error>((generation, load_shown(&mut transaction, false).await?))
+            Ok::<_, sqlx::Error>((generation, load_without_logins(&mut transaction, false).await?))
         };
         let (generation, state) = read.await.map_err(self.database.error("reading the catalog"))?;
         drop(transaction);
@@ -163,7 +163,7 @@ async fn generation(connection: &mut SqliteConnection) -> Result<u64, sqlx::Erro
 }
 
 /// What a snapshot shows: all but the logins.
-async fn load_shown(
+async fn load_without_logins(
     connection: &mut SqliteConnection,
     with_deleted_segments: bool,
 ) -> Result<State, sqlx::Error> {
@@ -178,7 +178,7 @@ async fn load_shown(
 
 /// All that a catalog file is planned against.
 async fn load(connection: &mut SqliteConnection) -> Result<State, sqlx::Error> {
-    let mut state = load_shown(connection, true).await?;
+    let mut state = load_without_logins(connection, true).await?;
     state.logins = logins::load(connection).await?;
     high_waters(connection, &mut state).await?;
     Ok(state)

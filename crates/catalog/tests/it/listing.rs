@@ -295,6 +295,7 @@ async fn filters_and_searches_go_by_what_is_shown() {
         (&USER, "F3", &[3]),
         (&USER, "@X.", &[1, 2, 3]),
         (&MEMBER_DATA_SHARING, "3", &[3]),
+        (&MEMBER_DATA_SHARING, "a", &[]),
         (&BATCH_SEGMENT_CONFIG, "1", &[1]),
         (&PUBLIC_KEY, "T", &[1, 3]),
         (&USER, &"x".repeat(100_000), &[]),

@@ -2,10 +2,10 @@
 
 use super::start_logging;
 use crate::config::{Config, LogFormat, Overrides};
-use crate::data_dir::DataDir;
 use anyhow::Context;
 use clap::Args;
 use ia_catalog::{ApplyReport, Catalog, CatalogFile, SqliteCatalog};
+use ia_engine::data_dir::DataDir;
 use ia_model::SystemClock;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

@@ -7,11 +7,11 @@
 
 use super::start_logging;
 use crate::config::{Config, LogFormat, Overrides};
-use crate::data_dir::{DataDir, LogHold};
 use anyhow::{Context, bail};
 use clap::Args;
 use ia_catalog::usage::UsageStore;
 use ia_catalog::{Catalog, SqliteCatalog, SqliteUsage};
+use ia_engine::data_dir::{DataDir, LogHold};
 use ia_log::{Copied, Disk, Found, Inspector, RealDisk};
 use ia_model::{Record, SystemClock};
 use ia_profiles::StoreCopy;

@@ -1,19 +1,14 @@
 //! `instant-audience demo`
 
 use super::apply::apply;
+use super::demo_login::{PASSWORD, USERNAME, with_catalog};
 use super::{ServerArgs, serve, start_logging};
-use crate::config::Config;
-use crate::data_dir::DataDir;
 use anyhow::{Context, ensure};
-use ia_catalog::{Catalog, CatalogFile, SqliteCatalog, check_credentials};
-use ia_model::{MemberId, SystemClock};
-use std::sync::Arc;
+use ia_catalog::{Catalog, CatalogFile};
+use ia_engine::data_dir::DataDir;
+use ia_model::MemberId;
 
 const CATALOG: &str = include_str!("../../demo/catalog.json");
-
-/// The login in [`CATALOG`]. It is public knowledge, which is why a demo listens on loopback alone.
-const USERNAME: &str = "demo";
-const PASSWORD: &str = "Instant-Audience-1";
 
 /// By which the demo's catalog is told from others.
 const DEMO_MEMBER: MemberId = MemberId(958);
@@ -51,35 +46,6 @@ fn is_empty_or_demo(data_dir: &DataDir) -> anyhow::Result<bool> {
         let snapshot = catalog.snapshot().await?;
         let demo = snapshot.member(DEMO_MEMBER).is_some_and(|member| &*member.name == DEMO_MEMBER_NAME);
         Ok(demo || snapshot.members().next().is_none())
-    })
-}
-
-/// Fails when the demo's login is in the catalog and the server would listen to more than this machine.
-pub(super) fn refuse_to_publish(config: &Config) -> anyhow::Result<()> {
-    let data_dir = DataDir::create(&config.server.data_dir)?;
-    if config.server.listen.ip().is_loopback() || !data_dir.catalog().exists() {
-        return Ok(());
-    }
-    let found = with_catalog(&data_dir, async |catalog| Ok(catalog.login_by_name(USERNAME).await?))?;
-    ensure!(
-        check_credentials(found, PASSWORD).is_err(),
-        "{} holds the demo's login, which everybody knows: listen on loopback, switch the login off, or \
-         give it another password",
-        config.server.data_dir.display()
-    );
-    Ok(())
-}
-
-fn with_catalog<T>(
-    data_dir: &DataDir,
-    look: impl AsyncFnOnce(&SqliteCatalog) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::new(SystemClock)).await?;
-        let found = look(&catalog).await;
-        catalog.close().await;
-        found
     })
 }
 

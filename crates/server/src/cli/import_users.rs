@@ -2,11 +2,11 @@
 
 use super::start_logging;
 use crate::config::{Config, LogFormat, Overrides};
-use crate::data_dir::DataDir;
 use anyhow::{Context, bail};
 use clap::Args;
 use flate2::bufread::MultiGzDecoder;
 use ia_catalog::{Imported, KnownUserHasher, KnownUserStore, SqliteCatalog, import_known_users};
+use ia_engine::data_dir::DataDir;
 use ia_model::{Domain, SystemClock, UserKey};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;

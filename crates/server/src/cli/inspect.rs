@@ -1,9 +1,9 @@
 //! `instant-audience inspect`: what lies in a data directory, as one JSON object a line.
 
 use crate::config::{Config, Overrides};
-use crate::data_dir::DataDir;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use ia_engine::data_dir::DataDir;
 use ia_log::{Found, Inspector, LogError, RealDisk};
 use ia_model::{Change, Domain, ErasedSegments, Expiry, MemberId, Minute, Operation, Record, UserKey, time};
 use ia_profiles::Membership;

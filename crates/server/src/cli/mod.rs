@@ -4,6 +4,7 @@ mod apply;
 mod backup;
 mod check_config;
 mod demo;
+mod demo_login;
 mod import_users;
 mod inspect;
 mod serve;

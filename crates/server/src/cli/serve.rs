@@ -1,8 +1,9 @@
 //! `instant-audience serve`
 
-use super::{ServerArgs, demo, start_logging};
-use crate::app::{self, Listeners, Machine};
+use super::demo_login::refuse_to_publish;
+use super::{ServerArgs, start_logging};
 use crate::config::Config;
+use crate::run::{self, Listeners, Machine};
 use anyhow::Context;
 use ia_log::RealDisk;
 use ia_model::SystemClock;
@@ -15,7 +16,7 @@ use tokio::sync::oneshot;
 pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     let config = args.load()?;
     start_logging(config.server.log_format, &config.server.log_level)?;
-    demo::refuse_to_publish(&config)?;
+    refuse_to_publish(&config)?;
     serve(config, |_| String::new())
 }
 
@@ -47,7 +48,7 @@ pub(super) fn serve(config: Config, greeting: impl FnOnce(SocketAddr) -> String)
                 let _ = write!(out, "{}", greeting(api)).and_then(|()| out.flush());
             }
         };
-        let (result, ()) = tokio::join!(app::run(config, listeners, machine, ready, shutdown), announce);
+        let (result, ()) = tokio::join!(run::run(config, listeners, machine, ready, shutdown), announce);
         result
     });
     // Nothing that is left has work to finish.

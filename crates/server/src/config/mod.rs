@@ -2,6 +2,7 @@
 
 mod bytes;
 mod list;
+mod options;
 mod pixels;
 
 use anyhow::{Context, ensure};
@@ -253,6 +254,7 @@ impl Config {
             "tls.cert and tls.key go together"
         );
         self.pixels.options()?;
+        self.pixels.write_rules()?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 use super::List;
 use crate::pixels::{CookieRules, Origin, PixelOptions, PixelRates, RedirectHost};
 use anyhow::{Context, ensure};
+use ia_engine::pixels::PixelWriteRules;
 use ia_model::MemberId;
 use serde::{Deserialize, Serialize};
 
@@ -41,10 +42,6 @@ impl Pixels {
             (1..=400).contains(&self.cookie_max_age_days),
             "pixels.cookie_max_age_days must be 1 to 400, which is as long as browsers keep a cookie"
         );
-        let member = |text: &String| {
-            let id = text.parse().ok().filter(|&id| id > 0).map(MemberId);
-            id.with_context(|| format!("pixels.members has {text:?}, which is no member id"))
-        };
         let host = |text: &String| {
             RedirectHost::parse(text).with_context(|| {
                 format!("pixels.redirect_hosts has {text:?}, which is no host, \"*.\" and a host, or either with a port")
@@ -58,7 +55,6 @@ impl Pixels {
             })
         };
         let options = PixelOptions {
-            members: self.members.0.iter().map(member).collect::<Result<_, _>>()?,
             redirect_hosts: self.redirect_hosts.0.iter().map(host).collect::<Result<_, _>>()?,
             cors_origins: self.cors_origins.0.iter().map(origin).collect::<Result<_, _>>()?,
             cookies: CookieRules {
@@ -72,9 +68,20 @@ impl Pixels {
             rates: PixelRates {
                 requests_per_second: self.requests_per_second,
                 requests_per_second_per_address: self.requests_per_second_per_address,
-                writes_per_second_per_member: self.writes_per_second_per_member,
             },
         };
         Ok(self.enabled.then_some(options))
+    }
+
+    /// What pixels may write.
+    pub(crate) fn write_rules(&self) -> anyhow::Result<PixelWriteRules> {
+        let member = |text: &String| {
+            let id = text.parse().ok().filter(|&id| id > 0).map(MemberId);
+            id.with_context(|| format!("pixels.members has {text:?}, which is no member id"))
+        };
+        Ok(PixelWriteRules {
+            members: self.members.0.iter().map(member).collect::<Result<_, _>>()?,
+            writes_per_second_per_member: self.writes_per_second_per_member,
+        })
     }
 }

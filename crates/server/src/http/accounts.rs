@@ -2,15 +2,15 @@
 
 use super::error::ApiError;
 use super::service::Call;
-use crate::services::accounts::{self, AccountKind};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use ia_engine::services::accounts::{self, AccountKind};
 
 /// A page of the list.
 pub(super) async fn list<K: AccountKind>(call: &Call) -> Result<Response, ApiError> {
     let asked = call.asked(K::RESOURCE, &[])?;
-    let page = K::list(call.app.accounts(), &call.caller.0, &asked.query).await?;
+    let page = K::list(&*call.http.engine.catalog.accounts, &call.caller.0, &asked.query).await?;
     Ok(call.page(K::RESOURCE, &asked, page))
 }
 
@@ -22,7 +22,7 @@ pub(super) async fn create<K: AccountKind>(
     body: Body,
 ) -> Result<Response, ApiError> {
     let sent = call.sent(K::RESOURCE, headers, body).await?;
-    let created = accounts::create::<K>(&call.app, &call.caller.0, &sent, target).await?;
+    let created = accounts::create::<K>(&call.http.engine.services, &call.caller.0, &sent, target).await?;
     Ok(call.changed(K::RESOURCE, created, &sent.warnings))
 }
 
@@ -35,14 +35,15 @@ pub(super) async fn change<K: AccountKind>(
 ) -> Result<Response, ApiError> {
     let append = call.query.flag("append")?;
     let sent = call.sent(K::RESOURCE, headers, body).await?;
-    let changed = accounts::change::<K>(&call.app, &call.caller.0, &sent, ids, append).await?;
+    let changed =
+        accounts::change::<K>(&call.http.engine.services, &call.caller.0, &sent, ids, append).await?;
     Ok(call.changed(K::RESOURCE, changed, &sent.warnings))
 }
 
 /// One object, under the singular key, with the `fields` that were asked for. The rest of the query is about lists.
 pub(super) async fn one<K: AccountKind>(call: &Call, id: u32) -> Result<Response, ApiError> {
     let shown = call.shown(K::RESOURCE)?;
-    let found = accounts::shown::<K>(&call.app, &call.caller.0, &[id]).await?;
+    let found = accounts::shown::<K>(&call.http.engine.services, &call.caller.0, &[id]).await?;
     let found = found.into_iter().map(|object| shown.of(object)).collect();
     Ok(call.changed(K::RESOURCE, found, &[]))
 }

@@ -2,9 +2,9 @@
 
 use super::body;
 use super::error::ApiError;
-use crate::identities::{self, NO_EXTERNAL_ID};
-use crate::json::Object;
-use crate::reading::Asked;
+use ia_engine::json::Object;
+use ia_engine::reading::ReadScope;
+use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
 use ia_model::{Domain, UserKey};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
@@ -57,7 +57,7 @@ impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
 }
 
 /// The users of a POST, in their order.
-pub(super) fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
+pub(super) fn user_keys(scope: ReadScope, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
     let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
     let owned;
     let plain = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
@@ -75,7 +75,7 @@ pub(super) fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiEr
     }
     let keys = users.iter().enumerate().map(|(index, Object(user))| {
         let domain = user.domain.as_deref().filter(|domain| !domain.is_empty());
-        user_key(asked, domain, &user.user_id.0).map_err(|mut error| {
+        user_key(scope, domain, &user.user_id.0).map_err(|mut error| {
             error.message = format!("users[{index}]: {}", error.message).into();
             error
         })
@@ -84,16 +84,16 @@ pub(super) fn user_keys(asked: Asked, body: &[u8]) -> Result<Vec<UserKey>, ApiEr
 }
 
 /// The key of one user.
-pub(super) fn user_key(asked: Asked, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
+pub(super) fn user_key(scope: ReadScope, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
     let key = match domain {
-        None => identities::key_without_domain(asked.namespace, id),
+        None => key_without_domain(scope.namespace, id),
         Some(name) => {
             let domain =
                 Domain::from_name(name).ok_or_else(|| ApiError::syntax("'domain' is not a known one"))?;
             UserKey::parse(domain, id)
         }
     };
-    key.map_err(|_| match (domain, asked.namespace) {
+    key.map_err(|_| match (domain, scope.namespace) {
         (None, Some(_)) => ApiError::syntax(format!("'user_id' {NO_EXTERNAL_ID}")),
         _ => ApiError::syntax("'user_id' is not well formed for its domain"),
     })

@@ -8,7 +8,7 @@ use super::openapi::{
     self, BadRequest, LoginRequest, NotAuthenticated, TooLarge, TooManyRequests, Unavailable,
 };
 use super::serve::Peer;
-use crate::app::App;
+use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -63,13 +63,13 @@ struct Answer<'a> {
     )
 )]
 pub(super) async fn post(
-    State(app): State<Arc<App>>,
+    State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (body, _share) = body::read(&app, &headers, body, MAX_LOGIN_BYTES).await?.decode()?;
+    let (body, _share) = body::read(&http, &headers, body, MAX_LOGIN_BYTES).await?.decode()?;
     let form = "{\"auth\": {\"username\": \"...\", \"password\": \"...\"}}";
     let request: Value = body::parse(&body, form)?;
     let field = |name| {
@@ -77,8 +77,8 @@ pub(super) async fn post(
         text.ok_or_else(|| ApiError::syntax(format!("The request body must be {form}")))
     };
     let (username, password) = (field("username")?, field("password")?);
-    let token = app.authenticator.login(username, password.to_owned(), peer.address.ip()).await?;
-    Ok(issued(&app, &info, &peer, &token))
+    let token = http.engine.authenticator.login(username, password.to_owned(), peer.address.ip()).await?;
+    Ok(issued(&http, &info, &peer, &token))
 }
 
 /// Log in by a signed token
@@ -105,19 +105,19 @@ pub(super) async fn post(
     )
 )]
 pub(super) async fn post_signed(
-    State(app): State<Arc<App>>,
+    State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (jwt, _share) = body::read(&app, &headers, body, MAX_JWT_BYTES).await?.decode()?;
-    let token = app.authenticator.login_signed(&jwt, peer.address.ip()).await?;
-    Ok(issued(&app, &info, &peer, &token))
+    let (jwt, _share) = body::read(&http, &headers, body, MAX_JWT_BYTES).await?.decode()?;
+    let token = http.engine.authenticator.login_signed(&jwt, peer.address.ip()).await?;
+    Ok(issued(&http, &info, &peer, &token))
 }
 
-fn issued(app: &App, info: &RequestInfo, peer: &Peer, token: &str) -> Response {
-    let answer = Answer { status: "OK", token, dbg_info: info.dbg_info(app, "token") };
+fn issued(http: &Http, info: &RequestInfo, peer: &Peer, token: &str) -> Response {
+    let answer = Answer { status: "OK", token, dbg_info: info.dbg_info(http, "token") };
     let mut response = json(&Envelope { response: answer });
     let secure = if peer.tls { "; Secure" } else { "" };
     let cookie = format!("{TOKEN_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict{secure}");

@@ -7,11 +7,11 @@ use super::openapi::{
     ListParameters, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
 };
 use super::service::Call;
-use crate::services::accounts::Batch;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_catalog::BATCH_SEGMENT_CONFIG;
+use ia_engine::services::accounts::Batch;
 
 /// Set-ups of members
 ///

@@ -1,27 +1,23 @@
 //! Takes a request's body in: bounded in size, in time, and in the memory of all bodies together.
 
 use super::error::ApiError;
-use crate::app::App;
-use crate::budget::Share;
-use crate::ingest::decode::{DecodeError, Encoding, RawBody};
+use crate::http::Http;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
+use ia_engine::budget::Reservation;
+use ia_engine::decode::{DecodeError, Encoding, RawBody};
+use ia_engine::held::{HeldBody, OutOfBodyMemory};
 use serde::de::DeserializeOwned;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The bound where an operator has lifted the limit: a body is held in memory.
 const MAX_BODY_BYTES: usize = 64 << 20;
-
-/// Bodies larger than this are worked on by the blocking pool, a bounded number at once: an async worker
-/// that parses a megabyte answers nobody else meanwhile.
-const LARGE_BODY_BYTES: usize = 64 << 10;
 
 /// How much room is made for a body before it is there.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
@@ -29,42 +25,10 @@ const MAX_RESERVED_BYTES: usize = 1 << 20;
 /// How much of a body is received before other connections get their turn.
 const MAX_TURN_BYTES: usize = 64 << 10;
 
-/// Answers larger than this count against the memory for bodies until they are written.
-const LARGE_ANSWER_BYTES: usize = 64 << 10;
-
 /// How much of a body that nobody read is read and dropped before the answer, and for how long. A client
 /// that sends all before it listens would see a broken connection otherwise, and lose the answer.
 const MAX_DRAINED_BYTES: usize = 8 << 20;
 const MAX_DRAIN: Duration = Duration::from_secs(5);
-
-/// A body as it was sent, and its share of the memory for bodies.
-pub(crate) struct HeldBody {
-    raw: RawBody,
-    share: Share,
-}
-
-impl HeldBody {
-    /// How long it is, as it was sent.
-    pub(crate) fn sent_bytes(&self) -> usize {
-        self.raw.bytes.len()
-    }
-
-    /// Whether working on it takes long enough to need a thread of its own.
-    pub(crate) fn is_large(&self) -> bool {
-        self.raw.bytes.len() > LARGE_BODY_BYTES || self.raw.encoding == Encoding::Gzip
-    }
-
-    /// The decoded body, with the share to be kept as long as it is.
-    pub(crate) fn decode(self) -> Result<(Bytes, Share), ApiError> {
-        let HeldBody { raw, mut share } = self;
-        let packed = raw.encoding != Encoding::Identity;
-        let bytes = raw.decode()?;
-        if packed && !share.grow(bytes.len()) {
-            return Err(ApiError::too_many_bodies());
-        }
-        Ok((bytes, share))
-    }
-}
 
 fn max_bytes(payload_bytes: u32) -> usize {
     match payload_bytes {
@@ -96,7 +60,7 @@ pub(crate) fn expected_bytes(headers: &HeaderMap, payload_bytes: u32) -> Result<
 /// Reads a body to its end, as it was sent. A `payload_bytes` of 0 lifts the limit, up to what memory is
 /// given for.
 pub(crate) async fn read(
-    app: &App,
+    http: &Http,
     headers: &HeaderMap,
     body: Body,
     payload_bytes: u32,
@@ -104,16 +68,16 @@ pub(crate) async fn read(
     let max_bytes = max_bytes(payload_bytes);
     let encoding = encoding(headers)?;
     let max_sent_bytes = max_sent_bytes(encoding, max_bytes);
-    let mut share = app.body_budget.share();
-    let collecting = collect(headers, body, max_sent_bytes, &mut share);
-    let collected = tokio::time::timeout(app.body_timeout, collecting).await.unwrap_or_else(|_| {
-        let seconds = app.body_timeout.as_secs();
+    let mut reservation = http.body_budget.share();
+    let collecting = collect(headers, body, max_sent_bytes, &mut reservation);
+    let collected = tokio::time::timeout(http.body_timeout, collecting).await.unwrap_or_else(|_| {
+        let seconds = http.body_timeout.as_secs();
         Err(CollectError::Other(format!("The request body did not arrive within {seconds} seconds")))
     });
     match collected {
-        Ok(bytes) => Ok(HeldBody { raw: RawBody { bytes, encoding, max_bytes }, share }),
+        Ok(bytes) => Ok(HeldBody::new(RawBody { bytes, encoding, max_bytes }, reservation)),
         Err(CollectError::TooLarge) => Err(DecodeError::TooLarge { max_bytes }.into()),
-        Err(CollectError::NoMemory) => Err(ApiError::too_many_bodies()),
+        Err(CollectError::NoMemory) => Err(OutOfBodyMemory.into()),
         Err(CollectError::Other(message)) => Err(ApiError::syntax(message)),
     }
 }
@@ -127,56 +91,6 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], form: &str) -> Result<T, 
         ApiError::syntax(format!("The request body is not valid JSON at line {line} column {column}"))
     })?;
     T::deserialize(value).map_err(|_| ApiError::syntax(format!("The request body must be {form}")))
-}
-
-/// A place among the large requests that are worked on at once, when there is one; small ones need none.
-pub(crate) async fn place(app: &App, is_large: bool) -> Option<OwnedSemaphorePermit> {
-    if !is_large {
-        return None;
-    }
-    let permit = Arc::clone(&app.large_requests).acquire_owned().await;
-    Some(permit.expect("the semaphore is never closed"))
-}
-
-/// Runs `work` at once, or on a thread for large requests where it has a place.
-pub(crate) async fn work_on<T: Send + 'static>(
-    app: &App,
-    place: Option<OwnedSemaphorePermit>,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
-    if place.is_none() {
-        return work();
-    }
-    let worked = app.large_work.run(move || {
-        // Moved in: the work goes on when the client has gone away.
-        let _place = place;
-        work()
-    });
-    worked.await.expect("the queue has room for all who have a place")
-}
-
-/// A JSON body of an answer. A large one keeps a share of the memory for bodies until it is written.
-pub(crate) fn answer(bytes: Vec<u8>, mut share: Share) -> Result<Body, ApiError> {
-    if bytes.len() <= LARGE_ANSWER_BYTES {
-        return Ok(Body::from(bytes));
-    }
-    if !share.grow(bytes.len()) {
-        return Err(ApiError::too_many_bodies());
-    }
-    Ok(Body::from(Bytes::from_owner(HeldAnswer { bytes, _share: share })))
-}
-
-/// The bytes of an answer and what they take of the memory for bodies: given back when the last of them is
-/// written, or the connection is gone.
-struct HeldAnswer {
-    bytes: Vec<u8>,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for HeldAnswer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
@@ -207,7 +121,7 @@ async fn collect(
     headers: &HeaderMap,
     mut body: Body,
     max_bytes: usize,
-    share: &mut Share,
+    reservation: &mut Reservation,
 ) -> Result<Bytes, CollectError> {
     let announced = announced_bytes(headers);
     if announced > max_bytes {
@@ -222,7 +136,7 @@ async fn collect(
         if first.len() + buffer.len() + data.len() > max_bytes {
             return Err(CollectError::TooLarge);
         }
-        if !share.grow(data.len()) {
+        if !reservation.grow(data.len()) {
             return Err(CollectError::NoMemory);
         }
         turn_bytes += data.len();

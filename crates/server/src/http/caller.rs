@@ -1,7 +1,7 @@
 //! Who is calling: the token of a request and the login behind it.
 
 use super::error::ApiError;
-use crate::app::App;
+use crate::http::Http;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
@@ -18,10 +18,10 @@ pub(crate) struct Caller(pub(crate) Login);
 
 impl Caller {
     /// The login of a request with those headers and that target.
-    pub(crate) fn of(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Caller, ApiError> {
+    pub(crate) fn of(http: &Http, headers: &HeaderMap, uri: &Uri) -> Result<Caller, ApiError> {
         let token = token(headers, uri.query())
             .ok_or_else(|| ApiError::unauthenticated("A token is required; log in at /auth"))?;
-        Ok(Caller(app.tokens.check(&token, app.clock.now_ms())?))
+        Ok(Caller(http.engine.catalog.tokens.check(&token, http.engine.clock.now_ms())?))
     }
 
     /// Whether it sees the memberships of every member.
@@ -52,11 +52,11 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Caller {
+impl FromRequestParts<Arc<Http>> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Caller, ApiError> {
-        Caller::of(app, &parts.headers, &parts.uri)
+    async fn from_request_parts(parts: &mut Parts, http: &Arc<Http>) -> Result<Caller, ApiError> {
+        Caller::of(http, &parts.headers, &parts.uri)
     }
 }
 

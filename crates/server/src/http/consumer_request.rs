@@ -8,16 +8,17 @@ use super::openapi::{
     BadRequest, ConsumerRequestAnswer, ConsumerRequestBody, Forbidden, NotAuthenticated, TooLarge,
     TooManyRequests, Unavailable, Unprocessable,
 };
-use crate::app::App;
-use crate::json::write_text;
-use crate::privacy::{self, IdentifierType, Scope};
-use crate::reading::{self, Asked, View};
+use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_catalog::UserType;
+use ia_engine::Engine;
+use ia_engine::json::write_text;
+use ia_engine::people::{self, IdentifierType, Scope};
+use ia_engine::reading::{ReadScope, View};
 use ia_model::UserKey;
 use serde_json::Value;
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl RequestType {
     )
 )]
 pub(super) async fn post(
-    State(app): State<Arc<App>>,
+    State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
     caller: Caller,
     headers: HeaderMap,
@@ -74,41 +75,40 @@ pub(super) async fn post(
         UserType::Member => Some(caller.0.member),
         UserType::Bidder => return Err(ApiError::forbidden("Requests of people are for members and admins")),
     };
-    let limits = app.limits.of(&app.snapshot.load(), caller.0.member);
-    app.limits.take_consumer_request(caller.0.member, &limits, app.clock.now_ms())?;
-    let (bytes, _share) = body::read(&app, &headers, body, limits.payload_bytes).await?.decode()?;
+    let limits = http.engine.limits.of(&http.engine.catalog.snapshot(), caller.0.member);
+    http.engine.limits.take_consumer_request(caller.0.member, &limits, http.engine.clock.now_ms())?;
+    let (bytes, _share) = body::read(&http, &headers, body, limits.payload_bytes).await?.decode()?;
     let asked = ConsumerRequest::parse(&bytes)?;
     if asked.request_type != RequestType::Access {
         caller.may_change()?;
     }
     let users = &asked.users;
-    match (asked.request_type, scope) {
-        (RequestType::Access, _) => {}
-        (RequestType::Delete, scope) => privacy::delete(&app, users, scope).await?,
-        (RequestType::OptOut, None) => privacy::opt_out(&app, users).await?,
-        (RequestType::OptOut, Some(member)) => privacy::opt_out_of(&app, users, member).await?,
-        (RequestType::OptIn, None) => privacy::opt_in(&app, users).await?,
-        (RequestType::OptIn, Some(member)) => privacy::opt_in_to(&app, users, member).await?,
+    let people = &http.engine.people;
+    match asked.request_type {
+        RequestType::Access => {}
+        RequestType::Delete => people.delete(users, scope).await?,
+        RequestType::OptOut => people.opt_out(users, scope).await?,
+        RequestType::OptIn => people.opt_in(users, scope).await?,
     }
     let (request_type, member) = (asked.request_type.name(), caller.0.member);
-    app.metrics.consumer_request(request_type);
+    http.engine.metrics.consumer_request(request_type);
     tracing::info!(request_id = %info.id, %member, is_for_all = scope.is_none(), request_type, "a person's request is carried out");
     let held = match asked.request_type {
-        RequestType::Access => Some(held(&app, users, scope).await?),
+        RequestType::Access => Some(held(&http.engine, users, scope).await?),
         _ => None,
     };
-    Ok(json_bytes(info.success(&app, "consumer_request", |out| asked.write(out, held.as_deref()))))
+    Ok(json_bytes(info.success(&http, "consumer_request", |out| asked.write(out, held.as_deref()))))
 }
 
 /// What `scope` sees of the users: the JSON of those of whom there is anything, and whether they have opted out.
-async fn held(app: &Arc<App>, users: &[UserKey], scope: Scope) -> Result<Vec<u8>, ApiError> {
-    let asked = Asked { viewer: scope, owner: scope, with_inactive: true, namespace: None };
-    let now = reading::now(app);
+async fn held(engine: &Engine, users: &[UserKey], scope: Scope) -> Result<Vec<u8>, ApiError> {
+    let scope_of_read = ReadScope { viewer: scope, owner: scope, with_inactive: true, namespace: None };
+    let now = engine.reader.now();
     let start = br#""users":["#;
     let mut all = start.to_vec();
     for user in users {
-        let memberships = reading::memberships(app, user, now).await?;
-        let view = View { asked, snapshot: &app.snapshot.load(), now };
+        let memberships = engine.reader.memberships(user, now).await?;
+        let view = View { scope: scope_of_read, snapshot: &engine.catalog.snapshot(), now };
         let length = all.len();
         if length > start.len() {
             all.push(b',');
@@ -117,7 +117,7 @@ async fn held(app: &Arc<App>, users: &[UserKey], scope: Scope) -> Result<Vec<u8>
             all.truncate(length);
         }
     }
-    let opted_out = users.iter().any(|user| privacy::has_opted_out(app, user, scope));
+    let opted_out = users.iter().any(|user| engine.people.has_opted_out(user, scope));
     all.extend_from_slice(format!(r#"],"opted_out":{opted_out}"#).as_bytes());
     Ok(all)
 }
@@ -162,7 +162,7 @@ impl ConsumerRequest {
             Some(Value::Number(id)) if id.is_u64() => id.to_string(),
             _ => return Err(ApiError::unprocessable("'identifier' is required and must be a string")),
         };
-        let users = privacy::users(identifier_type, &identifier).map_err(|_| {
+        let users = people::users(identifier_type, &identifier).map_err(|_| {
             ApiError::unprocessable(match identifier_type {
                 IdentifierType::Platform => "'identifier' must be a platform user id, 1 to 2^64-1",
                 IdentifierType::Device => "'identifier' must be a UUID",

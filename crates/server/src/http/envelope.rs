@@ -3,10 +3,7 @@
 use super::body::Leftover;
 use super::error::ApiError;
 use super::openapi;
-use crate::app::App;
-use crate::json;
-use crate::limits::ServiceLimits;
-use crate::services;
+use crate::http::Http;
 use axum::Extension;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
@@ -16,6 +13,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use ia_catalog::TOKEN_PREFIX;
 use ia_catalog::listing::Resource;
+use ia_engine::json;
+use ia_engine::limits::ServiceLimits;
+use ia_engine::services;
 use serde::Serialize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -71,17 +71,17 @@ struct Failure<'a> {
 }
 
 impl RequestInfo {
-    fn of(app: &App, headers: &HeaderMap) -> RequestInfo {
-        let id = sane_request_id(headers).unwrap_or_else(|| app.next_request_id());
+    fn of(http: &Http, headers: &HeaderMap) -> RequestInfo {
+        let id = sane_request_id(headers).unwrap_or_else(|| http.next_request_id());
         RequestInfo { id: id.into(), started: Instant::now() }
     }
 
     /// The `dbg_info` of an answer whose payload is called `output_term`.
-    pub(crate) fn dbg_info<'a>(&'a self, app: &'a App, output_term: &'static str) -> DbgInfo<'a> {
+    pub(crate) fn dbg_info<'a>(&'a self, http: &'a Http, output_term: &'static str) -> DbgInfo<'a> {
         let time = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         DbgInfo {
             version: env!("CARGO_PKG_VERSION"),
-            instance: &app.instance,
+            instance: &http.instance,
             request_id: &self.id,
             time,
             output_term,
@@ -92,7 +92,7 @@ impl RequestInfo {
     /// The body of a success with that payload, which `write` appends as JSON.
     pub(crate) fn success(
         &self,
-        app: &App,
+        http: &Http,
         output_term: &'static str,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Vec<u8> {
@@ -102,7 +102,7 @@ impl RequestInfo {
         out.extend_from_slice(br#"":"#);
         write(&mut out);
         out.extend_from_slice(br#","dbg_info":"#);
-        self.dbg_info(app, output_term).write(&mut out);
+        self.dbg_info(http, output_term).write(&mut out);
         out.extend_from_slice(b"}}");
         out
     }
@@ -143,8 +143,8 @@ impl DbgInfo<'_> {
 }
 
 /// Wraps every route of the router: gives the request its id and turns failures into bodies.
-pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let info = RequestInfo::of(&app, request.headers());
+pub(crate) async fn envelope(State(http): State<Arc<Http>>, mut request: Request, next: Next) -> Response {
+    let info = RequestInfo::of(&http, request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", known_route);
     request.extensions_mut().insert(info.clone());
@@ -166,47 +166,47 @@ pub(crate) async fn envelope(State(app): State<Arc<App>>, mut request: Request, 
     if let Some(leftover) = leftover {
         leftover.drain().await;
     }
-    finish(&app, &info, &method, route, response)
+    finish(&http, &info, &method, route, response)
 }
 
 /// The same around one handler, for a request whose body is there, and which needs no router.
 pub(crate) async fn enclose<F: Future<Output = Result<Response, ApiError>>>(
-    app: &Arc<App>,
+    http: &Arc<Http>,
     request: Request,
     route: &'static str,
-    handler: impl FnOnce(State<Arc<App>>, Extension<RequestInfo>, Request) -> F,
+    handler: impl FnOnce(State<Arc<Http>>, Extension<RequestInfo>, Request) -> F,
 ) -> Response {
-    let info = RequestInfo::of(app, request.headers());
+    let info = RequestInfo::of(http, request.headers());
     let method = request.method().clone();
-    let handling = handler(State(Arc::clone(app)), Extension(info.clone()), request);
+    let handling = handler(State(Arc::clone(http)), Extension(info.clone()), request);
     let handled = AssertUnwindSafe(handling).catch_unwind().await;
     let response = handled.unwrap_or_else(|_| Err(ApiError::internal_without_cause())).into_response();
-    finish(app, &info, &method, route, response)
+    finish(http, &info, &method, route, response)
 }
 
 fn finish(
-    app: &App,
+    http: &Http,
     info: &RequestInfo,
     method: &Method,
     route: &'static str,
     mut response: Response,
 ) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        response = failure(app, info, method, route, &error);
+        response = failure(http, info, method, route, &error);
     }
     let id = HeaderValue::from_str(&info.id).expect("a request id is plain ASCII");
     response.headers_mut().insert(REQUEST_ID, id);
     if is_catalog_service(route) {
-        tell_rates(app, response.headers_mut());
+        tell_rates(http, response.headers_mut());
     }
     let known_method = metric_method(method);
-    app.metrics.answered(route, known_method, response.status().as_u16(), info.started.elapsed());
+    http.metrics.answered(route, known_method, response.status().as_u16(), info.started.elapsed());
     tracing::debug!(request_id = %info.id, method = known_method, route, status = response.status().as_u16(), "answered");
     response
 }
 
-fn failure(app: &App, info: &RequestInfo, method: &Method, route: &str, error: &ApiError) -> Response {
-    let body = failure_body(app, info, output_term(method, route), route, error);
+fn failure(http: &Http, info: &RequestInfo, method: &Method, route: &str, error: &ApiError) -> Response {
+    let body = failure_body(http, info, output_term(method, route), route, error);
     let mut response = (error.status, json_bytes(body)).into_response();
     let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after_seconds {
@@ -216,7 +216,7 @@ fn failure(app: &App, info: &RequestInfo, method: &Method, route: &str, error: &
 }
 
 fn failure_body(
-    app: &App,
+    http: &Http,
     info: &RequestInfo,
     output_term: &'static str,
     route: &str,
@@ -230,7 +230,7 @@ fn failure_body(
             error_id: error.error_id,
             error_code: (status == 429).then_some("RATE_EXCEEDED"),
             error: &error.message,
-            dbg_info: info.dbg_info(app, output_term),
+            dbg_info: info.dbg_info(http, output_term),
         },
     };
     json_vec(&body)
@@ -238,11 +238,11 @@ fn failure_body(
 
 /// The whole answer to what is no request, and so never comes to the router, in HTTP/1.1. The connection ends
 /// with it.
-pub(super) fn refusal(app: &App, error: &ApiError) -> Vec<u8> {
-    let info = RequestInfo::of(app, &HeaderMap::new());
-    let body = failure_body(app, &info, "", "unknown", error);
+pub(super) fn refusal(http: &Http, error: &ApiError) -> Vec<u8> {
+    let info = RequestInfo::of(http, &HeaderMap::new());
+    let body = failure_body(http, &info, "", "unknown", error);
     let status = error.status;
-    app.metrics.answered("unknown", "other", status.as_u16(), info.started.elapsed());
+    http.metrics.answered("unknown", "other", status.as_u16(), info.started.elapsed());
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{REQUEST_ID}: {}\r\ncontent-length: {}\r\n\
          connection: close\r\n\r\n",
@@ -267,8 +267,8 @@ fn service_of(route: &str) -> Option<&'static Resource> {
 }
 
 /// What a member may ask of the services in a minute; nothing is told of a rate that is lifted.
-fn tell_rates(app: &App, headers: &mut HeaderMap) {
-    let ServiceLimits { reads_per_minute, writes_per_minute, .. } = app.limits.of_services();
+fn tell_rates(http: &Http, headers: &mut HeaderMap) {
+    let ServiceLimits { reads_per_minute, writes_per_minute, .. } = http.engine.limits.of_services();
     for (name, rate) in [("x-ratelimit-read", reads_per_minute), ("x-ratelimit-write", writes_per_minute)] {
         if rate > 0 {
             headers.insert(name, rate.into());

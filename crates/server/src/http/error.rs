@@ -1,22 +1,10 @@
-//! What a failure looks like on the wire: the one table from domain errors to statuses.
+//! What a failure looks like on the wire: the one table from kinds of errors to statuses.
 
-use crate::auth::LoginError;
-use crate::identities::LinkError;
-use crate::ingest::body::BodyError;
-use crate::ingest::commit::CommitError;
-use crate::ingest::decode::DecodeError;
-use crate::limits::OverRate;
-use crate::pixels::{BadForm, BadPixel, BadTarget, OverPixelRate, PixelError};
-use crate::privacy::PrivacyError;
-use crate::rate::Exceeded;
-use crate::reading::ReadError;
-use crate::services::ServiceError;
-use crate::usage::RangeError;
+use crate::pixels::{BadForm, BadPixel, BadTarget, ChoiceError};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ia_catalog::{CatalogError, CredentialError, TokenError};
-use ia_log::AppendError;
-use ia_profiles::ProfilesError;
+use ia_catalog::CatalogError;
+use ia_engine::{Error, ErrorKind};
 use std::borrow::Cow;
 
 /// A failure as the caller sees it.
@@ -35,11 +23,6 @@ pub(crate) struct ApiError {
 impl ApiError {
     fn new(status: StatusCode, error_id: &'static str, message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError { status, error_id, message: message.into(), retry_after_seconds: None }
-    }
-
-    fn retry_after(mut self, seconds: u64) -> ApiError {
-        self.retry_after_seconds = Some(seconds);
-        self
     }
 
     /// The request makes no sense: 400.
@@ -72,12 +55,6 @@ impl ApiError {
         ApiError::new(StatusCode::UNAUTHORIZED, "NOAUTH", message)
     }
 
-    /// The body is over its limit: 413.
-    pub(crate) fn too_large(max_bytes: usize) -> ApiError {
-        let message = format!("The request body is larger than {max_bytes} bytes");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "SYNTAX", message)
-    }
-
     /// The request line and the headers are over their limit: 431.
     pub(crate) fn head_too_large(max_bytes: usize) -> ApiError {
         let message =
@@ -85,30 +62,38 @@ impl ApiError {
         ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "SYNTAX", message)
     }
 
-    /// Over a rate: 429.
-    pub(crate) fn rate_exceeded(exceeded: Exceeded, message: impl Into<Cow<'static, str>>) -> ApiError {
-        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "SYSTEM", message)
-            .retry_after(exceeded.retry_after_seconds)
-    }
-
     /// A fault of ours: 500 to the caller, the cause to the log.
     pub(crate) fn internal(cause: &(dyn std::error::Error + 'static)) -> ApiError {
-        tracing::error!(error = cause, "a request failed through a fault of the server");
-        ApiError::internal_without_cause()
+        Error::internal(cause).into()
     }
 
     /// A fault of ours whose cause is in the log already.
     pub(crate) fn internal_without_cause() -> ApiError {
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "SYSTEM", "The server failed to answer this request")
+        Error::new(ErrorKind::Internal, "The server failed to answer this request").into()
     }
+}
 
-    /// No memory for another body: 503.
-    pub(crate) fn too_many_bodies() -> ApiError {
-        ApiError::unavailable("Too many requests are being received; nothing of this one was applied", 1)
+fn status_of(kind: ErrorKind) -> (StatusCode, &'static str) {
+    match kind {
+        ErrorKind::Syntax => (StatusCode::BAD_REQUEST, "SYNTAX"),
+        ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "SYNTAX"),
+        ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "NOAUTH"),
+        ErrorKind::LoginDisabled => (StatusCode::UNAUTHORIZED, "NOAUTH_DISABLED"),
+        ErrorKind::Forbidden => (StatusCode::FORBIDDEN, "UNAUTH"),
+        ErrorKind::NotFound => (StatusCode::NOT_FOUND, "SYNTAX"),
+        ErrorKind::Conflict => (StatusCode::CONFLICT, "INTEGRITY"),
+        ErrorKind::Limit => (StatusCode::CONFLICT, "LIMIT"),
+        ErrorKind::RateExceeded => (StatusCode::TOO_MANY_REQUESTS, "SYSTEM"),
+        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "SYSTEM"),
+        ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "SYSTEM"),
     }
+}
 
-    fn unavailable(message: &'static str, retry_after_seconds: u64) -> ApiError {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "SYSTEM", message).retry_after(retry_after_seconds)
+impl<E: Into<Error>> From<E> for ApiError {
+    fn from(error: E) -> ApiError {
+        let Error { kind, message, retry_after_seconds } = error.into();
+        let (status, error_id) = status_of(kind);
+        ApiError { status, error_id, message, retry_after_seconds }
     }
 }
 
@@ -119,116 +104,6 @@ impl IntoResponse for ApiError {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
         response
-    }
-}
-
-impl From<BodyError> for ApiError {
-    fn from(error: BodyError) -> ApiError {
-        ApiError::syntax(error.to_string())
-    }
-}
-
-impl From<DecodeError> for ApiError {
-    fn from(error: DecodeError) -> ApiError {
-        match error {
-            DecodeError::NotGzip => ApiError::syntax(error.to_string()),
-            DecodeError::TooLarge { max_bytes } => ApiError::too_large(max_bytes),
-        }
-    }
-}
-
-impl From<TokenError> for ApiError {
-    fn from(error: TokenError) -> ApiError {
-        match error {
-            TokenError::Unknown => ApiError::unauthenticated("The token is not known; log in at /auth"),
-            TokenError::Expired => ApiError::unauthenticated("The token has expired; log in at /auth"),
-            TokenError::Disabled => login_disabled(),
-        }
-    }
-}
-
-fn login_disabled() -> ApiError {
-    ApiError::new(StatusCode::UNAUTHORIZED, "NOAUTH_DISABLED", "This login is switched off")
-}
-
-impl From<LoginError> for ApiError {
-    fn from(error: LoginError) -> ApiError {
-        match error {
-            LoginError::Credentials(error @ CredentialError::NoMatch) => {
-                ApiError::unauthenticated(error.to_string())
-            }
-            LoginError::Credentials(CredentialError::Disabled) => login_disabled(),
-            LoginError::SignedToken => ApiError::unauthenticated(error.to_string()),
-            LoginError::TooMany(exceeded) => ApiError::rate_exceeded(exceeded, error.to_string()),
-            LoginError::Catalog(error) => error.into(),
-        }
-    }
-}
-
-impl From<CatalogError> for ApiError {
-    fn from(error: CatalogError) -> ApiError {
-        if error.is_retryable() {
-            let cause = &error as &dyn std::error::Error;
-            tracing::warn!(error = cause, "the database is busy, or its disk is full or failing");
-            return ApiError::unavailable("The server cannot write this down at present", 5);
-        }
-        match error {
-            CatalogError::Conflict { path, reason } => {
-                ApiError::new(StatusCode::CONFLICT, "INTEGRITY", format!("'{path}': {reason}"))
-            }
-            CatalogError::Limit(reason) => ApiError::new(StatusCode::CONFLICT, "LIMIT", reason),
-            CatalogError::Invalid { path, reason } => ApiError::syntax(format!("'{path}': {reason}")),
-            CatalogError::Forbidden(reason) => ApiError::forbidden(reason),
-            CatalogError::NotFound(_) => ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", error.to_string()),
-            error => ApiError::internal(&error),
-        }
-    }
-}
-
-impl From<ServiceError> for ApiError {
-    fn from(error: ServiceError) -> ApiError {
-        match error {
-            ServiceError::Syntax(message) => ApiError::syntax(message),
-            ServiceError::Hashing(error) => error.into(),
-            ServiceError::Catalog(error) => error.into(),
-        }
-    }
-}
-
-impl From<ProfilesError> for ApiError {
-    fn from(error: ProfilesError) -> ApiError {
-        ApiError::internal(&error)
-    }
-}
-
-impl From<PrivacyError> for ApiError {
-    fn from(error: PrivacyError) -> ApiError {
-        match error {
-            PrivacyError::Catalog(error) => error.into(),
-            PrivacyError::Commit(error) => error.into(),
-            PrivacyError::Profiles(error) => error.into(),
-        }
-    }
-}
-
-impl From<OverRate> for ApiError {
-    fn from(error: OverRate) -> ApiError {
-        ApiError::rate_exceeded(error.exceeded, error.to_string())
-    }
-}
-
-impl From<ReadError> for ApiError {
-    fn from(error: ReadError) -> ApiError {
-        match error {
-            ReadError::TooMuch => ApiError::syntax(error.to_string()),
-            ReadError::Profiles(error) => error.into(),
-        }
-    }
-}
-
-impl From<RangeError> for ApiError {
-    fn from(error: RangeError) -> ApiError {
-        ApiError::syntax(error.to_string())
     }
 }
 
@@ -253,45 +128,11 @@ impl From<BadForm> for ApiError {
     }
 }
 
-impl From<OverPixelRate> for ApiError {
-    fn from(error: OverPixelRate) -> ApiError {
-        ApiError::rate_exceeded(error.exceeded, error.to_string())
-    }
-}
-
-impl From<PixelError> for ApiError {
-    fn from(error: PixelError) -> ApiError {
+impl From<ChoiceError> for ApiError {
+    fn from(error: ChoiceError) -> ApiError {
         match error {
-            PixelError::Over(error) => error.into(),
-            PixelError::Commit(error) | PixelError::Link(LinkError::Commit(error)) => error.into(),
-            PixelError::Link(error) => ApiError::syntax(error.to_string()),
-            PixelError::OptOut(error) => error.into(),
-            PixelError::Known(error) => error.into(),
-            PixelError::Random(error) => ApiError::internal(&error),
-        }
-    }
-}
-
-impl From<CommitError> for ApiError {
-    fn from(error: CommitError) -> ApiError {
-        match error {
-            CommitError::Log(AppendError::TooLarge { .. }) => ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "SYNTAX",
-                "The request is larger than the log takes in one piece",
-            ),
-            CommitError::Backlog | CommitError::Log(AppendError::QueueFull) => {
-                ApiError::unavailable("Too many writes are waiting; nothing of this request was applied", 1)
-            }
-            CommitError::Log(AppendError::DiskFull) => ApiError::unavailable(
-                "The server has no room for writes; nothing of this request was applied",
-                10,
-            ),
-            CommitError::Log(AppendError::Closed) => ApiError::unavailable("The server is stopping", 5),
-            // The cause was logged when it happened.
-            CommitError::Broken | CommitError::Log(_) => {
-                ApiError::unavailable("The server cannot make writes durable at present", 30)
-            }
+            ChoiceError::Pixel(error) => error.into(),
+            ChoiceError::Random(error) => ApiError::internal(&error),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::Service;
 use super::framing::Framing;
 use super::refusal::Refusal;
 use super::serve::{ConnectionLimits, Peer};
-use crate::app::App;
+use crate::http::Http;
 use axum::BoxError;
 use axum::body::{Body, Bytes};
 use bytes::Buf;
@@ -50,7 +50,7 @@ pub(super) async fn serve(
     mut stopping: watch::Receiver<()>,
 ) -> Result<(), BoxError> {
     let activity = Arc::new(Activity::new());
-    let stream = Observed::new(stream, read, service.app.clone(), Arc::clone(&activity));
+    let stream = Observed::new(stream, read, service.http.clone(), Arc::clone(&activity));
     let requests = Arc::clone(&activity);
     let answer = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let under_way = UnderWay::begin(Arc::clone(&requests));
@@ -189,7 +189,7 @@ struct Observed<S> {
     read: Bytes,
     spoken: Spoken,
     /// Whose form answers have; `None` where they have none of their own.
-    app: Option<Arc<App>>,
+    http: Option<Arc<Http>>,
     refusal: Option<Refusal>,
     activity: Arc<Activity>,
 }
@@ -203,8 +203,8 @@ enum Spoken {
 }
 
 impl<S> Observed<S> {
-    fn new(stream: S, read: Bytes, app: Option<Arc<App>>, activity: Arc<Activity>) -> Observed<S> {
-        Observed { stream, read, spoken: Spoken::Unknown(0), app, refusal: None, activity }
+    fn new(stream: S, read: Bytes, http: Option<Arc<Http>>, activity: Arc<Activity>) -> Observed<S> {
+        Observed { stream, read, spoken: Spoken::Unknown(0), http, refusal: None, activity }
     }
 
     fn came_in(&mut self, bytes: &mut [u8]) {
@@ -231,8 +231,8 @@ impl<S> Observed<S> {
     }
 
     fn look_for_refusal(&mut self, bytes: &[u8]) {
-        if let (Some(app), None, Spoken::Http1(framing)) = (&self.app, &self.refusal, &self.spoken) {
-            self.refusal = Refusal::of(app, bytes, framing.refused(), MAX_HEAD_BYTES);
+        if let (Some(http), None, Spoken::Http1(framing)) = (&self.http, &self.refusal, &self.spoken) {
+            self.refusal = Refusal::of(http, bytes, framing.refused(), MAX_HEAD_BYTES);
         }
     }
 

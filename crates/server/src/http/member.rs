@@ -7,11 +7,11 @@ use super::openapi::{
     NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
 };
 use super::service::Call;
-use crate::services::accounts::Members;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_catalog::MEMBER;
+use ia_engine::services::accounts::Members;
 
 /// Members
 ///

@@ -9,11 +9,11 @@ use super::openapi::{
     SharingList, SharingRequest, TooLarge, TooManyRequests, Unavailable,
 };
 use super::service::Call;
-use crate::services::accounts::Sharing;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_catalog::{AccountChange, MEMBER_DATA_SHARING};
+use ia_engine::services::accounts::Sharing;
 
 /// Who sees whose segments
 ///
@@ -112,7 +112,11 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
 )]
 pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
     let ids = call.required_ids()?;
-    call.app.change_accounts(&AccountChange::DeleteSharing(ids.clone()), &call.caller.0).await?;
+    call.http
+        .engine
+        .catalog
+        .change_accounts(&AccountChange::DeleteSharing(ids.clone()), &call.caller.0)
+        .await?;
     Ok(call.deleted(&MEMBER_DATA_SHARING, &ids))
 }
 

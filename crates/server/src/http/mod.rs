@@ -13,6 +13,7 @@ mod framing;
 mod general;
 mod member;
 mod member_data_sharing;
+mod metrics;
 mod openapi;
 mod ops;
 mod pixels;
@@ -25,14 +26,13 @@ mod rt_segment_processed;
 mod segment;
 pub(crate) mod serve;
 mod service;
+mod state;
 mod user;
 mod user_segment;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use plain::fuzz;
 
-use crate::app::App;
-use crate::budget::Share;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
@@ -40,7 +40,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use error::ApiError;
+use ia_engine::budget::Reservation;
 use serve::Peer;
+pub(crate) use state::{Http, HttpOptions};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 use tower::ServiceExt;
@@ -53,12 +55,12 @@ use utoipa_axum::routes;
 pub(crate) struct Service {
     router: Router,
     /// Where plain requests may go ahead of the router.
-    app: Option<Arc<App>>,
+    http: Option<Arc<Http>>,
 }
 
 impl Service {
     /// The API.
-    pub(crate) fn api(app: Arc<App>) -> Service {
+    pub(crate) fn api(http: Arc<Http>) -> Service {
         let mut routes = OpenApiRouter::with_openapi(openapi::beginning())
             .routes(routes!(auth::post))
             .routes(routes!(auth::post_signed))
@@ -79,7 +81,7 @@ impl Service {
             .merge(account_routes())
             .routes(routes!(openapi::get));
         // What is switched off is neither there nor described.
-        if app.pixels.is_some() {
+        if http.pixels.is_some() {
             routes = routes.merge(pixels::routes());
         }
         let (routes, description) = routes.split_for_parts();
@@ -88,32 +90,32 @@ impl Service {
             .fallback(no_such_service)
             .method_not_allowed_fallback(no_such_service)
             .layer(CatchPanicLayer::custom(panicked))
-            .layer(from_fn_with_state(Arc::clone(&app), envelope::envelope))
+            .layer(from_fn_with_state(Arc::clone(&http), envelope::envelope))
             // The handlers bound what they read themselves, by the member's limit.
             .layer(DefaultBodyLimit::disable())
-            .with_state(Arc::clone(&app));
-        Service { router, app: Some(app) }
+            .with_state(Arc::clone(&http));
+        Service { router, http: Some(http) }
     }
 
-    /// What the ops listener says, which answers before there is an app.
-    pub(crate) fn ops(started: Arc<OnceLock<Arc<App>>>) -> Service {
+    /// What the ops listener says, which answers before there is an http.
+    pub(crate) fn ops(started: Arc<OnceLock<Arc<Http>>>) -> Service {
         let router = Router::new()
             .route("/healthz", get(ops::healthz))
             .route("/readyz", get(ops::readyz))
             .route("/metrics", get(ops::metrics))
             .with_state(started);
-        Service { router, app: None }
+        Service { router, http: None }
     }
 
     /// Answers a request that came whole. The routes that carry the load do without the router, whose layers
     /// take longer than they do.
     async fn answer(&self, mut request: Request, peer: Peer) -> Response {
-        match (&self.app, request.method(), request.uri().path()) {
-            (Some(app), &Method::GET, "/user-segment") => {
-                envelope::enclose(app, request, "/user-segment", user_segment::get).await
+        match (&self.http, request.method(), request.uri().path()) {
+            (Some(http), &Method::GET, "/user-segment") => {
+                envelope::enclose(http, request, "/user-segment", user_segment::get).await
             }
-            (Some(app), &Method::POST, "/rt-segment") => {
-                envelope::enclose(app, request, "/rt-segment", rt_segment::post).await
+            (Some(http), &Method::POST, "/rt-segment") => {
+                envelope::enclose(http, request, "/rt-segment", rt_segment::post).await
             }
             _ => {
                 request.extensions_mut().insert(peer);
@@ -124,13 +126,13 @@ impl Service {
     }
 
     /// For the memory that a body takes while it comes in; `None` where none is expected.
-    fn body_share(&self) -> Option<Share> {
-        self.app.as_ref().map(|app| app.body_budget.share())
+    fn body_share(&self) -> Option<Reservation> {
+        self.http.as_ref().map(|http| http.body_budget.share())
     }
 }
 
 /// Members, logins, sharing and batch set-ups.
-fn account_routes() -> OpenApiRouter<Arc<App>> {
+fn account_routes() -> OpenApiRouter<Arc<Http>> {
     use member_data_sharing::plural;
 
     OpenApiRouter::new()

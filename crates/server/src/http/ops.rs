@@ -1,13 +1,13 @@
 //! The ops listener: is the process alive, can it take writes, what does it measure.
 
-use crate::app::App;
+use crate::http::Http;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::sync::{Arc, OnceLock};
 
 /// Empty until the server is open.
-pub(super) type Started = Arc<OnceLock<Arc<App>>>;
+pub(super) type Started = Arc<OnceLock<Arc<Http>>>;
 
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
@@ -16,7 +16,7 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(started): State<Started>) -> Response {
     let fault = match started.get() {
         None => Some("starting".to_owned()),
-        Some(app) => app.not_ready(),
+        Some(http) => http.not_ready(),
     };
     match fault {
         None => "ready\n".into_response(),
@@ -25,10 +25,10 @@ pub(super) async fn readyz(State(started): State<Started>) -> Response {
 }
 
 pub(super) async fn metrics(State(started): State<Started>) -> Response {
-    let Some(app) = started.get() else {
+    let Some(http) = started.get() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response();
     };
-    let text = app.metrics.encode(app);
+    let text = http.metrics_text();
     let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }

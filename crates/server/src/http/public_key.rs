@@ -6,13 +6,13 @@ use super::openapi::{
     PublicKeyRequest, PublicKeys, TooLarge, TooManyRequests, Unavailable,
 };
 use super::service::Call;
-use crate::services::asked;
-use crate::services::public_key::{self, show};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_catalog::listing::Page;
 use ia_catalog::{PUBLIC_KEY, UserType};
+use ia_engine::services::asked;
+use ia_engine::services::public_key::{self, show};
 
 /// Public keys
 ///
@@ -37,7 +37,7 @@ use ia_catalog::{PUBLIC_KEY, UserType};
 pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
     let asked = call.asked(&PUBLIC_KEY, &["user_id", "key_id"])?;
-    let Page { items, count } = call.app.public_keys.public_keys(owner, &asked.query).await?;
+    let Page { items, count } = call.http.engine.catalog.public_keys.public_keys(owner, &asked.query).await?;
     Ok(call.page(&PUBLIC_KEY, &asked, Page { items: items.into_iter().map(show).collect(), count }))
 }
 
@@ -73,9 +73,9 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
     }
     let caller = call.caller.0.user_id;
     let owner = owner(&call, Some(asked.or(named).unwrap_or(caller)))?.unwrap_or(caller);
-    let app = &call.app;
-    let new = public_key::new(given, owner, app.clock.now_ms())?;
-    let stored = app.change_catalog(app.public_keys.create_public_key(&new)).await?;
+    let http = &call.http;
+    let new = public_key::new(given, owner, http.engine.clock.now_ms())?;
+    let stored = http.engine.catalog.change(http.engine.catalog.public_keys.create_public_key(&new)).await?;
     Ok(call.changed(&PUBLIC_KEY, vec![show(stored)], &sent.warnings))
 }
 
@@ -111,8 +111,12 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
     let active = public_key::active(public_key::only(&sent)?)?;
     let active =
         active.ok_or_else(|| ApiError::syntax("'active' is required: nothing else can be changed"))?;
-    let app = &call.app;
-    let switched = app.change_catalog(app.public_keys.switch_public_keys(owner, &ids, active)).await?;
+    let http = &call.http;
+    let switched = http
+        .engine
+        .catalog
+        .change(http.engine.catalog.public_keys.switch_public_keys(owner, &ids, active))
+        .await?;
     Ok(call.changed(&PUBLIC_KEY, switched.into_iter().map(show).collect(), &sent.warnings))
 }
 
@@ -141,8 +145,8 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
 pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
     let ids = target(&call)?;
-    let app = &call.app;
-    app.change_catalog(app.public_keys.delete_public_keys(owner, &ids)).await?;
+    let http = &call.http;
+    http.engine.catalog.change(http.engine.catalog.public_keys.delete_public_keys(owner, &ids)).await?;
     Ok(call.deleted(&PUBLIC_KEY, &ids))
 }
 

@@ -7,7 +7,7 @@
 use super::envelope;
 use super::error::ApiError;
 use super::framing::Refused;
-use crate::app::App;
+use crate::http::Http;
 use axum::http::StatusCode;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -25,7 +25,7 @@ impl Refusal {
     /// In place of `bytes`, if they are an answer that no handler gave. `cause` is why hyper did not get to see the
     /// rest of the connection, `max_head_bytes` the longest head that it takes.
     pub(super) fn of(
-        app: &App,
+        http: &Http,
         bytes: &[u8],
         cause: Option<Refused>,
         max_head_bytes: usize,
@@ -41,7 +41,7 @@ impl Refusal {
             }
             _ => ApiError::syntax("This is no well-formed HTTP request"),
         };
-        let answer = envelope::refusal(app, &error);
+        let answer = envelope::refusal(http, &error);
         Some(Refusal { answer, written: 0, stands_for: bytes.len() })
     }
 

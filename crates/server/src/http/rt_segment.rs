@@ -9,14 +9,11 @@ use super::openapi::{
     TooManyRequests, Unavailable,
 };
 use super::query::Query;
-use crate::app::App;
-use crate::ingest;
-use crate::ingest::commit::Encoded;
-use crate::ingest::structure::StructureLimits;
+use crate::http::Http;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use ia_model::Record;
+use ia_engine::ingest::Post;
 use std::sync::Arc;
 
 /// Add users to segments, remove them
@@ -41,54 +38,19 @@ use std::sync::Arc;
     )
 )]
 pub(super) async fn post(
-    State(app): State<Arc<App>>,
+    State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
-    let caller = Caller::of(&app, &head.headers, &head.uri)?;
+    let caller = Caller::of(&http, &head.headers, &head.uri)?;
     caller.may_change()?;
     let verbose = Query::of(&head.uri).flag("verbose")?;
     let member = caller.0.member;
-    let limits = app.limits.of(&app.snapshot.load(), member);
-    app.limits.take_post(member, &limits, app.clock.now_ms())?;
-    app.committer.check_room(body::expected_bytes(&head.headers, limits.payload_bytes)?)?;
-    let body = body::read(&app, &head.headers, body, limits.payload_bytes).await?;
-    let room = app.committer.reserve(body.sent_bytes())?;
-    let place = body::place(&app, body.is_large()).await;
-    let is_large = place.is_some();
-    let (worker, request_id) = (Arc::clone(&app), Arc::clone(&info.id));
-    let (prepared, record, share) = body::work_on(&app, place, move || {
-        let (bytes, share) = body.decode()?;
-        let opt_outs = worker.suppression.in_force();
-        let request = ingest::Request {
-            snapshot: &worker.snapshot.load(),
-            member,
-            now_ms: worker.clock.now_ms(),
-            request_id: &request_id,
-            limits: StructureLimits {
-                users_per_request: limits.users_per_request as usize,
-                segments_per_user: limits.segments_per_user as usize,
-            },
-            expiration: worker.expiration,
-            opt_outs: &opt_outs,
-            known: &worker.known,
-            gives_way: is_large,
-            verbose,
-        };
-        let mut prepared = ingest::prepare(&bytes, &request)?;
-        let record = prepared.ingest.take().map(|ingest| Encoded::new(Record::Ingest(ingest)));
-        let record = record.map(|record| record.resolved_with(opt_outs));
-        Ok::<_, ApiError>((prepared, record, share))
-    })
-    .await?;
-    app.limits.take_users(member, prepared.users, &limits, app.clock.now_ms())?;
-    // Before the commit: what is refused for want of memory must not be applied.
-    let answer = body::answer(prepared.answer, share)?;
-    if let Some(record) = record {
-        let position = app.committer.commit(record, room).await?;
-        tracing::debug!(request_id = %info.id, %member, position, "committed");
-    }
-    app.metrics.dropped(&prepared.dropped);
-    Ok(json_bytes(answer))
+    let ingest = &http.engine.ingest;
+    let limits = ingest.admit(member)?;
+    ingest.check_room(body::expected_bytes(&head.headers, limits.payload_bytes)?)?;
+    let body = body::read(&http, &head.headers, body, limits.payload_bytes).await?;
+    let answer = ingest.post(Post { member, limits, request_id: info.id, verbose, body }).await?;
+    Ok(json_bytes(answer.into_bytes()))
 }

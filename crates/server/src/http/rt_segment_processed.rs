@@ -1,32 +1,32 @@
 //! `GET /rt-segment-processed`
 
-use super::body;
 use super::caller::Caller;
 use super::envelope::json_bytes;
 use super::error::ApiError;
 use super::openapi::{self, BadRequest, Flag, Forbidden, NotAuthenticated, TooManyRequests, Unavailable};
 use super::query::Query;
-use crate::app::App;
-use crate::limits::ReadRoute;
-use crate::usage::{self, Range, Report};
+use crate::http::Http;
 use axum::extract::State;
 use axum::response::Response;
+use ia_engine::held::HeldAnswer;
+use ia_engine::limits::ReadRoute;
+use ia_engine::usage::{Range, Report};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ReportAnswer)]
-struct Envelope {
-    response: Answer,
+struct Envelope<'r> {
+    response: Answer<'r>,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = ReportResponse)]
-struct Answer {
+struct Answer<'r> {
     #[schema(schema_with = openapi::status_ok)]
     status: &'static str,
-    report: Report,
+    report: &'r Report,
 }
 
 /// What was counted
@@ -54,28 +54,31 @@ struct Answer {
     )
 )]
 pub(super) async fn get(
-    State(app): State<Arc<App>>,
+    State(http): State<Arc<Http>>,
     caller: Caller,
     query: Query<'static>,
 ) -> Result<Response, ApiError> {
-    let now_ms = app.clock.now_ms();
-    app.limits.take_read(ReadRoute::Processed, caller.0.member, &app.snapshot.load(), now_ms)?;
+    let now_ms = http.engine.clock.now_ms();
+    http.engine.limits.take_read(
+        ReadRoute::Processed,
+        caller.0.member,
+        &http.engine.catalog.snapshot(),
+        now_ms,
+    )?;
     let member = caller.member(query.member_id()?)?;
     let range = Range::parse(query.get_even_empty("start"), query.get_even_empty("end"), now_ms)?;
     let aggregate = query.flag("agg")?;
-    // Hundreds of hours with hundreds of lines: few at once, and written off the async workers.
-    let is_long = !aggregate;
-    let _place = match is_long {
-        true => Some(app.reports.acquire().await.expect("the semaphore is never closed")),
-        false => None,
-    };
-    let report = usage::report(&app.usage, member, range, aggregate).await?;
-    let share = app.body_budget.share();
-    let place = body::place(&app, is_long).await;
-    let answer = body::work_on(&app, place, move || {
-        let answer = serde_json::to_vec(&Envelope { response: Answer { status: "OK", report } });
-        body::answer(answer.expect("answers hold nothing that JSON cannot say"), share)
-    })
-    .await?;
-    Ok(json_bytes(answer))
+    let report = http.engine.reports.report(member, range, aggregate).await?;
+    let reservation = http.body_budget.share();
+    // Hundreds of hours with hundreds of lines: written off the async workers.
+    let work = &http.engine.large_work;
+    let permit = work.permit(!aggregate).await;
+    let answer = work
+        .run(permit, move || {
+            let answer =
+                serde_json::to_vec(&Envelope { response: Answer { status: "OK", report: &report.report } });
+            HeldAnswer::new(answer.expect("answers hold nothing that JSON cannot say"), reservation)
+        })
+        .await?;
+    Ok(json_bytes(answer.into_bytes()))
 }

@@ -8,12 +8,12 @@ use super::openapi::{
     SegmentRequest, Segments, TooLarge, TooManyRequests, Unavailable,
 };
 use super::service::Call;
-use crate::services::segment::{self, show};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_catalog::listing::Page;
 use ia_catalog::segments::{SEGMENT, SegmentViewer, StoredSegment};
+use ia_engine::services::segment::{self, show};
 use ia_model::{MemberId, SegmentId};
 
 /// A member's segments
@@ -48,7 +48,7 @@ async fn list(call: &Call, member: MemberId) -> Result<Response, ApiError> {
     let with_shared = call.query.flag_or("include_shared", true)?;
     let asked = call.asked(&SEGMENT, &["member_id", "include_shared"])?;
     let viewer = SegmentViewer { member, with_shared };
-    let Page { items, count } = call.app.segments.list_segments(viewer, &asked.query).await?;
+    let Page { items, count } = call.http.engine.catalog.segments.list_segments(viewer, &asked.query).await?;
     let items = items.into_iter().map(|stored| show(member, stored)).collect();
     Ok(call.page(&SEGMENT, &asked, Page { items, count }))
 }
@@ -96,10 +96,11 @@ async fn create(
     let owner = call.caller.member(asked.or(named))?;
     let new: Vec<_> =
         sent.objects.iter().map(|given| segment::change(given, false)).collect::<Result<_, _>>()?;
-    let app = &call.app;
-    let most = app.limits.of_services().segments_per_member;
-    let creating = app.segments.create_segments(owner, &new, most, app.clock.now_ms());
-    let created = app.change_catalog(creating).await?;
+    let http = &call.http;
+    let most = http.engine.limits.of_services().segments_per_member;
+    let creating =
+        http.engine.catalog.segments.create_segments(owner, &new, most, http.engine.clock.now_ms());
+    let created = http.engine.catalog.change(creating).await?;
     Ok(changed(call, owner, created, &sent.warnings))
 }
 
@@ -141,9 +142,9 @@ async fn change(call: &Call, owner: MemberId, headers: &HeaderMap, body: Body) -
     let append = call.query.flag("append")?;
     let sent = call.sent(&SEGMENT, headers, body).await?;
     let changes = segment::changes(&sent, ids, append)?;
-    let app = &call.app;
-    let changing = app.segments.change_segments(owner, &changes, app.clock.now_ms());
-    let after = app.change_catalog(changing).await?;
+    let http = &call.http;
+    let changing = http.engine.catalog.segments.change_segments(owner, &changes, http.engine.clock.now_ms());
+    let after = http.engine.catalog.change(changing).await?;
     Ok(changed(call, owner, after, &sent.warnings))
 }
 
@@ -182,9 +183,9 @@ async fn remove(call: &Call, owner: MemberId) -> Result<Response, ApiError> {
         None => call.required_ids()?,
     };
     let ids = segment::segment_ids(ids)?;
-    let app = &call.app;
-    let deleting = app.segments.delete_segments(owner, &ids, app.clock.now_ms());
-    app.change_catalog(deleting).await?;
+    let http = &call.http;
+    let deleting = http.engine.catalog.segments.delete_segments(owner, &ids, http.engine.clock.now_ms());
+    http.engine.catalog.change(deleting).await?;
     let ids: Vec<u32> = ids.into_iter().map(|SegmentId(id)| id).collect();
     Ok(call.deleted(&SEGMENT, &ids))
 }
@@ -211,7 +212,7 @@ pub(super) async fn meta(call: Call) -> Response {
 fn target(call: &Call, owner: MemberId) -> Result<Option<Vec<u32>>, ApiError> {
     match (call.ids()?, call.query.get("code")) {
         (Some(_), Some(_)) => Err(ApiError::syntax("'id' and 'code' cannot be used together")),
-        (None, Some(code)) => match call.app.snapshot.load().segment_by_code(owner, code) {
+        (None, Some(code)) => match call.http.engine.catalog.snapshot().segment_by_code(owner, code) {
             Some(segment) => Ok(Some(vec![segment.id.0])),
             None => Err(ApiError::no_such_object("segment of that code")),
         },

@@ -62,6 +62,8 @@ pub(crate) async fn serve(
                 let (tls, service, stopping) = (tls.clone(), service.clone(), stopping.clone());
                 tokio::spawn(async move {
                     let _place = place;
+                    // Dropped last: when it is gone, so is the service, and with it what the data directory holds open.
+                    let _running = stopping.clone();
                     if let Err(error) = connection(stream, address, tls, service, limits, stopping).await {
                         tracing::debug!(%error, "a connection ended early");
                     }

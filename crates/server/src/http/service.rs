@@ -5,10 +5,7 @@ use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
 use super::query::Query;
-use crate::app::App;
-use crate::services::asked::{self, Asked};
-use crate::services::sent::{self, Sent};
-use crate::services::{Object, Shown, meta};
+use crate::http::Http;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -16,6 +13,9 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
 use ia_catalog::listing::{Page, Resource};
+use ia_engine::services::asked::{self, Asked};
+use ia_engine::services::sent::{self, Sent};
+use ia_engine::services::{Object, Shown, meta};
 use ia_model::MemberId;
 use serde::Serialize;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// refuses a change by a login that may only read.
 pub(super) struct Call {
     /// The server.
-    pub(super) app: Arc<App>,
+    pub(super) http: Arc<Http>,
     /// Who calls.
     pub(super) caller: Caller,
     /// What was asked.
@@ -32,19 +32,19 @@ pub(super) struct Call {
     info: RequestInfo,
 }
 
-impl FromRequestParts<Arc<App>> for Call {
+impl FromRequestParts<Arc<Http>> for Call {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Call, ApiError> {
-        let caller = Caller::of(app, &parts.headers, &parts.uri)?;
+    async fn from_request_parts(parts: &mut Parts, http: &Arc<Http>) -> Result<Call, ApiError> {
+        let caller = Caller::of(http, &parts.headers, &parts.uri)?;
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
-        app.limits.take_service(caller.0.member, is_read, app.clock.now_ms())?;
+        http.engine.limits.take_service(caller.0.member, is_read, http.engine.clock.now_ms())?;
         if !is_read {
             caller.may_change()?;
         }
         let info = parts.extensions.get::<RequestInfo>().expect("every route is under the envelope").clone();
-        let Ok(query) = Query::from_request_parts(parts, app).await;
-        Ok(Call { app: Arc::clone(app), caller, query, info })
+        let Ok(query) = Query::from_request_parts(parts, http).await;
+        Ok(Call { http: Arc::clone(http), caller, query, info })
     }
 }
 
@@ -91,13 +91,15 @@ impl Call {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Sent, ApiError> {
-        let app = &self.app;
-        let payload_bytes = app.limits.of(&app.snapshot.load(), self.caller.0.member).payload_bytes;
-        let body = body::read(app, headers, body, payload_bytes).await?;
-        let place = body::place(app, body.is_large()).await;
-        body::work_on(app, place, move || {
-            let (bytes, _share) = body.decode()?;
-            Ok::<_, ApiError>(sent::read(resource, &bytes)?)
+        let http = &self.http;
+        let payload_bytes =
+            http.engine.limits.of(&http.engine.catalog.snapshot(), self.caller.0.member).payload_bytes;
+        let body = body::read(http, headers, body, payload_bytes).await?;
+        let work = &http.engine.large_work;
+        let permit = work.permit(body.is_large()).await;
+        work.run(permit, move || {
+            let (bytes, _reservation) = body.decode()?;
+            Ok(sent::read(resource, &bytes)?)
         })
         .await
     }
@@ -154,7 +156,7 @@ impl Call {
         out.extend_from_slice(format!(r#","{term}":"#).as_bytes());
         serde_json::to_writer(&mut out, payload).expect("answers hold nothing that JSON cannot say");
         out.extend_from_slice(br#","dbg_info":"#);
-        self.info.dbg_info(&self.app, term).with_warnings(warnings).write(&mut out);
+        self.info.dbg_info(&self.http, term).with_warnings(warnings).write(&mut out);
         out.extend_from_slice(b"}}");
         json_bytes(out)
     }

@@ -7,11 +7,11 @@ use super::openapi::{
     TooManyRequests, Unavailable, UserChanged, UserList, UserRequest,
 };
 use super::service::Call;
-use crate::services::accounts::Users;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_catalog::{AccountChange, USER};
+use ia_engine::services::accounts::Users;
 
 /// Logins
 ///
@@ -125,7 +125,11 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
 )]
 pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
     let ids = call.required_ids()?;
-    call.app.change_accounts(&AccountChange::DeleteLogins(ids.clone()), &call.caller.0).await?;
+    call.http
+        .engine
+        .catalog
+        .change_accounts(&AccountChange::DeleteLogins(ids.clone()), &call.caller.0)
+        .await?;
     Ok(call.deleted(&USER, &ids))
 }
 

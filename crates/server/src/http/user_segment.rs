@@ -10,16 +10,17 @@ use super::openapi::{
     TooManyRequests, Unavailable, UsersRequest,
 };
 use super::query::Query;
-use crate::app::App;
-use crate::identities;
-use crate::limits::ReadRoute;
-use crate::reading::{self, Asked, ReadError, View};
+use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use ia_catalog::UserType;
+use ia_engine::held::HeldAnswer;
+use ia_engine::limits::ReadRoute;
+use ia_engine::reading::{ReadError, ReadScope, Reader, View};
+use ia_engine::user_ids;
 use ia_model::UserKey;
 use std::sync::Arc;
 
@@ -67,22 +68,23 @@ impl Format {
     )
 )]
 pub(super) async fn get(
-    State(app): State<Arc<App>>,
+    State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let caller = Caller::of(&app, request.headers(), request.uri())?;
+    let caller = Caller::of(&http, request.headers(), request.uri())?;
     let query = Query::of(request.uri());
-    take_read(&app, &caller)?;
+    take_read(&http, &caller)?;
     let format = Format::of(&query)?;
-    let asked = asked(&app, &caller, &query)?;
+    let scope = scope(&http, &caller, &query)?;
     let id = query.get("user_id").ok_or_else(|| ApiError::syntax("'user_id' is required"))?;
-    let user = user_key(asked, query.get("domain"), id)?;
-    let now = reading::now(&app);
-    let memberships = reading::memberships(&app, &user, now).await?;
-    let view = View { asked, snapshot: &app.snapshot.load(), now };
+    let user = user_key(scope, query.get("domain"), id)?;
+    let reader = &http.engine.reader;
+    let now = reader.now();
+    let memberships = reader.memberships(&user, now).await?;
+    let view = View { scope, snapshot: &http.engine.catalog.snapshot(), now };
     Ok(match format {
-        Format::Plain => json_bytes(info.success(&app, "user_segment", |out| {
+        Format::Plain => json_bytes(info.success(&http, "user_segment", |out| {
             view.write(out, &user, &memberships);
         })),
         Format::OpenRtb => json(&view.openrtb(&user, &memberships).0),
@@ -111,43 +113,45 @@ pub(super) async fn get(
     )
 )]
 pub(super) async fn post(
-    State(app): State<Arc<App>>,
+    State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
     caller: Caller,
     query: Query<'static>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    take_read(&app, &caller)?;
+    take_read(&http, &caller)?;
     let format = Format::of(&query)?;
     if format == Format::Codes {
         return Err(ApiError::syntax("'format=codes' is for one user; use GET"));
     }
-    let asked = asked(&app, &caller, &query)?;
-    let payload_bytes = app.limits.of(&app.snapshot.load(), caller.0.member).payload_bytes;
-    let body = body::read(&app, &headers, body, payload_bytes).await?;
-    let worker = Arc::clone(&app);
+    let scope = scope(&http, &caller, &query)?;
+    let engine = Arc::clone(&http.engine);
+    let payload_bytes = engine.limits.of(&engine.catalog.snapshot(), caller.0.member).payload_bytes;
+    let body = body::read(&http, &headers, body, payload_bytes).await?;
+    let worker = Arc::clone(&http);
     // A thousand profiles take milliseconds, and may have to come from disk.
-    let place = body::place(&app, true).await;
-    let answer = body::work_on(&app, place, move || {
-        let (bytes, share) = body.decode()?;
-        let users = user_keys(asked, &bytes)?;
-        let view = View { asked, snapshot: &worker.snapshot.load(), now: reading::now(&worker) };
+    let permit = engine.large_work.permit(true).await;
+    let work = move || {
+        let (bytes, reservation) = body.decode()?;
+        let users = user_keys(scope, &bytes)?;
+        let reader = &worker.engine.reader;
+        let view = View { scope, snapshot: &worker.engine.catalog.snapshot(), now: reader.now() };
         let answer = match format {
-            Format::OpenRtb => openrtb_of_many(&worker, view, &users)?,
+            Format::OpenRtb => openrtb_of_many(reader, view, &users)?,
             _ => many(&worker, &info, view, &users)?,
         };
-        body::answer(answer, share)
-    })
-    .await?;
-    Ok(json_bytes(answer))
+        Ok::<_, ApiError>(HeldAnswer::new(answer, reservation)?)
+    };
+    let answer = engine.large_work.run(permit, work).await?;
+    Ok(json_bytes(answer.into_bytes()))
 }
 
-fn many(app: &App, info: &RequestInfo, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
+fn many(http: &Http, info: &RequestInfo, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
     let mut result = Ok(());
-    let answer = info.success(app, "user_segments", |out| {
+    let answer = info.success(http, "user_segments", |out| {
         out.push(b'[');
-        result = reading::read_many(app, users, view.now, |user, memberships| {
+        result = http.engine.reader.read_many(users, view.now, |user, memberships| {
             if out.last() != Some(&b'[') {
                 out.push(b',');
             }
@@ -158,9 +162,9 @@ fn many(app: &App, info: &RequestInfo, view: View<'_>, users: &[UserKey]) -> Res
     result.map(|()| answer)
 }
 
-fn openrtb_of_many(app: &App, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
+fn openrtb_of_many(reader: &Reader, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
     let mut found = Vec::with_capacity(users.len());
-    reading::read_many(app, users, view.now, |user, memberships| {
+    reader.read_many(users, view.now, |user, memberships| {
         let (user, shown) = view.openrtb(user, memberships);
         found.push(user);
         shown
@@ -169,19 +173,24 @@ fn openrtb_of_many(app: &App, view: View<'_>, users: &[UserKey]) -> Result<Vec<u
 }
 
 /// Bidders ask for every bid, and admins are the operator: only members are counted.
-fn take_read(app: &App, caller: &Caller) -> Result<(), ApiError> {
+fn take_read(http: &Http, caller: &Caller) -> Result<(), ApiError> {
     if caller.0.user_type == UserType::Member {
-        let now_ms = app.clock.now_ms();
-        app.limits.take_read(ReadRoute::UserSegment, caller.0.member, &app.snapshot.load(), now_ms)?;
+        let now_ms = http.engine.clock.now_ms();
+        http.engine.limits.take_read(
+            ReadRoute::UserSegment,
+            caller.0.member,
+            &http.engine.catalog.snapshot(),
+            now_ms,
+        )?;
     }
     Ok(())
 }
 
-fn asked(app: &App, caller: &Caller, query: &Query<'_>) -> Result<Asked, ApiError> {
+fn scope(http: &Http, caller: &Caller, query: &Query<'_>) -> Result<ReadScope, ApiError> {
     let viewer = (!caller.sees_all()).then_some(caller.0.member);
-    let snapshot = app.snapshot.load();
-    let namespace = viewer.and_then(|member| identities::namespace(&snapshot, member));
-    Ok(Asked { viewer, owner: query.member_id()?, with_inactive: false, namespace })
+    let snapshot = http.engine.catalog.snapshot();
+    let namespace = viewer.and_then(|member| user_ids::namespace(&snapshot, member));
+    Ok(ReadScope { viewer, owner: query.member_id()?, with_inactive: false, namespace })
 }
 
 fn codes(text: String) -> Response {

@@ -2,10 +2,9 @@
 //! a person's choice with the browser's cookies.
 
 use super::cookie::values;
-use super::{Browser, IdCookie, PixelError, is_suppressed, opt_out, seen};
-use crate::app::App;
+use super::{Browser, IdCookie};
+use ia_engine::pixels::{PixelError, PixelWriter};
 use ia_model::UserKey;
-use std::sync::Arc;
 
 /// The cookie that comes with the form, and comes back with it only from a page of this server.
 pub(crate) const FORM_COOKIE: &str = "ia_optout";
@@ -39,9 +38,9 @@ impl FormToken {
 /// What a person wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// To be left alone.
+    /// Opts out.
     Out,
-    /// To be known again.
+    /// Opts in again.
     In,
 }
 
@@ -79,21 +78,36 @@ impl Choice {
     }
 }
 
-/// Does what is wanted, and gives the browser as it is from now on.
-pub(crate) async fn choose(app: &Arc<App>, cookie: IdCookie, choice: Choice) -> Result<Browser, PixelError> {
+/// Why a choice was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChoiceError {
+    /// What is stored about the browser could not be changed.
+    #[error(transparent)]
+    Pixel(#[from] PixelError),
+    /// The system gave no random id.
+    #[error("no random numbers")]
+    Random(#[from] getrandom::Error),
+}
+
+/// Carries out a choice, and gives the browser as it is from now on.
+pub(crate) async fn choose(
+    writer: &PixelWriter,
+    cookie: IdCookie,
+    choice: Choice,
+) -> Result<Browser, ChoiceError> {
     match (choice, cookie) {
         (Choice::Out, IdCookie::Id(id)) => {
             let user = UserKey::platform(id).expect("the id of a cookie is not 0");
-            opt_out(app, &user).await?;
+            writer.opt_out(&user).await?;
             Ok(Browser::OPTED_OUT)
         }
         (Choice::Out, _) => Ok(Browser::OPTED_OUT),
         (Choice::In, cookie) => {
-            let browser = Browser::of(cookie, |user| is_suppressed(app, user))?;
-            // Of an id that was suppressed nobody can show that it was his, so the wish stands, and he gets another one.
+            let browser = Browser::of(cookie, |user| writer.is_suppressed(user))?;
+            // Nobody can show that an opted-out id was theirs. So its opt-out stays, and the browser gets another id.
             let browser = if browser.user().is_some() { browser } else { Browser::new()? };
             if let Some(user) = browser.user() {
-                seen(app, &user).await?;
+                writer.seen(&user).await?;
             }
             Ok(browser)
         }

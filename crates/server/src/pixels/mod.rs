@@ -11,27 +11,23 @@ mod cookie;
 mod origin;
 mod redirect;
 mod segments;
-mod write;
 
 pub(crate) use callback::callback;
-pub(crate) use choice::{BadForm, Choice, FORM_COOKIE, FormToken, choose};
+pub(crate) use choice::{BadForm, Choice, ChoiceError, FORM_COOKIE, FormToken, choose};
 pub(crate) use cookie::{CookieRules, IdCookie};
 pub(crate) use origin::Origin;
 pub(crate) use redirect::{BadTarget, RedirectHost, Written, plain_target, target};
 pub(crate) use segments::{BadPixel, Mapping, Reply, SegmentPixel};
-pub(crate) use write::{PixelError, is_suppressed, map, opt_out, seen, write};
 
-use crate::auth::network;
-use crate::rate::{Exceeded, RateLimiter};
-use ia_model::{MemberId, UserKey};
-use std::collections::HashSet;
+use ia_engine::auth::network;
+use ia_engine::pixels::{OverPixelRate, RATE_WINDOW_MS};
+use ia_engine::rate::RateLimiter;
+use ia_model::UserKey;
 use std::net::IpAddr;
 
 /// How pixels are run.
 #[derive(Debug, Clone)]
 pub(crate) struct PixelOptions {
-    /// In whose name they may write; empty for every member.
-    pub(crate) members: HashSet<MemberId>,
     /// Where they may send browsers on to.
     pub(crate) redirect_hosts: Vec<RedirectHost>,
     /// Which pages may read a browser's id with its cookie.
@@ -49,18 +45,6 @@ pub(crate) struct PixelRates {
     pub(crate) requests_per_second: u32,
     /// Those from one address, or from one /64 of IPv6.
     pub(crate) requests_per_second_per_address: u32,
-    /// Those that write in the name of one member.
-    pub(crate) writes_per_second_per_member: u32,
-}
-
-/// Over one of the rates.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("Rate limit exceeded. There are more than {limit} {what} per 1 seconds, please wait and try again")]
-pub(crate) struct OverPixelRate {
-    limit: u32,
-    what: &'static str,
-    /// When there is room again.
-    pub(crate) exceeded: Exceeded,
 }
 
 /// What the pixels of a server share.
@@ -68,7 +52,6 @@ pub(crate) struct Pixels {
     pub(crate) options: PixelOptions,
     all: RateLimiter<()>,
     by_address: RateLimiter<IpAddr>,
-    by_member: RateLimiter<MemberId>,
 }
 
 /// The browser that calls.
@@ -80,15 +63,12 @@ pub(crate) struct Browser {
     id: Option<u64>,
 }
 
-const SECOND_MS: u64 = 1000;
-
 impl Pixels {
     pub(crate) fn new(options: PixelOptions) -> Pixels {
         Pixels {
             options,
-            all: RateLimiter::per_ms(SECOND_MS),
-            by_address: RateLimiter::per_ms(SECOND_MS),
-            by_member: RateLimiter::per_ms(SECOND_MS),
+            all: RateLimiter::per_ms(RATE_WINDOW_MS),
+            by_address: RateLimiter::per_ms(RATE_WINDOW_MS),
         }
     }
 
@@ -107,20 +87,6 @@ impl Pixels {
             what: "calls",
             exceeded,
         })
-    }
-
-    /// Counts a call that writes.
-    fn take_write(&self, member: MemberId, now_ms: u64) -> Result<(), OverPixelRate> {
-        let limit = self.options.rates.writes_per_second_per_member;
-        self.by_member.take(member, 1, limit, now_ms).map_err(|exceeded| OverPixelRate {
-            limit,
-            what: "calls that write for this member",
-            exceeded,
-        })
-    }
-
-    fn writes_for(&self, member: MemberId) -> bool {
-        self.options.members.is_empty() || self.options.members.contains(&member)
     }
 }
 

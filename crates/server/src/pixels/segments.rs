@@ -1,8 +1,8 @@
 //! What the query of a pixel asks for.
 
 use super::{BadTarget, RedirectHost, plain_target};
-use crate::identities::{self, NO_EXTERNAL_ID};
-use crate::ingest::structure::{Expiration, MAX_INT, SegmentName, Wanted};
+use ia_engine::pixels::{MAX_VALUE, PixelSegment, PixelSegmentName};
+use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
 use ia_model::{MemberId, SegmentId};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -17,21 +17,6 @@ pub(crate) const MAX_MAPPED_IDS: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BadPixel(pub(crate) Cow<'static, str>);
-
-/// A segment, with what is to become of the browser's membership of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PixelSegment {
-    name: PixelName,
-    value: u32,
-    expiration: Expiration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum PixelName {
-    Id(SegmentId),
-    /// A code of the member in whose name the pixel writes.
-    Code(String),
-}
 
 /// How a segment pixel is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,15 +103,14 @@ impl<'q> Parameters<'q> {
                 Some((segment, value)) => (segment, int(name, value)?),
             };
             let name = if by_code {
-                PixelName::Code(segment.to_owned())
+                PixelSegmentName::Code(segment.to_owned())
             } else {
                 let id = segment.parse().ok().filter(|&id| id > 0);
-                PixelName::Id(SegmentId(id.ok_or_else(|| {
+                PixelSegmentName::Id(SegmentId(id.ok_or_else(|| {
                     BadPixel(format!("'{name}' must be segment ids with commas between them").into())
                 })?))
             };
-            let expiration = if removes { Expiration::Remove } else { Expiration::Default };
-            segments.push(PixelSegment { name, value, expiration });
+            segments.push(PixelSegment { name, value, removes });
             if segments.len() > MAX_SEGMENTS {
                 return Err(BadPixel(format!("There are more than {MAX_SEGMENTS} segments").into()));
             }
@@ -136,9 +120,10 @@ impl<'q> Parameters<'q> {
 }
 
 fn int(name: &str, text: &str) -> Result<u32, BadPixel> {
-    let value = text.parse::<u32>().ok().filter(|&value| i64::from(value) <= MAX_INT);
-    value
-        .ok_or_else(|| BadPixel(format!("a value in '{name}' must be an integer from 0 to {MAX_INT}").into()))
+    let value = text.parse::<u32>().ok().filter(|&value| value <= MAX_VALUE);
+    value.ok_or_else(|| {
+        BadPixel(format!("a value in '{name}' must be an integer from 0 to {MAX_VALUE}").into())
+    })
 }
 
 impl SegmentPixel {
@@ -189,7 +174,7 @@ impl Mapping {
         let parts = parameters.get("user").unwrap_or_default().split(';');
         for id in parts.filter(|id| !id.is_empty()) {
             // Whoever the member is: an answer does not tell whether it exists.
-            if identities::key_without_domain(Some(member), id).is_err() {
+            if key_without_domain(Some(member), id).is_err() {
                 let number = ids.len() + 1;
                 return Err(BadPixel(format!("'user': id {number} {NO_EXTERNAL_ID}").into()));
             }
@@ -208,41 +193,22 @@ impl Mapping {
     }
 }
 
-impl PixelSegment {
-    /// What it asks for in the name of `member`.
-    pub(super) fn wanted(&self, member: MemberId) -> Wanted<'_> {
-        let segment = match &self.name {
-            PixelName::Id(id) => SegmentName::Id(*id),
-            PixelName::Code(code) => SegmentName::Code(member, code),
-        };
-        Wanted { segment, value: self.value, expiration: self.expiration }
-    }
-
-    /// Its id, where it is named by it.
-    pub(super) fn id(&self) -> Option<SegmentId> {
-        match self.name {
-            PixelName::Id(id) => Some(id),
-            PixelName::Code(_) => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn by_id(id: u32, value: u32, expiration: Expiration) -> PixelSegment {
-        PixelSegment { name: PixelName::Id(SegmentId(id)), value, expiration }
+    fn by_id(id: u32, value: u32, removes: bool) -> PixelSegment {
+        PixelSegment { name: PixelSegmentName::Id(SegmentId(id)), value, removes }
     }
 
-    fn by_code(code: &str, value: u32, expiration: Expiration) -> PixelSegment {
-        PixelSegment { name: PixelName::Code(code.to_owned()), value, expiration }
+    fn by_code(code: &str, value: u32, removes: bool) -> PixelSegment {
+        PixelSegment { name: PixelSegmentName::Code(code.to_owned()), value, removes }
     }
 
     #[test]
     fn a_pixel_says_what_becomes_of_which_segments() {
         let query = "add=1,2:5,,%203&remove=4&add_code=a:7,b&remove_code=c&member=958&value=9&t=1";
-        let (add, remove) = (Expiration::Default, Expiration::Remove);
+        let (add, remove) = (false, true);
         let segments = vec![
             by_id(1, 9, add),
             by_id(2, 5, add),

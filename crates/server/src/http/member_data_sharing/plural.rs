@@ -7,11 +7,11 @@ use super::super::openapi::{
     SharingList, SharingRequest, TooLarge, TooManyRequests, Unavailable,
 };
 use super::super::service::Call;
-use crate::services::accounts::Sharing;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_catalog::{AccountChange, MEMBER_DATA_SHARING};
+use ia_engine::services::accounts::Sharing;
 
 /// Who sees whose segments
 ///
@@ -110,7 +110,11 @@ pub(in super::super) async fn put(call: Call, headers: HeaderMap, body: Body) ->
 )]
 pub(in super::super) async fn delete(call: Call) -> Result<Response, ApiError> {
     let ids = call.required_ids()?;
-    call.app.change_accounts(&AccountChange::DeleteSharing(ids.clone()), &call.caller.0).await?;
+    call.http
+        .engine
+        .catalog
+        .change_accounts(&AccountChange::DeleteSharing(ids.clone()), &call.caller.0)
+        .await?;
     Ok(call.deleted(&MEMBER_DATA_SHARING, &ids))
 }
 

@@ -2,7 +2,7 @@
 #![expect(dead_code, reason = "these types are described, never made")]
 
 use crate::http::envelope::DbgInfo;
-use crate::reading::OpenRtbUser;
+use ia_engine::reading::OpenRtbUser;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 

@@ -1,4 +1,4 @@
-//! `GET /getuid` and its sisters: the id of the browser, to a server on the list or to the page.
+//! `GET /getuid` and its variants: the id of the browser, to a server on the list or to the page.
 
 use super::{Call, GIF, JAVASCRIPT};
 use crate::http::error::ApiError;
@@ -175,7 +175,7 @@ pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Respons
 /// Whose id is told was here.
 async fn seen(call: &Call, browser: Browser) -> Result<(), ApiError> {
     if let Some(user) = browser.user() {
-        pixels::seen(&call.app, &user).await?;
+        call.writer().seen(&user).await?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::{Call, GIF};
 use crate::http::envelope::RequestInfo;
 use crate::http::error::ApiError;
 use crate::http::openapi::{BadRequest, TooManyRequests, Unavailable};
-use crate::pixels::{self, Mapping};
+use crate::pixels::Mapping;
 use axum::Extension;
 use axum::http::Uri;
 use axum::response::Response;
@@ -45,8 +45,11 @@ pub(super) async fn get(
     let mapping = Mapping::parse(uri.query().unwrap_or_default())?;
     let browser = call.browser()?;
     match browser.named() {
-        Some(user) => pixels::map(&call.app, call.pixels(), &info.id, user, &mapping).await?,
-        None => call.app.metrics.pixel_ignored("opted_out"),
+        Some(user) => {
+            let Mapping { member, ids, segments } = &mapping;
+            call.writer().map(*member, ids, &info.id, user, segments).await?;
+        }
+        None => call.http.engine.metrics.pixel_ignored("opted_out"),
     }
     Ok(call.answer(browser, "image/gif", &GIF[..]))
 }

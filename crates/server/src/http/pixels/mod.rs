@@ -7,12 +7,13 @@ mod seg;
 
 use super::error::ApiError;
 use super::serve::Peer;
-use crate::app::App;
-use crate::pixels::{self, Browser, IdCookie, Pixels};
+use crate::http::Http;
+use crate::pixels::{Browser, IdCookie, Pixels};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ia_engine::pixels::PixelWriter;
 use ia_model::UserKey;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
@@ -26,7 +27,7 @@ const GIF: &[u8; 43] =
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The routes, where they are switched on.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(super) fn routes() -> OpenApiRouter<Arc<Http>> {
     OpenApiRouter::new()
         .routes(routes!(getuid::getuid))
         .routes(routes!(getuid::getuidnb))
@@ -40,31 +41,35 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// A call within its rates. Extracting it refuses others.
 struct Call {
-    app: Arc<App>,
+    http: Arc<Http>,
     peer: Peer,
     cookie: IdCookie,
 }
 
-impl FromRequestParts<Arc<App>> for Call {
+impl FromRequestParts<Arc<Http>> for Call {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Call, ApiError> {
-        let pixels = app.pixels.as_ref().ok_or_else(ApiError::no_such_service)?;
+    async fn from_request_parts(parts: &mut Parts, http: &Arc<Http>) -> Result<Call, ApiError> {
+        let pixels = http.pixels.as_ref().ok_or_else(ApiError::no_such_service)?;
         let peer = *parts.extensions.get::<Peer>().ok_or_else(ApiError::internal_without_cause)?;
-        pixels.take_request(peer.address.ip(), app.clock.now_ms())?;
+        pixels.take_request(peer.address.ip(), http.engine.clock.now_ms())?;
         let cookie = IdCookie::read(cookies(&parts.headers));
-        Ok(Call { app: Arc::clone(app), peer, cookie })
+        Ok(Call { http: Arc::clone(http), peer, cookie })
     }
 }
 
 impl Call {
     fn pixels(&self) -> &Pixels {
-        self.app.pixels.as_ref().expect("there is no call without pixels")
+        self.http.pixels.as_ref().expect("there is no call without pixels")
+    }
+
+    fn writer(&self) -> &PixelWriter {
+        &self.http.engine.pixels
     }
 
     /// Who calls; a browser that has no id gets one.
     fn browser(&self) -> Result<Browser, ApiError> {
-        let is_suppressed = |user: &UserKey| pixels::is_suppressed(&self.app, user);
+        let is_suppressed = |user: &UserKey| self.writer().is_suppressed(user);
         Browser::of(self.cookie, is_suppressed).map_err(|error| ApiError::internal(&error))
     }
 

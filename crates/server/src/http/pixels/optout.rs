@@ -68,11 +68,11 @@ pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiE
     )
 )]
 pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let (body, _share) = body::read(&call.app, &headers, body, MAX_FORM_BYTES).await?.decode()?;
+    let (body, _share) = body::read(&call.http, &headers, body, MAX_FORM_BYTES).await?.decode()?;
     let sent_from = headers.get("sec-fetch-site").map(|site| site.to_str().unwrap_or_default());
     let token = FormToken::of(cookies(&headers));
     let (choice, token) = Choice::read(&body, token, sent_from)?;
-    let browser = pixels::choose(&call.app, call.cookie, choice).await?;
+    let browser = pixels::choose(call.writer(), call.cookie, choice).await?;
     let cookie = call.pixels().options.cookies.set_id(browser.cookie, call.peer.tls);
     Ok(page(choice == Choice::Out, &token, &cookie))
 }

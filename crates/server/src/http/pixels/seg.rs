@@ -4,7 +4,7 @@ use super::{Call, GIF, JAVASCRIPT};
 use crate::http::envelope::RequestInfo;
 use crate::http::error::ApiError;
 use crate::http::openapi::{BadRequest, PixelType, TooManyRequests, Unavailable};
-use crate::pixels::{self, Reply, SegmentPixel};
+use crate::pixels::{Reply, SegmentPixel};
 use axum::Extension;
 use axum::http::Uri;
 use axum::response::Response;
@@ -59,8 +59,8 @@ pub(super) async fn get(
     let pixel = SegmentPixel::parse(uri.query().unwrap_or_default(), hosts)?;
     let browser = call.browser()?;
     match browser.named() {
-        Some(user) => pixels::write(&call.app, call.pixels(), &info.id, user, &pixel).await?,
-        None => call.app.metrics.pixel_ignored("opted_out"),
+        Some(user) => call.writer().write(pixel.member, &info.id, user, &pixel.segments).await?,
+        None => call.http.engine.metrics.pixel_ignored("opted_out"),
     }
     match &pixel.reply {
         Reply::Gif => Ok(call.answer(browser, "image/gif", &GIF[..])),

@@ -1,0 +1,188 @@
+//! What a request to add users goes through: limits, checks, resolution, commit.
+
+use super::resolve::{Context, ExpirationRules};
+use super::structure::{StructureLimits, Wanted};
+use super::{BodyError, Direct, Dropped, Request, prepare, prepare_direct};
+use crate::budget::Reservation;
+use crate::catalog_view::CatalogView;
+use crate::held::{BodyFault, HeldAnswer, HeldBody, OutOfBodyMemory};
+use crate::large_work::LargeWork;
+use crate::limits::{Limits, OverRate, RequestLimits};
+use crate::metrics::Metrics;
+use crate::opt_outs::OptOuts;
+use crate::write::commit::{CommitError, Committer, Encoded};
+use ia_catalog::KnownUsers;
+use ia_model::{Clock, MemberId, Record, UserKey};
+use std::sync::Arc;
+
+/// Adds users to segments and removes them.
+pub struct Ingester {
+    /// Segments, and who may write to them.
+    pub(crate) catalog: Arc<CatalogView>,
+    /// Users that are dropped.
+    pub(crate) opt_outs: Arc<OptOuts>,
+    /// Users that count as valid.
+    pub(crate) known: Arc<KnownUsers>,
+    /// How much a member may send.
+    pub(crate) limits: Arc<Limits>,
+    /// How long memberships live.
+    pub(crate) expiration: ExpirationRules,
+    /// Makes records durable and visible.
+    pub(crate) committer: Arc<Committer>,
+    /// Where large bodies are parsed.
+    pub(crate) large_work: Arc<LargeWork>,
+    /// Counts what is refused.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The time of acceptance.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// A request whose body has come in.
+pub struct Post {
+    /// Whose token it came with.
+    pub member: MemberId,
+    /// As [`Ingester::admit`] gave them.
+    pub limits: RequestLimits,
+    /// The request's id.
+    pub request_id: Arc<str>,
+    /// Whether the caller wants to hear about what resolution drops.
+    pub verbose: bool,
+    /// What was sent.
+    pub body: HeldBody,
+}
+
+/// Why a request was not applied. Nothing of it is visible.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// Too many requests or users.
+    #[error(transparent)]
+    OverRate(#[from] OverRate),
+    /// The body cannot be had.
+    #[error(transparent)]
+    Body(#[from] BodyFault),
+    /// The body is no request.
+    #[error(transparent)]
+    Parse(#[from] BodyError),
+    /// The answer does not fit into memory now.
+    #[error(transparent)]
+    Memory(#[from] OutOfBodyMemory),
+    /// It could not be made durable.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// A request that is checked, resolved and encoded.
+struct Ready {
+    record: Option<Encoded>,
+    answer: Vec<u8>,
+    users: usize,
+    dropped: Dropped,
+    reservation: Reservation,
+}
+
+impl Ingester {
+    /// Counts a request against the rate of its member, before its body is read, and gives the member's limits.
+    pub fn admit(&self, member: MemberId) -> Result<RequestLimits, OverRate> {
+        let limits = self.limits.of(&self.catalog.snapshot(), member);
+        self.limits.take_post(member, &limits, self.clock.now_ms())?;
+        Ok(limits)
+    }
+
+    /// Fails where there is no room now for what a body of that length needs: to be asked before it is read.
+    pub fn check_room(&self, body_bytes: usize) -> Result<(), CommitError> {
+        self.committer.check_room(body_bytes)
+    }
+
+    /// Applies a request. On success it is on stable storage and visible to every read that starts afterwards; the
+    /// result is the JSON of the answer.
+    pub async fn post(self: &Arc<Self>, post: Post) -> Result<HeldAnswer, IngestError> {
+        let Post { member, limits, request_id, verbose, body } = post;
+        let room = self.committer.reserve(body.sent_bytes())?;
+        let permit = self.large_work.permit(body.is_large()).await;
+        let (worker, id, is_large) = (Arc::clone(self), Arc::clone(&request_id), permit.is_some());
+        let work = move || worker.make_ready(body, member, limits, &id, is_large, verbose);
+        let ready = self.large_work.run(permit, work).await?;
+        self.limits.take_users(member, ready.users, &limits, self.clock.now_ms())?;
+        // Before the commit: what is refused for want of memory must not be applied.
+        let answer = HeldAnswer::new(ready.answer, ready.reservation)?;
+        if let Some(record) = ready.record {
+            let position = self.committer.commit(record, room).await?;
+            tracing::debug!(%request_id, %member, position, "committed");
+        }
+        self.count(&ready.dropped);
+        Ok(answer)
+    }
+
+    fn make_ready(
+        &self,
+        body: HeldBody,
+        member: MemberId,
+        limits: RequestLimits,
+        request_id: &str,
+        gives_way: bool,
+        verbose: bool,
+    ) -> Result<Ready, IngestError> {
+        let (bytes, reservation) = body.decode()?;
+        let opt_outs = self.opt_outs.in_force();
+        let request = Request {
+            snapshot: &self.catalog.snapshot(),
+            member,
+            now_ms: self.clock.now_ms(),
+            request_id,
+            limits: StructureLimits {
+                users_per_request: limits.users_per_request as usize,
+                segments_per_user: limits.segments_per_user as usize,
+            },
+            expiration: self.expiration,
+            opt_outs: &opt_outs,
+            known: &self.known,
+            gives_way,
+            verbose,
+        };
+        let prepared = prepare(&bytes, &request)?;
+        let record = prepared.ingest.map(|ingest| Encoded::new(Record::Ingest(ingest)));
+        Ok(Ready {
+            record: record.map(|record| record.resolved_with(opt_outs)),
+            answer: prepared.answer,
+            users: prepared.users,
+            dropped: prepared.dropped,
+            reservation,
+        })
+    }
+
+    /// Writes what is asked for one user, whose id is a good one. Durable and visible on return.
+    pub(crate) async fn write_user(
+        &self,
+        member: MemberId,
+        request_id: &str,
+        user: UserKey,
+        wanted: &[Wanted<'_>],
+    ) -> Result<(), CommitError> {
+        // Kept until the record is in the log: an opt-out waits for it, to undo it.
+        let opt_outs = self.opt_outs.in_force();
+        let context = Context {
+            snapshot: &self.catalog.snapshot_to_keep(),
+            member,
+            now_ms: self.clock.now_ms(),
+            expiration: self.expiration,
+            opt_outs: &opt_outs,
+            known: &self.known,
+        };
+        let Direct { ingest, dropped } = prepare_direct(context, request_id, user, wanted);
+        if ingest.batch.users() == 0 {
+            self.metrics.pixel_ignored("opted_out");
+        }
+        let record = Encoded::new(Record::Ingest(Box::new(ingest))).resolved_with(opt_outs);
+        let room = self.committer.reserve(0)?;
+        let position = self.committer.commit(record, room).await?;
+        self.count(&dropped);
+        tracing::debug!(request_id, %member, position, "committed");
+        Ok(())
+    }
+
+    fn count(&self, dropped: &Dropped) {
+        for (cause, count) in dropped.by_cause() {
+            self.metrics.refused(cause, count);
+        }
+    }
+}

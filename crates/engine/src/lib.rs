@@ -1,0 +1,140 @@
+//! The service as types: adding users to segments, reading them, linking ids, forgetting people, reports, catalog
+//! changes and logins. It knows no HTTP.
+//!
+//! [`open`] opens a data directory and gives an [`Engine`], whose parts do the work. Each part holds only the parts
+//! below it; no part holds the engine. `docs/ARCHITECTURE.md` walks one POST and one read through this code.
+
+pub mod auth;
+pub mod budget;
+pub mod catalog_view;
+pub mod data_dir;
+pub mod decode;
+pub mod error;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
+pub mod held;
+pub mod ingest;
+pub mod json;
+pub mod large_work;
+pub mod limits;
+pub mod linking;
+pub mod metrics;
+pub mod open;
+pub mod people;
+pub mod pixels;
+pub mod rate;
+pub mod reading;
+pub mod services;
+pub mod usage;
+pub mod user_ids;
+
+mod alarm;
+mod erasures;
+#[cfg(test)]
+mod lives;
+mod opt_outs;
+mod sync;
+mod threads;
+mod upkeep;
+mod write;
+
+pub use error::{Error, ErrorKind};
+pub use ia_log::LogState;
+pub use open::{EngineOptions, Machine, OpenEngine, open};
+
+use alarm::Alarm;
+use auth::Authenticator;
+use catalog_view::CatalogView;
+use ia_log::{Log, LogStats};
+use ia_model::Clock;
+use ia_profiles::{ProfileStats, Profiles};
+use ingest::Ingester;
+use large_work::LargeWork;
+use limits::Limits;
+use metrics::Metrics;
+use people::People;
+use pixels::PixelWriter;
+use reading::Reader;
+use services::Services;
+use std::sync::Arc;
+use usage::{Reports, UsageFollower};
+use write::commit::Committer;
+
+/// The parts that do what callers ask for.
+pub struct Engine {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Members, logins, tokens and segments.
+    pub catalog: Arc<CatalogView>,
+    /// Logs callers in.
+    pub authenticator: Arc<Authenticator>,
+    /// Counts requests of members against their limits.
+    pub limits: Arc<Limits>,
+    /// Adds users to segments.
+    pub ingest: Arc<Ingester>,
+    /// Reads memberships.
+    pub reader: Reader,
+    /// Deletes people and opts them out.
+    pub people: People,
+    /// Writes what pixels ask for.
+    pub pixels: PixelWriter,
+    /// Usage reports.
+    pub reports: Reports,
+    /// Lists and changes the catalog.
+    pub services: Services,
+    /// Where large requests are worked on.
+    pub large_work: Arc<LargeWork>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    log: Arc<dyn Log>,
+    profiles: Arc<dyn Profiles>,
+    usage: Arc<UsageFollower>,
+    committer: Arc<Committer>,
+    alarm: Alarm,
+}
+
+/// The state of an engine at one moment.
+#[derive(Debug)]
+pub struct Status {
+    /// Why writes fail; `None` while they succeed.
+    pub fault: Option<String>,
+    /// Whether the log can make records durable.
+    pub log_state: LogState,
+    /// Size and positions of the log.
+    pub log: LogStats,
+    /// Size of the profiles.
+    pub profiles: ProfileStats,
+    /// Bytes of records that wait to become durable and visible.
+    pub backlog_bytes: usize,
+    /// Position of the last record that reads can see.
+    pub applied_position: u64,
+    /// Position that the last checkpoint covers.
+    pub checkpointed_position: u64,
+    /// Position that the usage statistics cover.
+    pub usage_position: u64,
+    /// Generation of the catalog in force.
+    pub catalog_generation: u64,
+}
+
+impl Engine {
+    /// Why writes fail at present; `None` while they succeed.
+    pub fn fault(&self) -> Option<String> {
+        self.committer.fault()
+    }
+
+    /// What operators watch.
+    pub fn status(&self) -> Status {
+        Status {
+            fault: self.fault(),
+            log_state: self.log.state(),
+            log: self.log.stats(),
+            profiles: self.profiles.stats(),
+            backlog_bytes: self.committer.backlog_bytes(),
+            applied_position: self.profiles.applied_position(),
+            checkpointed_position: self.profiles.checkpointed_position(),
+            usage_position: self.usage.covered_position(),
+            catalog_generation: self.catalog.snapshot().generation(),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The limits of the service: the server's, a member's own before them, and who is over.
+
+use crate::rate::{Exceeded, RateLimiter};
+use ia_catalog::Snapshot;
+use ia_model::MemberId;
+
+const SECOND_MS: u64 = 1000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
+
+/// The limits that hold for one member; 0 lifts one.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLimits {
+    /// `POST /rt-segment` a second.
+    pub posts_per_second: u32,
+    /// Reads a second, on each route that reads.
+    pub gets_per_second: u32,
+    /// Users of a request that are read.
+    pub users_per_request: u32,
+    /// Users a second over all requests.
+    pub users_per_second: u32,
+    /// Blocks of a user that are read.
+    pub segments_per_user: u32,
+    /// Bytes of a decoded body.
+    pub payload_bytes: u32,
+}
+
+/// The routes whose reads are limited, each on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReadRoute {
+    /// `/rt-segment-processed`
+    Processed,
+    /// `/user-segment`
+    UserSegment,
+}
+
+impl ReadRoute {
+    fn name(self) -> &'static str {
+        match self {
+            ReadRoute::Processed => "rt-segment-processed",
+            ReadRoute::UserSegment => "user-segment",
+        }
+    }
+}
+
+/// What a member may ask of the catalog services, and how much it may have; 0 lifts a limit. The rates are for all
+/// services together.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceLimits {
+    /// Requests a minute that read.
+    pub reads_per_minute: u32,
+    /// Requests a minute that change something.
+    pub writes_per_minute: u32,
+    /// Segments that are not deleted.
+    pub segments_per_member: u32,
+}
+
+/// A member is over one of its rates.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "Rate limit exceeded. You have exceeded your request limit of {limit} {what} per {seconds} seconds to {route}, \
+     please wait and try again or contact your administrator for higher limits"
+)]
+pub struct OverRate {
+    limit: u32,
+    what: &'static str,
+    seconds: u32,
+    route: &'static str,
+    /// When there is room again.
+    pub exceeded: Exceeded,
+}
+
+/// Knows the limits and counts against them.
+pub struct Limits {
+    shipped: RequestLimits,
+    posts: RateLimiter<MemberId>,
+    consumer_requests: RateLimiter<MemberId>,
+    users: RateLimiter<MemberId>,
+    reads: RateLimiter<(ReadRoute, MemberId)>,
+    of_services: ServiceLimits,
+    service_reads: RateLimiter<MemberId>,
+    service_writes: RateLimiter<MemberId>,
+}
+
+impl Limits {
+    /// Limits that hold for every member that has none of its own.
+    pub fn new(shipped: RequestLimits, of_services: ServiceLimits) -> Limits {
+        Limits {
+            shipped,
+            posts: RateLimiter::per_ms(SECOND_MS),
+            consumer_requests: RateLimiter::per_ms(SECOND_MS),
+            users: RateLimiter::per_ms(SECOND_MS),
+            reads: RateLimiter::per_ms(SECOND_MS),
+            of_services,
+            service_reads: RateLimiter::per_ms(MINUTE_MS),
+            service_writes: RateLimiter::per_ms(MINUTE_MS),
+        }
+    }
+
+    /// The limits of `member`.
+    pub fn of(&self, snapshot: &Snapshot, member: MemberId) -> RequestLimits {
+        let shipped = self.shipped;
+        let Some(own) = snapshot.member(member).map(|member| member.limits) else { return shipped };
+        RequestLimits {
+            posts_per_second: own.posts_per_second.unwrap_or(shipped.posts_per_second),
+            gets_per_second: own.gets_per_second.unwrap_or(shipped.gets_per_second),
+            users_per_request: own.users_per_request.unwrap_or(shipped.users_per_request),
+            users_per_second: own.users_per_second.unwrap_or(shipped.users_per_second),
+            segments_per_user: own.segments_per_user.unwrap_or(shipped.segments_per_user),
+            payload_bytes: own.payload_bytes.unwrap_or(shipped.payload_bytes),
+        }
+    }
+
+    /// Counts a `POST /rt-segment`.
+    pub fn take_post(&self, member: MemberId, limits: &RequestLimits, now_ms: u64) -> Result<(), OverRate> {
+        let limit = limits.posts_per_second;
+        self.posts.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what: "writes",
+            seconds: 1,
+            route: "rt-segment",
+            exceeded,
+        })
+    }
+
+    /// Counts a `POST /privacy/consumer-request`; as many a second may come as to `/rt-segment`.
+    pub fn take_consumer_request(
+        &self,
+        member: MemberId,
+        limits: &RequestLimits,
+        now_ms: u64,
+    ) -> Result<(), OverRate> {
+        let limit = limits.posts_per_second;
+        self.consumer_requests.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what: "writes",
+            seconds: 1,
+            route: "privacy/consumer-request",
+            exceeded,
+        })
+    }
+
+    /// Counts the users of a request.
+    pub fn take_users(
+        &self,
+        member: MemberId,
+        users: usize,
+        limits: &RequestLimits,
+        now_ms: u64,
+    ) -> Result<(), OverRate> {
+        let limit = limits.users_per_second;
+        let users = u32::try_from(users).unwrap_or(u32::MAX);
+        self.users.take(member, users, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what: "users",
+            seconds: 1,
+            route: "rt-segment",
+            exceeded,
+        })
+    }
+
+    /// Counts a read.
+    pub fn take_read(
+        &self,
+        route: ReadRoute,
+        member: MemberId,
+        snapshot: &Snapshot,
+        now_ms: u64,
+    ) -> Result<(), OverRate> {
+        let limit = self.of(snapshot, member).gets_per_second;
+        self.reads.take((route, member), 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what: "reads",
+            seconds: 1,
+            route: route.name(),
+            exceeded,
+        })
+    }
+
+    /// The limits of the catalog services.
+    pub fn of_services(&self) -> ServiceLimits {
+        self.of_services
+    }
+
+    /// Counts a request to a catalog service.
+    pub fn take_service(&self, member: MemberId, is_read: bool, now_ms: u64) -> Result<(), OverRate> {
+        let ServiceLimits { reads_per_minute, writes_per_minute, .. } = self.of_services;
+        let (limiter, limit, what) = match is_read {
+            true => (&self.service_reads, reads_per_minute, "reads"),
+            false => (&self.service_writes, writes_per_minute, "writes"),
+        };
+        limiter.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what,
+            seconds: 60,
+            route: "the catalog services",
+            exceeded,
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Linking ids that members made up to users of the platform.
+
+use crate::catalog_view::CatalogView;
+use crate::opt_outs::OptOuts;
+use crate::user_ids::{NO_EXTERNAL_ID, key_without_domain, namespace};
+use crate::write::commit::{CommitError, Committer, Encoded};
+use ia_catalog::Snapshot;
+use ia_model::{Clock, Domain, Link, MemberId, Minute, Record, UserKey};
+use std::sync::Arc;
+
+/// How links are made.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkRules {
+    /// Minutes after which a link ends that is not seen again.
+    pub ttl_minutes: u32,
+}
+
+/// How many ids one call may link. A browser sends one or two.
+pub const MAX_IDS_PER_LINK: usize = 100;
+
+/// Why nothing was linked.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The member does not exist, is switched off, or has no ids of its own.
+    #[error("'member' is not one that has user ids of its own")]
+    NoExternalIds,
+    /// Only users of the platform have links.
+    #[error("only a user id of the platform can be linked")]
+    NoPlatformUser,
+    /// There is no id, or there are too many.
+    #[error("'user' must hold 1 to {MAX_IDS_PER_LINK} ids")]
+    Count,
+    /// An id cannot be one.
+    #[error("'user': id {number} {NO_EXTERNAL_ID}")]
+    Id {
+        /// Which of them, counted from 1.
+        number: usize,
+    },
+    /// It could not be made durable and visible.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Links ids of members to users of the platform.
+pub struct Linker {
+    /// Name spaces of members.
+    pub(crate) catalog: Arc<CatalogView>,
+    /// A user that has opted out is not linked.
+    pub(crate) opt_outs: Arc<OptOuts>,
+    /// Writes the links.
+    pub(crate) committer: Arc<Committer>,
+    /// When a link begins.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How long it lasts.
+    pub(crate) rules: LinkRules,
+}
+
+impl Linker {
+    /// Links ids of `member` to a user of the platform, for as long as the operator has set from now on. When this
+    /// returns, the links are on stable storage, and every read of the user that starts afterwards joins what is
+    /// stored under these ids. A user that has opted out is not linked, as it is not added.
+    ///
+    /// # Errors
+    ///
+    /// When the input is not right, or the record cannot be committed; nothing is linked then.
+    pub async fn link(&self, member: MemberId, user: UserKey, ids: &[&str]) -> Result<(), LinkError> {
+        // Kept until the record is in the log: an opt-out waits for it, to undo it.
+        let opt_outs = self.opt_outs.in_force();
+        if opt_outs.refuses(&user, member) {
+            return Ok(());
+        }
+        let now_ms = self.clock.now_ms();
+        let link = link_record(&self.catalog.snapshot(), self.rules, now_ms, member, user, ids)?;
+        let encoded = Encoded::new(Record::Link(link)).resolved_with(opt_outs);
+        // The room of a small body. What the record takes beyond it is reserved when it is committed.
+        let room = self.committer.reserve(0)?;
+        self.committer.commit(encoded, room).await?;
+        Ok(())
+    }
+}
+
+/// What [`Linker::link`] commits.
+pub(crate) fn link_record(
+    snapshot: &Snapshot,
+    rules: LinkRules,
+    now_ms: u64,
+    member: MemberId,
+    user: UserKey,
+    ids: &[&str],
+) -> Result<Link, LinkError> {
+    let is_active = snapshot.member(member).is_some_and(|member| member.active);
+    let namespace = namespace(snapshot, member).filter(|_| is_active).ok_or(LinkError::NoExternalIds)?;
+    if user.domain() != Domain::Platform {
+        return Err(LinkError::NoPlatformUser);
+    }
+    if ids.is_empty() || ids.len() > MAX_IDS_PER_LINK {
+        return Err(LinkError::Count);
+    }
+    // Rounded up, as memberships are.
+    let end = Minute(Minute::not_before(now_ms).0.saturating_add(rules.ttl_minutes));
+    let mut links = Vec::with_capacity(ids.len());
+    for (id, number) in ids.iter().zip(1..) {
+        let key = key_without_domain(Some(namespace), id).map_err(|_| LinkError::Id { number })?;
+        links.push((key, end));
+    }
+    links.sort_unstable();
+    links.dedup();
+    Ok(Link { accepted_at_ms: now_ms, member, user, links })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ia_catalog::CatalogFile;
+
+    /// Member 1 has ids of its own, member 2 sends those of member 1, member 3 has none, and member 4 is off.
+    fn snapshot() -> Snapshot {
+        let file = r#"{"members": [
+            {"id": 1, "name": "a", "use_external_uids": true},
+            {"id": 2, "name": "b", "use_external_uids": true, "external_member_uid": 1},
+            {"id": 3, "name": "c", "external_member_uid": 1},
+            {"id": 4, "name": "d", "use_external_uids": true, "state": "inactive"}
+        ]}"#;
+        Snapshot::of(&CatalogFile::parse(file.as_bytes()).unwrap()).unwrap()
+    }
+
+    fn linked(member: u32, user: &UserKey, ids: &[&str]) -> Result<Link, LinkError> {
+        let rules = LinkRules { ttl_minutes: 30 };
+        link_record(&snapshot(), rules, 60_001, MemberId(member), user.clone(), ids)
+    }
+
+    #[test]
+    fn ids_are_in_the_name_space_of_their_member() {
+        let snapshot = snapshot();
+        let spaces = [1, 2, 3, 4, 5].map(|member| namespace(&snapshot, MemberId(member)).map(|of| of.0));
+        assert_eq!(spaces, [Some(1), Some(1), None, Some(4), None]);
+        let user = UserKey::platform(7).unwrap();
+        let link = linked(2, &user, &["b", "7", "b"]).unwrap();
+        let id = |text| UserKey::external(MemberId(1), text).unwrap();
+        // The minute that begins next, and 30 more.
+        assert_eq!(link.links, [(id("7"), Minute(32)), (id("b"), Minute(32))]);
+        assert_eq!((link.member, link.user, link.accepted_at_ms), (MemberId(2), user, 60_001));
+    }
+
+    #[test]
+    fn what_is_not_right_links_nothing_and_is_named() {
+        let user = UserKey::platform(7).unwrap();
+        let many = vec!["x"; MAX_IDS_PER_LINK + 1];
+        let long = "x".repeat(256);
+        for (member, ids, expected) in [
+            (3, &["a"][..], "'member' is not one"),
+            (4, &["a"], "'member' is not one"),
+            (5, &["a"], "'member' is not one"),
+            (1, &[], "'user' must hold 1 to 100 ids"),
+            (1, &many, "'user' must hold 1 to 100 ids"),
+            (1, &["a", ""], "'user': id 2 must have"),
+            (1, &["a\nb"], "'user': id 1 must have"),
+            (1, &["a", "b", &long], "'user': id 3 must have"),
+            (1, &["hbapi:1:secret:ia1"], "'user': id 1 must have"),
+        ] {
+            let error = linked(member, &user, ids).unwrap_err().to_string();
+            assert!(error.starts_with(expected) && !error.contains("secret"), "{error}");
+        }
+        let device = UserKey::parse(Domain::Idfa, &"a".repeat(32)).unwrap();
+        assert!(matches!(linked(1, &device, &["a"]), Err(LinkError::NoPlatformUser)));
+    }
+}

@@ -1,0 +1,429 @@
+//! Opening a data directory, and closing it in order.
+
+use crate::Engine;
+use crate::alarm::Alarm;
+use crate::auth::{Authenticator, LoginLimits};
+use crate::catalog_view::CatalogView;
+use crate::data_dir::{DataDir, DataDirLock};
+use crate::erasures::Erasures;
+use crate::ingest::{ExpirationRules, Ingester};
+use crate::large_work::LargeWork;
+use crate::limits::{Limits, RequestLimits, ServiceLimits};
+use crate::linking::{LinkRules, Linker};
+use crate::metrics::Metrics;
+use crate::opt_outs::OptOuts;
+use crate::people::People;
+use crate::pixels::{PixelWriteRules, PixelWriter};
+use crate::reading::Reader;
+use crate::services::Services;
+use crate::sync::thread;
+use crate::upkeep::{CheckpointRules, Checkpointer, Checkpoints, WarmUp, every};
+use crate::usage::{Reports, UsageFollower};
+use crate::write::commit::{Committer, Followers};
+use crate::write::replay::replay;
+use anyhow::Context;
+use ia_catalog::{Catalog, CatalogError, KnownUsers, SqliteCatalog, SqliteUsage, Tokens};
+use ia_log::{Disk, DiskLog, Log, LogOptions};
+use ia_model::{Clock, time};
+use ia_profiles::{PackedProfiles, ProfileOptions};
+use prometheus_client::registry::Registry;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How often the catalog is asked whether another process changed it, or made ids known: seen "within a second".
+const CATALOG_POLL: Duration = Duration::from_millis(200);
+
+/// How often usage statistics are written. Reports add what is not written yet, so this bounds only how much log a
+/// start reads again.
+const USAGE_FLUSH: Duration = Duration::from_secs(1);
+
+/// How often the last use of tokens is written, and old statistics are deleted.
+const HOUSEKEEPING: Duration = Duration::from_secs(30);
+
+/// How long the databases may take to close. Nothing is lost when they do not.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// What the engine stands on: the real machine, or what a test puts in its place.
+pub struct Machine {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// The disk under the log.
+    pub log_disk: Arc<dyn Disk>,
+}
+
+/// The settings of an engine.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The name of this process, which is part of the tokens that it issues.
+    pub instance: String,
+    /// Bytes after which the log begins a new file.
+    pub log_segment_bytes: u64,
+    /// Bytes that may wait to become durable and visible.
+    pub max_backlog_bytes: usize,
+    /// Bytes of profiles in memory.
+    pub memory_budget_bytes: u64,
+    /// A checkpoint is due after this time, when anything has changed.
+    pub checkpoint_interval: Duration,
+    /// A checkpoint is due after this many bytes of log.
+    pub checkpoint_log_bytes: u64,
+    /// The most ids that are linked to one user.
+    pub links_per_user: usize,
+    /// How links are made.
+    pub links: LinkRules,
+    /// How long memberships live.
+    pub expiration: ExpirationRules,
+    /// Counts ids that were not made known before as invalid.
+    pub only_known_users: bool,
+    /// Days for which usage statistics are kept.
+    pub keep_usage_days: u32,
+    /// Limits of members that have none of their own.
+    pub request_limits: RequestLimits,
+    /// Limits of the catalog services.
+    pub service_limits: ServiceLimits,
+    /// Limits of logins.
+    pub login_limits: LoginLimits,
+    /// Large requests that are worked on at once.
+    pub max_large_requests: usize,
+    /// What pixels may write.
+    pub pixels: PixelWriteRules,
+}
+
+/// An engine that runs, with what has to be stopped in order.
+pub struct OpenEngine {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    log: Arc<DiskLog>,
+    applier: thread::JoinHandle<()>,
+    checkpoints: Arc<Checkpoints>,
+    checkpointer: Checkpointer,
+    warm_up: WarmUp,
+    tasks: Vec<JoinHandle<()>>,
+    stop_tasks: watch::Sender<bool>,
+    catalog: Arc<SqliteCatalog>,
+    usage_store: SqliteUsage,
+    _lock: DataDirLock,
+}
+
+/// What to do about a damaged catalog.
+const CATALOG_WAY_OUT: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away, apply your catalog file again, and have users log in again";
+/// What to do about damaged statistics.
+const USAGE_WAY_OUT: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away: statistics are then counted from the log's first position on";
+
+fn with_way_out(error: CatalogError, way_out: &'static str) -> anyhow::Error {
+    let is_damage = matches!(error, CatalogError::Damaged { .. });
+    let error = anyhow::Error::from(error);
+    if is_damage { error.context(way_out) } else { error }
+}
+
+/// The databases, and what was read of them.
+struct Databases {
+    catalog: Arc<SqliteCatalog>,
+    view: Arc<CatalogView>,
+    opt_outs: Arc<OptOuts>,
+    known: Arc<KnownUsers>,
+    usage_store: SqliteUsage,
+    usage: Arc<UsageFollower>,
+}
+
+/// The log and the profiles, level with each other.
+struct Stores {
+    log: Arc<DiskLog>,
+    profiles: Arc<PackedProfiles>,
+}
+
+/// Opens everything in a data directory, replays the log's tail and starts the threads. Gives up when `stop` turns
+/// true.
+pub async fn open(
+    options: EngineOptions,
+    data_dir: DataDir,
+    machine: Machine,
+    registry: &mut Registry,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<OpenEngine> {
+    let lock = data_dir.lock()?;
+    let metrics = Arc::new(Metrics::new(registry));
+    let databases = open_databases(&options, &data_dir, &machine.clock).await?;
+    let usage = Arc::clone(&databases.usage);
+    let stores = open_stores(&options, &data_dir, machine.log_disk, &metrics, usage, stop).await?;
+    data_dir.sync()?;
+    let alarm = Alarm::default();
+    let followers = Followers {
+        profiles: Arc::clone(&stores.profiles) as _,
+        usage: Arc::clone(&databases.usage),
+        metrics: metrics.applied.clone(),
+    };
+    let log = Arc::clone(&stores.log) as Arc<dyn Log>;
+    let (committer, applier) =
+        Committer::start(Arc::clone(&log), followers, options.max_backlog_bytes, alarm.clone())?;
+    let checkpoints = Arc::new(Checkpoints {
+        profiles: Arc::clone(&stores.profiles) as _,
+        log: Arc::clone(&log),
+        usage: Arc::clone(&databases.usage),
+        erasures: Erasures::new(
+            log,
+            Arc::clone(&stores.profiles) as _,
+            Arc::clone(&databases.usage),
+            alarm.clone(),
+        ),
+        data_dir,
+        metrics: metrics.checkpoints.clone(),
+        log_metrics: metrics.log.clone(),
+        rules: CheckpointRules {
+            interval: options.checkpoint_interval,
+            log_bytes: options.checkpoint_log_bytes,
+            memory_budget_bytes: options.memory_budget_bytes,
+        },
+    });
+    let keep_usage_days = options.keep_usage_days;
+    let engine =
+        put_together(options, machine.clock, &databases, &stores, Arc::new(committer), metrics, alarm)?;
+    let engine = Arc::new(engine);
+    let (stop_tasks, stopping) = watch::channel(false);
+    Ok(OpenEngine {
+        checkpointer: Checkpointer::start(Arc::clone(&checkpoints), &engine.alarm)?,
+        warm_up: WarmUp::start(stores.profiles, &engine.alarm)?,
+        tasks: keep_current(&engine, &databases, keep_usage_days, &stopping),
+        engine,
+        log: stores.log,
+        applier,
+        checkpoints,
+        stop_tasks,
+        catalog: databases.catalog,
+        usage_store: databases.usage_store,
+        _lock: lock,
+    })
+}
+
+async fn open_databases(
+    options: &EngineOptions,
+    data_dir: &DataDir,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Databases> {
+    if data_dir.has_lost_its_catalog() {
+        anyhow::bail!(
+            "{} is gone or empty, but the log holds what providers sent: restore the data directory from a backup, or apply your catalog file again, and have users log in again",
+            data_dir.catalog().display()
+        );
+    }
+    let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::clone(clock))
+        .await
+        .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))
+        .context("cannot open the catalog")?;
+    let catalog = Arc::new(catalog);
+    // In this order, as in `CatalogView::follow`.
+    let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
+    let tokens = Arc::new(Tokens::load(Arc::clone(&catalog) as _, &options.instance).await?);
+    let opt_outs = OptOuts::load(Arc::clone(&catalog) as _).await.context("cannot read the opt-outs")?;
+    let known = open_known_users(options, &catalog).await.context("cannot read the known ids")?;
+    let usage_store = SqliteUsage::open(&data_dir.usage())
+        .await
+        .map_err(|error| with_way_out(error, USAGE_WAY_OUT))
+        .context("cannot open the usage statistics")?;
+    let usage = UsageFollower::open(Arc::new(usage_store.clone())).await?;
+    Ok(Databases {
+        view: Arc::new(CatalogView::new(&catalog, snapshot, tokens, Arc::clone(clock))),
+        catalog,
+        opt_outs: Arc::new(opt_outs),
+        known: Arc::new(known),
+        usage_store,
+        usage: Arc::new(usage),
+    })
+}
+
+async fn open_known_users(
+    options: &EngineOptions,
+    catalog: &Arc<SqliteCatalog>,
+) -> anyhow::Result<KnownUsers> {
+    if !options.only_known_users {
+        return Ok(KnownUsers::everybody());
+    }
+    let started = Instant::now();
+    let known = KnownUsers::load(Arc::clone(catalog) as _)
+        .await
+        .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))?;
+    tracing::info!(ids = known.count(), millis = started.elapsed().as_millis(), "the known ids are read");
+    Ok(known)
+}
+
+async fn open_stores(
+    options: &EngineOptions,
+    data_dir: &DataDir,
+    log_disk: Arc<dyn Disk>,
+    metrics: &Metrics,
+    usage: Arc<UsageFollower>,
+    stop: Arc<AtomicBool>,
+) -> anyhow::Result<Stores> {
+    let log_options = LogOptions {
+        segment_bytes: options.log_segment_bytes,
+        // The committer's bound is the one that holds; the log's own must only not be smaller.
+        max_queue_bytes: options.max_backlog_bytes.max(LogOptions::default().max_queue_bytes),
+        ..LogOptions::default()
+    };
+    let profile_options = ProfileOptions {
+        memory_budget_bytes: options.memory_budget_bytes,
+        links_per_user: options.links_per_user,
+        ..ProfileOptions::default()
+    };
+    let (log_dir, profiles_dir) = (data_dir.log(), data_dir.profiles());
+    let observer = Arc::new(metrics.log.clone());
+    tokio::task::spawn_blocking(move || {
+        let started = Instant::now();
+        let (log, _) =
+            DiskLog::open(log_dir, log_options, log_disk, observer).context("cannot open the log")?;
+        let profiles =
+            PackedProfiles::open(&profiles_dir, profile_options).context("cannot open the profiles")?;
+        let records = replay(&log, &profiles, &usage, &stop).context("cannot replay the log")?;
+        tracing::info!(records, millis = started.elapsed().as_millis(), "the log is replayed");
+        Ok(Stores { log: Arc::new(log), profiles: Arc::new(profiles) })
+    })
+    .await?
+}
+
+fn put_together(
+    options: EngineOptions,
+    clock: Arc<dyn Clock>,
+    databases: &Databases,
+    stores: &Stores,
+    committer: Arc<Committer>,
+    metrics: Arc<Metrics>,
+    alarm: Alarm,
+) -> anyhow::Result<Engine> {
+    let catalog = &databases.view;
+    let authenticator = Authenticator::new(
+        Arc::clone(&databases.catalog) as _,
+        Arc::clone(&databases.catalog) as _,
+        Arc::clone(&catalog.tokens),
+        Arc::clone(&clock),
+        options.login_limits,
+    );
+    let authenticator = Arc::new(authenticator);
+    let limits = Arc::new(Limits::new(options.request_limits, options.service_limits));
+    let large_work = Arc::new(LargeWork::start(options.max_large_requests)?);
+    let ingest = Arc::new(Ingester {
+        catalog: Arc::clone(catalog),
+        opt_outs: Arc::clone(&databases.opt_outs),
+        known: Arc::clone(&databases.known),
+        limits: Arc::clone(&limits),
+        expiration: options.expiration,
+        committer: Arc::clone(&committer),
+        large_work: Arc::clone(&large_work),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+    });
+    let linker = Linker {
+        catalog: Arc::clone(catalog),
+        opt_outs: Arc::clone(&databases.opt_outs),
+        committer: Arc::clone(&committer),
+        clock: Arc::clone(&clock),
+        rules: options.links,
+    };
+    let people = People {
+        catalog: Arc::clone(catalog),
+        opt_outs: Arc::clone(&databases.opt_outs),
+        profiles: Arc::clone(&stores.profiles) as _,
+        committer: Arc::clone(&committer),
+        clock: Arc::clone(&clock),
+    };
+    let reader = Reader {
+        profiles: Arc::clone(&stores.profiles) as _,
+        opt_outs: Arc::clone(&databases.opt_outs),
+        catalog: Arc::clone(catalog),
+        clock: Arc::clone(&clock),
+    };
+    Ok(Engine {
+        clock,
+        services: Services { catalog: Arc::clone(catalog), authenticator: Arc::clone(&authenticator) },
+        authenticator,
+        limits,
+        pixels: PixelWriter::new(Arc::clone(&ingest), linker, people.clone(), options.pixels),
+        ingest,
+        reader,
+        people,
+        reports: Reports::new(Arc::clone(&databases.usage)),
+        large_work,
+        metrics,
+        log: Arc::clone(&stores.log) as _,
+        profiles: Arc::clone(&stores.profiles) as _,
+        usage: Arc::clone(&databases.usage),
+        committer,
+        alarm,
+        catalog: Arc::clone(catalog),
+    })
+}
+
+/// Starts the tasks that keep the catalog, the statistics and the tokens current until `stopping` turns true. Each is
+/// its own: one that waits for a busy database holds up no other.
+fn keep_current(
+    engine: &Engine,
+    databases: &Databases,
+    keep_usage_days: u32,
+    stopping: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    let alarm = &engine.alarm;
+    let (catalog, known) = (Arc::clone(&engine.catalog), Arc::clone(&databases.known));
+    let usage = Arc::clone(&engine.usage);
+    let house_keeping = {
+        let (tokens, usage) = (Arc::clone(&engine.catalog.tokens), Arc::clone(&engine.usage));
+        let clock = Arc::clone(&engine.clock);
+        move || {
+            let (tokens, usage, now_ms) = (Arc::clone(&tokens), Arc::clone(&usage), clock.now_ms());
+            async move {
+                tokens.flush_last_use(now_ms).await?;
+                usage.purge_before(time::days_before(now_ms, keep_usage_days)).await
+            }
+        }
+    };
+    vec![
+        every(CATALOG_POLL, "follow the catalog", alarm, stopping, move || {
+            let catalog = Arc::clone(&catalog);
+            async move { catalog.follow().await }
+        }),
+        every(CATALOG_POLL, "follow the known ids", alarm, stopping, move || {
+            let known = Arc::clone(&known);
+            async move { known.follow().await }
+        }),
+        every(USAGE_FLUSH, "write the usage statistics", alarm, stopping, move || {
+            let usage = Arc::clone(&usage);
+            async move { usage.flush().await }
+        }),
+        every(HOUSEKEEPING, "do the housekeeping", alarm, stopping, house_keeping),
+    ]
+}
+
+impl OpenEngine {
+    /// Ends the threads and writes down what is in memory. One thing that fails does not keep the others from being
+    /// done; the first failure is returned.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let OpenEngine { engine, log, applier, checkpoints, checkpointer, warm_up, .. } = self;
+        let mut results = Vec::new();
+        self.stop_tasks.send_replace(true);
+        for task in self.tasks {
+            results.push(task.await.context("a background task panicked"));
+        }
+        let (committer, last) = (Arc::clone(&engine.committer), Arc::clone(&checkpoints));
+        let threads = tokio::task::spawn_blocking(move || {
+            checkpointer.stop();
+            warm_up.stop();
+            // For the last checkpoint, when the log takes nothing any more.
+            last.erasures.seal_log();
+            log.close();
+            committer.stop();
+            applier.join().map_err(|_| anyhow::anyhow!("the applier thread panicked"))
+        });
+        results.push(threads.await.context("cannot end the threads").flatten());
+        results.push(engine.usage.flush().await.context("cannot write the usage statistics"));
+        let flushed = engine.catalog.tokens.flush_last_use(engine.clock.now_ms()).await;
+        results.push(flushed.map(drop).context("cannot write the last use of tokens"));
+        let checkpoint = tokio::task::spawn_blocking(move || checkpoints.write());
+        results.push(checkpoint.await.context("cannot write the last checkpoint").flatten());
+        // Each folds its WAL into its file, so that a stopped server leaves files that are whole by themselves.
+        let closed = async { tokio::join!(self.catalog.close(), self.usage_store.close()) };
+        if tokio::time::timeout(CLOSING, closed).await.is_err() {
+            tracing::warn!("the databases could not be closed in order; the next start does what is left");
+        }
+        results.into_iter().collect()
+    }
+}

@@ -1,0 +1,168 @@
+//! Reading memberships: a user's profile, as far as the caller may see it.
+
+mod json;
+mod openrtb;
+
+use crate::catalog_view::CatalogView;
+use crate::opt_outs::OptOuts;
+use crate::threads::blocking;
+use ia_catalog::{Segment, Snapshot};
+use ia_model::{Clock, MemberId, Minute, UserKey};
+use ia_profiles::{Membership, Profiles, ProfilesError, get_joined, load_joined};
+pub use openrtb::OpenRtbUser;
+use std::sync::Arc;
+
+/// Who reads, and whose segments.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadScope {
+    /// The member that reads; `None` sees everything.
+    pub viewer: Option<MemberId>,
+    /// Only segments of this owner.
+    pub owner: Option<MemberId>,
+    /// Also segments that are switched off, whose memberships are kept: for people who ask what is stored about them.
+    pub with_inactive: bool,
+    /// The name space of an id without a domain; `None` where it is the platform's.
+    pub namespace: Option<MemberId>,
+}
+
+/// The most memberships of one answer: some 30 MB. A user may be in any number of segments, and may be
+/// asked for any number of times.
+const MAX_MEMBERSHIPS: usize = 200_000;
+
+/// How many users are read before others get their turn: about a tenth of a millisecond.
+const USERS_PER_TURN: usize = 64;
+
+/// Why users cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The answer would be too large.
+    #[error("These users are in more than {MAX_MEMBERSHIPS} segments together; ask for fewer at once")]
+    TooMuch,
+    /// A profile on disk cannot be read.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
+}
+
+/// Reads memberships. A clone shares all parts.
+#[derive(Clone)]
+pub struct Reader {
+    /// What users are in.
+    pub(crate) profiles: Arc<dyn Profiles>,
+    /// What they do not want to be in.
+    pub(crate) opt_outs: Arc<OptOuts>,
+    /// Whose segments are whose.
+    pub(crate) catalog: Arc<CatalogView>,
+    /// By which memberships end.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Reader {
+    /// The current minute, by which memberships are live.
+    pub fn now(&self) -> Minute {
+        Minute::containing(self.clock.now_ms())
+    }
+
+    /// The live memberships of a user, with those of the ids that are linked to it. A profile in memory is read at
+    /// once, one that may be on disk on a thread that may block.
+    pub async fn memberships(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        if let Some(memberships) = get_joined(&*self.profiles, user, now) {
+            return Ok(self.without_opt_outs(user, memberships));
+        }
+        let (reader, user) = (self.clone(), user.clone());
+        blocking(move || {
+            let memberships = load_joined(&*reader.profiles, &user, now)?;
+            Ok(reader.without_opt_outs(&user, memberships))
+        })
+        .await
+    }
+
+    /// Reads users, in the order they were asked for, and hands each to `visit`, which returns how many of its
+    /// memberships were shown. It may block: not for an async worker.
+    pub fn read_many(
+        &self,
+        users: &[UserKey],
+        now: Minute,
+        mut visit: impl FnMut(&UserKey, &[Membership]) -> usize,
+    ) -> Result<(), ReadError> {
+        let mut shown = 0;
+        for (index, user) in users.iter().enumerate() {
+            if index % USERS_PER_TURN == USERS_PER_TURN - 1 {
+                // Reads of single users do not wait for the end of this one's time slice.
+                std::thread::yield_now();
+            }
+            let memberships = load_joined(&*self.profiles, user, now)?;
+            shown += visit(user, &self.without_opt_outs(user, memberships));
+            if shown > MAX_MEMBERSHIPS {
+                return Err(ReadError::TooMuch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out what the user does not want to be in. Little of it is there: what was added under a linked id, and
+    /// what a crash kept from being erased.
+    fn without_opt_outs(&self, user: &UserKey, mut memberships: Vec<Membership>) -> Vec<Membership> {
+        if self.opt_outs.is_empty() {
+            return memberships;
+        }
+        if self.opt_outs.is_suppressed(user) {
+            return Vec::new();
+        }
+        let (opt_outs, snapshot) = (self.opt_outs.in_force(), self.catalog.snapshot());
+        memberships.retain(|membership| {
+            let owner = snapshot.segment(membership.segment).map(|segment| segment.member);
+            owner.is_none_or(|owner| !opt_outs.keeps_out_of(user, owner))
+        });
+        memberships
+    }
+}
+
+/// What a caller sees of profiles at one moment: live, active, and its own or shared with it.
+#[derive(Clone, Copy)]
+pub struct View<'s> {
+    /// Who reads.
+    pub scope: ReadScope,
+    /// The catalog of this moment.
+    pub snapshot: &'s Snapshot,
+    /// This moment.
+    pub now: Minute,
+}
+
+impl<'s> View<'s> {
+    fn visible<'m>(
+        &self,
+        memberships: &'m [Membership],
+    ) -> impl Iterator<Item = (&'s Segment, &'m Membership)> {
+        let View { scope, snapshot, .. } = *self;
+        let is_visible = move |segment: &Segment| {
+            (segment.active || scope.with_inactive)
+                && scope.owner.is_none_or(|owner| owner == segment.member)
+                && scope.viewer.is_none_or(|viewer| snapshot.may_see(viewer, segment))
+        };
+        memberships.iter().filter_map(move |membership| {
+            let segment = snapshot.segment(membership.segment).filter(|segment| is_visible(segment))?;
+            Some((segment, membership))
+        })
+    }
+
+    /// Appends the JSON of a user with its memberships, and returns how many are shown.
+    pub fn write(&self, out: &mut Vec<u8>, user: &UserKey, memberships: &[Membership]) -> usize {
+        json::write_user(out, user, self.now, self.visible(memberships))
+    }
+
+    /// The codes of the segments that have one, a line each; one empty line where there is none.
+    pub fn codes(&self, memberships: &[Membership]) -> String {
+        let codes = self.visible(memberships).filter_map(|(segment, _)| segment.code.as_deref());
+        let mut text: String = codes.flat_map(|code| [code, "\n"]).collect();
+        if text.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The user as OpenRTB has it, and how many memberships are shown.
+    pub fn openrtb(&self, user: &UserKey, memberships: &[Membership]) -> (OpenRtbUser, usize) {
+        let visible: Vec<_> = self.visible(memberships).collect();
+        (OpenRtbUser::new(user, &visible, self.snapshot), visible.len())
+    }
+}

@@ -1,0 +1,54 @@
+//! The `user` object of OpenRTB 2.6, as far as segments go.
+
+use ia_catalog::{Segment, Snapshot};
+use ia_model::{MemberId, UserKey};
+use ia_profiles::Membership;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A user with a `data` object for each owner of its segments, in the order of their ids.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OpenRtbUser {
+    id: String,
+    data: Vec<Data>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenRtbData)]
+struct Data {
+    id: String,
+    name: String,
+    segment: Vec<DataSegment>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenRtbSegment)]
+struct DataSegment {
+    id: String,
+    value: String,
+}
+
+impl OpenRtbUser {
+    pub(super) fn new(
+        user: &UserKey,
+        visible: &[(&Segment, &Membership)],
+        snapshot: &Snapshot,
+    ) -> OpenRtbUser {
+        let mut owners: Vec<MemberId> = visible.iter().map(|(segment, _)| segment.member).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let data = owners.into_iter().map(|owner| Data {
+            id: owner.to_string(),
+            name: snapshot.member(owner).map_or_else(String::new, |member| member.name.to_string()),
+            segment: visible
+                .iter()
+                .filter(|(segment, _)| segment.member == owner)
+                .map(|(segment, membership)| DataSegment {
+                    id: segment.id.to_string(),
+                    value: membership.value.to_string(),
+                })
+                .collect(),
+        });
+        OpenRtbUser { id: user.id(), data: data.collect() }
+    }
+}

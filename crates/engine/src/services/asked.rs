@@ -1,0 +1,186 @@
+//! The query of a list.
+
+use super::{ALL, ServiceError, Shown, plain_name};
+use ia_catalog::listing::{Direction, Field, Filter, Kind, ListQuery, Resource, Test, Value};
+use ia_model::time;
+
+/// The most elements of a page. Who asks for more gets so many, and `num_elements` of the answer says so: clients
+/// page on from there.
+pub const MAX_PAGE_ELEMENTS: u32 = 100;
+
+/// The most values of one filter. About so many ids fit into the target of a request.
+pub const MAX_VALUES: usize = 10_000;
+
+/// The longest pattern of a `like_` filter. SQLite refuses far longer ones.
+const MAX_PATTERN_CHARACTERS: usize = 1000;
+
+/// What of a list is asked for.
+#[derive(Debug)]
+pub struct Asked {
+    /// Which objects.
+    pub query: ListQuery,
+    /// Which of their fields.
+    pub shown: Shown,
+}
+
+/// Reads a query. `own` are parameters that the service reads by itself, like `member_id`.
+///
+/// Of two equal names the last counts, and an empty value is an absent one. Names that no service knows are
+/// ignored.
+pub fn parse<'q>(
+    resource: &'static Resource,
+    own: &[&str],
+    pairs: impl DoubleEndedIterator<Item = (&'q str, &'q str)>,
+) -> Result<Asked, ServiceError> {
+    let mut seen: Vec<&str> = own.to_vec();
+    let mut asked = Asked {
+        query: ListQuery { num_elements: MAX_PAGE_ELEMENTS, ..ListQuery::default() },
+        shown: Shown::default(),
+    };
+    for (name, value) in pairs.rev() {
+        if value.is_empty() || seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        read(&mut asked, resource, name, value)?;
+    }
+    Ok(asked)
+}
+
+/// Reads `id=1,2,3`: what is to be changed or deleted. Each once, ascending.
+pub fn ids(value: &str) -> Result<Vec<u32>, ServiceError> {
+    let not_ids = || ServiceError::bad("id", "must be positive integers, separated by commas");
+    let parse = |text: &str| text.trim().parse().ok().filter(|&id| id > 0).ok_or_else(not_ids);
+    let mut ids = split(value, "id")?.map(parse).collect::<Result<Vec<u32>, _>>()?;
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+fn read(asked: &mut Asked, resource: &'static Resource, name: &str, value: &str) -> Result<(), ServiceError> {
+    match name {
+        "search" => asked.query.search = Some(value.to_owned()),
+        "sort" => asked.query.sort = sort(resource, value)?,
+        "fields" => asked.shown = Shown::parse(resource, value)?,
+        "start_element" => asked.query.start_element = number(name, value, 0)?,
+        "num_elements" => asked.query.num_elements = number(name, value, 1)?.min(MAX_PAGE_ELEMENTS),
+        _ => asked.query.filters.extend(filter(resource, name, value)?),
+    }
+    Ok(())
+}
+
+fn number(name: &str, value: &str, least: u32) -> Result<u32, ServiceError> {
+    let too_small = || ServiceError::bad(name, format_args!("must be an integer of at least {least}"));
+    value.trim().parse().ok().filter(|&number| number >= least).ok_or_else(too_small)
+}
+
+fn sort(resource: &'static Resource, value: &str) -> Result<Vec<(&'static Field, Direction)>, ServiceError> {
+    let orders = value.split(',').map(|order| {
+        let (name, direction) = order.trim().rsplit_once('.').unwrap_or((order.trim(), "asc"));
+        let direction = match direction {
+            "asc" => Direction::Ascending,
+            "desc" => Direction::Descending,
+            _ => return Err(ServiceError::bad("sort", "must be <field>.asc or <field>.desc")),
+        };
+        let field = resource.field(name).filter(|field| field.column.is_some());
+        let field = field.ok_or_else(|| {
+            ServiceError::bad("sort", format_args!("names no field to sort by: '{}'", plain_name(name)))
+        })?;
+        Ok((field, direction))
+    });
+    let orders: Vec<_> = orders.collect::<Result<_, _>>()?;
+    if orders.len() > resource.fields.len() {
+        return Err(ServiceError::bad("sort", "names more fields than there are"));
+    }
+    Ok(orders)
+}
+
+type ToTest = fn(Value) -> Test;
+
+/// The prefixes of filters that take one bound, the longer ones first.
+const BOUNDS: [(&str, ToTest); 4] =
+    [("nmin_", Test::NullOrMin), ("nmax_", Test::NullOrMax), ("min_", Test::Min), ("max_", Test::Max)];
+
+/// `None` for a parameter that no service knows.
+fn filter(resource: &'static Resource, name: &str, value: &str) -> Result<Option<Filter>, ServiceError> {
+    if let Some(field) = resource.field(name) {
+        let field = filterable(Some(field), name)?;
+        return Ok(Some(Filter { field, test: Test::In(values(field, name, value)?) }));
+    }
+    for (prefix, to_test) in BOUNDS {
+        let Some(bare) = name.strip_prefix(prefix) else { continue };
+        let field = filterable(resource.field(bare), name)?;
+        if !matches!(field.kind, Kind::Integer | Kind::Decimal | Kind::Time) {
+            return Err(ServiceError::bad(name, "is for numbers and times"));
+        }
+        return Ok(Some(Filter { field, test: to_test(parse_value(field, name, value)?) }));
+    }
+    if let Some(bare) = name.strip_prefix("like_") {
+        let field = filterable(resource.field(bare), name)?;
+        if !matches!(field.kind, Kind::Text | Kind::Word) {
+            return Err(ServiceError::bad(name, "is for text"));
+        }
+        if value.chars().nth(MAX_PATTERN_CHARACTERS).is_some() {
+            let most = format_args!("must have at most {MAX_PATTERN_CHARACTERS} characters");
+            return Err(ServiceError::bad(name, most));
+        }
+        return Ok(Some(Filter { field, test: Test::Like(value.to_owned()) }));
+    }
+    if let Some(bare) = name.strip_prefix("not_") {
+        let field = filterable(resource.field(bare), name)?;
+        return Ok(Some(Filter { field, test: Test::NotIn(values(field, name, value)?) }));
+    }
+    if ALL.iter().any(|other| other.field(name).is_some()) {
+        return Err(ServiceError::bad(name, "is no field of this service"));
+    }
+    Ok(None)
+}
+
+fn filterable(field: Option<&'static Field>, name: &str) -> Result<&'static Field, ServiceError> {
+    let none = || ServiceError::bad(plain_name(name), "names no field to filter by");
+    field.filter(|field| field.column.is_some()).ok_or_else(none)
+}
+
+fn split<'v>(value: &'v str, name: &str) -> Result<std::str::Split<'v, char>, ServiceError> {
+    if value.matches(',').count() >= MAX_VALUES {
+        return Err(ServiceError::bad(name, format_args!("takes at most {MAX_VALUES} values")));
+    }
+    Ok(value.split(','))
+}
+
+fn values(field: &Field, name: &str, value: &str) -> Result<Vec<Value>, ServiceError> {
+    match field.kind {
+        Kind::Integer | Kind::Choice(_) | Kind::Word => {
+            split(value, name)?.map(|value| parse_value(field, name, value.trim())).collect()
+        }
+        _ => Ok(vec![parse_value(field, name, value)?]),
+    }
+}
+
+fn parse_value(field: &Field, name: &str, value: &str) -> Result<Value, ServiceError> {
+    let bad = |expected: &str| Err(ServiceError::bad(name, format_args!("must be {expected}")));
+    match field.kind {
+        Kind::Integer => {
+            value.parse().map_or_else(|_| bad("an integer"), |number| Ok(Value::Integer(number)))
+        }
+        Kind::Decimal => match value.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Value::Decimal(number)),
+            _ => bad("a number"),
+        },
+        Kind::Flag => match value.to_ascii_lowercase().as_str() {
+            "true" | "1" => Ok(true.into()),
+            "false" | "0" => Ok(false.into()),
+            _ => bad("true or false"),
+        },
+        Kind::Time => match time::parse_utc(value).and_then(|unix_ms| i64::try_from(unix_ms).ok()) {
+            Some(unix_ms) => Ok(Value::Integer(unix_ms)),
+            None => bad("a time, YYYY-MM-DD HH:MM:SS"),
+        },
+        Kind::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(value)) {
+            Some(&word) => Ok(word.into()),
+            None => bad(&format!("one of {}", words.join(", "))),
+        },
+        Kind::Text | Kind::Word => Ok(value.into()),
+        Kind::Nested => bad("left out"),
+    }
+}

@@ -1,0 +1,195 @@
+//! Threads of their own for work that takes long.
+//!
+//! The async runtime's blocking threads come and go, and work moves from one to the next. For a password hash
+//! that means 19 MiB in the allocator's heap of each; for a body of a megabyte, that the processor's cache has
+//! nothing of the last one. Fixed threads bound the one and keep the other, and can be less urgent than the
+//! threads on which short requests are answered.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A fixed number of threads that work off one bounded queue. They end when this is dropped, after what
+/// they are at.
+pub(crate) struct WorkThreads {
+    jobs: SyncSender<Job>,
+    #[cfg(test)]
+    queue: std::sync::Weak<Mutex<Receiver<Job>>>,
+}
+
+/// Which share of a busy processor threads get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// A third of what a usual thread gets that has work at the same time, and whatever is left over. That does
+    /// not keep it from using up a time slice of some milliseconds first: it has to yield as well.
+    Lower,
+    /// A tenth, and the same.
+    Low,
+}
+
+impl Urgency {
+    /// Makes it that of the calling thread.
+    pub(crate) fn take_on(self) {
+        let niceness = match self {
+            Urgency::Lower => 5,
+            Urgency::Low => 10,
+        };
+        if let Err(error) = rustix::process::nice(niceness) {
+            tracing::warn!(%error, "work in the background is as urgent as requests: the system refused the priority");
+        }
+    }
+}
+
+/// Runs `work` on a thread of the runtime that may block, for reads of the disk. A panic in it goes on in the caller.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
+}
+
+/// The queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueFull;
+
+impl WorkThreads {
+    /// Starts `threads` threads of that name, for which up to `max_queued` jobs may wait.
+    pub(crate) fn start(
+        name: &str,
+        threads: usize,
+        max_queued: usize,
+        urgency: Urgency,
+    ) -> io::Result<WorkThreads> {
+        let (jobs, queue) = sync_channel(max_queued);
+        let queue = Arc::new(Mutex::new(queue));
+        for number in 0..threads {
+            let queue = Arc::clone(&queue);
+            let work = move || {
+                urgency.take_on();
+                work_off(&queue);
+            };
+            std::thread::Builder::new().name(format!("{name}-{number}")).spawn(work)?;
+        }
+        Ok(WorkThreads {
+            jobs,
+            #[cfg(test)]
+            queue: Arc::downgrade(&queue),
+        })
+    }
+
+    /// Runs `job` on one of the threads. A panic in it goes on in the caller, and the thread lives on. A job
+    /// whose caller has gone before its turn is not run.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, QueueFull> {
+        let (reply, answer) = oneshot::channel::<Result<T, Box<dyn Any + Send>>>();
+        let job = Box::new(move || {
+            if !reply.is_closed() {
+                // Nothing of a job that panicked is used again: `job` owns all it touches.
+                let outcome = catch_unwind(AssertUnwindSafe(job));
+                let _ = reply.send(outcome);
+            }
+        });
+        // Nothing else can be wrong with it: the threads end only after `self`.
+        self.jobs.try_send(job).map_err(|_| QueueFull)?;
+        let outcome = answer.await.expect("every job that is queued answers while its caller waits");
+        Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+}
+
+fn work_off(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        // The lock is let go before the job runs.
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match next {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    /// Keeps the only thread busy until the sender is dropped.
+    async fn busy_thread(threads: &Arc<WorkThreads>) -> std::sync::mpsc::Sender<()> {
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let (begun, has_begun) = oneshot::channel();
+        let threads = Arc::clone(threads);
+        tokio::spawn(async move {
+            let job = move || {
+                let _ = begun.send(());
+                let _ = held.recv();
+            };
+            threads.run(job).await
+        });
+        has_begun.await.unwrap();
+        let_go
+    }
+
+    #[tokio::test]
+    async fn no_more_jobs_than_threads_run_at_once() {
+        let threads = WorkThreads::start("ia-hash", 2, 64, Urgency::Low).unwrap();
+        let running = Arc::new(AtomicUsize::new(0));
+        let job = |n: usize| {
+            let running = Arc::clone(&running);
+            threads.run(move || {
+                assert!(running.fetch_add(1, Ordering::SeqCst) < 2);
+                assert!(std::thread::current().name().unwrap().starts_with("ia-hash-"));
+                std::thread::sleep(Duration::from_millis(1));
+                running.fetch_sub(1, Ordering::SeqCst);
+                n
+            })
+        };
+        let (a, b, c, d) = tokio::join!(job(1), job(2), job(3), job(4));
+        assert_eq!([a, b, c, d], [Ok(1), Ok(2), Ok(3), Ok(4)]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_goes_to_the_caller_and_the_thread_lives_on() {
+        let threads = Arc::new(WorkThreads::start("ia-test", 1, 1, Urgency::Low).unwrap());
+        for _ in 0..3 {
+            let threads = Arc::clone(&threads);
+            let caller = tokio::spawn(async move { threads.run(|| panic!("a bug in a hash")).await });
+            let panic = caller.await.unwrap_err().into_panic();
+            assert_eq!(*panic.downcast::<&str>().unwrap(), "a bug in a hash");
+        }
+        assert_eq!(threads.run(|| 5).await, Ok(5));
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_takes_no_more_and_jobs_of_callers_that_left_are_not_run() {
+        let threads = Arc::new(WorkThreads::start("ia-test", 1, 1, Urgency::Low).unwrap());
+        let let_go = busy_thread(&threads).await;
+        let has_run = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&has_run);
+        let mut queued = Box::pin(threads.run(move || flag.store(true, Ordering::SeqCst)));
+        assert!(tokio::time::timeout(Duration::ZERO, &mut queued).await.is_err());
+        assert_eq!(threads.run(|| 5).await, Err(QueueFull));
+        drop(queued);
+        drop(let_go);
+        while threads.run(|| 5).await == Err(QueueFull) {
+            tokio::task::yield_now().await;
+        }
+        assert!(!has_run.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn the_threads_end_with_their_owner() {
+        let threads = WorkThreads::start("ia-test", 2, 1, Urgency::Low).unwrap();
+        assert_eq!(threads.run(|| 5).await, Ok(5));
+        let queue = threads.queue.clone();
+        assert!(queue.upgrade().is_some());
+        drop(threads);
+        while queue.upgrade().is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}

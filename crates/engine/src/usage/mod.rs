@@ -1,0 +1,10 @@
+//! Usage statistics: a follower of the log that adds up what each member sent in each hour.
+
+mod follower;
+#[cfg(test)]
+pub(crate) mod in_memory;
+mod lines;
+mod report;
+
+pub use follower::UsageFollower;
+pub use report::{HeldReport, Range, RangeError, Report, Reports};

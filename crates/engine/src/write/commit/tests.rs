@@ -1,0 +1,76 @@
+use super::*;
+use crate::metrics::AppliedMetrics;
+use crate::opt_outs::{OptOuts, Person};
+use crate::usage::in_memory::CountersInMemory;
+use futures_util::FutureExt;
+use ia_catalog::SqliteCatalog;
+use ia_log::faults::simulated::SimulatedDisk;
+use ia_log::faults::{Call, FaultyDisk};
+use ia_log::{DiskLog, LogOptions};
+use ia_model::record::{Ingest, Usage};
+use ia_model::{
+    Batch, Change, Erase, ErasedSegments, Expiry, MemberId, Minute, Operation, SegmentId, UserKey,
+};
+use ia_profiles::MemoryProfiles;
+
+fn add(user: &UserKey) -> Encoded {
+    let change = Change::Add { expires: Expiry::Never, value: 1 };
+    let mut batch = Batch::default();
+    batch.push(user.clone(), [Operation { segment: SegmentId(12), change }]);
+    let (member, request_id, usage) = (MemberId(1), "r".to_owned(), Usage::default());
+    Encoded::new(Record::Ingest(Box::new(Ingest {
+        accepted_at_ms: 60_000,
+        member,
+        request_id,
+        batch,
+        usage,
+    })))
+}
+
+/// Whoever goes away while its record is in the queue leaves the record there. It was resolved without the opt-out,
+/// so the erase has to come after it.
+#[tokio::test]
+async fn an_opt_out_waits_for_a_record_whose_caller_has_gone_away() {
+    let disk = FaultyDisk::new(SimulatedDisk::default());
+    let (log, _) = DiskLog::open("/data/log", LogOptions::default(), disk.as_disk(), Arc::new(())).unwrap();
+    let log = Arc::new(log);
+    let profiles: Arc<dyn Profiles> = Arc::new(MemoryProfiles::new(100));
+    let usage = Arc::new(UsageFollower::open(Arc::new(CountersInMemory::default())).await.unwrap());
+    let metrics = AppliedMetrics::default();
+    let followers = Followers { profiles: Arc::clone(&profiles), usage, metrics };
+    let (committer, applier) =
+        Committer::start(Arc::clone(&log) as _, followers, 1 << 20, Alarm::default()).unwrap();
+    let directory = tempfile::TempDir::new().unwrap();
+    let clock = Arc::new(ia_model::ManualClock::at(0));
+    let catalog = SqliteCatalog::open(&directory.path().join("catalog"), clock).await.unwrap();
+    let opt_outs = Arc::new(OptOuts::load(Arc::new(catalog)).await.unwrap());
+    let user = UserKey::platform(7).unwrap();
+
+    disk.hold(Call::Flush);
+    let record = add(&user).resolved_with(opt_outs.in_force());
+    let mut caller = Box::pin(committer.commit(record, committer.reserve(0).unwrap()));
+    assert!(caller.as_mut().now_or_never().is_none(), "it waits for the flush");
+    drop(caller);
+    disk.wait_until_held();
+    let adding = tokio::spawn({
+        let person = Person { user: user.clone(), linked: Vec::new() };
+        let opt_outs = Arc::clone(&opt_outs);
+        async move { opt_outs.add(&[person], None).await }
+    });
+    while !opt_outs.is_suppressed(&user) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!adding.is_finished(), "the record is not in the profiles yet");
+    disk.release();
+    adding.await.unwrap().unwrap();
+    let now = Minute(1);
+    assert_eq!(profiles.get(&user, now).unwrap().len(), 1, "it was waited for");
+    let erase =
+        Erase { accepted_at_ms: 60_000, user: user.clone(), segments: ErasedSegments::All, member: None };
+    committer.commit(Encoded::new(Record::Erase(erase)), committer.reserve(0).unwrap()).await.unwrap();
+    assert!(profiles.get(&user, now).unwrap().is_empty());
+
+    log.close();
+    committer.stop();
+    applier.join().unwrap();
+}

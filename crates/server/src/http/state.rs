@@ -1,0 +1,101 @@
+//! What all handlers share.
+
+use super::metrics::HttpMetrics;
+use crate::pixels::{PixelOptions, Pixels};
+use ia_engine::Engine;
+use ia_engine::budget::ByteBudget;
+use prometheus_client::registry::Registry;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The settings of the HTTP side.
+pub(crate) struct HttpOptions {
+    /// The name of this process, which answers tell.
+    pub(crate) instance: String,
+    /// How long a body may take to arrive.
+    pub(crate) body_timeout: Duration,
+    /// Memory for all request bodies together.
+    pub(crate) max_body_memory: usize,
+    /// `None` while pixels are switched off.
+    pub(crate) pixels: Option<PixelOptions>,
+}
+
+/// The engine, and what only HTTP needs beside it.
+pub(crate) struct Http {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) instance: String,
+    pub(crate) body_timeout: Duration,
+    /// Bounds the memory of bodies, however slowly they come in.
+    pub(crate) body_budget: Arc<ByteBudget>,
+    /// `None` while they are switched off.
+    pub(crate) pixels: Option<Pixels>,
+    pub(crate) metrics: HttpMetrics,
+    stopping: AtomicBool,
+    request_ids: RequestIds,
+}
+
+impl Http {
+    /// Fails when the system gives no random numbers. Metrics are named in `registry` beside those of the engine.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        options: HttpOptions,
+        registry: Registry,
+    ) -> Result<Http, getrandom::Error> {
+        Ok(Http {
+            engine,
+            instance: options.instance,
+            body_timeout: options.body_timeout,
+            body_budget: ByteBudget::new(options.max_body_memory),
+            pixels: options.pixels.map(Pixels::new),
+            metrics: HttpMetrics::new(registry),
+            stopping: AtomicBool::new(false),
+            request_ids: RequestIds::new()?,
+        })
+    }
+
+    /// From now on this server asks for no more requests.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Why this server should get no requests at present; `None` when it should.
+    pub(crate) fn not_ready(&self) -> Option<String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Some("stopping".to_owned());
+        }
+        self.engine.fault()
+    }
+
+    /// A new request id.
+    pub(crate) fn next_request_id(&self) -> String {
+        self.request_ids.next()
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn metrics_text(&self) -> String {
+        let is_ready = self.not_ready().is_none();
+        self.metrics.encode(is_ready, self.body_budget.held_bytes(), &self.engine.status())
+    }
+}
+
+/// Unique over restarts and instances: a random start, then a count.
+struct RequestIds {
+    prefix: Box<str>,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Result<RequestIds, getrandom::Error> {
+        Ok(RequestIds { prefix: format!("{:016x}-", getrandom::u64()?).into(), count: AtomicU64::new(0) })
+    }
+
+    fn next(&self) -> String {
+        let mut id = String::with_capacity(self.prefix.len() + 16);
+        id.push_str(&self.prefix);
+        write!(id, "{:x}", self.count.fetch_add(1, Ordering::Relaxed))
+            .expect("writing to a String does not fail");
+        id
+    }
+}
