@@ -6,13 +6,13 @@ use crate::{CatalogError, Login, SnapshotAccounts, UserType};
 use ia_model::MemberId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The rows to write. Rows that stay are not in it.
+/// The rows to write. Unchanged rows are left out.
 #[derive(Debug, Default)]
 pub(crate) struct AccountPlan {
     pub members: Vec<MemberRow>,
     pub logins: Vec<LoginRow>,
     pub deleted_logins: Vec<u32>,
-    /// Logins whose tokens die.
+    /// Logins whose tokens are taken back.
     pub revoked: Vec<u32>,
     pub sharing: Vec<((MemberId, MemberId), SharingRow)>,
     pub deleted_sharing: Vec<(MemberId, MemberId)>,
@@ -41,8 +41,7 @@ impl AccountPlan {
     }
 }
 
-/// Works out what `change` makes of `state`, or why it cannot be. Of the segments of `state`, those must be
-/// there that the change names.
+/// Plans `change` in `state`, which must hold the segments that the change names. Fails where a rule forbids it.
 pub(crate) fn plan_accounts(
     state: &State,
     change: &AccountChange,

@@ -9,12 +9,12 @@ use crate::{CatalogError, Segment, UserType};
 use ia_model::{MemberId, SegmentId};
 use std::collections::{BTreeSet, HashMap};
 
-/// The rows to write so that the catalog says what the file says. Rows that stay are not in it.
+/// The rows to write so that the catalog says what the file says. Unchanged rows are left out.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub members: Vec<MemberRow>,
     pub logins: Vec<LoginRow>,
-    /// Logins whose tokens die.
+    /// Logins whose tokens are taken back.
     pub revoked: Vec<u32>,
     pub segments: Vec<SegmentRow>,
     /// Those of `segments` that have another code now.
@@ -39,7 +39,7 @@ impl Plan {
     }
 }
 
-/// Works out what `file` changes in `state`, or why it cannot be.
+/// Plans the changes of `file` in `state`. Fails where the file contradicts it.
 pub(crate) fn plan(
     state: &State,
     file: &CatalogFile,
@@ -68,7 +68,7 @@ pub(crate) fn plan(
 
 struct Planner<'a> {
     state: &'a State,
-    /// All that exist or are about to.
+    /// Existing and planned members.
     members: BTreeSet<MemberId>,
     plan: Plan,
 }
@@ -108,7 +108,7 @@ impl Planner<'_> {
                 .collect::<Result<_, _>>()?;
         }
         if before.is_some_and(|before| before.member.active) && !row.member.active {
-            // Its logins are off with it, and being switched off is final for a token.
+            // Its logins are off with it, which ends their tokens for good.
             let own = self.state.logins.values().filter(|login| login.member == row.member.id);
             self.plan.revoked.extend(own.map(|login| login.id));
         }
@@ -219,7 +219,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The owner of every segment that exists or is about to.
+    /// The owner of every existing and planned segment.
     fn owners(&self) -> HashMap<SegmentId, MemberId> {
         let stored = self.state.segments.values().filter(|row| !row.deleted);
         stored.chain(&self.plan.segments).map(|row| (row.segment.id, row.segment.member)).collect()

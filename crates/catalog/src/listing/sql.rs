@@ -64,7 +64,8 @@ impl List<'_> {
 
     /// Whether one of the searched fields contains `text`.
     fn contains(&self, text: &str) -> Condition {
-        if text.len() > MAX_SEARCHED_BYTES {
+        // SQLite takes a pattern to end at a NUL, and PostgreSQL refuses one.
+        if text.len() > MAX_SEARCHED_BYTES || text.contains('\0') {
             return nothing();
         }
         let pattern = containing(text);

@@ -86,7 +86,7 @@ impl Database {
         self.commit(transaction).await
     }
 
-    /// Looks at every page, and whether rows and indexes say the same. Takes time in proportion to the file.
+    /// Checks every page, and that rows and indexes agree. Takes time in proportion to the file.
     pub(super) async fn check(&self) -> Result<(), CatalogError> {
         let findings: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&self.pool)
@@ -99,8 +99,8 @@ impl Database {
         CatalogError::Damaged { path: self.path.clone(), source: finding.into() }
     }
 
-    /// Fails unless the tables are, to the letter, those that the steps make: a statement that the disk has
-    /// changed may still be one.
+    /// Fails unless the tables are exactly those that the steps make. A statement that the disk has changed may still
+    /// be valid.
     async fn check_schema(&self, steps: &[Step]) -> Result<(), CatalogError> {
         const SCHEMA: &str = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE tbl_name <> '_sqlx_migrations' ORDER BY type, name";
         type Row = (String, String, String, Option<String>);
@@ -116,9 +116,8 @@ impl Database {
         if found == wanted { Ok(()) } else { Err(self.damaged("its tables are not those of this program")) }
     }
 
-    /// Moves what is committed from the WAL into the file. The WAL's end is the one part of which a loss
-    /// cannot be told from a transaction that was never committed. Others may be in the way; then the next
-    /// one does it.
+    /// Moves committed pages from the WAL into the file. The loss of the WAL's end looks like a transaction that was
+    /// never committed. A reader may be in the way; then the next call moves them.
     pub(super) async fn fold(&self) {
         let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await;
     }
@@ -138,8 +137,8 @@ impl Database {
         Err(CatalogError::Storage { path: self.path.clone(), action, passing: true, source })
     }
 
-    /// Copies what is committed in `from` into the new file `to`, also while other processes use `from`,
-    /// whose pages are looked at before. The caller makes the copy durable.
+    /// Checks `from` and copies its committed pages into the new file `to`, also while other processes use `from`. The
+    /// caller makes the copy durable.
     pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), CatalogError> {
         let options =
             SqliteConnectOptions::new().filename(from).create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
@@ -181,7 +180,7 @@ impl Database {
         transaction.commit().await.map_err(self.error("committing"))
     }
 
-    /// Sorts errors of the driver that come up while `action`.
+    /// Turns errors of the driver into ours. `action` is what the caller was doing.
     pub(super) fn error(&self, action: &'static str) -> impl Fn(sqlx::Error) -> CatalogError + '_ {
         move |error| CatalogError::storage(&self.path, action, error)
     }
@@ -233,7 +232,7 @@ fn may_be_database(path: &Path) -> std::io::Result<bool> {
     use std::io::Read as _;
 
     if path.is_dir() {
-        // SQLite has its own words for it.
+        // SQLite has a better message for it.
         return Ok(true);
     }
     let mut wal = path.as_os_str().to_owned();

@@ -71,7 +71,7 @@ impl KnownUserStore for SqliteCatalog {
                 .map_err(self.database.error("reading the known ids"))?;
         let (mut number, mut bytes) = (1, Vec::new());
         if let Some(last) = last {
-            // Its checksum is about to be made anew, over all of its bytes.
+            // A new checksum would make a damaged block look sound.
             self.check_block(&last)?;
             (number, bytes) = (last.0, last.1);
         }

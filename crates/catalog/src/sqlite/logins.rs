@@ -15,7 +15,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use std::collections::BTreeMap;
 
-/// The columns that [`login_of`] and [`stored_of`] read. `active` is that of the login and its member together.
+/// The columns that [`login_of`] and [`by_name`] read. `active` is that of the login and its member together.
 macro_rules! login_columns {
     () => {
         "users.id, users.username, users.member_id, users.user_type, users.read_only, \

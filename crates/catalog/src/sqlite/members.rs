@@ -36,7 +36,7 @@ pub(super) async fn list(
     Ok(Page { items: items.iter().map(record).collect::<Result<_, sqlx::Error>>()?, count })
 }
 
-/// What other tables hold of members.
+/// The data of members in other tables.
 struct OtherTables {
     access: HashMap<MemberId, BTreeSet<MemberId>>,
     batch: HashMap<MemberId, BatchFiles>,

@@ -86,8 +86,8 @@ impl SqliteCatalog {
         self.database.close().await;
     }
 
-    /// Raises the generation, so that other processes look again, and commits; the new generation. For every
-    /// transaction that changes what a snapshot or the table of tokens shows.
+    /// Raises the generation, so that other processes read again, and commits. Returns the new generation. For every
+    /// transaction that changes the content of a snapshot or of the table of tokens.
     async fn commit_change(
         &self,
         mut transaction: Transaction<'static, Sqlite>,
@@ -162,7 +162,7 @@ async fn generation(connection: &mut SqliteConnection) -> Result<u64, sqlx::Erro
     u64::try_from(value).map_err(malformed)
 }
 
-/// What a snapshot shows: all but the logins.
+/// All rows but the logins: the content of a snapshot.
 async fn load_without_logins(
     connection: &mut SqliteConnection,
     with_deleted_segments: bool,
@@ -210,7 +210,7 @@ async fn raise_high_water(
     Ok(())
 }
 
-/// Writes what a catalog file changes. The caller commits.
+/// Writes the rows that a catalog file changes. The caller commits.
 async fn write_plan(connection: &mut SqliteConnection, plan: &Plan, now_ms: u64) -> Result<(), sqlx::Error> {
     for row in &plan.members {
         members::write(connection, &row.member, now_ms).await?;

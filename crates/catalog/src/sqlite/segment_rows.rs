@@ -12,7 +12,7 @@ use ia_model::{MemberId, SegmentId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-/// The segments, deleted ones included on demand, as a snapshot and the planner of a catalog file need them.
+/// All segments without their details, for a snapshot or for planning a catalog file.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     with_deleted: bool,
@@ -27,7 +27,7 @@ pub(super) async fn load(
     Ok(rows.into_iter().map(|row| row_of(&row)))
 }
 
-/// Those of the segments of those ids that are not deleted.
+/// The segments of those ids without their details. Deleted ones are left out.
 pub(super) async fn load_some(
     connection: &mut SqliteConnection,
     ids: &[u32],
@@ -117,7 +117,7 @@ pub(super) async fn with_code(
     row.map(|row| row.u32("id").map(SegmentId)).transpose()
 }
 
-/// Writes what a catalog file knows of a segment, and leaves the rest as it is.
+/// Writes the fields that a catalog file may set, and leaves the others as they are.
 pub(super) async fn write_row(
     connection: &mut SqliteConnection,
     row: &SegmentRow,
@@ -174,7 +174,7 @@ pub(super) async fn write(connection: &mut SqliteConnection, row: &StoredSegment
     upsert(connection, "segments", &["id"], row).await
 }
 
-/// Takes away a segment's code, so that others may have it before this one gets another.
+/// Frees a segment's code, so that another may take it before this segment gets a new one.
 pub(super) async fn clear_code(connection: &mut SqliteConnection, id: SegmentId) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE segments SET code_lower = NULL WHERE id = $1")
         .bind(i64::from(id.0))

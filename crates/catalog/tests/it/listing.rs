@@ -182,10 +182,13 @@ fn all() -> ListQuery {
     ListQuery { num_elements: 100, ..ListQuery::default() }
 }
 
+/// A field, and the ids in the order of its values.
+type Order = (&'static str, [u32; 3]);
+
 #[tokio::test]
 async fn each_field_is_sorted_by_its_own_value() {
     let three = Three::new().await;
-    let orders: &[(&Resource, &[(&str, [u32; 3])])] = &[
+    let orders: &[(&Resource, &[Order])] = &[
         (
             &MEMBER,
             &[
@@ -299,6 +302,7 @@ async fn filters_and_searches_go_by_what_is_shown() {
         (&BATCH_SEGMENT_CONFIG, "1", &[1]),
         (&PUBLIC_KEY, "T", &[1, 3]),
         (&USER, &"x".repeat(100_000), &[]),
+        (&USER, "ann\0", &[]),
     ] {
         let query = ListQuery { search: Some(search.to_owned()), ..all() };
         assert_eq!(
