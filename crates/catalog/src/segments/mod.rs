@@ -2,7 +2,7 @@
 
 mod scope;
 
-pub(crate) use scope::list;
+pub(crate) use scope::{SharedWithViewer, list};
 
 use crate::listing::{Field, Kind, ListQuery, Page, Resource};
 use crate::{CatalogError, Changed, Segment};

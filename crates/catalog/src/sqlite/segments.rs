@@ -2,15 +2,16 @@
 
 use super::SqliteCatalog;
 use super::segment_rows as rows;
+use super::statement::Numbers as _;
 use crate::listing::{ListQuery, Page};
 use crate::segments::{
-    self, SegmentChange, SegmentStore, SegmentViewer, StoredSegment, check_limit, no_ids_left,
-    no_such_segment,
+    self, SegmentChange, SegmentStore, SegmentViewer, SharedWithViewer, StoredSegment, check_limit,
+    no_ids_left, no_such_segment,
 };
 use crate::{CatalogError, Changed, Delta, Segment};
 use async_trait::async_trait;
 use ia_model::{MemberId, SegmentId};
-use sqlx::Sqlite;
+use sqlx::{Row as _, Sqlite, SqliteConnection};
 use std::ops::RangeInclusive;
 
 /// One transaction that changes segments.
@@ -125,6 +126,24 @@ impl<'c> Transaction<'c> {
     }
 }
 
+async fn shared_with(
+    connection: &mut SqliteConnection,
+    viewer: MemberId,
+) -> Result<SharedWithViewer, sqlx::Error> {
+    let rows = sqlx::query("SELECT data_member_id, segment_exposure FROM sharing WHERE buyer_member_id = $1")
+        .bind(i64::from(viewer.0))
+        .fetch_all(connection)
+        .await?;
+    let mut shared = SharedWithViewer::default();
+    for row in rows {
+        match row.try_get("segment_exposure")? {
+            "all" => shared.whole.push(row.u32("data_member_id")?),
+            _ => shared.has_lists = true,
+        }
+    }
+    Ok(shared)
+}
+
 #[async_trait]
 impl SegmentStore for SqliteCatalog {
     async fn list_segments(
@@ -134,13 +153,8 @@ impl SegmentStore for SqliteCatalog {
     ) -> Result<Page<StoredSegment>, CatalogError> {
         let failed = self.database.error("listing segments");
         let mut transaction = self.database.begin_read().await?;
-        let is_any_shared: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sharing WHERE buyer_member_id = $1)")
-                .bind(i64::from(viewer.member.0))
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(&failed)?;
-        let list = segments::list(viewer, is_any_shared, query);
+        let shared = shared_with(&mut transaction, viewer.member).await.map_err(&failed)?;
+        let list = segments::list(viewer, &shared, query);
         rows::list(&mut transaction, &list).await.map_err(failed)
     }
 
