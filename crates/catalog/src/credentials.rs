@@ -1,6 +1,6 @@
 use crate::{PasswordHash, StoredLogin};
 
-/// Why a name and a password let nobody in.
+/// Why a name and a password are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// There is no such login, or its password is another: the caller must not learn which.
@@ -19,7 +19,7 @@ pub fn check_credentials(found: Option<StoredLogin>, password: &str) -> Result<S
     check_with(found, |hash| hash.verify(password))
 }
 
-/// Calls `verify` exactly once, whatever was found: that is what makes the costs equal.
+/// Calls `verify` exactly once in every case, so that all cases cost the same.
 fn check_with(
     found: Option<StoredLogin>,
     verify: impl FnOnce(&PasswordHash) -> bool,
@@ -31,7 +31,7 @@ fn check_with(
     if !verify(&login.password_hash) {
         return Err(CredentialError::NoMatch);
     }
-    // Only who knows the password learns that the login is off.
+    // Only a caller with the right password learns that the login is off.
     if login.active { Ok(login) } else { Err(CredentialError::Disabled) }
 }
 

@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
-/// The cause of an error, whatever library it comes from: no type of the SQL driver leaves this crate.
+/// The cause of an error from any library: no type of the SQL driver leaves this crate.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What can go wrong in the catalog and in the usage statistics.
+/// The errors of the catalog and of the usage statistics.
 ///
 /// No variant ever holds a password, a token or a hash of one.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub enum CatalogError {
     Invalid {
         /// Which value, like `segments[3].member_id`.
         path: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// Someone else changed the same rows at the same time. Nothing was changed.

@@ -1,17 +1,18 @@
-use crate::{CatalogError, PasswordHash};
+use crate::error::CatalogError;
+use crate::password::PasswordHash;
 use ia_model::MemberId;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// What a login may see and do beyond its own member.
+/// The rights of a login beyond its own member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UserType {
-    /// Its member's things only.
+    /// Sees and changes what belongs to its member alone.
     Member,
     /// Reads the memberships of all members.
     Bidder,
-    /// Everything.
+    /// Sees and changes everything.
     Admin,
 }
 
@@ -33,16 +34,16 @@ impl UserType {
     }
 }
 
-/// Who is calling: what a good token stands for. Cheap to clone.
+/// The caller behind a valid token. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The login's id; never used again.
     pub user_id: u32,
     /// Its name as it was first written.
     pub username: Arc<str>,
-    /// Whose login it is.
+    /// Its member.
     pub member: MemberId,
-    /// What it may see and do.
+    /// Its rights.
     pub user_type: UserType,
     /// Whether it may change nothing.
     pub read_only: bool,
@@ -51,10 +52,15 @@ pub struct Login {
 /// A login as it is stored, with what is needed to check a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredLogin {
-    /// Who it is.
+    /// The login itself.
     pub login: Login,
     /// Whether it may be used: the login and its member are both switched on.
     pub active: bool,
     /// The hash of its password.
     pub password_hash: PasswordHash,
+}
+
+/// The form of a login's name that makes it unique.
+pub(crate) fn login_key(username: &str) -> String {
+    username.to_lowercase()
 }

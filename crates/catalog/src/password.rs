@@ -11,7 +11,7 @@ const LANES: u32 = 1;
 const MIN_CHARACTERS: usize = 10;
 const MAX_CHARACTERS: usize = 64;
 
-/// What a password lacks. It never quotes the password.
+/// The rule that a password breaks. It never quotes the password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordRuleError {
     /// Under 10 or over 64 characters.

@@ -1,14 +1,16 @@
-//! The catalog as rows, whichever store they come from: what a change is planned against, and what a
-//! snapshot is built from.
+//! The catalog as rows, from any store. Changes are planned against them, and snapshots are built from them.
 
-use crate::accounts::BatchFiles;
+use crate::batch_files::BatchFiles;
+use crate::login::UserType;
+use crate::password::PasswordHash;
 use crate::segments::SegmentDetails;
-use crate::{Member, PasswordHash, Segment, UserType};
+use crate::snapshot::{Member, MemberLimits, Segment, SharedSegments, Snapshot, SnapshotAccounts};
+use hashbrown::{HashMap, HashSet};
 use ia_model::{MemberId, SegmentId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All rows but those of tokens.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub members: BTreeMap<MemberId, MemberRow>,
     /// By lower-case name.
@@ -25,7 +27,7 @@ pub(crate) struct State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MemberRow {
     pub member: Member,
-    /// The owners into whose segments it may write.
+    /// The owners whose segments it may write.
     pub segment_access: BTreeSet<MemberId>,
     /// `None` where nobody has set any.
     pub batch: Option<BatchFiles>,
@@ -52,15 +54,15 @@ pub(crate) struct LoginRow {
 pub(crate) struct SegmentRow {
     pub segment: Segment,
     pub short_name: Option<String>,
-    /// The default where the row was read for a change or a snapshot that does not touch it.
+    /// The default where the row was read for a snapshot or for a change that leaves the details alone.
     pub details: SegmentDetails,
-    /// As `details`.
+    /// 0 where `details` were not read.
     pub last_modified_ms: u64,
     /// Deleted ones stay as rows, so that their ids are not used again.
     pub deleted: bool,
 }
 
-/// That a viewer sees segments of an owner.
+/// A viewer sees segments of an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SharingRow {
     pub id: u32,
@@ -69,16 +71,64 @@ pub(crate) struct SharingRow {
 }
 
 impl State {
-    /// Deletes a segment that is there.
-    pub(crate) fn delete_segment(&mut self, id: SegmentId, now_ms: u64) {
-        if let Some(row) = self.segments.get_mut(&id) {
-            row.deleted = true;
-            row.last_modified_ms = now_ms;
-        }
-        for row in self.sharing.values_mut() {
-            if let Exposure::List(ids) = &mut row.exposure {
-                ids.remove(&id);
-            }
+    /// The snapshot of the catalog at `generation`.
+    pub(crate) fn into_snapshot(self, generation: u64) -> Snapshot {
+        let accounts = snapshot_accounts(self.members, self.sharing);
+        let segments =
+            self.segments.into_values().filter(|row| !row.deleted).map(|row| row.segment).collect();
+        Snapshot::build(generation, segments, accounts)
+    }
+}
+
+/// What a snapshot shows of members, access and sharing.
+pub(crate) fn snapshot_accounts(
+    rows: BTreeMap<MemberId, MemberRow>,
+    sharing: BTreeMap<(MemberId, MemberId), SharingRow>,
+) -> SnapshotAccounts {
+    let mut members = HashMap::with_capacity(rows.len());
+    let mut access = HashSet::new();
+    for row in rows.into_values() {
+        access.extend(row.segment_access.iter().map(|&owner| (row.member.id, owner)));
+        members.insert(row.member.id, row.member);
+    }
+    let sharing = sharing.into_iter().map(|(pair, row)| (pair, row.exposure.for_snapshot()));
+    SnapshotAccounts::of(members, access, sharing.collect())
+}
+
+impl MemberRow {
+    /// A new member without a name.
+    pub(crate) fn new(id: MemberId) -> MemberRow {
+        let member = Member {
+            id,
+            name: Box::default(),
+            active: true,
+            default_expiration: None,
+            use_external_uids: false,
+            external_member_uid: None,
+            limits: MemberLimits::default(),
+        };
+        MemberRow { member, segment_access: BTreeSet::new(), batch: None, last_modified_ms: None }
+    }
+}
+
+impl LoginRow {
+    /// Whether a change from `before` takes back the login's tokens: another password or member, or switched off.
+    pub(crate) fn ends_tokens(&self, before: &LoginRow) -> bool {
+        before.password_hash != self.password_hash
+            || before.member != self.member
+            || (before.active && !self.active)
+    }
+}
+
+impl SegmentRow {
+    /// A new segment without a code.
+    pub(crate) fn new(id: SegmentId, member: MemberId) -> SegmentRow {
+        SegmentRow {
+            segment: Segment { id, member, code: None, active: true, expire_minutes: None },
+            short_name: None,
+            details: SegmentDetails::default(),
+            last_modified_ms: 0,
+            deleted: false,
         }
     }
 }
@@ -90,7 +140,11 @@ pub(crate) enum Exposure {
     List(BTreeSet<SegmentId>),
 }
 
-/// The form of a login's name that makes it unique.
-pub(crate) fn login_key(username: &str) -> String {
-    username.to_lowercase()
+impl Exposure {
+    fn for_snapshot(self) -> SharedSegments {
+        match self {
+            Exposure::All => SharedSegments::All,
+            Exposure::List(ids) => SharedSegments::List(ids.into_iter().collect()),
+        }
+    }
 }

@@ -1,12 +1,12 @@
-//! Where opt-outs are kept: hashes of ids, never the ids.
+//! Opt-outs in their store: hashes of ids, never the ids.
 
 use crate::CatalogError;
 use async_trait::async_trait;
 use ia_model::MemberId;
 use std::fmt;
 
-/// What ids are hashed with. It never leaves the data directory: with it and the hashes, whoever guesses an id
-/// could tell whether its owner has opted out.
+/// The key that ids are hashed with. It never leaves the data directory: with the key and the hashes, anybody could
+/// check whether the owner of a guessed id has opted out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SuppressionKey(pub [u8; 16]);
 
@@ -22,11 +22,11 @@ impl fmt::Debug for SuppressionKey {
 pub struct SuppressedUser {
     /// The hash of the user's key.
     pub hash: [u8; 16],
-    /// Who may not add the user; `None`: nobody may.
+    /// The member that may not add the user; `None` for all members.
     pub member: Option<MemberId>,
 }
 
-/// An id that is kept out with somebody to whom it was linked, for as long as that opt-out holds.
+/// An id that was linked to a user who has opted out. It is kept out for as long as the opt-out holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SuppressedLink {
     /// The opt-out.

@@ -1,6 +1,7 @@
 //! The table of tokens that the hot path reads.
 
-use crate::{CatalogError, Login, PasswordHash, StoredLogin, TokenStore};
+use crate::{CatalogError, Login, PasswordHash, StoredLogin};
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hashbrown::HashMap;
@@ -15,7 +16,7 @@ const IDLE_MS: u64 = 2 * 3_600_000;
 const LIFETIME_MS: u64 = 24 * 3_600_000;
 const SECRET_BYTES: usize = 32;
 
-/// What every token begins with: by it one is known that stands where it should not.
+/// Every token begins with this, so that one in the wrong place is recognised.
 pub const TOKEN_PREFIX: &str = "hbapi:";
 
 const SHARDS: usize = 16;
@@ -31,7 +32,7 @@ impl TokenHash {
     }
 }
 
-/// Who reads a log has no business with what finds a token.
+/// Hashes stay out of logs, because tokens are found by them.
 impl fmt::Debug for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenHash(…)")
@@ -43,17 +44,17 @@ impl fmt::Debug for TokenHash {
 pub struct NewToken {
     /// Its hash.
     pub hash: TokenHash,
-    /// Whose it is.
+    /// Its login.
     pub user_id: u32,
-    /// The hash of the password that it was given for.
+    /// The hash of the password that it was issued for.
     pub password_hash: PasswordHash,
-    /// The public key that it was given for, if it was one.
+    /// The public key that it was issued for, if any.
     pub public_key: Option<u32>,
     /// When, in milliseconds since 1970; also counts as its first use.
     pub issued_at_ms: u64,
 }
 
-/// A token as a store has it.
+/// A stored token.
 #[derive(Debug, Clone)]
 pub struct StoredToken {
     /// Its hash.
@@ -64,13 +65,13 @@ pub struct StoredToken {
     pub last_use_ms: u64,
     /// Whether it was taken back.
     pub revoked: bool,
-    /// Whose it is, as the login is now.
+    /// Its login as it is now.
     pub login: Login,
     /// Whether the login and its member are switched on.
     pub active: bool,
 }
 
-/// Why a token lets nobody in.
+/// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// It was never issued, or was taken back, or is forgotten.
@@ -84,7 +85,25 @@ pub enum TokenError {
     Disabled,
 }
 
-/// What [`Tokens::flush_last_use`] did.
+/// Keeps tokens across restarts. What a token means is decided in [`Tokens`].
+#[async_trait]
+pub trait TokenStore: Send + Sync {
+    /// Keeps a token, durable on return, and gives the login as it is now. Fails with `Overtaken`, keeping
+    /// nothing, unless the login is active and still has the password that it was checked against.
+    async fn insert_token(&self, token: &NewToken) -> Result<Login, CatalogError>;
+
+    /// All tokens, each with its login as it is now.
+    async fn load_tokens(&self) -> Result<Vec<StoredToken>, CatalogError>;
+
+    /// Notes when tokens were last used, in milliseconds since 1970. Never moves one back; skips those
+    /// that are gone.
+    async fn write_last_use(&self, uses: &[(TokenHash, u64)]) -> Result<(), CatalogError>;
+
+    /// Forgets tokens; those that are gone already are no error.
+    async fn delete_tokens(&self, tokens: &[TokenHash]) -> Result<(), CatalogError>;
+}
+
+/// The result of [`Tokens::flush_last_use`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TokenSweep {
     /// Tokens whose last use was written down.
@@ -200,7 +219,7 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Whose token it is; counts as a use of it.
+    /// The login of a token; counts as a use of the token.
     pub fn check(&self, token: &str, now_ms: u64) -> Result<Login, TokenError> {
         let hash = TokenHash::of(token);
         let shard = self.read_shard(shard_of(&hash));
@@ -218,7 +237,7 @@ impl Tokens {
         Ok(entry.login.clone())
     }
 
-    /// Takes over what the store says now: tokens that are gone or taken back, logins that changed. Uses
+    /// Reads the store again: tokens that are gone or taken back, logins that changed. Uses
     /// that are not written down yet are kept. To be called when the catalog's generation moved.
     pub async fn reload(&self) -> Result<(), CatalogError> {
         let _in_line = self.in_line.lock().await;

@@ -111,21 +111,17 @@ pub(crate) fn link_record(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt;
-    use ia_catalog::{Catalog, CatalogFile, MemoryCatalog};
+    use ia_catalog::CatalogFile;
 
     /// Member 1 has its own ids, member 2 sends those of member 1, member 3 has none, and member 4 is inactive.
     fn snapshot() -> Snapshot {
-        let store = MemoryCatalog::new();
         let file = r#"{"members": [
             {"id": 1, "name": "a", "use_external_uids": true},
             {"id": 2, "name": "b", "use_external_uids": true, "external_member_uid": 1},
             {"id": 3, "name": "c", "external_member_uid": 1},
             {"id": 4, "name": "d", "use_external_uids": true, "state": "inactive"}
         ]}"#;
-        let file = CatalogFile::parse(file.as_bytes()).unwrap();
-        store.apply(&file).now_or_never().unwrap().unwrap();
-        store.snapshot().now_or_never().unwrap().unwrap()
+        Snapshot::of(&CatalogFile::parse(file.as_bytes()).unwrap()).unwrap()
     }
 
     fn linked(member: u32, user: &UserKey, ids: &[&str]) -> Result<Link, LinkError> {

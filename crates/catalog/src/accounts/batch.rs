@@ -1,6 +1,7 @@
 use super::plan::{Draft, Place};
 use super::text;
-use crate::{CatalogError, Change};
+use crate::rules::check_at_most;
+use crate::{BatchFiles, CatalogError, Change};
 use ia_model::MemberId;
 use std::collections::BTreeSet;
 
@@ -11,49 +12,6 @@ const MAX_SEPARATOR_CHARACTERS: usize = 10;
 
 /// The largest number that JSON clients read exactly.
 const MAX_LIMIT: u64 = (1 << 53) - 1;
-
-/// How a member's files of memberships are laid out, and how much of them is taken; `None` is no limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BatchFiles {
-    /// What separates, from the first: the user from its segments, two segments, the fields of a segment, what is
-    /// added from what is removed, and the domain.
-    pub separators: [String; 5],
-    /// What the block of a segment is made of, out of [`SEGMENT_FIELDS`].
-    pub segment_fields: Vec<String>,
-    /// Bytes an hour.
-    pub hourly_byte_limit: Option<u64>,
-    /// Lines an hour.
-    pub hourly_num_lines_limit: Option<u64>,
-    /// Bytes a day.
-    pub daily_byte_limit: Option<u64>,
-    /// Lines a day.
-    pub daily_num_lines_limit: Option<u64>,
-    /// Files at once.
-    pub max_concurrent_uploads: Option<u64>,
-    /// Lines of an error report.
-    pub num_error_log_lines: Option<u64>,
-    /// Invalid lines before a file is given up.
-    pub num_invalid_before_error: Option<u64>,
-    /// When it was last changed, in milliseconds since 1970.
-    pub last_modified_ms: u64,
-}
-
-impl Default for BatchFiles {
-    fn default() -> BatchFiles {
-        BatchFiles {
-            separators: [":", ";", ",", "#", "^"].map(str::to_owned),
-            segment_fields: ["SEG_ID", "EXPIRATION", "VALUE"].map(str::to_owned).to_vec(),
-            hourly_byte_limit: None,
-            hourly_num_lines_limit: None,
-            daily_byte_limit: None,
-            daily_num_lines_limit: None,
-            max_concurrent_uploads: None,
-            num_error_log_lines: None,
-            num_invalid_before_error: None,
-            last_modified_ms: 0,
-        }
-    }
-}
 
 /// What is to become of a member's set-up. What is `None` or [`Change::Keep`] stays.
 #[derive(Debug, Clone, Default)]
@@ -155,11 +113,8 @@ impl BatchFiles {
             ("num_error_log_lines", &mut self.num_error_log_lines, &edit.num_error_log_lines),
             ("num_invalid_before_error", &mut self.num_invalid_before_error, &edit.num_invalid_before_error),
         ] {
-            if let Some(&value) = change.value()
-                && value > MAX_LIMIT
-            {
-                return Err(CatalogError::invalid(at.of(name), format!("{value} is over {MAX_LIMIT}")));
-            }
+            check_at_most(change.value(), MAX_LIMIT)
+                .map_err(|reason| CatalogError::invalid(at.of(name), reason))?;
             change.write_to(limit);
         }
         Ok(())

@@ -1,6 +1,7 @@
 use super::plan::{Draft, Place};
 use super::text;
-use crate::state::{LoginRow, login_key};
+use crate::login::login_key;
+use crate::state::LoginRow;
 use crate::{CatalogError, Change, PasswordHash, UserType};
 use ia_model::MemberId;
 

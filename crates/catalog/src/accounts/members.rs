@@ -1,7 +1,8 @@
 use super::plan::{Draft, Place};
-use super::text::{self, MAX_INT};
-use crate::apply::{new_member, set_limits};
+use super::text;
 use crate::file::LimitsEdit;
+use crate::rules::MAX_INT;
+use crate::state::MemberRow;
 use crate::{CatalogError, Change};
 use ia_model::MemberId;
 
@@ -43,7 +44,7 @@ impl Draft<'_> {
             return Err(CatalogError::conflict(at.of("id"), format!("there is a member {id} already")));
         }
         text::required(&at.of("name"), edit.name.as_ref())?;
-        self.members.insert(MemberId(id), new_member(id));
+        self.members.insert(MemberId(id), MemberRow::new(MemberId(id)));
         self.write_member(at, MemberId(id), edit)
     }
 
@@ -88,7 +89,7 @@ impl Draft<'_> {
         for (name, limit) in edit.limits.named() {
             text::at_most_max(&at.of(&format!("limits.{name}")), limit)?;
         }
-        set_limits(&edit.limits, &mut member.limits);
+        edit.limits.write_to(&mut member.limits);
         self.members.insert(id, row);
         Ok(id.0)
     }

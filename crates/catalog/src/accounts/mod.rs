@@ -1,9 +1,9 @@
 //! Members, logins, sharing and batch files, as the API's services show and change them.
 //!
-//! Who may see and change what is decided here, in the transaction of the change, so that it goes by what
-//! the caller may do at that moment.
+//! The rights of the caller are checked here, in the transaction of the change, as they are at that moment.
 
 mod batch;
+pub(crate) mod lists;
 mod logins;
 mod members;
 mod plan;
@@ -12,12 +12,11 @@ mod resources;
 mod sharing;
 mod text;
 
-pub use batch::{BatchEdit, BatchFiles, SEGMENT_FIELDS};
+pub use batch::{BatchEdit, SEGMENT_FIELDS};
 pub use logins::LoginEdit;
 pub use members::MemberEdit;
 pub(crate) use plan::{AccountPlan, plan_accounts};
 pub use records::{LoginRecord, MemberRecord, SharingRecord};
-pub(crate) use records::{batch_page, login_page, member_page, sharing_page};
 pub use resources::{BATCH_SEGMENT_CONFIG, EXPOSURES, MEMBER, MEMBER_DATA_SHARING, USER, USER_TYPES};
 pub use sharing::SharingEdit;
 
@@ -34,7 +33,7 @@ pub enum AccountChange {
     EditMembers(Vec<(u32, MemberEdit)>),
     /// New logins; for admins.
     CreateLogins(Vec<LoginEdit>),
-    /// Changed logins, by id: its own for who is no admin, and there password, email and names alone.
+    /// Changed logins, by id. A caller that is no admin may change its own password, email and names.
     EditLogins(Vec<(u32, LoginEdit)>),
     /// Deleted logins, by id; for admins.
     DeleteLogins(Vec<u32>),
@@ -44,9 +43,9 @@ pub enum AccountChange {
     EditSharing(Vec<(u32, SharingEdit)>),
     /// Deleted sharing, by id.
     DeleteSharing(Vec<u32>),
-    /// How files of members are laid out, by member, where nobody has set it yet; for admins.
+    /// New set-ups of batch files, by member; for admins.
     CreateBatch(Vec<(u32, BatchEdit)>),
-    /// How files of members are laid out, by member; for admins.
+    /// Changed set-ups of batch files, by member; for admins.
     EditBatch(Vec<(u32, BatchEdit)>),
 }
 
@@ -56,7 +55,7 @@ pub trait Accounts: Send + Sync {
     /// The page of the members that `by` may see: its own, an admin's all.
     async fn list_members(&self, by: &Login, query: &ListQuery) -> Result<Page<MemberRecord>, CatalogError>;
 
-    /// The page of the set-ups of batch files; an admin's alone, who sees one for each member.
+    /// The page of the set-ups of batch files, one for each member; for admins.
     async fn list_batch(&self, by: &Login, query: &ListQuery) -> Result<Page<MemberRecord>, CatalogError>;
 
     /// The page of the logins that `by` may see: its member's, an admin's all.
@@ -65,12 +64,12 @@ pub trait Accounts: Send + Sync {
     /// The page of the sharing that `by` may see: what its member gives and is given, an admin's all.
     async fn list_sharing(&self, by: &Login, query: &ListQuery) -> Result<Page<SharingRecord>, CatalogError>;
 
-    /// Makes a change in the name of `by` and gives the ids of the objects, in their order. Durable on
+    /// Makes a change in the name of `by` and returns the ids of the objects, in their order. Durable on
     /// return. `now_ms` dates it, in milliseconds since 1970.
     ///
-    /// Fails with `Forbidden` for what the caller may see and not change, with `NotFound` for what it may
-    /// not see or what does not exist, with `Invalid` for a value that cannot be, and with `Conflict` for
-    /// one that does not go with what is stored.
+    /// Fails with `Forbidden` where the caller may see an object and not change it, with `NotFound` where it may not
+    /// see the object or there is none, with `Invalid` for a value that breaks a rule, and with `Conflict` for a value
+    /// that contradicts stored ones.
     async fn change_accounts(
         &self,
         change: &AccountChange,

@@ -1,34 +1,33 @@
-//! What a change makes of the rows, whichever store holds them.
+//! How a change of accounts becomes changes of rows, in any store.
 
 use super::AccountChange;
-use crate::apply::ends_tokens;
-use crate::state::{LoginRow, MemberRow, SharingRow, State};
-use crate::{AccountsShown, CatalogError, Login, UserType};
+use crate::state::{LoginRow, MemberRow, SharingRow, State, snapshot_accounts};
+use crate::{CatalogError, Login, SnapshotAccounts, UserType};
 use ia_model::MemberId;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The rows to write. Rows that stay are not in it.
+/// The rows to write. Unchanged rows are left out.
 #[derive(Debug, Default)]
 pub(crate) struct AccountPlan {
     pub members: Vec<MemberRow>,
     pub logins: Vec<LoginRow>,
     pub deleted_logins: Vec<u32>,
-    /// Logins whose tokens die.
+    /// Logins whose tokens are taken back.
     pub revoked: Vec<u32>,
     pub sharing: Vec<((MemberId, MemberId), SharingRow)>,
     pub deleted_sharing: Vec<(MemberId, MemberId)>,
-    /// Of the objects that were named, in their order.
+    /// The ids of the named objects, in their order.
     pub ids: Vec<u32>,
 }
 
 impl AccountPlan {
-    /// What a snapshot shows after it, of the rows before it.
-    pub(crate) fn shown_after(&self, before: State) -> AccountsShown {
+    /// What a snapshot shows after the plan; `before` is the rows before it.
+    pub(crate) fn accounts_after(&self, before: State) -> SnapshotAccounts {
         let State { mut members, mut sharing, .. } = before;
         members.extend(self.members.iter().map(|row| (row.member.id, row.clone())));
         sharing.retain(|pair, _| !self.deleted_sharing.contains(pair));
         sharing.extend(self.sharing.iter().cloned());
-        AccountsShown::of(members, sharing)
+        snapshot_accounts(members, sharing)
     }
 
     pub(crate) fn is_change(&self) -> bool {
@@ -42,8 +41,7 @@ impl AccountPlan {
     }
 }
 
-/// Works out what `change` makes of `state`, or why it cannot be. Of the segments of `state`, those must be
-/// there that the change names.
+/// Plans `change` in `state`, which must hold the segments that the change names. Fails where a rule forbids it.
 pub(crate) fn plan_accounts(
     state: &State,
     change: &AccountChange,
@@ -78,7 +76,7 @@ fn each<T>(
     objects.iter().map(change).collect()
 }
 
-/// Where an object stands in a list of several, like `users[3].`.
+/// The place of an object in a list of several, like `users[3].`.
 pub(super) struct Place<'e>(pub(super) &'e str);
 
 impl Place<'_> {
@@ -91,7 +89,7 @@ impl Place<'_> {
 /// The rows while they are being changed.
 pub(super) struct Draft<'s> {
     pub(super) state: &'s State,
-    /// Who asks, as it is now.
+    /// The caller's login as it is now.
     pub(super) by: &'s LoginRow,
     pub(super) members: BTreeMap<MemberId, MemberRow>,
     /// By id.
@@ -101,7 +99,7 @@ pub(super) struct Draft<'s> {
 
 impl<'s> Draft<'s> {
     fn of(state: &'s State, by: &Login) -> Result<Draft<'s>, CatalogError> {
-        // What the token stood for when the request came may have changed since.
+        // The login may have changed since the token was checked.
         let current = state.logins.values().find(|row| row.id == by.user_id && row.active);
         let by = current.ok_or_else(|| CatalogError::Overtaken("the login".to_owned()))?;
         if by.read_only {
@@ -141,9 +139,9 @@ impl<'s> Draft<'s> {
             .filter(|(id, row)| !row.member.active && was_active(id))
             .map(|(&id, _)| id)
             .collect();
-        // Logins that stay as they are go with their member too.
+        // The tokens of unchanged logins end with their member too.
         let ends = |row: &&LoginRow| {
-            before.get(&row.id).is_some_and(|before| ends_tokens(before, row))
+            before.get(&row.id).is_some_and(|before| row.ends_tokens(before))
                 || switched_off.contains(&row.member)
         };
         let revoked = logins.values().filter(ends).map(|row| row.id).collect();
@@ -167,7 +165,7 @@ impl<'s> Draft<'s> {
     }
 }
 
-/// Whether anybody is left who can set things right.
+/// Whether there is an active admin that may change things.
 fn has_admin<'a>(
     members: &BTreeMap<MemberId, MemberRow>,
     logins: impl IntoIterator<Item = &'a LoginRow>,

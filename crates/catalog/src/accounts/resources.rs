@@ -1,8 +1,6 @@
 //! The fields of the services' objects, and what is filtered and sorted by.
 
-use super::{LoginRecord, MemberRecord, SharingRecord};
-use crate::UserType;
-use crate::listing::{Field, Kind, Resource, Value};
+use crate::listing::{Field, Kind, Resource};
 use crate::segments::STATES;
 
 /// The types of logins.
@@ -11,9 +9,14 @@ pub const USER_TYPES: &[&str] = &["member", "bidder", "admin"];
 /// How a member's segments are shared.
 pub const EXPOSURES: &[&str] = &["all", "list"];
 
-/// A field that is filtered and sorted by in memory, where its name stands for its value.
+/// A field that is filtered and sorted by the column of its name.
 const fn listed(name: &'static str, kind: Kind) -> Field {
-    Field::new(name, kind).by(name)
+    let field = Field::new(name, kind);
+    match kind {
+        Kind::Text | Kind::Word => field.by_lower(name),
+        Kind::Time => field.by_second(name),
+        _ => field.by(name),
+    }
 }
 
 /// A member on the wire.
@@ -45,7 +48,7 @@ pub static USER: Resource = Resource {
         listed("state", Kind::Choice(STATES)),
         listed("user_type", Kind::Choice(USER_TYPES)),
         listed("read_only", Kind::Flag),
-        listed("entity_id", Kind::Integer).required(),
+        Field::new("entity_id", Kind::Integer).by("member_id").required(),
         Field::new("password", Kind::Text).required(),
         listed("last_modified", Kind::Time).read_only(),
     ],
@@ -71,7 +74,7 @@ pub static BATCH_SEGMENT_CONFIG: Resource = Resource {
     plural: "batch_segment_configs",
     fields: &[
         listed("id", Kind::Integer).searched().read_only(),
-        listed("member_id", Kind::Integer).on_create(),
+        Field::new("member_id", Kind::Integer).by("id").on_create(),
         listed("default_expiration", Kind::Integer),
         listed("use_external_uids", Kind::Flag),
         listed("external_member_uid", Kind::Integer),
@@ -92,60 +95,3 @@ pub static BATCH_SEGMENT_CONFIG: Resource = Resource {
         listed("last_modified", Kind::Time).read_only(),
     ],
 };
-
-fn state(active: bool) -> Value {
-    STATES[usize::from(!active)].into()
-}
-
-/// Times are shown, and so filtered by, in whole seconds.
-fn time(unix_ms: Option<u64>) -> Value {
-    unix_ms.map_or(Value::Null, |ms| Value::Integer(i64::try_from(ms / 1000 * 1000).unwrap_or(i64::MAX)))
-}
-
-impl MemberRecord {
-    pub(super) fn value(&self, field: &Field) -> Value {
-        let member = &self.member;
-        match field.name {
-            "id" | "member_id" => member.id.0.into(),
-            "name" => (&*member.name).into(),
-            "state" => state(member.active),
-            "default_expiration" => Value::of(member.default_expiration),
-            "use_external_uids" => member.use_external_uids.into(),
-            "external_member_uid" => Value::of(member.external_member_uid.map(|id| id.0)),
-            "last_modified" => time(self.last_modified_ms),
-            _ => Value::Null,
-        }
-    }
-}
-
-impl LoginRecord {
-    pub(super) fn value(&self, field: &Field) -> Value {
-        let login = &self.login;
-        match field.name {
-            "id" => login.user_id.into(),
-            "username" => (&*login.username).into(),
-            "email" => Value::of(self.email.as_deref()),
-            "first_name" => Value::of(self.first_name.as_deref()),
-            "last_name" => Value::of(self.last_name.as_deref()),
-            "state" => state(self.active),
-            "user_type" => UserType::name(login.user_type).into(),
-            "read_only" => login.read_only.into(),
-            "entity_id" => login.member.0.into(),
-            "last_modified" => time(self.last_modified_ms),
-            _ => Value::Null,
-        }
-    }
-}
-
-impl SharingRecord {
-    pub(super) fn value(&self, field: &Field) -> Value {
-        match field.name {
-            "id" => self.id.into(),
-            "data_member_id" => self.data_member.0.into(),
-            "buyer_member_id" => self.buyer_member.0.into(),
-            "segment_exposure" => EXPOSURES[usize::from(self.segments.is_some())].into(),
-            "last_modified" => time(self.last_modified_ms),
-            _ => Value::Null,
-        }
-    }
-}

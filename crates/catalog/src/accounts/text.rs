@@ -1,21 +1,10 @@
-//! Rules for single values.
+//! The rules for single values, with the path of the value in the error.
 
+use crate::rules::{MAX_INT, check_at_most, check_name};
 use crate::{CatalogError, Change};
 
-/// The largest number that a client with 32-bit signed integers reads.
-pub(super) const MAX_INT: u32 = i32::MAX as u32;
-
-const MAX_NAME_CHARACTERS: usize = 255;
-
-/// A name has 1 to 255 characters, none of them a control character, and no spaces around it.
 pub(super) fn name(path: &str, text: &str) -> Result<(), CatalogError> {
-    if text.is_empty() || text.chars().count() > MAX_NAME_CHARACTERS {
-        return Err(CatalogError::invalid(path, format!("1 to {MAX_NAME_CHARACTERS} characters are needed")));
-    }
-    if text.trim() != text || text.chars().any(char::is_control) {
-        return Err(CatalogError::invalid(path, "no control characters and no spaces around it are allowed"));
-    }
-    Ok(())
+    check_name(text).map_err(|reason| CatalogError::invalid(path, reason))
 }
 
 /// An email address has a part on either side of one `@`, and no spaces.
@@ -37,12 +26,7 @@ pub(super) fn id(path: &str, value: u32) -> Result<(), CatalogError> {
 
 /// A number that may not be over 2147483647.
 pub(super) fn at_most_max(path: &str, value: &Change<u32>) -> Result<(), CatalogError> {
-    match value.value() {
-        Some(&value) if value > MAX_INT => {
-            Err(CatalogError::invalid(path, format!("{value} is over {MAX_INT}")))
-        }
-        _ => Ok(()),
-    }
+    check_at_most(value.value(), MAX_INT).map_err(|reason| CatalogError::invalid(path, reason))
 }
 
 pub(super) fn required<T>(path: &str, value: Option<T>) -> Result<T, CatalogError> {

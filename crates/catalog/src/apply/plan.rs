@@ -1,21 +1,20 @@
 use super::passwords::SettledPasswords;
 use super::report::ApplyReport;
-use crate::file::UserEntry;
 use crate::file::{
-    CatalogFile, ExposureEntry, LimitsEdit, MemberEntry, SegmentEntry, SharingEntry, StateEntry,
+    CatalogFile, ExposureEntry, MemberEntry, SegmentEntry, SharingEntry, StateEntry, UserEntry,
 };
-use crate::segments::SegmentDetails;
-use crate::state::{Exposure, LoginRow, MemberRow, SegmentRow, SharingRow, State, login_key};
-use crate::{CatalogError, Member, MemberLimits, Segment, UserType};
+use crate::login::login_key;
+use crate::state::{Exposure, LoginRow, MemberRow, SegmentRow, SharingRow, State};
+use crate::{CatalogError, Segment, UserType};
 use ia_model::{MemberId, SegmentId};
 use std::collections::{BTreeSet, HashMap};
 
-/// The rows to write so that the catalog says what the file says. Rows that stay are not in it.
+/// The rows to write so that the catalog says what the file says. Unchanged rows are left out.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub members: Vec<MemberRow>,
     pub logins: Vec<LoginRow>,
-    /// Logins whose tokens die.
+    /// Logins whose tokens are taken back.
     pub revoked: Vec<u32>,
     pub segments: Vec<SegmentRow>,
     /// Those of `segments` that have another code now.
@@ -24,7 +23,23 @@ pub(crate) struct Plan {
     pub report: ApplyReport,
 }
 
-/// Works out what `file` changes in `state`, or why it cannot be.
+impl Plan {
+    /// Puts the rows into `state`.
+    pub(crate) fn write_to(self, state: &mut State) {
+        state.members.extend(self.members.into_iter().map(|row| (row.member.id, row)));
+        for row in self.logins {
+            state.login_high_water = state.login_high_water.max(row.id);
+            state.logins.insert(login_key(&row.username), row);
+        }
+        state.segments.extend(self.segments.into_iter().map(|row| (row.segment.id, row)));
+        for (pair, row) in self.sharing {
+            state.sharing_high_water = state.sharing_high_water.max(row.id);
+            state.sharing.insert(pair, row);
+        }
+    }
+}
+
+/// Plans the changes of `file` in `state`. Fails where the file contradicts it.
 pub(crate) fn plan(
     state: &State,
     file: &CatalogFile,
@@ -53,7 +68,7 @@ pub(crate) fn plan(
 
 struct Planner<'a> {
     state: &'a State,
-    /// All that exist or are about to.
+    /// Existing and planned members.
     members: BTreeSet<MemberId>,
     plan: Plan,
 }
@@ -70,7 +85,7 @@ impl Planner<'_> {
 
     fn member(&mut self, path: &str, entry: &MemberEntry) -> Result<(), CatalogError> {
         let before = self.state.members.get(&MemberId(entry.id));
-        let mut row = before.cloned().unwrap_or_else(|| new_member(entry.id));
+        let mut row = before.cloned().unwrap_or_else(|| MemberRow::new(MemberId(entry.id)));
         let member = &mut row.member;
         member.name = entry.name.as_str().into();
         set_state(entry.state, &mut member.active);
@@ -84,7 +99,7 @@ impl Planner<'_> {
         let mut external = member.external_member_uid.map(|id| id.0);
         entry.external_member_uid.write_to(&mut external);
         member.external_member_uid = external.map(MemberId);
-        set_limits(&entry.limits, &mut member.limits);
+        entry.limits.write_to(&mut member.limits);
         if let Some(owners) = &entry.segment_access {
             row.segment_access = owners
                 .iter()
@@ -93,7 +108,7 @@ impl Planner<'_> {
                 .collect::<Result<_, _>>()?;
         }
         if before.is_some_and(|before| before.member.active) && !row.member.active {
-            // Its logins are off with it, and being switched off is final for a token.
+            // Its logins are off with it, which ends their tokens for good.
             let own = self.state.logins.values().filter(|login| login.member == row.member.id);
             self.plan.revoked.extend(own.map(|login| login.id));
         }
@@ -147,7 +162,7 @@ impl Planner<'_> {
         }
         set_state(entry.state, &mut row.active);
 
-        if before.is_some_and(|before| ends_tokens(before, &row)) {
+        if before.is_some_and(|before| row.ends_tokens(before)) {
             self.plan.revoked.push(row.id);
         }
         if self.plan.report.users.count(before, &row) {
@@ -190,13 +205,7 @@ impl Planner<'_> {
                 ));
             }
         }
-        let mut row = before.cloned().unwrap_or(SegmentRow {
-            segment: Segment { id, member, code: None, active: true, expire_minutes: None },
-            short_name: None,
-            details: SegmentDetails::default(),
-            last_modified_ms: 0,
-            deleted: false,
-        });
+        let mut row = before.cloned().unwrap_or_else(|| SegmentRow::new(id, member));
         entry.code.write_to(&mut row.segment.code);
         entry.short_name.write_to(&mut row.short_name);
         entry.expire_minutes.write_to(&mut row.segment.expire_minutes);
@@ -210,7 +219,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The owner of every segment that exists or is about to.
+    /// The owner of every existing and planned segment.
     fn owners(&self) -> HashMap<SegmentId, MemberId> {
         let stored = self.state.segments.values().filter(|row| !row.deleted);
         stored.chain(&self.plan.segments).map(|row| (row.segment.id, row.segment.member)).collect()
@@ -282,37 +291,8 @@ fn code_key(segment: &Segment) -> Option<(MemberId, String)> {
     Some((segment.member, segment.code.as_deref()?.to_ascii_lowercase()))
 }
 
-pub(crate) fn new_member(id: u32) -> MemberRow {
-    let member = Member {
-        id: MemberId(id),
-        name: Box::default(),
-        active: true,
-        default_expiration: None,
-        use_external_uids: false,
-        external_member_uid: None,
-        limits: MemberLimits::default(),
-    };
-    MemberRow { member, segment_access: BTreeSet::new(), batch: None, last_modified_ms: None }
-}
-
-/// A token was given to who knew the old password, for the old member; and being switched off is final.
-pub(crate) fn ends_tokens(before: &LoginRow, after: &LoginRow) -> bool {
-    before.password_hash != after.password_hash
-        || before.member != after.member
-        || (before.active && !after.active)
-}
-
 fn set_state(entry: Option<StateEntry>, active: &mut bool) {
     if let Some(state) = entry {
         *active = state == StateEntry::Active;
     }
-}
-
-pub(crate) fn set_limits(entry: &LimitsEdit, limits: &mut MemberLimits) {
-    entry.posts_per_second.write_to(&mut limits.posts_per_second);
-    entry.gets_per_second.write_to(&mut limits.gets_per_second);
-    entry.users_per_request.write_to(&mut limits.users_per_request);
-    entry.users_per_second.write_to(&mut limits.users_per_second);
-    entry.segments_per_user.write_to(&mut limits.segments_per_user);
-    entry.payload_bytes.write_to(&mut limits.payload_bytes);
 }

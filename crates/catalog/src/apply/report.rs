@@ -1,13 +1,13 @@
 use std::fmt;
 
-/// How many objects of a kind a file made, changed and found as it wants them.
+/// How many objects of a kind a file created, changed and left as they were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Were not there before.
+    /// New objects.
     pub created: usize,
-    /// Were there, with other values.
+    /// Objects that had other values.
     pub changed: usize,
-    /// Were there just so.
+    /// Objects that had these values.
     pub unchanged: usize,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// What applying a file did. Prints as one line for each kind of object.
+/// The result of applying a file. Prints as one line for each kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ApplyReport {
     /// Members, with the access that they have to the segments of others.

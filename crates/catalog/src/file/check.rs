@@ -3,13 +3,11 @@
 use super::{CatalogFile, CatalogFileError, Change, ExposureEntry, LimitsEdit, MemberEntry, SegmentEntry};
 use super::{SharingEntry, UserEntry};
 use crate::check_password_rules;
-use crate::state::login_key;
+use crate::login::login_key;
+use crate::rules::{MAX_INT, check_at_most, check_name};
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// The largest number that a client with 32-bit signed integers reads.
-const MAX_INT: u32 = i32::MAX as u32;
-const MAX_NAME_CHARACTERS: usize = 255;
 const MAX_CODE_CHARACTERS: usize = 50;
 
 type Checked = Result<(), CatalogFileError>;
@@ -52,7 +50,7 @@ impl MemberEntry {
     fn check(&self, path: &str) -> Checked {
         id(self.id, path, "id")?;
         name(&self.name, path, "name")?;
-        at_most(&self.default_expiration, MAX_INT, path, "default_expiration")?;
+        at_most_max(&self.default_expiration, path, "default_expiration")?;
         if let Some(&member) = self.external_member_uid.value() {
             id(member, path, "external_member_uid")?;
         }
@@ -66,7 +64,7 @@ impl MemberEntry {
 impl LimitsEdit {
     fn check(&self, path: &str) -> Checked {
         for (field, limit) in self.named() {
-            at_most(limit, MAX_INT, path, field)?;
+            at_most_max(limit, path, field)?;
         }
         Ok(())
     }
@@ -103,7 +101,7 @@ impl SegmentEntry {
         if let Some(short_name) = self.short_name.value() {
             name(short_name, path, "short_name")?;
         }
-        at_most(&self.expire_minutes, MAX_INT, path, "expire_minutes")
+        at_most_max(&self.expire_minutes, path, "expire_minutes")
     }
 }
 
@@ -127,7 +125,7 @@ impl SharingEntry {
     }
 }
 
-/// Finds what stands twice, and says where it stood first.
+/// Finds duplicates, and names the first of the two.
 struct Seen<T> {
     what: &'static str,
     first: HashMap<T, String>,
@@ -154,19 +152,10 @@ fn id(value: u32, path: &str, field: &str) -> Checked {
     if value == 0 { fault(path, field, "an id is at least 1") } else { Ok(()) }
 }
 
-fn at_most(value: &Change<u32>, limit: u32, path: &str, field: &str) -> Checked {
-    match value.value() {
-        Some(&value) if value > limit => fault(path, field, format!("{value} is over {limit}")),
-        _ => Ok(()),
-    }
+fn at_most_max(value: &Change<u32>, path: &str, field: &str) -> Checked {
+    check_at_most(value.value(), MAX_INT).or_else(|reason| fault(path, field, reason))
 }
 
 fn name(text: &str, path: &str, field: &str) -> Checked {
-    if text.is_empty() || text.chars().count() > MAX_NAME_CHARACTERS {
-        return fault(path, field, format!("1 to {MAX_NAME_CHARACTERS} characters are needed"));
-    }
-    if text.trim() != text || text.chars().any(char::is_control) {
-        return fault(path, field, "no control characters and no spaces around it are allowed");
-    }
-    Ok(())
+    check_name(text).or_else(|reason| fault(path, field, reason))
 }

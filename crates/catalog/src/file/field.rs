@@ -4,7 +4,7 @@ use serde::de::{self, Deserializer, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What is said about a field that may be empty: nothing (it stays), null (it is emptied), a value.
+/// A change of a field that may be empty: absent keeps it, null empties it, a value sets it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Change<T> {
     /// It stays as it is.
@@ -65,7 +65,7 @@ where
     Object::deserialize(deserializer).map(|Object(value)| value)
 }
 
-/// A struct that stands as an object. serde alone would take an array too, its fields by their order.
+/// A struct that must be written as an object. serde alone would also take an array of its fields.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -6,8 +6,8 @@ mod field;
 pub use field::Change;
 pub(crate) use field::Secret;
 
-use crate::UserType;
-use crate::state::login_key;
+use crate::login::{UserType, login_key};
+use crate::snapshot::MemberLimits;
 use serde::Deserialize;
 use std::fmt;
 
@@ -35,7 +35,7 @@ pub struct CatalogFileError {
     pub path: String,
     /// Line and column, from 1, where the text itself could not be read.
     pub position: Option<(usize, usize)>,
-    /// What is wrong. Never quotes a value that is not of the type of its field: it may be a password.
+    /// The fault. Never quotes a value of another type than its field's: it may be a password.
     pub reason: String,
 }
 
@@ -63,10 +63,10 @@ impl CatalogFileError {
     fn unreadable(path: String, error: &serde_json::Error) -> CatalogFileError {
         let position = Some((error.line(), error.column()));
         let text = error.to_string();
-        // The position stands apart; serde_json appends it to every message.
+        // serde_json appends the position to every message.
         let tail = format!(" at line {} column {}", error.line(), error.column());
         let reason = text.strip_suffix(&tail).unwrap_or(&text);
-        // A password may stand in the wrong place.
+        // The value may be a password in the wrong place.
         let reason = without_value(reason);
         CatalogFileError { path, position, reason }
     }
@@ -76,7 +76,7 @@ impl CatalogFileError {
     }
 }
 
-/// What serde says of a fault, less the value that it quotes: `invalid type: string, expected u32`.
+/// The message of serde without the value that it quotes: `invalid type: string, expected u32`.
 fn without_value(reason: &str) -> String {
     let Some((said, expected)) = reason.rsplit_once(", expected ") else { return reason.to_owned() };
     let (kind, value) = said.split_once([':', '`']).unwrap_or((said, ""));
@@ -128,7 +128,7 @@ pub(crate) struct MemberEntry {
     pub limits: LimitsEdit,
 }
 
-/// What is said about a member's own limits; see [`MemberLimits`](crate::MemberLimits).
+/// Changes of a member's own limits; see [`MemberLimits`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsEdit {
@@ -147,6 +147,16 @@ pub struct LimitsEdit {
 }
 
 impl LimitsEdit {
+    /// Puts `limits` into the state that is asked for.
+    pub(crate) fn write_to(&self, limits: &mut MemberLimits) {
+        self.posts_per_second.write_to(&mut limits.posts_per_second);
+        self.gets_per_second.write_to(&mut limits.gets_per_second);
+        self.users_per_request.write_to(&mut limits.users_per_request);
+        self.users_per_second.write_to(&mut limits.users_per_second);
+        self.segments_per_user.write_to(&mut limits.segments_per_user);
+        self.payload_bytes.write_to(&mut limits.payload_bytes);
+    }
+
     /// Each with its name.
     pub(crate) fn named(&self) -> [(&'static str, &Change<u32>); 6] {
         let LimitsEdit {

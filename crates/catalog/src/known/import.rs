@@ -1,8 +1,9 @@
 //! Adding many ids at once.
 
-use crate::{CatalogError, KnownUserStore};
+use super::KnownUserStore;
+use crate::CatalogError;
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Imported {
     /// Ids that were not known before.
@@ -11,8 +12,8 @@ pub struct Imported {
     pub known: usize,
 }
 
-/// Adds ids by their hashes: all of them, durable on return, or on an error none. Each counts once, however often
-/// it stands in `hashes`.
+/// Adds ids by their hashes: all of them, durable on return, or on an error none. Duplicates in `hashes`
+/// count once.
 pub async fn import_known_users(
     store: &dyn KnownUserStore,
     mut hashes: Vec<u64>,
@@ -22,7 +23,7 @@ pub async fn import_known_users(
     let all = hashes.len();
     let mut before = Vec::new();
     loop {
-        // What is added after this was read is added twice, which takes room and does no harm.
+        // Hashes that another process adds meanwhile are stored twice, which takes room and does no harm.
         let some = store.known_users_after(before.len() as u64).await?;
         if some.is_empty() {
             break;

@@ -4,7 +4,8 @@ mod import;
 
 pub use import::{Imported, import_known_users};
 
-use crate::{CatalogError, KnownUserStore};
+use crate::CatalogError;
+use async_trait::async_trait;
 use hashbrown::HashSet;
 use ia_model::UserKey;
 use sha2::{Digest as _, Sha256};
@@ -14,7 +15,21 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 const SHARDS: usize = 64;
 
-/// Turns ids into what is kept of them. Two ids share a hash with a chance of 2^-64 for each pair.
+/// Keeps the ids that strict mode knows across restarts: a list of their hashes that only grows.
+#[async_trait]
+pub trait KnownUserStore: Send + Sync {
+    /// What ids are hashed with. Made at the first call, the same at all others.
+    async fn known_user_key(&self) -> Result<[u8; 32], CatalogError>;
+
+    /// Some of the hashes that come after the first `position` of the list, in its order; none at its end. Fails
+    /// with `Damaged` when a hash is not what was written.
+    async fn known_users_after(&self, position: u64) -> Result<Vec<u64>, CatalogError>;
+
+    /// Appends hashes: all of them, durable on return, or on an error none.
+    async fn add_known_users(&self, hashes: &[u64]) -> Result<(), CatalogError>;
+}
+
+/// Hashes ids, since only the hashes are kept. Two ids share a hash with a chance of 2^-64 for each pair.
 #[derive(Clone)]
 pub struct KnownUserHasher(Sha256);
 
@@ -58,7 +73,7 @@ impl Hasher for AsItIs {
 
 type Hashes = HashSet<u64, BuildHasherDefault<AsItIs>>;
 
-/// The ids that the service has seen, or everybody where it does not ask.
+/// The ids that the service has seen; or everybody, where strict mode is off.
 ///
 /// 10 to 19 bytes of memory an id. Asking takes no SQL and no lock that another question holds.
 #[derive(Debug)]
@@ -70,10 +85,10 @@ struct Strict {
     store: Arc<dyn KnownUserStore>,
     hasher: KnownUserHasher,
     shards: [RwLock<Hashes>; SHARDS],
-    /// What callers of `remember` want to be written. Whoever gets `writing` next writes it for them.
+    /// The hashes that callers of `remember` want to write. The next holder of `writing` writes them all.
     waiting: Mutex<Vec<u64>>,
     writing: tokio::sync::Mutex<()>,
-    /// How much of the store's list is in the shards.
+    /// The position in the store's list up to which it is in the shards.
     read_position: tokio::sync::Mutex<u64>,
 }
 
@@ -83,7 +98,7 @@ impl KnownUsers {
         KnownUsers { strict: None }
     }
 
-    /// Knows who is in `store`, and reads all of it.
+    /// Knows the ids in `store`, and reads all of them.
     pub async fn load(store: Arc<dyn KnownUserStore>) -> Result<KnownUsers, CatalogError> {
         let hasher = KnownUserHasher::new(&store.known_user_key().await?);
         let strict = Strict {
@@ -157,7 +172,7 @@ impl Strict {
         self.waiting().extend_from_slice(&mine);
         let _writing = self.writing.lock().await;
         let mut batch = std::mem::take(&mut *self.waiting());
-        // Whoever took mine may have failed, or was given up by its caller.
+        // The task that took mine may have failed, or its caller may have given it up.
         batch.extend(mine);
         batch.retain(is_new);
         batch.sort_unstable();

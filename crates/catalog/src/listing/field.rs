@@ -17,7 +17,7 @@ pub enum Kind {
     Flag,
     /// A point in time.
     Time,
-    /// Objects or lists, by which nothing is filtered or sorted.
+    /// Objects or lists. Nothing is filtered or sorted by them.
     Nested,
 }
 
@@ -41,10 +41,21 @@ impl Kind {
 pub enum Writing {
     /// Never; it is ignored in a body, since clients send back what they read.
     Never,
-    /// By who creates the object; ignored afterwards.
+    /// When the object is created; ignored afterwards.
     OnCreate,
     /// Always.
     Always,
+}
+
+/// Where the value is that a field is filtered and sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// The column as it is.
+    Plain(&'static str),
+    /// The text of the column in lower case.
+    Lower(&'static str),
+    /// The time of the column, in milliseconds, as it is shown: by the second.
+    Second(&'static str),
 }
 
 /// A field of a kind of object.
@@ -54,9 +65,8 @@ pub struct Field {
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
-    /// The SQL expression to filter and sort by, in lower case where the kind is text; `None` for a field by which
-    /// nothing is filtered or sorted.
-    pub column: Option<&'static str>,
+    /// `None` for a field by which nothing is filtered or sorted.
+    pub column: Option<Column>,
     /// Whether `search` looks into it.
     pub searched: bool,
     /// Whether it can be set.
@@ -71,9 +81,21 @@ impl Field {
         Field { name, kind, column: None, searched: false, writing: Writing::Always, required: false }
     }
 
-    /// Filtered and sorted by that SQL expression.
+    /// Filtered and sorted by that column.
     pub const fn by(mut self, column: &'static str) -> Field {
-        self.column = Some(column);
+        self.column = Some(Column::Plain(column));
+        self
+    }
+
+    /// Filtered and sorted by the text of that column, without regard to ASCII case.
+    pub const fn by_lower(mut self, column: &'static str) -> Field {
+        self.column = Some(Column::Lower(column));
+        self
+    }
+
+    /// Filtered and sorted by the time of that column, by the second.
+    pub const fn by_second(mut self, column: &'static str) -> Field {
+        self.column = Some(Column::Second(column));
         self
     }
 
@@ -83,13 +105,13 @@ impl Field {
         self
     }
 
-    /// It is the service's own.
+    /// No request can set it.
     pub const fn read_only(mut self) -> Field {
         self.writing = Writing::Never;
         self
     }
 
-    /// It is set once.
+    /// It is set when the object is created.
     pub const fn on_create(mut self) -> Field {
         self.writing = Writing::OnCreate;
         self

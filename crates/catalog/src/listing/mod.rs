@@ -1,30 +1,28 @@
-//! Lists of a catalog service: which fields a kind of object has, and what of it is asked for.
+//! Lists of a catalog service: the fields of each kind of object, and the query of a list.
 //!
 //! A kind of object is a [`Resource`] in a static table: its two names and its [`Field`]s. A request becomes a
-//! [`ListQuery`] that points into that table, so that no name of a request gets near SQL. Two engines answer it:
-//! `sql` adds conditions, order and page to a statement, `plain` does the same to rows in memory. They agree on
-//! everything, which is what the conformance suite is for:
+//! [`ListQuery`] that points into that table, so that no name of a request gets near SQL. `sql` turns the query into
+//! statements. Its rules:
 //!
-//! - Text is compared without regard to ASCII case, so the SQL expression of a text field is its lower-case form.
-//! - An absent value sorts first and fails every test but `not_` and the two `nmin_` and `nmax_`.
-//! - Rows that sort alike stand in the order of their ids, in the direction of the last field that is sorted by, so
-//!   that an index over both serves either direction.
+//! - Text is compared without regard to ASCII case.
+//! - An absent value sorts first. It passes `not_`, `nmin_` and `nmax_`, and no other test.
+//! - Rows with the same sort values are in the order of their ids, in the direction of the last sort field, so that
+//!   one index serves both directions.
 
 mod field;
-pub(crate) mod plain;
 pub(crate) mod sql;
 
-pub use field::{Field, Kind, Resource, Writing};
+pub use field::{Column, Field, Kind, Resource, Writing};
 
 /// A value to filter or sort by.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// There is none.
-    Null,
-    /// A number, a flag (0 or 1), or a time in milliseconds since 1970.
+    /// A number, or a time in milliseconds since 1970.
     Integer(i64),
     /// A number with a fraction.
     Decimal(f64),
+    /// True or false.
+    Flag(bool),
     /// In lower case.
     Text(String),
 }
@@ -33,11 +31,6 @@ impl Value {
     /// Text, to be compared without regard to case.
     pub fn text(text: impl AsRef<str>) -> Value {
         Value::Text(text.as_ref().to_ascii_lowercase())
-    }
-
-    /// A value, or none.
-    pub fn of<T: Into<Value>>(value: Option<T>) -> Value {
-        value.map_or(Value::Null, Into::into)
     }
 }
 
@@ -49,13 +42,7 @@ impl From<u32> for Value {
 
 impl From<bool> for Value {
     fn from(flag: bool) -> Value {
-        Value::Integer(flag.into())
-    }
-}
-
-impl From<f64> for Value {
-    fn from(number: f64) -> Value {
-        Value::Decimal(number)
+        Value::Flag(flag)
     }
 }
 
@@ -65,7 +52,7 @@ impl From<&str> for Value {
     }
 }
 
-/// What a field is held against.
+/// A test of the value of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
     /// It is one of these.
@@ -80,7 +67,7 @@ pub enum Test {
     NullOrMin(Value),
     /// It is absent or at most this.
     NullOrMax(Value),
-    /// It is text like this, in which `%` stands for anything; without one it only has to contain it.
+    /// It is text like this pattern, in which `%` matches anything; a pattern without `%` matches text that contains it.
     Like(String),
 }
 
@@ -102,16 +89,16 @@ pub enum Direction {
     Descending,
 }
 
-/// What of a list is asked for.
+/// Which part of a list a caller asks for, in which order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ListQuery {
     /// All must hold.
     pub filters: Vec<Filter>,
     /// One of the fields that are searched contains it.
     pub search: Option<String>,
-    /// The first counts most; then comes the id, in the direction of the last.
+    /// The most important first. Ties are in the order of ids, in the direction of the last.
     pub sort: Vec<(&'static Field, Direction)>,
-    /// How many of what matches are left out before the page.
+    /// How many matches come before the page.
     pub start_element: u32,
     /// The size of the page.
     pub num_elements: u32,
@@ -127,15 +114,8 @@ impl ListQuery {
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What stands on it.
+    /// The objects on it.
     pub items: Vec<T>,
-    /// How many match, on this page and on others.
+    /// How many objects match, on all pages.
     pub count: u64,
-}
-
-/// `pattern` as a lower-case SQL pattern with `\` as its escape.
-fn like_pattern(pattern: &str) -> String {
-    let lower = pattern.to_ascii_lowercase();
-    let escaped = lower.replace('\\', "\\\\").replace('_', "\\_");
-    if escaped.contains('%') { escaped } else { format!("%{escaped}%") }
 }

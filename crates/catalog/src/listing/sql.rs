@@ -1,108 +1,190 @@
-//! Lists as statements: conditions, order and page, with every value bound.
+//! Lists as statements, built once for SQLite and PostgreSQL.
+//!
+//! Text is compared byte by byte and lowered in ASCII alone. SQLite does so by itself; on PostgreSQL the columns need
+//! the collation "C".
 
-use super::{Direction, Kind, ListQuery, Resource, Test, Value, like_pattern};
-use sqlx::{QueryBuilder, Sqlite};
+use super::{Column, Direction, Kind, ListQuery, Resource, Test, Value};
+use sea_query::{
+    Asterisk, Condition, Expr, ExprTrait as _, Func, LikeExpr, NullOrdering, Order, Query, SelectStatement,
+};
 
-/// Appends the conditions of `query`, each after an `AND`.
-pub(crate) fn push_conditions(statement: &mut QueryBuilder<Sqlite>, resource: &Resource, query: &ListQuery) {
-    for filter in &query.filters {
-        let column = filter.field.column.expect("only fields with a column are filtered by");
-        statement.push(" AND ");
-        push_test(statement, column, &filter.test);
+/// No searched text is longer. SQLite refuses patterns of more than 50,000 bytes.
+const MAX_SEARCHED_BYTES: usize = 10_000;
+
+/// In patterns. Not a backslash, which the two databases write in different ways.
+const ESCAPE: char = '!';
+
+/// The rows of one table that a query asks for.
+#[derive(Debug)]
+pub(crate) struct List<'q> {
+    pub resource: &'static Resource,
+    pub table: &'static str,
+    /// Which rows the caller may see.
+    pub visible: Condition,
+    pub query: &'q ListQuery,
+}
+
+impl List<'_> {
+    /// How many rows match, on all pages.
+    pub(crate) fn count(&self) -> SelectStatement {
+        self.matching().expr(Func::count(Expr::col(Asterisk))).take()
     }
-    if let Some(search) = &query.search {
-        statement.push(" AND (FALSE");
-        let search = search.to_ascii_lowercase();
-        for field in resource.fields.iter().filter(|field| field.searched) {
-            let Some(column) = field.column else { continue };
-            match field.kind {
-                Kind::Integer => statement.push(format_args!(" OR instr(CAST({column} AS TEXT), ")),
-                _ => statement.push(format_args!(" OR instr({column}, ")),
+
+    /// The rows of the page, with all columns.
+    pub(crate) fn page(&self) -> SelectStatement {
+        let mut statement = self.matching();
+        statement.column(Asterisk);
+        for (field, direction) in &self.query.sort {
+            // Written out, because the two databases disagree on where absent values go.
+            let (order, nulls) = match direction {
+                Direction::Ascending => (Order::Asc, NullOrdering::First),
+                Direction::Descending => (Order::Desc, NullOrdering::Last),
             };
-            statement.push_bind(search.clone()).push(") > 0");
+            statement.order_by_expr_with_nulls(expression(sortable(field.column)), order, nulls);
         }
-        statement.push(")");
+        let by_id = match self.query.direction_of_ids() {
+            Direction::Ascending => Order::Asc,
+            Direction::Descending => Order::Desc,
+        };
+        statement.order_by_expr(expression(sortable(self.resource.fields[0].column)), by_id);
+        statement.limit(self.query.num_elements.into()).offset(self.query.start_element.into()).take()
+    }
+
+    fn matching(&self) -> SelectStatement {
+        let mut statement = Query::select();
+        statement.from(self.table).cond_where(self.visible.clone());
+        for filter in &self.query.filters {
+            statement.and_where(passes(&expression(sortable(filter.field.column)), &filter.test));
+        }
+        if let Some(search) = &self.query.search {
+            statement.cond_where(self.contains(search));
+        }
+        statement
+    }
+
+    /// Whether one of the searched fields contains `text`.
+    fn contains(&self, text: &str) -> Condition {
+        // SQLite takes a pattern to end at a NUL, and PostgreSQL refuses one.
+        if text.len() > MAX_SEARCHED_BYTES || text.contains('\0') {
+            return nothing();
+        }
+        let pattern = containing(text);
+        let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let mut any = Condition::any();
+        for field in self.resource.fields.iter().filter(|field| field.searched) {
+            let Some(column) = field.column else { continue };
+            let searched = match field.kind {
+                Kind::Integer if !is_digits => continue,
+                Kind::Integer => expression(column).cast_as("text"),
+                _ => expression(column),
+            };
+            any = any.add(like(searched, pattern.clone()));
+        }
+        if any.is_empty() { nothing() } else { any }
     }
 }
 
-fn push_test(statement: &mut QueryBuilder<Sqlite>, column: &'static str, test: &Test) {
+/// No row at all.
+pub(crate) fn nothing() -> Condition {
+    Condition::all().add(Expr::Constant(false.into()))
+}
+
+fn sortable(column: Option<Column>) -> Column {
+    column.expect("only fields with a column are filtered and sorted by")
+}
+
+fn expression(column: Column) -> Expr {
+    match column {
+        Column::Plain(name) => Expr::col(name),
+        Column::Lower(name) => Func::lower(Expr::col(name)).into(),
+        Column::Second(name) => Expr::col(name).div(1000i64).mul(1000i64),
+    }
+}
+
+fn passes(column: &Expr, test: &Test) -> Expr {
+    let column = || column.clone();
+    let or_absent = |test: Expr| column().is_null().or(test);
     match test {
-        Test::In(values) => push_list(statement, column, " IN (", values),
-        Test::NotIn(values) => {
-            statement.push(format_args!("({column} IS NULL OR "));
-            push_list(statement, column, " NOT IN (", values);
-            statement.push(")");
-        }
-        Test::Min(bound) => push_bound(statement, column, " >= ", bound),
-        Test::Max(bound) => push_bound(statement, column, " <= ", bound),
-        Test::NullOrMin(bound) => {
-            statement.push(format_args!("({column} IS NULL OR "));
-            push_bound(statement, column, " >= ", bound);
-            statement.push(")");
-        }
-        Test::NullOrMax(bound) => {
-            statement.push(format_args!("({column} IS NULL OR "));
-            push_bound(statement, column, " <= ", bound);
-            statement.push(")");
-        }
-        Test::Like(pattern) => {
-            statement.push(format_args!("{column} LIKE "));
-            statement.push_bind(like_pattern(pattern)).push(" ESCAPE '\\'");
-        }
+        Test::In(values) => column().is_in(values.iter().map(bound)),
+        Test::NotIn(values) => or_absent(column().is_not_in(values.iter().map(bound))),
+        Test::Min(least) => column().gte(bound(least)),
+        Test::Max(most) => column().lte(bound(most)),
+        Test::NullOrMin(least) => or_absent(column().gte(bound(least))),
+        Test::NullOrMax(most) => or_absent(column().lte(bound(most))),
+        Test::Like(pattern) if pattern.contains('%') => like(column(), escaped(pattern)),
+        Test::Like(pattern) => like(column(), containing(pattern)),
     }
 }
 
-fn push_list(
-    statement: &mut QueryBuilder<Sqlite>,
-    column: &'static str,
-    operator: &'static str,
-    values: &[Value],
-) {
-    statement.push(column).push(operator);
-    for (index, value) in values.iter().enumerate() {
-        if index > 0 {
-            statement.push(", ");
-        }
-        push_value(statement, value);
-    }
-    statement.push(")");
-}
-
-fn push_bound(
-    statement: &mut QueryBuilder<Sqlite>,
-    column: &'static str,
-    operator: &'static str,
-    bound: &Value,
-) {
-    statement.push(column).push(operator);
-    push_value(statement, bound);
-}
-
-fn push_value(statement: &mut QueryBuilder<Sqlite>, value: &Value) {
+fn bound(value: &Value) -> sea_query::Value {
     match value {
-        Value::Null => statement.push("NULL"),
-        Value::Integer(number) => statement.push_bind(*number),
-        Value::Decimal(number) => statement.push_bind(*number),
-        Value::Text(text) => statement.push_bind(text.clone()),
-    };
+        Value::Integer(number) => (*number).into(),
+        Value::Decimal(number) => (*number).into(),
+        Value::Flag(flag) => (*flag).into(),
+        Value::Text(text) => text.as_str().into(),
+    }
 }
 
-/// Appends order and page. SQLite puts NULLs first when it ascends.
-pub(crate) fn push_order_and_page(
-    statement: &mut QueryBuilder<Sqlite>,
-    resource: &Resource,
-    query: &ListQuery,
-) {
-    statement.push(" ORDER BY ");
-    for (field, direction) in &query.sort {
-        let column = field.column.expect("only fields with a column are sorted by");
-        let direction = if *direction == Direction::Ascending { "" } else { " DESC" };
-        statement.push(format_args!("{column}{direction}, "));
+fn like(text: Expr, pattern: String) -> Expr {
+    text.like(LikeExpr::new(pattern).escape(ESCAPE))
+}
+
+/// The pattern of what contains `text`.
+fn containing(text: &str) -> String {
+    format!("%{}%", escaped(text).replace('%', "!%"))
+}
+
+/// `pattern` in lower case, where `%` alone means more than itself.
+fn escaped(pattern: &str) -> String {
+    pattern.to_ascii_lowercase().replace(ESCAPE, "!!").replace('_', "!_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listing::Filter;
+    use crate::segments::SEGMENT;
+    use sea_query::{PostgresQueryBuilder, SqliteQueryBuilder};
+
+    #[test]
+    fn both_databases_get_the_same_statement() {
+        let field = |name| SEGMENT.known_field(name);
+        let filter = |name, test| Filter { field: field(name), test };
+        let query = ListQuery {
+            filters: vec![
+                filter("id", Test::In(vec![Value::Integer(1), Value::Integer(2)])),
+                filter("price", Test::NullOrMin(Value::Decimal(0.5))),
+                filter("enable_rm_piggyback", Test::NotIn(vec![Value::Flag(true)])),
+                filter("short_name", Test::Like("A_%".to_owned())),
+            ],
+            search: Some("10".to_owned()),
+            sort: vec![(field("short_name"), Direction::Descending)],
+            start_element: 20,
+            num_elements: 10,
+        };
+        let visible = Condition::all().add(Expr::col("member_id").eq(7u32));
+        let list = List { resource: &SEGMENT, table: "segments", visible, query: &query };
+        let (sqlite, values) = list.page().build(SqliteQueryBuilder);
+        let sqlite = sqlite.replace('"', "");
+        assert_eq!(
+            sqlite,
+            "SELECT * FROM segments WHERE member_id = ? AND id IN (?, ?) AND (price IS NULL OR price >= ?) \
+             AND (enable_rm_piggyback IS NULL OR enable_rm_piggyback NOT IN (?)) \
+             AND LOWER(short_name) LIKE ? ESCAPE '!' AND (CAST(id AS text) LIKE ? ESCAPE '!' \
+             OR code_lower LIKE ? ESCAPE '!' OR LOWER(short_name) LIKE ? ESCAPE '!') \
+             ORDER BY LOWER(short_name) DESC NULLS LAST, id DESC LIMIT ? OFFSET ?"
+        );
+        let (postgres, same_values) = list.page().build(PostgresQueryBuilder);
+        let mut postgres = postgres.replace('"', "");
+        for number in (1..=values.0.len()).rev() {
+            postgres = postgres.replace(&format!("${number}"), "?");
+        }
+        assert_eq!((postgres, same_values), (sqlite, values));
     }
-    statement.push(resource.fields[0].column.expect("the id has a column"));
-    if query.direction_of_ids() == Direction::Descending {
-        statement.push(" DESC");
+
+    #[test]
+    fn only_a_percent_sign_of_the_caller_means_anything() {
+        assert_eq!(escaped("A_%!\\"), "a!_%!!\\");
+        assert_eq!(containing("A_%"), "%a!_!%%");
     }
-    statement.push(" LIMIT ").push_bind(query.num_elements);
-    statement.push(" OFFSET ").push_bind(query.start_element);
 }

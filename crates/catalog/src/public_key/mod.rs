@@ -4,8 +4,9 @@ mod rsa;
 
 pub use rsa::{RsaKey, RsaKeyError};
 
-use crate::CatalogError;
-use crate::listing::{Field, Kind, Resource, Value};
+use crate::listing::{Field, Kind, ListQuery, Page, Resource};
+use crate::{CatalogError, Changed, StoredLogin};
+use async_trait::async_trait;
 
 /// How many keys a login may have.
 pub const MAX_PUBLIC_KEYS: usize = 10;
@@ -17,7 +18,7 @@ pub static PUBLIC_KEY: Resource = Resource {
     fields: &[
         Field::new("id", Kind::Integer).by("id").read_only(),
         Field::new("active", Kind::Flag).by("active"),
-        Field::new("name", Kind::Word).by("name").searched().on_create().required(),
+        Field::new("name", Kind::Word).by_lower("name").searched().on_create().required(),
         Field::new("user_id", Kind::Integer).by("user_id").on_create(),
         Field::new("encoded_value", Kind::Text).on_create().required(),
         Field::new("created_on", Kind::Time).by("created_at").read_only(),
@@ -29,11 +30,11 @@ pub static PUBLIC_KEY: Resource = Resource {
 pub struct PublicKey {
     /// Its id; never used again.
     pub id: u32,
-    /// Whose key it is.
+    /// The login of the key.
     pub user_id: u32,
-    /// What signed tokens call it.
+    /// Its name in signed tokens.
     pub name: String,
-    /// Whether it lets anybody in.
+    /// Whether tokens signed with it are accepted.
     pub active: bool,
     /// The key itself.
     pub key: RsaKey,
@@ -41,28 +42,14 @@ pub struct PublicKey {
     pub created_at_ms: u64,
 }
 
-impl PublicKey {
-    /// A field to filter or sort by.
-    pub(crate) fn value(&self, field: &'static Field) -> Value {
-        match field.name {
-            "id" => self.id.into(),
-            "active" => self.active.into(),
-            "name" => self.name.as_str().into(),
-            "user_id" => self.user_id.into(),
-            "created_on" => Value::Integer(i64::try_from(self.created_at_ms).unwrap_or(i64::MAX)),
-            _ => Value::Null,
-        }
-    }
-}
-
 /// A key to store.
 #[derive(Debug, Clone)]
 pub struct NewPublicKey {
-    /// Whose key it is.
+    /// The login of the key.
     pub user_id: u32,
-    /// What signed tokens call it. Another key of the login must not have this name.
+    /// Its name in signed tokens. No other key of the login may have it.
     pub name: String,
-    /// Whether it lets anybody in.
+    /// Whether tokens signed with it are accepted.
     pub active: bool,
     /// The key itself.
     pub key: RsaKey,
@@ -81,6 +68,41 @@ impl NewPublicKey {
             created_at_ms: self.now_ms,
         }
     }
+}
+
+/// Keeps the public keys of logins. A change is all or nothing: with `NotFound` for one id, nothing is changed.
+#[async_trait]
+pub trait PublicKeyStore: Send + Sync {
+    /// The keys of a login, or of all.
+    async fn public_keys(
+        &self,
+        user_id: Option<u32>,
+        query: &ListQuery,
+    ) -> Result<Page<PublicKey>, CatalogError>;
+
+    /// The active key of that name of the login of that name, which is found in any case, and the login.
+    async fn public_key_of(
+        &self,
+        username: &str,
+        name: &str,
+    ) -> Result<Option<(StoredLogin, PublicKey)>, CatalogError>;
+
+    /// Stores a key. Fails with `NotFound` without its login, with `Conflict` when another key of the login has its
+    /// name, and with `Limit` when there are [`MAX_PUBLIC_KEYS`].
+    async fn create_public_key(&self, new: &NewPublicKey) -> Result<Changed<PublicKey>, CatalogError>;
+
+    /// Switches keys on or off; off takes back the tokens that were issued through them. With an `owner`, keys of
+    /// others count as absent.
+    async fn switch_public_keys(
+        &self,
+        owner: Option<u32>,
+        ids: &[u32],
+        active: bool,
+    ) -> Result<Changed<Vec<PublicKey>>, CatalogError>;
+
+    /// Deletes keys, and takes back the tokens that were issued through them. With an `owner`, keys of others count
+    /// as absent.
+    async fn delete_public_keys(&self, owner: Option<u32>, ids: &[u32]) -> Result<Changed<()>, CatalogError>;
 }
 
 /// Whether a login whose keys have these names may have the new one.

@@ -1,9 +1,10 @@
 //! The segment service's part of the catalog: segments with all their fields, listed and changed by their owner.
 
-mod memory;
-mod sqlite;
+mod scope;
 
-use crate::listing::{Field, Kind, ListQuery, Page, Resource, Value};
+pub(crate) use scope::{SharedWithViewer, list};
+
+use crate::listing::{Field, Kind, ListQuery, Page, Resource};
 use crate::{CatalogError, Changed, Segment};
 use async_trait::async_trait;
 use ia_model::{MemberId, SegmentId};
@@ -19,8 +20,8 @@ pub static SEGMENT: Resource = Resource {
         Field::new("id", Kind::Integer).by("id").searched().read_only(),
         Field::new("code", Kind::Word).by("code_lower").searched(),
         Field::new("state", Kind::Choice(STATES)).by("state"),
-        Field::new("short_name", Kind::Text).by("lower(short_name)").searched(),
-        Field::new("description", Kind::Text).by("lower(description)"),
+        Field::new("short_name", Kind::Text).by_lower("short_name").searched(),
+        Field::new("description", Kind::Text).by_lower("description"),
         Field::new("member_id", Kind::Integer).by("member_id").on_create(),
         Field::new("expire_minutes", Kind::Integer).by("expire_minutes"),
         Field::new("advertiser_id", Kind::Integer).by("advertiser_id"),
@@ -188,7 +189,7 @@ pub trait SegmentStore: Send + Sync {
 }
 
 impl StoredSegment {
-    fn new(owner: MemberId, id: SegmentId) -> StoredSegment {
+    pub(crate) fn new(owner: MemberId, id: SegmentId) -> StoredSegment {
         StoredSegment {
             segment: Segment { id, member: owner, code: None, active: true, expire_minutes: None },
             short_name: None,
@@ -196,32 +197,11 @@ impl StoredSegment {
             last_modified_ms: 0,
         }
     }
-
-    /// What is filtered and sorted by.
-    fn value(&self, field: &Field) -> Value {
-        let StoredSegment { segment, short_name, details, last_modified_ms } = self;
-        match field.name {
-            "id" => segment.id.0.into(),
-            "code" => Value::of(segment.code.as_deref()),
-            "state" => STATES[usize::from(!segment.active)].into(),
-            "short_name" => Value::of(short_name.as_deref()),
-            "description" => Value::of(details.description.as_deref()),
-            "member_id" => segment.member.0.into(),
-            "expire_minutes" => Value::of(segment.expire_minutes),
-            "advertiser_id" => Value::of(details.advertiser_id),
-            "parent_segment_id" => Value::of(details.parent_segment_id.map(|id| id.0)),
-            "enable_rm_piggyback" => details.enable_rm_piggyback.into(),
-            "max_usersync_pixels" => Value::of(details.max_usersync_pixels),
-            "price" => details.price.into(),
-            "last_modified" => Value::Integer(i64::try_from(*last_modified_ms).unwrap_or(i64::MAX)),
-            _ => Value::Null,
-        }
-    }
 }
 
 impl SegmentChange {
     /// Puts `row` into the state that is asked for. Fails with `Invalid` where it would have too many pixels.
-    fn apply_to(&self, row: &mut StoredSegment, now_ms: u64) -> Result<(), CatalogError> {
+    pub(crate) fn apply_to(&self, row: &mut StoredSegment, now_ms: u64) -> Result<(), CatalogError> {
         let SegmentChange {
             path: _,
             code,
@@ -281,13 +261,13 @@ impl SegmentChange {
     }
 
     /// The fault of a parent that is none.
-    fn no_such_parent(&self, parent: SegmentId) -> CatalogError {
+    pub(crate) fn no_such_parent(&self, parent: SegmentId) -> CatalogError {
         let reason = format!("the member has no other segment {parent}");
         CatalogError::invalid(format!("{}parent_segment_id", self.path), reason)
     }
 
     /// The fault of a code that another segment has.
-    fn code_taken(&self, other: SegmentId) -> CatalogError {
+    pub(crate) fn code_taken(&self, other: SegmentId) -> CatalogError {
         let reason = format!("segment {other} has this code");
         CatalogError::conflict(format!("{}code", self.path), reason)
     }
@@ -299,24 +279,18 @@ fn set<T: Clone>(field: &mut T, change: &Option<T>) {
     }
 }
 
-fn no_such_segment(id: SegmentId) -> CatalogError {
+pub(crate) fn no_such_segment(id: SegmentId) -> CatalogError {
     CatalogError::NotFound(format!("segment {id}"))
 }
 
-fn no_ids_left() -> CatalogError {
+pub(crate) fn no_ids_left() -> CatalogError {
     CatalogError::Limit("There are no ids left for segments".to_owned())
 }
 
 /// Fails where `owner` would have more segments than it may.
-fn check_limit(stored: u64, new: usize, most: u32) -> Result<(), CatalogError> {
+pub(crate) fn check_limit(stored: u64, new: usize, most: u32) -> Result<(), CatalogError> {
     if most > 0 && stored + new as u64 > u64::from(most) {
         return Err(CatalogError::Limit(format!("A member may have {most} segments")));
     }
     Ok(())
-}
-
-/// Whether the list tells nothing but what is shown of shared segments.
-fn is_about_shared_fields(query: &ListQuery) -> bool {
-    let filters = query.filters.iter().map(|filter| filter.field);
-    filters.chain(query.sort.iter().map(|(field, _)| *field)).all(|field| SHARED_FIELDS.contains(&field.name))
 }

@@ -1,10 +1,13 @@
+//! Opt-outs.
+
 use super::SqliteCatalog;
+use super::statement::malformed;
+use crate::CatalogError;
 use crate::suppression::{SuppressedLink, SuppressedUser, SuppressionKey, SuppressionStore, new_key};
-use crate::{BoxError, CatalogError};
 use async_trait::async_trait;
 use ia_model::MemberId;
 
-/// Stands for all members.
+/// The member of an opt-out from all members.
 const ALL_MEMBERS: i64 = 0;
 
 #[async_trait]
@@ -85,7 +88,7 @@ impl SuppressionStore for SqliteCatalog {
     async fn lift_suppression(&self, users: &[SuppressedUser]) -> Result<(), CatalogError> {
         let mut transaction = self.database.begin_write().await?;
         for user in users {
-            // What was kept out with it goes along.
+            // The ids that are kept out with it go too.
             sqlx::query("DELETE FROM suppressed_users WHERE hash = $1 AND member_id = $2")
                 .bind(user.hash.as_slice())
                 .bind(stored_member(user))
@@ -104,15 +107,11 @@ fn stored_member(user: &SuppressedUser) -> i64 {
 fn stored_user(hash: &[u8], member: i64) -> Result<SuppressedUser, sqlx::Error> {
     let member = match member {
         ALL_MEMBERS => None,
-        member => Some(MemberId(u32::try_from(member).map_err(decode)?)),
+        member => Some(MemberId(u32::try_from(member).map_err(malformed)?)),
     };
     Ok(SuppressedUser { hash: bytes(hash)?, member })
 }
 
 fn bytes(stored: &[u8]) -> Result<[u8; 16], sqlx::Error> {
-    stored.try_into().map_err(decode)
-}
-
-fn decode(error: impl Into<BoxError>) -> sqlx::Error {
-    sqlx::Error::Decode(error.into())
+    stored.try_into().map_err(malformed)
 }

@@ -1,7 +1,8 @@
-//! Tokens in SQLite.
+//! Tokens.
 
 use super::SqliteCatalog;
-use super::load::{login_columns, login_of};
+use super::logins::{login_columns, login_of};
+use super::statement::{Numbers as _, malformed, signed};
 use crate::{CatalogError, Login, NewToken, StoredToken, TokenHash, TokenStore};
 use async_trait::async_trait;
 use sqlx::Row as _;
@@ -22,9 +23,9 @@ impl TokenStore for SqliteCatalog {
               AND members.state = 'active' \
               AND ($3 IS NULL OR EXISTS (SELECT 1 FROM public_keys WHERE public_keys.id = $3 AND public_keys.active))"
         ))
-        .bind(token.user_id)
+        .bind(i64::from(token.user_id))
         .bind(token.password_hash.as_phc())
-        .bind(token.public_key)
+        .bind(token.public_key.map(i64::from))
         .fetch_optional(&mut *transaction)
         .await
         .map_err(&failed)?;
@@ -35,9 +36,9 @@ impl TokenStore for SqliteCatalog {
              VALUES ($1, $2, $3, $3, FALSE, $4)",
         )
         .bind(token.hash.0.as_slice())
-        .bind(token.user_id)
-        .bind(i64::try_from(token.issued_at_ms).unwrap_or(i64::MAX))
-        .bind(token.public_key)
+        .bind(i64::from(token.user_id))
+        .bind(signed(token.issued_at_ms))
+        .bind(token.public_key.map(i64::from))
         .execute(&mut *transaction)
         .await
         .map_err(&failed)?;
@@ -64,7 +65,7 @@ impl TokenStore for SqliteCatalog {
             for (hash, last_use_ms) in uses {
                 sqlx::query("UPDATE tokens SET last_used = $2 WHERE hash = $1 AND last_used < $2")
                     .bind(hash.0.as_slice())
-                    .bind(i64::try_from(*last_use_ms).unwrap_or(i64::MAX))
+                    .bind(signed(*last_use_ms))
                     .execute(&mut *transaction)
                     .await
                     .map_err(self.database.error("writing when a token was used"))?;
@@ -92,11 +93,10 @@ impl TokenStore for SqliteCatalog {
 
 fn token_of(row: &SqliteRow) -> Result<StoredToken, sqlx::Error> {
     let hash: &[u8] = row.try_get("hash")?;
-    let hash = hash.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
     Ok(StoredToken {
-        hash: TokenHash(hash),
-        issued_at_ms: u64::try_from(row.try_get::<i64, _>("issued_at")?).unwrap_or_default(),
-        last_use_ms: u64::try_from(row.try_get::<i64, _>("last_used")?).unwrap_or_default(),
+        hash: TokenHash(hash.try_into().map_err(malformed)?),
+        issued_at_ms: row.u64("issued_at")?,
+        last_use_ms: row.u64("last_used")?,
         revoked: row.try_get("revoked")?,
         login: login_of(row)?,
         active: row.try_get("active")?,

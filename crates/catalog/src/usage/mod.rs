@@ -1,15 +1,12 @@
-//! The usage statistics: what was accepted and refused, by member and hour.
+//! The usage statistics: counts of accepted and refused data, by member and hour.
 //!
 //! They follow the log: counters and the position that they cover move in one transaction, so that after
 //! any crash every record is counted exactly once.
 
-mod memory;
 mod scrub;
-mod sqlite;
 
-pub use memory::MemoryUsage;
 pub use scrub::ErasedId;
-pub use sqlite::SqliteUsage;
+pub(crate) use scrub::Scrubber;
 
 use crate::CatalogError;
 use async_trait::async_trait;
@@ -19,7 +16,7 @@ use std::ops::Range;
 /// How many lines of each kind are kept for a member and hour: the newest.
 pub const LINES_PER_HOUR: usize = 200;
 
-/// What is counted.
+/// The counters of an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     /// Users, counted once a request.
@@ -50,7 +47,7 @@ impl Counters {
         *self = Counters::from_values(values);
     }
 
-    fn values(&self) -> [u64; 8] {
+    pub(crate) fn values(&self) -> [u64; 8] {
         let Counters {
             valid_users,
             invalid_users,
@@ -73,7 +70,7 @@ impl Counters {
         ]
     }
 
-    fn from_values(values: [u64; 8]) -> Counters {
+    pub(crate) fn from_values(values: [u64; 8]) -> Counters {
         let [
             valid_users,
             invalid_users,
@@ -97,14 +94,14 @@ impl Counters {
     }
 }
 
-/// What some records add to a member's hour.
+/// The additions of some records to a member's hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourDelta {
-    /// Whose.
+    /// The member.
     pub member: MemberId,
     /// The start of the hour in which the requests were accepted, milliseconds since 1970.
     pub hour_start_ms: u64,
-    /// What is added to the counters.
+    /// Added to the counters.
     pub counters: Counters,
     /// New lines about what was refused, oldest first.
     pub error_lines: Vec<String>,
@@ -112,7 +109,7 @@ pub struct HourDelta {
     pub segment_lines: Vec<String>,
 }
 
-/// A member's hour as it stands.
+/// A member's hour as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HourRow {
     /// The start of the hour, milliseconds since 1970.
@@ -125,7 +122,7 @@ pub struct HourRow {
     pub segment_lines: Vec<String>,
 }
 
-/// Where the usage statistics are kept.
+/// Keeps the usage statistics.
 #[async_trait]
 pub trait UsageStore: Send + Sync {
     /// The position of the log up to which all records are counted; 0 at first.
@@ -162,17 +159,17 @@ pub trait UsageStore: Send + Sync {
     async fn purge_before(&self, hour_start_ms: u64) -> Result<u64, CatalogError>;
 }
 
-fn not_rising(position: u64, stored: u64) -> CatalogError {
+pub(crate) fn not_rising(position: u64, stored: u64) -> CatalogError {
     CatalogError::conflict("position", format!("{position} is not above {stored}, which is counted already"))
 }
 
-/// The last lines of `lines`, as many as an hour keeps.
-fn newest(lines: &[String]) -> &[String] {
+/// The last of `lines`, as many as an hour keeps.
+pub(crate) fn newest(lines: &[String]) -> &[String] {
     &lines[lines.len().saturating_sub(LINES_PER_HOUR)..]
 }
 
 /// Adds the lines of one commit and drops what is too old then.
-fn append(lines: &mut Vec<String>, new: &[String]) {
+pub(crate) fn append(lines: &mut Vec<String>, new: &[String]) {
     lines.extend_from_slice(new);
     lines.drain(..lines.len().saturating_sub(LINES_PER_HOUR));
 }

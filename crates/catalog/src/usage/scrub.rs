@@ -1,26 +1,26 @@
 //! Taking user ids out of the lines of the usage report, however they were spelled.
 //!
-//! A line shows ids as they stand in a key (decimal, lower-case hex, a UUID with hyphens) or, of refused users, as
-//! they were sent. So a line is read as *words* of letters, digits and hyphens, and a word is compared without
-//! its hyphens, its case and its leading zeros. Ids that are no such word are looked for as they are.
+//! A line shows an id in the form of its key (decimal, lower-case hex, a UUID with hyphens), and the id of a refused
+//! user as it was sent. So a line is read as *words* of letters, digits and hyphens, and words are compared without
+//! hyphens, case and leading zeros. An id that is no such word is searched as it is.
 //!
-//! Whoever has an id erased may have chosen it, by a cookie or a link, to be `users`, a comma or the id of somebody's
-//! segment. So only those places of a line are looked at in which ids of users stand.
+//! A user may have chosen an id, by a cookie or a link, that is `users`, a comma or the id of a segment. So only the
+//! places of user ids in a line are searched.
 
 use ia_model::MemberId;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// What a line shows in the place of an id.
+/// Replaces an id in a line.
 const PLACEHOLDER: &str = "(erased)";
 
-/// Ids of at least so many digits are found inside of longer words too: they are not there by chance.
+/// Ids of at least this length are found inside of longer words too, where they cannot be by chance.
 const LONG_ID_CHARS: usize = 32;
 
-/// A user whose id is to leave the lines.
+/// An id that is to be erased from the lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ErasedId {
-    /// Out of whose lines; `None`: all.
+    /// The member whose lines are meant; `None` for all.
     pub member: Option<MemberId>,
     /// The id in its canonical spelling.
     pub id: String,
@@ -28,7 +28,7 @@ pub struct ErasedId {
 
 /// Looks for some ids in lines.
 #[derive(Debug, Default)]
-pub(super) struct Scrubber {
+pub(crate) struct Scrubber {
     words: HashSet<String>,
     /// The lengths of `words`.
     word_chars: BTreeSet<usize>,
@@ -37,7 +37,7 @@ pub(super) struct Scrubber {
 
 impl Scrubber {
     /// One for each member, and one for the lines of all.
-    pub(super) fn by_member(erased: Vec<ErasedId>) -> BTreeMap<Option<MemberId>, Scrubber> {
+    pub(crate) fn by_member(erased: Vec<ErasedId>) -> BTreeMap<Option<MemberId>, Scrubber> {
         let mut scrubbers: BTreeMap<Option<MemberId>, Scrubber> = BTreeMap::new();
         for ErasedId { member, id } in erased {
             scrubbers.entry(member).or_default().add(id);
@@ -58,8 +58,8 @@ impl Scrubber {
         }
     }
 
-    /// Whether lines that stand in `json`, the text of a JSON array, may hold one of the ids.
-    pub(super) fn may_be_in(&self, json: &str) -> bool {
+    /// Whether lines in `json`, the text of a JSON array, may hold one of the ids.
+    pub(crate) fn may_be_in(&self, json: &str) -> bool {
         words(json).any(|word| self.is_erased(word))
             || self.texts.iter().any(|text| {
                 let escaped = serde_json::to_string(text).unwrap_or_default();
@@ -68,7 +68,7 @@ impl Scrubber {
     }
 
     /// The line without the ids; `None` where there is none in it.
-    pub(super) fn without_ids(&self, line: &str) -> Option<String> {
+    pub(crate) fn without_ids(&self, line: &str) -> Option<String> {
         let (name, items) = line.split_at(line.find(": ").map_or(0, |end| end + 2));
         if name.ends_with(OF_SEGMENTS) {
             return None;
@@ -93,9 +93,9 @@ impl Scrubber {
         (without != items).then(|| format!("{name}{without}"))
     }
 
-    /// The JSON array of lines without the ids, and how many lines that changed. What is no such array is damaged,
-    /// and shown to nobody: an empty one takes its place.
-    pub(super) fn without_ids_in(&self, json: &str) -> (String, u64) {
+    /// The JSON array of lines without the ids, and how many lines that changed. A damaged array is
+    /// never reported, so an empty one replaces it.
+    pub(crate) fn without_ids_in(&self, json: &str) -> (String, u64) {
         let mut lines: Vec<String> = serde_json::from_str(json).unwrap_or_default();
         let mut changed = 0;
         for line in &mut lines {
@@ -118,9 +118,9 @@ impl Scrubber {
     }
 }
 
-/// What the names of lines end with that tell of segments alone.
+/// The end of the name of a line that lists segments alone.
 const OF_SEGMENTS: &str = " segments (id, code, segment owner member id): ";
-/// What the names of lines end with in which each id has a segment and an expiration behind it.
+/// The end of the name of a line in which a segment and an expiration follow each id.
 const OF_PAIRS: &str = " (user id, segment id, expiration): ";
 
 /// Whether a word of a line of pairs is the segment or the expiration of one.
@@ -136,7 +136,7 @@ fn is_behind_an_id(before: &str, word: &str, after: &str) -> bool {
         && (is_end(after) || has_expiration.is_some_and(|(expiration, _)| is_number(expiration)))
 }
 
-/// The items of a line without `text`, where it stands as a whole one or as the first part of one.
+/// The items of a line without `text`, where it is a whole item or the first part of one.
 fn without_item(items: &str, text: &str) -> String {
     let mut without = String::with_capacity(items.len());
     let mut copied = 0;
@@ -160,7 +160,7 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|letter: char| !letter.is_ascii() || !is_of_word(letter as u8)).filter(|word| !word.is_empty())
 }
 
-/// A word without what does not matter.
+/// A word without the differences that do not matter.
 fn normal(word: &str) -> Cow<'_, str> {
     let is_plain = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
     let normal = if word.bytes().all(is_plain) {

@@ -8,19 +8,16 @@ use ia_catalog::listing::ListQuery;
 use ia_catalog::{CatalogError, MAX_PUBLIC_KEYS, NewPublicKey, NewToken, RsaKey, TokenHash, UserType};
 use ia_model::{MemberId, SegmentId};
 
-/// Runs each of these functions over both stores.
-macro_rules! over_both {
+/// Runs each of these functions over every store.
+macro_rules! over_each {
     ($($name:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test] async fn $name() { super::$name(crate::rig::memory().await).await; })*
-        }
         mod sqlite {
             $(#[tokio::test] async fn $name() { super::$name(crate::rig::sqlite().await).await; })*
         }
     };
 }
 
-over_both!(
+over_each!(
     an_empty_catalog_knows_nothing,
     a_snapshot_shows_what_was_applied,
     codes_match_in_any_case_and_only_for_their_owner,
@@ -406,7 +403,7 @@ async fn a_last_use_never_goes_back(rig: Rig) {
 
 #[tokio::test]
 async fn the_stores_are_objects() {
-    let rig = rig::memory().await;
+    let rig = rig::sqlite().await;
     let catalog: std::sync::Arc<dyn ia_catalog::Catalog> = rig.store.clone();
     let tokens: std::sync::Arc<dyn ia_catalog::TokenStore> = rig.store.clone();
     assert_eq!(catalog.generation().await.unwrap(), 0);

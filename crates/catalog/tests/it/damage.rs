@@ -1,10 +1,10 @@
 //! What becomes of a database whose bytes were changed: what was written, or an error that names the file.
 
 use crate::rig::{MINUTE_MS, NOON_MS, SMALL, apply, open};
-use ia_catalog::usage::{Counters, HourDelta, SqliteUsage, UsageStore as _};
+use ia_catalog::usage::{Counters, HourDelta, UsageStore as _};
 use ia_catalog::{
     Catalog as _, CatalogError, KnownUserStore as _, NewPublicKey, NewToken, PublicKeyStore as _, RsaKey,
-    SqliteCatalog, TokenHash, TokenStore as _,
+    SqliteCatalog, SqliteUsage, TokenHash, TokenStore as _,
 };
 use ia_model::{ManualClock, MemberId, SegmentId};
 use std::fs;

@@ -6,7 +6,7 @@ mod conformance;
 mod damage;
 mod files;
 mod known;
-mod properties;
+mod listing;
 mod rig;
 mod secrets;
 mod segments;

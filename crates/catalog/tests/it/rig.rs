@@ -2,8 +2,8 @@
 
 use ia_catalog::segments::SegmentStore;
 use ia_catalog::{
-    ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, MemoryCatalog, PublicKeyStore, Snapshot,
-    SqliteCatalog, StoredLogin, TokenStore,
+    ApplyReport, Catalog, CatalogError, CatalogFile, KnownUserStore, PublicKeyStore, Snapshot, SqliteCatalog,
+    StoredLogin, TokenStore,
 };
 use ia_model::{ManualClock, MemberId, SegmentId};
 use std::path::PathBuf;
@@ -34,24 +34,19 @@ pub(crate) const SMALL: &str = r#"{
     "sharing": [{"data_member_id": 1, "buyer_member_id": 2, "segment_exposure": "list", "segments": [11]}]
 }"#;
 
-/// What both stores are, seen by the tests.
+/// What the conformance suites ask of a store.
 pub(crate) trait Store: Catalog + TokenStore + SegmentStore + KnownUserStore + PublicKeyStore {}
 impl<T: Catalog + TokenStore + SegmentStore + KnownUserStore + PublicKeyStore> Store for T {}
 
 /// A store, and the directory that it lives in.
 pub(crate) struct Rig {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) _directory: Option<TempDir>,
-}
-
-pub(crate) async fn memory() -> Rig {
-    Rig { store: Arc::new(MemoryCatalog::new()), _directory: None }
+    pub(crate) _directory: TempDir,
 }
 
 pub(crate) async fn sqlite() -> Rig {
-    let directory = TempDir::new().unwrap();
-    let store = open(&directory.path().join("catalog.db")).await;
-    Rig { store: Arc::new(store), _directory: Some(directory) }
+    let (directory, path) = place();
+    Rig { store: Arc::new(open(&path).await), _directory: directory }
 }
 
 pub(crate) async fn open(path: &std::path::Path) -> SqliteCatalog {

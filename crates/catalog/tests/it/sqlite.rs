@@ -1,8 +1,10 @@
 //! What only the store in SQLite has: its file.
 
 use crate::rig::{NOON_MS, SMALL, apply, file, open, place, refused};
-use ia_catalog::usage::{SqliteUsage, UsageStore as _};
-use ia_catalog::{Catalog as _, CatalogError, SqliteCatalog};
+use ia_catalog::listing::ListQuery;
+use ia_catalog::segments::{SegmentStore as _, SegmentViewer};
+use ia_catalog::usage::UsageStore as _;
+use ia_catalog::{Catalog as _, CatalogError, SqliteCatalog, SqliteUsage};
 use ia_model::{ManualClock, MemberId, SegmentId};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -273,5 +275,12 @@ async fn a_hundred_thousand_segments_are_no_burden() {
     let started = std::time::Instant::now();
     assert!(!store.apply(&file(&text)).await.unwrap().is_change());
     let again = started.elapsed();
-    eprintln!("100,000 segments: apply {applied:?}, apply again {again:?}, snapshot {read:?}");
+    let viewer = SegmentViewer { member: MemberId(1), with_shared: true };
+    let search = ListQuery { search: Some("E-9999".into()), num_elements: 100, ..ListQuery::default() };
+    let started = std::time::Instant::now();
+    assert_eq!(store.list_segments(viewer, &search).await.unwrap().count, 5);
+    let searched = started.elapsed();
+    eprintln!(
+        "100,000 segments: apply {applied:?}, apply again {again:?}, snapshot {read:?}, search {searched:?}"
+    );
 }

@@ -1,7 +1,7 @@
-//! Opt-outs, over both stores.
+//! Opt-outs.
 
 use crate::rig::{open, place};
-use ia_catalog::{MemoryCatalog, SuppressedLink, SuppressedUser, SuppressionStore};
+use ia_catalog::{SuppressedLink, SuppressedUser, SuppressionStore};
 use ia_model::MemberId;
 
 fn user(byte: u8, member: Option<u32>) -> SuppressedUser {
@@ -29,7 +29,6 @@ async fn keeps_what_was_not_lifted(store: &dyn SuppressionStore) {
 
 #[tokio::test]
 async fn opt_outs_are_kept() {
-    keeps_what_was_not_lifted(&MemoryCatalog::new()).await;
     let (_directory, path) = place();
     let store = open(&path).await;
     keeps_what_was_not_lifted(&store).await;

@@ -1,10 +1,8 @@
-//! The usage statistics, over both stores.
+//! The usage statistics.
 
 use crate::rig::{HOUR_MS, NOON_MS, place};
-use ia_catalog::CatalogError;
-use ia_catalog::usage::{
-    Counters, ErasedId, HourDelta, HourRow, LINES_PER_HOUR, MemoryUsage, SqliteUsage, UsageStore,
-};
+use ia_catalog::usage::{Counters, ErasedId, HourDelta, HourRow, LINES_PER_HOUR, UsageStore};
+use ia_catalog::{CatalogError, SqliteUsage};
 use ia_model::MemberId;
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,30 +13,24 @@ const MEMBER: MemberId = MemberId(958);
 
 struct Rig {
     store: Arc<dyn UsageStore>,
-    _directory: Option<TempDir>,
-}
-
-async fn memory() -> Rig {
-    Rig { store: Arc::new(MemoryUsage::new()), _directory: None }
+    _directory: TempDir,
 }
 
 async fn sqlite() -> Rig {
     let (directory, path) = place();
-    Rig { store: Arc::new(SqliteUsage::open(&path).await.unwrap()), _directory: Some(directory) }
+    Rig { store: Arc::new(SqliteUsage::open(&path).await.unwrap()), _directory: directory }
 }
 
-macro_rules! over_both {
+/// Runs each of these functions over every store.
+macro_rules! over_each {
     ($($name:ident),* $(,)?) => {
-        mod over_memory {
-            $(#[tokio::test] async fn $name() { super::$name(super::memory().await).await; })*
-        }
         mod over_sqlite {
             $(#[tokio::test] async fn $name() { super::$name(super::sqlite().await).await; })*
         }
     };
 }
 
-over_both!(
+over_each!(
     nothing_is_counted_at_first,
     every_counter_is_added_up,
     a_position_is_counted_once,

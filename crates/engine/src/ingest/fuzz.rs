@@ -6,8 +6,7 @@ use super::*;
 use crate::decode::{DecodeError, Encoding, RawBody};
 use crate::opt_outs::InForce;
 use bytes::Bytes;
-use futures_util::FutureExt;
-use ia_catalog::{Catalog, CatalogFile, KnownUsers, MemoryCatalog, Snapshot};
+use ia_catalog::{CatalogFile, KnownUsers, Snapshot};
 use ia_model::{MemberId, Record};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -28,10 +27,7 @@ const CATALOG: &str = r#"{
 static EVERYBODY: KnownUsers = KnownUsers::everybody();
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
-    let store = MemoryCatalog::new();
-    let file = CatalogFile::parse(CATALOG.as_bytes()).expect("a catalog");
-    store.apply(&file).now_or_never().expect("nothing to wait for").expect("it fits");
-    store.snapshot().now_or_never().expect("nothing to wait for").expect("a snapshot")
+    Snapshot::of(&CatalogFile::parse(CATALOG.as_bytes()).expect("a catalog")).expect("it fits")
 });
 
 /// A body after a byte that picks limits and rules, against the [reference].

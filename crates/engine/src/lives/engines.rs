@@ -12,11 +12,12 @@ use crate::reading::{ReadScope, View};
 use crate::sync::thread::JoinHandle;
 use crate::threads::Turns;
 use crate::usage::UsageFollower;
+use crate::usage::in_memory::CountersInMemory;
 use crate::write::commit::{CommitError, Committer, Encoded, Followers};
 use crate::write::replay::replay;
 use futures_util::FutureExt;
-use ia_catalog::usage::{Counters, MemoryUsage, SqliteUsage, UsageStore};
-use ia_catalog::{Catalog, CatalogFile, KnownUsers, MemoryCatalog, Snapshot};
+use ia_catalog::usage::{Counters, UsageStore};
+use ia_catalog::{CatalogFile, KnownUsers, Snapshot, SqliteUsage};
 use ia_log::faults::simulated::{Dice, SimulatedDisk};
 use ia_log::faults::{Call, FaultyDisk};
 use ia_log::{DiskLog, Log, LogOptions};
@@ -47,10 +48,7 @@ static CATALOG: LazyLock<Snapshot> = LazyLock::new(|| {
         ],
         "segments": segments,
     });
-    let store = MemoryCatalog::new();
-    let file = CatalogFile::parse(catalog.to_string().as_bytes()).unwrap();
-    store.apply(&file).now_or_never().unwrap().unwrap();
-    store.snapshot().now_or_never().unwrap().unwrap()
+    Snapshot::of(&CatalogFile::parse(catalog.to_string().as_bytes()).unwrap()).unwrap()
 });
 
 /// The parts that survive a crash.
@@ -62,7 +60,7 @@ pub(super) struct Testbed {
     choice: TestbedChoice,
     dir: TempDir,
     /// Where the choice is for statistics in memory: they are as durable as SQLite's, and quick to open.
-    memory_usage: Arc<MemoryUsage>,
+    memory_usage: Arc<CountersInMemory>,
 }
 
 impl Testbed {

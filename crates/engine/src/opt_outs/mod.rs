@@ -64,8 +64,7 @@ impl OptOuts {
     pub(crate) fn in_force(self: &Arc<Self>) -> InForce {
         // The epoch first: a request with the new epoch sees the opt-outs entered before it.
         let epoch = self.epoch.load_full();
-        let is_empty = self.is_empty();
-        InForce { opt_outs: Arc::clone(self), is_empty, _epoch: epoch }
+        InForce { opt_outs: (!self.is_empty()).then(|| Arc::clone(self)), _epoch: epoch }
     }
 
     /// Whether there are no opt-outs.
@@ -130,36 +129,31 @@ impl OptOuts {
 
 /// See [`OptOuts::in_force`].
 pub(crate) struct InForce {
-    opt_outs: Arc<OptOuts>,
-    is_empty: bool,
+    /// `None` where nobody has opted out of anything.
+    opt_outs: Option<Arc<OptOuts>>,
     _epoch: Arc<()>,
 }
 
 impl InForce {
     /// Whether `writer` may not add the user to any segment.
     pub(crate) fn refuses(&self, user: &UserKey, writer: MemberId) -> bool {
-        !self.is_empty && self.opt_outs.has(user, [None, Some(writer)])
+        self.has(user, [None, Some(writer)])
     }
 
     /// Whether the user may be in no segment of `owner`, for any writer.
     pub(crate) fn keeps_out_of(&self, user: &UserKey, owner: MemberId) -> bool {
-        !self.is_empty && self.opt_outs.has(user, [Some(owner)])
+        self.has(user, [Some(owner)])
+    }
+
+    fn has<const N: usize>(&self, user: &UserKey, members: [Option<MemberId>; N]) -> bool {
+        self.opt_outs.as_ref().is_some_and(|opt_outs| opt_outs.has(user, members))
     }
 
     /// An instance without any opt-outs.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn of_nobody() -> &'static InForce {
-        static NOBODY: std::sync::LazyLock<InForce> = std::sync::LazyLock::new(|| {
-            let opt_outs = OptOuts {
-                store: Arc::new(ia_catalog::MemoryCatalog::new()),
-                key: SuppressionKey([7; 16]),
-                table: RwLock::default(),
-                is_empty: AtomicBool::new(true),
-                epoch: ArcSwap::default(),
-                changing: Mutex::default(),
-            };
-            Arc::new(opt_outs).in_force()
-        });
+        static NOBODY: std::sync::LazyLock<InForce> =
+            std::sync::LazyLock::new(|| InForce { opt_outs: None, _epoch: Arc::default() });
         &NOBODY
     }
 }
@@ -167,12 +161,14 @@ impl InForce {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ia_catalog::MemoryCatalog;
-    use ia_model::Domain;
+    use ia_catalog::SqliteCatalog;
+    use ia_model::{Domain, ManualClock};
 
     #[tokio::test]
     async fn an_opt_out_waits_for_those_who_did_not_see_it_and_outlives_the_process() {
-        let store = Arc::new(MemoryCatalog::new());
+        let directory = tempfile::TempDir::new().unwrap();
+        let path = directory.path().join("catalog");
+        let store = Arc::new(SqliteCatalog::open(&path, Arc::new(ManualClock::at(0))).await.unwrap());
         let opt_outs = Arc::new(OptOuts::load(store.clone()).await.unwrap());
         let uuid = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
         let [user, same_digits] =

@@ -297,7 +297,7 @@ impl Hour {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ia_catalog::usage::MemoryUsage;
+    use crate::usage::in_memory::CountersInMemory;
     use ia_model::{Batch, Expiry, Operation, SegmentId, UserKey};
     use proptest::prelude::*;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -305,7 +305,7 @@ mod tests {
     /// A store whose commits can fail before or after they have happened.
     #[derive(Default)]
     struct Unreliable {
-        store: MemoryUsage,
+        store: CountersInMemory,
         fails_before: AtomicBool,
         fails_after: AtomicBool,
     }

@@ -1,6 +1,8 @@
 //! Usage statistics: follows the log and counts what each member sent in each hour.
 
 mod follower;
+#[cfg(test)]
+pub(crate) mod in_memory;
 mod lines;
 mod report;
 

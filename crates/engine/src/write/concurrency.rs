@@ -12,8 +12,8 @@ use crate::alarm::Alarm;
 use crate::budget::ByteBudget;
 use crate::metrics::AppliedMetrics;
 use crate::usage::UsageFollower;
+use crate::usage::in_memory::CountersInMemory;
 use futures_util::FutureExt;
-use ia_catalog::usage::MemoryUsage;
 use ia_log::faults::simulated::SimulatedDisk;
 use ia_log::{AppendError, DiskLog, LogOptions};
 use ia_model::record::{Ingest, Usage};
@@ -126,7 +126,7 @@ impl Testbed {
         let (log, _) = DiskLog::open("/data/log", options, Arc::new(disk.clone()), Arc::new(())).unwrap();
         let log = Arc::new(log);
         let profiles = Arc::new(Failing { profiles: MemoryProfiles::new(100), fails_at });
-        let store = Arc::new(MemoryUsage::new());
+        let store = Arc::new(CountersInMemory::default());
         let usage = Arc::new(UsageFollower::open(store).now_or_never().unwrap().unwrap());
         let followers = Followers {
             profiles: Arc::clone(&profiles) as _,

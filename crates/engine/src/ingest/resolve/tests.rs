@@ -1,7 +1,7 @@
 use super::*;
 use crate::ingest::read::tests::read_with;
 use crate::ingest::structure::StructureLimits;
-use ia_catalog::{Catalog, CatalogFile, MemoryCatalog};
+use ia_catalog::CatalogFile;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,12 +18,7 @@ pub(in crate::ingest) fn snapshot() -> Snapshot {
             {"id": 4, "name": "d", "use_external_uids": true, "external_member_uid": 3, "segment_access": [1, 2]}],
         "segments": [segment(10, 1), segment(11, 1), segment(12, 1), segment(13, 1), segment(20, 2), segment(30, 3)],
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        let store = MemoryCatalog::new();
-        store.apply(&CatalogFile::parse(catalog.to_string().as_bytes()).unwrap()).await.unwrap();
-        store.snapshot().await.unwrap()
-    })
+    Snapshot::of(&CatalogFile::parse(catalog.to_string().as_bytes()).unwrap()).unwrap()
 }
 
 /// A block with the segment that it means.

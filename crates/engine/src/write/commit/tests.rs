@@ -1,9 +1,9 @@
 use super::*;
 use crate::metrics::AppliedMetrics;
 use crate::opt_outs::{OptOuts, Person};
+use crate::usage::in_memory::CountersInMemory;
 use futures_util::FutureExt;
-use ia_catalog::MemoryCatalog;
-use ia_catalog::usage::MemoryUsage;
+use ia_catalog::SqliteCatalog;
 use ia_log::faults::simulated::SimulatedDisk;
 use ia_log::faults::{Call, FaultyDisk};
 use ia_log::{DiskLog, LogOptions};
@@ -35,12 +35,15 @@ async fn an_opt_out_waits_for_a_record_whose_client_has_disconnected() {
     let (log, _) = DiskLog::open("/data/log", LogOptions::default(), disk.as_disk(), Arc::new(())).unwrap();
     let log = Arc::new(log);
     let profiles: Arc<dyn Profiles> = Arc::new(MemoryProfiles::new(100));
-    let usage = Arc::new(UsageFollower::open(Arc::new(MemoryUsage::new())).await.unwrap());
+    let usage = Arc::new(UsageFollower::open(Arc::new(CountersInMemory::default())).await.unwrap());
     let metrics = AppliedMetrics::default();
     let followers = Followers { profiles: Arc::clone(&profiles), usage, metrics };
     let (committer, applier) =
         Committer::start(Arc::clone(&log) as _, followers, 1 << 20, Alarm::default()).unwrap();
-    let opt_outs = Arc::new(OptOuts::load(Arc::new(MemoryCatalog::new())).await.unwrap());
+    let directory = tempfile::TempDir::new().unwrap();
+    let clock = Arc::new(ia_model::ManualClock::at(0));
+    let catalog = SqliteCatalog::open(&directory.path().join("catalog"), clock).await.unwrap();
+    let opt_outs = Arc::new(OptOuts::load(Arc::new(catalog)).await.unwrap());
     let user = UserKey::platform(7).unwrap();
 
     disk.hold(Call::Flush);

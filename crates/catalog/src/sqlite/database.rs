@@ -1,4 +1,4 @@
-//! Opening a SQLite file the way this crate wants it.
+//! Opening a SQLite file with the settings and tables that this crate needs.
 
 use crate::{BoxError, CatalogError};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -17,12 +17,12 @@ const MAX_CONNECTIONS: u32 = 4;
 /// No database is smaller.
 const SMALLEST_BYTES: u64 = 512;
 
-/// A step of a schema: its description and its SQL. Steps are numbered from 1 in the order they stand.
-pub(crate) type Step = (&'static str, &'static str);
+/// A step of a schema: its description and its SQL. Steps are numbered from 1, in their order.
+pub(super) type Step = (&'static str, &'static str);
 
 /// An open database with the newest schema, and its path for the messages.
 #[derive(Debug, Clone)]
-pub(crate) struct Database {
+pub(super) struct Database {
     pool: SqlitePool,
     path: PathBuf,
 }
@@ -32,7 +32,7 @@ impl Database {
     ///
     /// WAL and `synchronous=FULL`: a commit is on stable storage when it returns, and readers do not wait
     /// for a writer.
-    pub(crate) async fn open(path: &Path, steps: &[Step]) -> Result<Database, CatalogError> {
+    pub(super) async fn open(path: &Path, steps: &[Step]) -> Result<Database, CatalogError> {
         create_private(path).map_err(|source| CatalogError::File { path: path.to_owned(), source })?;
         if !may_be_database(path).map_err(|source| CatalogError::File { path: path.to_owned(), source })? {
             let source = "its first bytes are not those of a database".into();
@@ -43,7 +43,7 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            // What is deleted is overwritten: user ids leave the statistics with their lines.
+            // Deleted bytes are overwritten, so that user ids leave the statistics with their lines.
             .pragma("secure_delete", "ON")
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
@@ -86,8 +86,8 @@ impl Database {
         self.commit(transaction).await
     }
 
-    /// Looks at every page, and whether rows and indexes say the same. Takes time in proportion to the file.
-    pub(crate) async fn check(&self) -> Result<(), CatalogError> {
+    /// Checks every page, and that rows and indexes agree. Takes time in proportion to the file.
+    pub(super) async fn check(&self) -> Result<(), CatalogError> {
         let findings: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&self.pool)
             .await
@@ -95,12 +95,12 @@ impl Database {
         if findings == "ok" { Ok(()) } else { Err(self.damaged(findings)) }
     }
 
-    pub(crate) fn damaged(&self, finding: impl Into<BoxError>) -> CatalogError {
+    pub(super) fn damaged(&self, finding: impl Into<BoxError>) -> CatalogError {
         CatalogError::Damaged { path: self.path.clone(), source: finding.into() }
     }
 
-    /// Fails unless the tables are, to the letter, those that the steps make: a statement that the disk has
-    /// changed may still be one.
+    /// Fails unless the tables are exactly those that the steps make. A statement that the disk has changed may still
+    /// be valid.
     async fn check_schema(&self, steps: &[Step]) -> Result<(), CatalogError> {
         const SCHEMA: &str = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE tbl_name <> '_sqlx_migrations' ORDER BY type, name";
         type Row = (String, String, String, Option<String>);
@@ -116,16 +116,15 @@ impl Database {
         if found == wanted { Ok(()) } else { Err(self.damaged("its tables are not those of this program")) }
     }
 
-    /// Moves what is committed from the WAL into the file. The WAL's end is the one part of which a loss
-    /// cannot be told from a transaction that was never committed. Others may be in the way; then the next
-    /// one does it.
-    pub(crate) async fn fold(&self) {
+    /// Moves committed pages from the WAL into the file. The loss of the WAL's end looks like a transaction that was
+    /// never committed. A reader may be in the way; then the next call moves them.
+    pub(super) async fn fold(&self) {
         let _ = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await;
     }
 
-    /// The same, for those who must know that nothing of what was overwritten is left in the WAL. Fails with a
-    /// retryable error while a reader is in the way.
-    pub(crate) async fn fold_all(&self) -> Result<(), CatalogError> {
+    /// The same, but on success no overwritten bytes are left in the WAL. Fails with a retryable error while a reader
+    /// is in the way.
+    pub(super) async fn fold_all(&self) -> Result<(), CatalogError> {
         let action = "moving the WAL into the file";
         let (busy, _, _): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
             .fetch_one(&self.pool)
@@ -138,9 +137,9 @@ impl Database {
         Err(CatalogError::Storage { path: self.path.clone(), action, passing: true, source })
     }
 
-    /// Copies what is committed in `from` into the new file `to`, also while other processes use `from`,
-    /// whose pages are looked at before. The caller makes the copy durable.
-    pub(crate) async fn copy(from: &Path, to: &Path) -> Result<(), CatalogError> {
+    /// Checks `from` and copies its committed pages into the new file `to`, also while other processes use `from`. The
+    /// caller makes the copy durable.
+    pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), CatalogError> {
         let options =
             SqliteConnectOptions::new().filename(from).create_if_missing(false).busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
@@ -162,32 +161,32 @@ impl Database {
     }
 
     /// For single statements that read.
-    pub(crate) fn pool(&self) -> &SqlitePool {
+    pub(super) fn pool(&self) -> &SqlitePool {
         &self.pool
     }
 
     /// A transaction that sees one point in time.
-    pub(crate) async fn begin_read(&self) -> Result<Transaction<'static, Sqlite>, CatalogError> {
+    pub(super) async fn begin_read(&self) -> Result<Transaction<'static, Sqlite>, CatalogError> {
         self.pool.begin().await.map_err(self.error("starting to read"))
     }
 
     /// A transaction that has the write lock from its start, so that what it reads cannot change before
     /// it writes.
-    pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, CatalogError> {
+    pub(super) async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>, CatalogError> {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(self.error("starting to write"))
     }
 
-    pub(crate) async fn commit(&self, transaction: Transaction<'static, Sqlite>) -> Result<(), CatalogError> {
+    pub(super) async fn commit(&self, transaction: Transaction<'static, Sqlite>) -> Result<(), CatalogError> {
         transaction.commit().await.map_err(self.error("committing"))
     }
 
-    /// Sorts errors of the driver that come up while `action`.
-    pub(crate) fn error(&self, action: &'static str) -> impl Fn(sqlx::Error) -> CatalogError + '_ {
+    /// Turns errors of the driver into ours. `action` is what the caller was doing.
+    pub(super) fn error(&self, action: &'static str) -> impl Fn(sqlx::Error) -> CatalogError + '_ {
         move |error| CatalogError::storage(&self.path, action, error)
     }
 
     /// Closes all connections, which folds the WAL into the file.
-    pub(crate) async fn close(&self) {
+    pub(super) async fn close(&self) {
         self.pool.close().await;
     }
 }
@@ -196,7 +195,7 @@ impl Database {
 impl Database {
     /// Lets the file grow by no page, as on a full disk, or grow again: on all connections, and on those
     /// that replace them.
-    pub(crate) async fn set_full(&self, full: bool) {
+    pub(super) async fn set_full(&self, full: bool) {
         // SQLite takes the file's present size for a limit below it.
         let most_pages = if full { "1" } else { "1000000" };
         let options = (*self.pool.connect_options()).clone();
@@ -233,7 +232,7 @@ fn may_be_database(path: &Path) -> std::io::Result<bool> {
     use std::io::Read as _;
 
     if path.is_dir() {
-        // SQLite has its own words for it.
+        // SQLite has a better message for it.
         return Ok(true);
     }
     let mut wal = path.as_os_str().to_owned();

@@ -1,16 +1,16 @@
-//! The ids that strict mode knows, in SQLite.
+//! The ids that strict mode knows.
 
 use super::SqliteCatalog;
 use crate::{CatalogError, KnownUserStore};
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
-/// As many as a page of the database holds, nearly.
+/// Nearly as many as fit on a page of the database.
 const HASHES_PER_BLOCK: usize = 500;
 const HASH_BYTES: usize = 8;
 
 /// How many blocks are read at once: some megabytes.
-const BLOCKS_PER_READ: u32 = 1000;
+const BLOCKS_PER_READ: i64 = 1000;
 
 /// An addition of more than this is moved out of the WAL at once.
 const MANY_HASHES: usize = 100_000;
@@ -71,7 +71,7 @@ impl KnownUserStore for SqliteCatalog {
                 .map_err(self.database.error("reading the known ids"))?;
         let (mut number, mut bytes) = (1, Vec::new());
         if let Some(last) = last {
-            // Its checksum is about to be made anew, over whatever stands there.
+            // A new checksum would make a damaged block look sound.
             self.check_block(&last)?;
             (number, bytes) = (last.0, last.1);
         }

@@ -1,7 +1,11 @@
-use super::scrub::Scrubber;
-use super::{Counters, ErasedId, HourDelta, HourRow, LINES_PER_HOUR, UsageStore, append, newest, not_rising};
+//! The usage statistics, in a file of their own.
+
+use super::database::{Database, Step};
+use super::statement::{malformed, signed as clamped};
 use crate::CatalogError;
-use crate::database::{Database, Step};
+use crate::usage::{
+    Counters, ErasedId, HourDelta, HourRow, LINES_PER_HOUR, Scrubber, UsageStore, append, newest, not_rising,
+};
 use async_trait::async_trait;
 use ia_model::MemberId;
 use sqlx::sqlite::SqliteRow;
@@ -109,7 +113,7 @@ impl UsageStore for SqliteUsage {
             return Ok(0);
         }
         let ids = erased.iter().map(|(member, id)| ErasedId {
-            // What is out of range is no member's.
+            // A number out of range is no member's.
             member: u32::try_from(*member).ok().filter(|&member| member > 0).map(MemberId),
             id: id.clone(),
         });
@@ -138,7 +142,7 @@ impl UsageStore for SqliteUsage {
         // Counters and lines must be of one moment.
         let mut transaction = self.database.begin_read().await?;
         let rows = sqlx::query(HOURS)
-            .bind(member.0)
+            .bind(i64::from(member.0))
             .bind(clamped(hours.start))
             .bind(clamped(hours.end))
             .fetch_all(&mut *transaction)
@@ -161,7 +165,7 @@ impl UsageStore for SqliteUsage {
         let failed = self.database.error("adding up the statistics");
         // One statement sees one moment. It reads rows, not their sums, so that none can overflow.
         let rows = sqlx::query(HOURS)
-            .bind(member.0)
+            .bind(i64::from(member.0))
             .bind(clamped(hours.start))
             .bind(clamped(hours.end))
             .fetch_all(self.database.pool())
@@ -185,12 +189,12 @@ impl UsageStore for SqliteUsage {
     }
 }
 
-/// Stands for all members among erased ids.
+/// The member of an id that is erased for all members.
 const ALL_MEMBERS: i64 = 0;
 
 impl SqliteUsage {
-    /// Rewrites the lines of `scope`, some rows at a time: whoever adds to the statistics meanwhile waits for one
-    /// turn. Returns how many lines changed.
+    /// Rewrites the lines of `scope`, some rows at a time, so that a commit waits for one turn at most. Returns how many
+    /// lines changed.
     async fn scrub_lines(&self, scope: Option<MemberId>, scrubber: &Scrubber) -> Result<u64, CatalogError> {
         let failed = self.database.error("taking erased ids out of the statistics");
         let (mut after, mut rewritten) = (i64::MIN, 0);
@@ -260,7 +264,7 @@ impl Hour {
                  other_errors = usage_hours.other_errors + excluded.other_errors \
              RETURNING error_lines, segment_lines",
         )
-        .bind(self.member.0)
+        .bind(i64::from(self.member.0))
         .bind(self.start_ms)
         .bind(error_lines.len() as i64)
         .bind(segment_lines.len() as i64);
@@ -289,7 +293,7 @@ impl Hour {
             "INSERT INTO usage_lines (member_id, hour_start, kind, number, count, lines, checksum) \
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
-        .bind(self.member.0)
+        .bind(i64::from(self.member.0))
         .bind(self.start_ms)
         .bind(kind)
         .bind(end - count)
@@ -301,7 +305,7 @@ impl Hour {
         sqlx::query(
             "DELETE FROM usage_lines WHERE member_id = $1 AND hour_start = $2 AND kind = $3 AND number + count <= $4",
         )
-        .bind(self.member.0)
+        .bind(i64::from(self.member.0))
         .bind(self.start_ms)
         .bind(kind)
         .bind(end - LINES_PER_HOUR as i64)
@@ -325,7 +329,7 @@ impl Hour {
             "SELECT lines, checksum FROM usage_lines \
              WHERE member_id = $1 AND hour_start = $2 AND kind = $3 AND number + count > $4 ORDER BY number",
         )
-        .bind(self.member.0)
+        .bind(i64::from(self.member.0))
         .bind(self.start_ms)
         .bind(kind)
         .bind(end - LINES_PER_HOUR as i64)
@@ -333,10 +337,9 @@ impl Hour {
         .await?;
         for (json, checksum) in rows {
             if checksum.is_some_and(|checksum| checksum != i64::from(crc32c::crc32c(json.as_bytes()))) {
-                return Err(sqlx::Error::Decode("the checksum of the lines does not match".into()));
+                return Err(malformed("the checksum of the lines does not match"));
             }
-            let new: Vec<String> =
-                serde_json::from_str(&json).map_err(|error| sqlx::Error::Decode(error.into()))?;
+            let new: Vec<String> = serde_json::from_str(&json).map_err(malformed)?;
             append(&mut lines, &new);
         }
         Ok(lines)
@@ -367,11 +370,6 @@ fn unsigned(stored: i64) -> u64 {
 
 fn signed(value: u64, path: &str) -> Result<i64, CatalogError> {
     i64::try_from(value).map_err(|_| CatalogError::invalid(path, "the value is over 2^63-1"))
-}
-
-/// For what may be cut to the range of the column: bounds of a range, and counters that never get there.
-fn clamped(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -433,7 +431,7 @@ mod tests {
             "INSERT INTO usage_lines (member_id, hour_start, kind, number, count, lines) \
              VALUES ($1, 0, 'error', -5, 75, 'not JSON')",
         )
-        .bind(MEMBER.0)
+        .bind(i64::from(MEMBER.0))
         .execute(usage.database.pool())
         .await
         .unwrap();

@@ -1,9 +1,9 @@
-use crate::Delta;
-use crate::segment_index::Segments;
-use crate::state::{Exposure, MemberRow, SharingRow, State};
+mod by_id;
+mod segments;
+
+use self::segments::Segments;
 use hashbrown::{HashMap, HashSet};
 use ia_model::{MemberId, SegmentId};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub struct Segment {
     /// Its id; never used again.
     pub id: SegmentId,
-    /// Who owns it.
+    /// Its owner.
     pub member: MemberId,
     /// The owner's own name of it, as it was written; unique in the member without regard to case.
     pub code: Option<Box<str>>,
@@ -56,7 +56,7 @@ pub struct Member {
     pub use_external_uids: bool,
     /// In whose name space those ids are; `None` is its own.
     pub external_member_uid: Option<MemberId>,
-    /// What differs from the configured limits.
+    /// Its own limits, where they differ from the configured ones.
     pub limits: MemberLimits,
 }
 
@@ -67,11 +67,11 @@ pub struct Snapshot {
     rest: Arc<Rest>,
 }
 
-/// What a snapshot shows of members, access and sharing.
+/// The part of a snapshot with members, access and sharing.
 #[derive(Clone)]
-pub struct AccountsShown(Arc<Rest>);
+pub struct SnapshotAccounts(Arc<Rest>);
 
-/// What stays the same when only segments change.
+/// The part that stays the same when only segments change.
 struct Rest {
     members: HashMap<MemberId, Member>,
     /// Writer and owner.
@@ -80,9 +80,21 @@ struct Rest {
     sharing: HashMap<(MemberId, MemberId), SharedSegments>,
 }
 
-enum SharedSegments {
+/// Which segments of an owner a viewer sees.
+pub(crate) enum SharedSegments {
     All,
     List(HashSet<SegmentId>),
+}
+
+/// What a change means for a snapshot.
+#[derive(Debug)]
+pub enum Delta {
+    /// These segments have changed; `None` for one that is gone.
+    Segments(Vec<(SegmentId, Option<Segment>)>),
+    /// Members, access and sharing have changed; logins and tokens are to be read again.
+    Accounts(SnapshotAccounts),
+    /// Nothing has changed in it; logins and tokens are to be read again.
+    Logins,
 }
 
 impl Snapshot {
@@ -112,7 +124,7 @@ impl Snapshot {
         writer == owner || self.rest.access.contains(&(writer, owner))
     }
 
-    /// Whether `viewer` may see who is in `segment`: it is its own, or the owner shares it. That the
+    /// Whether `viewer` may see the users in `segment`: it owns the segment, or the owner shares it. Whether the
     /// segment is switched on is a separate question.
     pub fn may_see(&self, viewer: MemberId, segment: &Segment) -> bool {
         viewer == segment.member
@@ -148,50 +160,37 @@ impl Snapshot {
         }
         let (segments, rest) = match delta {
             Delta::Segments(changes) => (self.segments.with(changes), Arc::clone(&self.rest)),
-            Delta::Accounts(AccountsShown(rest)) => (self.segments.with(&[]), Arc::clone(rest)),
+            Delta::Accounts(SnapshotAccounts(rest)) => (self.segments.with(&[]), Arc::clone(rest)),
             Delta::Logins => (self.segments.with(&[]), Arc::clone(&self.rest)),
         };
         Some(Snapshot { generation, segments, rest })
     }
 
-    pub(crate) fn build(generation: u64, state: State) -> Snapshot {
-        let segments =
-            state.segments.into_values().filter(|row| !row.deleted).map(|row| row.segment).collect();
-        let AccountsShown(rest) = AccountsShown::of(state.members, state.sharing);
-        Snapshot { generation, segments: Segments::of(segments), rest }
+    /// The snapshot of these segments, whose ids ascend, and of the rest.
+    pub(crate) fn build(generation: u64, segments: Vec<Segment>, accounts: SnapshotAccounts) -> Snapshot {
+        Snapshot { generation, segments: Segments::of(segments), rest: accounts.0 }
     }
 }
 
-impl AccountsShown {
+impl SnapshotAccounts {
+    /// `access` is pairs of writer and owner, `sharing` goes by owner and viewer.
     pub(crate) fn of(
-        rows: BTreeMap<MemberId, MemberRow>,
-        sharing: BTreeMap<(MemberId, MemberId), SharingRow>,
-    ) -> AccountsShown {
-        let mut members = HashMap::with_capacity(rows.len());
-        let mut access = HashSet::new();
-        for row in rows.into_values() {
-            access.extend(row.segment_access.iter().map(|&owner| (row.member.id, owner)));
-            members.insert(row.member.id, row.member);
-        }
-        let sharing = sharing.into_iter().map(|((owner, viewer), row)| {
-            let shared = match row.exposure {
-                Exposure::All => SharedSegments::All,
-                Exposure::List(ids) => SharedSegments::List(ids.into_iter().collect()),
-            };
-            ((owner, viewer), shared)
-        });
-        AccountsShown(Arc::new(Rest { members, access, sharing: sharing.collect() }))
+        members: HashMap<MemberId, Member>,
+        access: HashSet<(MemberId, MemberId)>,
+        sharing: HashMap<(MemberId, MemberId), SharedSegments>,
+    ) -> SnapshotAccounts {
+        SnapshotAccounts(Arc::new(Rest { members, access, sharing }))
     }
 }
 
-/// As long as a catalog.
-impl fmt::Debug for AccountsShown {
+/// Too long to print.
+impl fmt::Debug for SnapshotAccounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccountsShown").field("members", &self.0.members.len()).finish_non_exhaustive()
+        f.debug_struct("SnapshotAccounts").field("members", &self.0.members.len()).finish_non_exhaustive()
     }
 }
 
-/// A catalog is too long to print.
+/// Too long to print.
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")

@@ -1,26 +1,26 @@
 //! Finding a segment by its id.
 
-use crate::Segment;
+use super::Segment;
 use ia_model::SegmentId;
 
-/// Where to look for an id among segments in the order of their ids. Ids are given out one after the other, so
-/// most are dense, and a look at one number finds them; a hash table of pairs is three times as large, and reads
-/// miss it in the processor's cache.
-pub(crate) struct ById {
+/// Finds the place of an id among segments in the order of their ids. Ids are given out one after the other, so they
+/// are dense, and reading one number finds most. A hash table of pairs is three times as large, and reads miss it in
+/// the processor's cache.
+pub(super) struct ById {
     first: u32,
     shift: u32,
-    /// Where the segments begin whose ids, from the first on, have this number above `shift` bits; and the end.
+    /// For each block of ids (the id less the first one, shifted), the index of its first segment; then the end.
     starts: Box<[u32]>,
 }
 
 impl ById {
     /// The index of `segments`, whose ids ascend.
-    pub(crate) fn of(segments: &[Segment]) -> ById {
+    pub(super) fn of(segments: &[Segment]) -> ById {
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
             return ById { first: 0, shift: 0, starts: Box::default() };
         };
         let (first, last) = (first.id.0, last.id.0);
-        // As many numbers as segments, about, however far apart the ids are.
+        // About as many blocks as segments, however far apart the ids are.
         let shift =
             ((u64::from(last - first) + 1).div_ceil(2 * segments.len() as u64)).next_power_of_two().ilog2();
         let blocks = ((last - first) >> shift) as usize + 1;
@@ -38,7 +38,7 @@ impl ById {
 
     /// The segment of that id among the same segments.
     #[inline]
-    pub(crate) fn find<'s>(&self, segments: &'s [Segment], id: SegmentId) -> Option<&'s Segment> {
+    pub(super) fn find<'s>(&self, segments: &'s [Segment], id: SegmentId) -> Option<&'s Segment> {
         let block = (id.0.checked_sub(self.first)? >> self.shift) as usize;
         let (start, end) = (*self.starts.get(block)?, *self.starts.get(block + 1)?);
         let block = &segments[start as usize..end as usize];

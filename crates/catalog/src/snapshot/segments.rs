@@ -1,19 +1,19 @@
 //! The segments of a snapshot, found by id and by code.
 
-use crate::Segment;
-use crate::by_id::ById;
+use super::Segment;
+use super::by_id::ById;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use ia_model::{MemberId, SegmentId};
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-/// So many changes lie over the packed segments before they are packed anew. A change copies those before it; a
-/// packing copies all segments.
+/// The segments are packed anew after this many changes. A change copies those before it; packing copies all
+/// segments.
 const MOST_CHANGES: usize = 1024;
 
 /// Segments as they were when they were last packed, and what has changed since.
 #[derive(Clone)]
-pub(crate) struct Segments {
+pub(super) struct Segments {
     packed: Arc<Packed>,
     /// `None` for one that is gone. Nearly always empty: then a look at its length is all that it costs.
     changed: HashMap<SegmentId, Option<Segment>>,
@@ -31,7 +31,7 @@ struct Packed {
 
 impl Segments {
     /// Packs segments, whose ids ascend.
-    pub(crate) fn of(segments: Vec<Segment>) -> Segments {
+    pub(super) fn of(segments: Vec<Segment>) -> Segments {
         Segments {
             packed: Arc::new(Packed::of(segments)),
             changed: HashMap::new(),
@@ -40,7 +40,7 @@ impl Segments {
     }
 
     /// With these changes; `None` takes a segment away.
-    pub(crate) fn with(&self, changes: &[(SegmentId, Option<Segment>)]) -> Segments {
+    pub(super) fn with(&self, changes: &[(SegmentId, Option<Segment>)]) -> Segments {
         let mut changed = self.changed.clone();
         changed.extend(changes.iter().cloned());
         let packed = Arc::clone(&self.packed);
@@ -61,7 +61,7 @@ impl Segments {
     }
 
     #[inline]
-    pub(crate) fn by_id(&self, id: SegmentId) -> Option<&Segment> {
+    pub(super) fn by_id(&self, id: SegmentId) -> Option<&Segment> {
         if !self.changed.is_empty()
             && let Some(changed) = self.changed.get(&id)
         {
@@ -70,7 +70,7 @@ impl Segments {
         self.packed.by_id.find(&self.packed.segments, id)
     }
 
-    pub(crate) fn by_code(&self, member: MemberId, code: &str) -> Option<&Segment> {
+    pub(super) fn by_code(&self, member: MemberId, code: &str) -> Option<&Segment> {
         let hash = hash_code(&self.packed.code_hasher, member, code);
         let packed = self.packed.by_code(hash, member, code);
         if self.changed.is_empty() {
@@ -80,20 +80,20 @@ impl Segments {
         let is_it = |id: &SegmentId| changed(id).is_some_and(|segment| has_code(segment, member, code));
         match self.changed_codes.find(hash, is_it) {
             Some(id) => changed(id),
-            // What is packed and has changed since has another code now, or none.
+            // A packed segment that has changed since has another code now, or none.
             None => packed.filter(|segment| !self.changed.contains_key(&segment.id)),
         }
     }
 
     /// In the order of their ids.
-    pub(crate) fn all(&self) -> Vec<&Segment> {
+    pub(super) fn all(&self) -> Vec<&Segment> {
         let kept = self.packed.segments.iter().filter(|segment| !self.changed.contains_key(&segment.id));
         let mut all: Vec<&Segment> = kept.chain(self.changed.values().flatten()).collect();
         all.sort_unstable_by_key(|segment| segment.id);
         all
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         let is_packed = |id: &SegmentId| self.packed.by_id.find(&self.packed.segments, *id).is_some();
         let replaced = self.changed.keys().filter(|id| is_packed(id)).count();
         self.packed.segments.len() - replaced + self.changed.values().flatten().count()
