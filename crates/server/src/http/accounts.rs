@@ -1,14 +1,14 @@
 //! What the services of accounts have in common: each handler names its kind and calls one of these.
 
 use super::error::ApiError;
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_engine::services::accounts::{self, AccountKind};
 
 /// A page of the list.
-pub(super) async fn list<K: AccountKind>(call: &Call) -> Result<Response, ApiError> {
+pub(super) async fn list<K: AccountKind>(call: &ServiceCall) -> Result<Response, ApiError> {
     let asked = call.asked(K::RESOURCE, &[])?;
     let page = K::list(&*call.http.engine.catalog.accounts, &call.caller.0, &asked.query).await?;
     Ok(call.page(K::RESOURCE, &asked, page))
@@ -16,7 +16,7 @@ pub(super) async fn list<K: AccountKind>(call: &Call) -> Result<Response, ApiErr
 
 /// Creates what the body says; `target` is what the query says that it belongs to.
 pub(super) async fn create<K: AccountKind>(
-    call: &Call,
+    call: &ServiceCall,
     target: Option<u32>,
     headers: &HeaderMap,
     body: Body,
@@ -28,7 +28,7 @@ pub(super) async fn create<K: AccountKind>(
 
 /// Changes what the body says; `ids` is what the query says of which.
 pub(super) async fn change<K: AccountKind>(
-    call: &Call,
+    call: &ServiceCall,
     ids: Option<Vec<u32>>,
     headers: &HeaderMap,
     body: Body,
@@ -41,7 +41,7 @@ pub(super) async fn change<K: AccountKind>(
 }
 
 /// One object, under the singular key, with the `fields` that were asked for. The rest of the query is about lists.
-pub(super) async fn one<K: AccountKind>(call: &Call, id: u32) -> Result<Response, ApiError> {
+pub(super) async fn one<K: AccountKind>(call: &ServiceCall, id: u32) -> Result<Response, ApiError> {
     let shown = call.shown(K::RESOURCE)?;
     let found = accounts::shown::<K>(&call.http.engine.services, &call.caller.0, &[id]).await?;
     let found = found.into_iter().map(|object| shown.of(object)).collect();

@@ -6,7 +6,7 @@ use super::openapi::{
     BadRequest, BatchConfigChanged, BatchConfigList, BatchConfigRequest, Conflict, Fields, Forbidden,
     ListParameters, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -33,7 +33,7 @@ use ia_engine::services::accounts::Batch;
         TooManyRequests,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
     accounts::list::<Batch>(&call).await
 }
@@ -62,7 +62,7 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
         Unavailable,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
     let member = call.query.member_id()?.map(|id| id.0);
     accounts::create::<Batch>(&call, member, &headers, body).await
@@ -92,7 +92,7 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
         Unavailable,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
     let member = call.query.member_id()?.map(|id| id.0);
     accounts::change::<Batch>(&call, member.map(|id| vec![id]), &headers, body).await
@@ -112,6 +112,6 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
         TooManyRequests,
     )
 )]
-pub(super) async fn meta(call: Call) -> Response {
+pub(super) async fn meta(call: ServiceCall) -> Response {
     call.meta(&BATCH_SEGMENT_CONFIG)
 }

@@ -6,7 +6,7 @@ use super::openapi::{
     BadRequest, Conflict, Fields, Forbidden, ListParameters, MemberChanged, MemberList, MemberRequest,
     NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -31,7 +31,7 @@ use ia_engine::services::accounts::Members;
         TooManyRequests,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     accounts::list::<Members>(&call).await
 }
 
@@ -55,7 +55,7 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
         Unavailable,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     accounts::create::<Members>(&call, None, &headers, body).await
 }
 
@@ -84,7 +84,7 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
         Unavailable,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     accounts::change::<Members>(&call, call.ids()?, &headers, body).await
 }
 
@@ -102,6 +102,6 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
         TooManyRequests,
     )
 )]
-pub(super) async fn meta(call: Call) -> Response {
+pub(super) async fn meta(call: ServiceCall) -> Response {
     call.meta(&MEMBER)
 }

@@ -1,14 +1,12 @@
 //! `/member-data-sharing`: who may see whose segments.
 
-pub(super) mod plural;
-
 use super::accounts;
 use super::error::ApiError;
 use super::openapi::{
     BadRequest, Conflict, Fields, Forbidden, ListParameters, NotAuthenticated, NotFound, SharingChanged,
     SharingList, SharingRequest, TooLarge, TooManyRequests, Unavailable,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -33,7 +31,7 @@ use ia_engine::services::accounts::Sharing;
         TooManyRequests,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     accounts::list::<Sharing>(&call).await
 }
 
@@ -58,7 +56,7 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
         Unavailable,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     accounts::create::<Sharing>(&call, None, &headers, body).await
 }
 
@@ -86,7 +84,7 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
         Unavailable,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     accounts::change::<Sharing>(&call, call.ids()?, &headers, body).await
 }
 
@@ -110,7 +108,7 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
         TooManyRequests,
     )
 )]
-pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     let ids = call.required_ids()?;
     call.http
         .engine
@@ -134,6 +132,6 @@ pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
         TooManyRequests,
     )
 )]
-pub(super) async fn meta(call: Call) -> Response {
+pub(super) async fn meta(call: ServiceCall) -> Response {
     call.meta(&MEMBER_DATA_SHARING)
 }

@@ -21,6 +21,7 @@ mod plain;
 mod public_key;
 mod query;
 mod refusal;
+mod routes;
 mod rt_segment;
 mod rt_segment_processed;
 mod segment;
@@ -41,6 +42,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use error::ApiError;
 use ia_engine::budget::Reservation;
+use routes::{RT_SEGMENT, USER_SEGMENT};
 use serve::Peer;
 pub(crate) use state::{Http, HttpOptions};
 use std::any::Any;
@@ -72,11 +74,10 @@ impl Service {
             .routes(routes!(consumer_request::post))
             .routes(routes!(segment::get, segment::post, segment::put, segment::delete))
             .routes(routes!(segment::meta))
-            .routes(routes!(
-                segment::of_member::get,
-                segment::of_member::post,
-                segment::of_member::put,
-                segment::of_member::delete
+            .routes(openapi::alias(
+                "/segment/{member_id}",
+                "of_member",
+                routes!(segment::get, segment::post, segment::put, segment::delete),
             ))
             .merge(account_routes())
             .routes(routes!(openapi::get));
@@ -110,12 +111,13 @@ impl Service {
     /// Answers a request that came whole. The routes that carry the load do without the router, whose layers
     /// take longer than they do.
     async fn answer(&self, mut request: Request, peer: Peer) -> Response {
-        match (&self.http, request.method(), request.uri().path()) {
-            (Some(http), &Method::GET, "/user-segment") => {
-                envelope::enclose(http, request, "/user-segment", user_segment::get).await
+        let (method, path) = (request.method(), request.uri().path());
+        match &self.http {
+            Some(http) if *method == Method::GET && path == USER_SEGMENT.path => {
+                envelope::enclose(http, request, &USER_SEGMENT, user_segment::get).await
             }
-            (Some(http), &Method::POST, "/rt-segment") => {
-                envelope::enclose(http, request, "/rt-segment", rt_segment::post).await
+            Some(http) if *method == Method::POST && path == RT_SEGMENT.path => {
+                envelope::enclose(http, request, &RT_SEGMENT, rt_segment::post).await
             }
             _ => {
                 request.extensions_mut().insert(peer);
@@ -133,22 +135,24 @@ impl Service {
 
 /// Members, logins, sharing and batch set-ups.
 fn account_routes() -> OpenApiRouter<Arc<Http>> {
-    use member_data_sharing::plural;
-
+    let sharing = || {
+        routes!(
+            member_data_sharing::get,
+            member_data_sharing::post,
+            member_data_sharing::put,
+            member_data_sharing::delete
+        )
+    };
+    let sharing_fields = || routes!(member_data_sharing::meta);
     OpenApiRouter::new()
         .routes(routes!(member::get, member::post, member::put))
         .routes(routes!(member::meta))
         .routes(routes!(user::get, user::post, user::put, user::delete))
         .routes(routes!(user::meta))
-        .routes(routes!(
-            member_data_sharing::get,
-            member_data_sharing::post,
-            member_data_sharing::put,
-            member_data_sharing::delete
-        ))
-        .routes(routes!(member_data_sharing::meta))
-        .routes(routes!(plural::get, plural::post, plural::put, plural::delete))
-        .routes(routes!(plural::meta))
+        .routes(sharing())
+        .routes(sharing_fields())
+        .routes(openapi::alias("/member-data-sharings", "plural", sharing()))
+        .routes(openapi::alias("/member-data-sharings/meta", "plural", sharing_fields()))
         .routes(routes!(batch_segment_config::get, batch_segment_config::post, batch_segment_config::put))
         .routes(routes!(batch_segment_config::meta))
 }

@@ -5,7 +5,7 @@ use super::openapi::{
     BadRequest, Conflict, Fields, Forbidden, ListParameters, NotAuthenticated, NotFound, PublicKeyAnswer,
     PublicKeyRequest, PublicKeys, TooLarge, TooManyRequests, Unavailable,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -34,7 +34,7 @@ use ia_engine::services::public_key::{self, show};
         TooManyRequests,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
     let asked = call.asked(&PUBLIC_KEY, &["user_id", "key_id"])?;
     let Page { items, count } = call.http.engine.catalog.public_keys.public_keys(owner, &asked.query).await?;
@@ -63,7 +63,7 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
         Unavailable,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let asked = asked_user(&call)?;
     let sent = call.sent(&PUBLIC_KEY, &headers, body).await?;
     let given = public_key::only(&sent)?;
@@ -104,7 +104,7 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
         Unavailable,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
     let ids = target(&call)?;
     let sent = call.sent(&PUBLIC_KEY, &headers, body).await?;
@@ -142,7 +142,7 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
         TooManyRequests,
     )
 )]
-pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
     let ids = target(&call)?;
     let http = &call.http;
@@ -164,12 +164,12 @@ pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
         TooManyRequests,
     )
 )]
-pub(super) async fn meta(call: Call) -> Response {
+pub(super) async fn meta(call: ServiceCall) -> Response {
     call.meta(&PUBLIC_KEY)
 }
 
 /// `user_id` of the query.
-fn asked_user(call: &Call) -> Result<Option<u32>, ApiError> {
+fn asked_user(call: &ServiceCall) -> Result<Option<u32>, ApiError> {
     let parse = |text: &str| text.parse().ok().filter(|&id| id > 0);
     let asked = call
         .query
@@ -179,7 +179,7 @@ fn asked_user(call: &Call) -> Result<Option<u32>, ApiError> {
 }
 
 /// To whose keys the call is confined: the caller's own, or for an admin those that it asks for.
-fn owner(call: &Call, asked: Option<u32>) -> Result<Option<u32>, ApiError> {
+fn owner(call: &ServiceCall, asked: Option<u32>) -> Result<Option<u32>, ApiError> {
     let caller = &call.caller.0;
     match asked {
         _ if caller.user_type == UserType::Admin => Ok(asked),
@@ -189,7 +189,7 @@ fn owner(call: &Call, asked: Option<u32>) -> Result<Option<u32>, ApiError> {
 }
 
 /// Which keys a change is about.
-fn target(call: &Call) -> Result<Vec<u32>, ApiError> {
+fn target(call: &ServiceCall) -> Result<Vec<u32>, ApiError> {
     match call.query.get("key_id") {
         Some(ids) => Ok(asked::ids(ids)?),
         None => call.required_ids(),

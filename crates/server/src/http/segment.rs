@@ -1,13 +1,11 @@
 //! `/segment`: a member's segments.
 
-pub(super) mod of_member;
-
 use super::error::ApiError;
 use super::openapi::{
     BadRequest, Conflict, Fields, Forbidden, ListParameters, NotAuthenticated, NotFound, SegmentChanged,
     SegmentRequest, Segments, TooLarge, TooManyRequests, Unavailable,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -39,12 +37,12 @@ use ia_model::{MemberId, SegmentId};
         Unavailable,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
-    let member = call.caller.member(call.query.member_id()?)?;
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
+    let member = call.caller.member(call.member_id()?)?;
     list(&call, member).await
 }
 
-async fn list(call: &Call, member: MemberId) -> Result<Response, ApiError> {
+async fn list(call: &ServiceCall, member: MemberId) -> Result<Response, ApiError> {
     let with_shared = call.query.flag_or("include_shared", true)?;
     let asked = call.asked(&SEGMENT, &["member_id", "include_shared"])?;
     let viewer = SegmentViewer { member, with_shared };
@@ -77,13 +75,13 @@ async fn list(call: &Call, member: MemberId) -> Result<Response, ApiError> {
         Unavailable,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let asked = call.query.member_id()?;
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let asked = call.member_id()?;
     create(&call, asked, &headers, body).await
 }
 
 async fn create(
-    call: &Call,
+    call: &ServiceCall,
     asked: Option<MemberId>,
     headers: &HeaderMap,
     body: Body,
@@ -132,12 +130,17 @@ async fn create(
         Unavailable,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let owner = call.caller.member(call.query.member_id()?)?;
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let owner = call.caller.member(call.member_id()?)?;
     change(&call, owner, &headers, body).await
 }
 
-async fn change(call: &Call, owner: MemberId, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
+async fn change(
+    call: &ServiceCall,
+    owner: MemberId,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
     let ids = target(call, owner)?;
     let append = call.query.flag("append")?;
     let sent = call.sent(&SEGMENT, headers, body).await?;
@@ -172,12 +175,12 @@ async fn change(call: &Call, owner: MemberId, headers: &HeaderMap, body: Body) -
         Unavailable,
     )
 )]
-pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
-    let owner = call.caller.member(call.query.member_id()?)?;
+pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
+    let owner = call.caller.member(call.member_id()?)?;
     remove(&call, owner).await
 }
 
-async fn remove(call: &Call, owner: MemberId) -> Result<Response, ApiError> {
+async fn remove(call: &ServiceCall, owner: MemberId) -> Result<Response, ApiError> {
     let ids = match call.query.get("code") {
         Some(_) => target(call, owner)?.unwrap_or_default(),
         None => call.required_ids()?,
@@ -204,12 +207,12 @@ async fn remove(call: &Call, owner: MemberId) -> Result<Response, ApiError> {
         TooManyRequests,
     )
 )]
-pub(super) async fn meta(call: Call) -> Response {
+pub(super) async fn meta(call: ServiceCall) -> Response {
     call.meta(&SEGMENT)
 }
 
 /// The segments of the query, by `id` or by `code`.
-fn target(call: &Call, owner: MemberId) -> Result<Option<Vec<u32>>, ApiError> {
+fn target(call: &ServiceCall, owner: MemberId) -> Result<Option<Vec<u32>>, ApiError> {
     match (call.ids()?, call.query.get("code")) {
         (Some(_), Some(_)) => Err(ApiError::syntax("'id' and 'code' cannot be used together")),
         (None, Some(code)) => match call.http.engine.catalog.snapshot().segment_by_code(owner, code) {
@@ -220,7 +223,7 @@ fn target(call: &Call, owner: MemberId) -> Result<Option<Vec<u32>>, ApiError> {
     }
 }
 
-fn changed(call: &Call, owner: MemberId, stored: Vec<StoredSegment>, warnings: &[String]) -> Response {
+fn changed(call: &ServiceCall, owner: MemberId, stored: Vec<StoredSegment>, warnings: &[String]) -> Response {
     let objects = stored.into_iter().map(|stored| show(owner, stored)).collect();
     call.changed(&SEGMENT, objects, warnings)
 }

@@ -4,10 +4,10 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
-use super::query::Query;
+use super::query::{self, Query};
 use crate::http::Http;
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::HeaderMap;
 use axum::http::Method;
 use axum::http::request::Parts;
@@ -22,20 +22,22 @@ use std::sync::Arc;
 
 /// A call of a catalog service. Extracting it checks the token, counts the call against the member's rate, and
 /// refuses a change by a login that may only read.
-pub(super) struct Call {
+pub(super) struct ServiceCall {
     /// The server.
     pub(super) http: Arc<Http>,
     /// Who calls.
     pub(super) caller: Caller,
     /// What was asked.
     pub(super) query: Query<'static>,
+    /// `member_id` of the path, where its route has one.
+    member_in_path: Option<String>,
     info: RequestInfo,
 }
 
-impl FromRequestParts<Arc<Http>> for Call {
+impl FromRequestParts<Arc<Http>> for ServiceCall {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, http: &Arc<Http>) -> Result<Call, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, http: &Arc<Http>) -> Result<ServiceCall, ApiError> {
         let caller = Caller::of(http, &parts.headers, &parts.uri)?;
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         http.engine.limits.take_service(caller.0.member, is_read, http.engine.clock.now_ms())?;
@@ -44,25 +46,26 @@ impl FromRequestParts<Arc<Http>> for Call {
         }
         let info = parts.extensions.get::<RequestInfo>().expect("every route is under the envelope").clone();
         let Ok(query) = Query::from_request_parts(parts, http).await;
-        Ok(Call { http: Arc::clone(http), caller, query, info })
+        let member_in_path = member_in_path(parts);
+        Ok(ServiceCall { http: Arc::clone(http), caller, query, member_in_path, info })
     }
 }
 
-/// The member that a path names.
-pub(super) struct OfMember(pub(super) MemberId);
-
-impl<S: Sync> FromRequestParts<S> for OfMember {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<OfMember, ApiError> {
-        let path = parts.uri.path();
-        let last = path.rsplit('/').next().unwrap_or_default();
-        let id = last.parse().ok().filter(|&id| id > 0).map(MemberId);
-        id.map(OfMember).ok_or_else(|| ApiError::syntax("'member_id' must be a positive integer"))
-    }
+fn member_in_path(parts: &Parts) -> Option<String> {
+    let route = parts.extensions.get::<MatchedPath>()?.as_str().split('/');
+    let mut segments = route.zip(parts.uri.path().split('/'));
+    segments.find_map(|(name, value)| (name == "{member_id}").then(|| value.to_owned()))
 }
 
-impl Call {
+impl ServiceCall {
+    /// The member that the path names, or else the query.
+    pub(super) fn member_id(&self) -> Result<Option<MemberId>, ApiError> {
+        match &self.member_in_path {
+            Some(text) => query::member_id(text).map(Some),
+            None => self.query.member_id(),
+        }
+    }
+
     /// What of a list is asked for. `own` are parameters that the service reads by itself.
     pub(super) fn asked(&self, resource: &'static Resource, own: &[&str]) -> Result<Asked, ApiError> {
         Ok(asked::parse(resource, own, self.query.pairs())?)

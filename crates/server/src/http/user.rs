@@ -6,7 +6,7 @@ use super::openapi::{
     BadRequest, Conflict, Fields, Forbidden, ListParameters, NotAuthenticated, NotFound, TooLarge,
     TooManyRequests, Unavailable, UserChanged, UserList, UserRequest,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -32,7 +32,7 @@ use ia_engine::services::accounts::Users;
         TooManyRequests,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     match own(&call) {
         None => accounts::list::<Users>(&call).await,
         Some(id) => accounts::one::<Users>(&call, id).await,
@@ -59,7 +59,7 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
         Unavailable,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     // Also the catalog says so, but after a password was hashed.
     call.caller.must_be_admin()?;
     accounts::create::<Users>(&call, None, &headers, body).await
@@ -92,7 +92,7 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
         Unavailable,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     accounts::change::<Users>(
         &call,
         own(&call).map_or_else(|| call.ids(), |id| Ok(Some(vec![id])))?,
@@ -123,7 +123,7 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
         TooManyRequests,
     )
 )]
-pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     let ids = call.required_ids()?;
     call.http
         .engine
@@ -147,11 +147,11 @@ pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
         TooManyRequests,
     )
 )]
-pub(super) async fn meta(call: Call) -> Response {
+pub(super) async fn meta(call: ServiceCall) -> Response {
     call.meta(&USER)
 }
 
 /// The caller's login where the query asks for the current one.
-fn own(call: &Call) -> Option<u32> {
+fn own(call: &ServiceCall) -> Option<u32> {
     call.query.get_even_empty("current").map(|_| call.caller.0.user_id)
 }

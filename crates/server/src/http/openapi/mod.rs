@@ -32,6 +32,7 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required};
+use utoipa_axum::router::UtoipaMethodRouter;
 
 /// The document, written.
 #[derive(Clone)]
@@ -95,6 +96,33 @@ fn token_schemes() -> [(&'static str, SecurityScheme); 4] {
             ))),
         ),
     ]
+}
+
+/// The same handlers under another path. An operation's id gets the suffix, and a parameter of the query that the path
+/// names is one of the path.
+pub(super) fn alias<S>(
+    path: &str,
+    suffix: &str,
+    (schemas, mut paths, router): UtoipaMethodRouter<S>,
+) -> UtoipaMethodRouter<S> {
+    let mut items = std::mem::take(&mut paths.paths).into_values();
+    let mut alias = items.next().expect("one path has routes");
+    items.for_each(|item| alias.merge_operations(item));
+    for operation in operations(&mut alias) {
+        let id = operation.operation_id.take().unwrap_or_default();
+        operation.operation_id = Some(format!("{id}_{suffix}"));
+        for parameter in operation.parameters.iter_mut().flatten() {
+            let RefOr::T(parameter) = parameter else { continue };
+            if path.contains(&format!("{{{}}}", parameter.name)) {
+                parameter.parameter_in = ParameterIn::Path;
+                parameter.required = Required::True;
+                let about = parameter.description.take().unwrap_or_default();
+                parameter.description = Some(about.replace(" if absent", ""));
+            }
+        }
+    }
+    paths.paths.insert(path.to_owned(), alias);
+    (schemas, paths, router)
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
