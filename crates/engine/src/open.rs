@@ -334,9 +334,15 @@ fn put_together(
         catalog: Arc::clone(catalog),
         clock: Arc::clone(&clock),
     };
+    let services = Services {
+        catalog: Arc::clone(catalog),
+        authenticator: Arc::clone(&authenticator),
+        limits: Arc::clone(&limits),
+        clock: Arc::clone(&clock),
+    };
     Ok(Engine {
         clock,
-        services: Services { catalog: Arc::clone(catalog), authenticator: Arc::clone(&authenticator) },
+        services,
         authenticator,
         limits,
         pixels: PixelWriter::new(Arc::clone(&ingest), linker, people.clone(), options.pixels),

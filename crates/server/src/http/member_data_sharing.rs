@@ -1,17 +1,19 @@
 //! `/member-data-sharing`: who may see whose segments.
 
-use super::accounts;
 use super::error::ApiError;
 use super::openapi::{
-    BadRequest, Conflict, Fields, Forbidden, ListParameters, NotAuthenticated, NotFound, SharingChanged,
-    SharingList, SharingRequest, TooLarge, TooManyRequests, Unavailable,
+    Append, ChangeFailures, ChangedIds, ChangedOf, CreateFailures, DeleteFailures, Fields, Ids, ListFailures,
+    ListOf, ListParameters, MetaFailures, RequestOf,
 };
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use ia_catalog::{AccountChange, MEMBER_DATA_SHARING};
 use ia_engine::services::accounts::Sharing;
+
+type Request = RequestOf<Sharing>;
+type List = ListOf<Sharing>;
+type Changed = ChangedOf<Sharing>;
 
 /// Who sees whose segments
 ///
@@ -21,18 +23,14 @@ use ia_engine::services::accounts::Sharing;
     path = "/member-data-sharing",
     operation_id = "list_sharing",
     tag = "catalog",
-    params(
-        ListParameters,
-    ),
+    params(ListParameters),
     responses(
-        (status = 200, description = "A page of the list", body = SharingList),
-        BadRequest,
-        NotAuthenticated,
-        TooManyRequests,
+        (status = 200, description = "A page of the list", body = List),
+        ListFailures,
     )
 )]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
-    accounts::list::<Sharing>(&call).await
+    call.list::<Sharing>(&call.caller.0, &[]).await
 }
 
 /// New sharing
@@ -44,20 +42,15 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     path = "/member-data-sharing",
     operation_id = "create_sharing",
     tag = "catalog",
-    request_body = SharingRequest,
+    request_body = Request,
     responses(
-        (status = 200, description = "What was created", body = SharingChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        Conflict,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "What was created", body = Changed),
+        CreateFailures,
     )
 )]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    accounts::create::<Sharing>(&call, None, &headers, body).await
+    let body = call.body::<Sharing>(&headers, body).await?;
+    call.create::<Sharing>(&call.caller.0, &body, None).await
 }
 
 /// Changes of sharing
@@ -69,23 +62,17 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
     operation_id = "change_sharing",
     tag = "catalog",
     params(
-        ("id" = Option<String>, Query, description = "Which; several by commas. Absent where the body says it"),
-        ("append" = Option<String>, Query, description = "true: lists come to what is there"),
+        ChangedIds,
+        Append,
     ),
-    request_body = SharingRequest,
+    request_body = Request,
     responses(
-        (status = 200, description = "What was changed, as it is now", body = SharingChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        NotFound,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "What was changed, as it is now", body = Changed),
+        ChangeFailures,
     )
 )]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    accounts::change::<Sharing>(&call, call.ids()?, &headers, body).await
+    call.change::<Sharing>(&call.caller.0, call.ids()?, call.append()?, (headers, body)).await
 }
 
 /// Deletes sharing
@@ -96,26 +83,14 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
     path = "/member-data-sharing",
     operation_id = "delete_sharing",
     tag = "catalog",
-    params(
-        ("id" = Option<String>, Query, description = "Which; several by commas"),
-    ),
+    params(Ids),
     responses(
-        (status = 200, description = "The ids of what was deleted", body = SharingList),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        NotFound,
-        TooManyRequests,
+        (status = 200, description = "The ids of what was deleted", body = List),
+        DeleteFailures,
     )
 )]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
-    let ids = call.required_ids()?;
-    call.http
-        .engine
-        .catalog
-        .change_accounts(&AccountChange::DeleteSharing(ids.clone()), &call.caller.0)
-        .await?;
-    Ok(call.deleted(&MEMBER_DATA_SHARING, &ids))
+    call.delete::<Sharing>(&call.caller.0, &call.required_ids()?).await
 }
 
 /// What a sharing has
@@ -128,10 +103,9 @@ pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     tag = "catalog",
     responses(
         (status = 200, description = "The fields", body = Fields),
-        NotAuthenticated,
-        TooManyRequests,
+        MetaFailures,
     )
 )]
 pub(super) async fn meta(call: ServiceCall) -> Response {
-    call.meta(&MEMBER_DATA_SHARING)
+    call.meta::<Sharing>()
 }

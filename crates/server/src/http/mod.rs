@@ -1,6 +1,5 @@
 //! HTTP: the only place that knows axum. One file a resource; a handler extracts, calls, responds.
 
-mod accounts;
 mod asked_users;
 mod auth;
 mod batch_segment_config;

@@ -4,19 +4,17 @@
 //! is in no document, and no test would look for it.
 //! What all operations have in common is added here.
 
-mod accounts;
 mod failures;
 mod privacy;
-mod services;
+mod resources;
 mod shapes;
 
-pub(super) use accounts::*;
 pub(super) use failures::{
-    BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
-    Unprocessable,
+    BadRequest, ChangeFailures, Conflict, CreateFailures, DeleteFailures, Forbidden, ListFailures,
+    MetaFailures, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable, Unprocessable,
 };
 pub(super) use privacy::*;
-pub(super) use services::*;
+pub(super) use resources::*;
 pub(super) use shapes::*;
 
 use super::caller::TOKEN_COOKIE;
