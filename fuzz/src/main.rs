@@ -1,5 +1,5 @@
-//! All fuzz targets in one program, which is linked once: `IA_FUZZ_TARGET` picks one. What each checks lies in the
-//! module `fuzz` of the crate that it is about; `cargo test` replays what is kept of their inputs.
+//! All fuzz targets in one program, which is linked once: `IA_FUZZ_TARGET` picks one. Their checks are in the module
+//! `fuzz` of the crate under test; `cargo test` replays the kept inputs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ const TARGETS: [(&str, Target); 8] = [
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
     let name = std::env::var("IA_FUZZ_TARGET").unwrap_or_default();
     let known = TARGETS.iter().find(|(target, _)| *target == name);
-    known.unwrap_or_else(|| panic!("IA_FUZZ_TARGET is {name:?}, which is no target")).1
+    known.unwrap_or_else(|| panic!("IA_FUZZ_TARGET is {name:?}, which is not a target")).1
 });
 
 fuzz_target!(|input: &[u8]| TARGET(input));

@@ -1,39 +1,39 @@
-//! What only a restart can mend: a thread or task that is gone, a record that cannot be applied.
+//! Failures that only a restart can repair: a lost thread or task, or a record that cannot be applied.
 
 use std::sync::{Arc, OnceLock};
 
-/// Raised once, never taken back; `/readyz` tells the first reason.
+/// Raised once and never cleared; `/readyz` reports the first reason.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Alarm(Arc<OnceLock<String>>);
 
 impl Alarm {
-    /// Raises it; later reasons do not replace the first.
+    /// Raises the alarm. A later reason does not replace the first.
     pub(crate) fn raise(&self, reason: String) {
         let _ = self.0.set(reason);
     }
 
-    /// Why it was raised, if it was.
+    /// Why the alarm was raised; `None` if it was not.
     pub(crate) fn reason(&self) -> Option<&str> {
         self.0.get().map(String::as_str)
     }
 
-    /// To be held by a thread or task: raises the alarm when it is dropped by a panic.
-    pub(crate) fn watch(&self, who: &'static str) -> Watch {
-        Watch { alarm: self.clone(), who }
+    /// A guard for a thread or task to hold: a panic that drops it raises the alarm.
+    pub(crate) fn watch(&self, part: &'static str) -> Watch {
+        Watch { alarm: self.clone(), part }
     }
 }
 
 /// See [`Alarm::watch`].
 pub(crate) struct Watch {
     alarm: Alarm,
-    who: &'static str,
+    part: &'static str,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.alarm.raise(format!("the {} has panicked; restart the server", self.who));
-            tracing::error!(who = self.who, "a part of the server has panicked");
+            self.alarm.raise(format!("the {} has panicked; restart the server", self.part));
+            tracing::error!(part = self.part, "a part of the server has panicked");
         }
     }
 }

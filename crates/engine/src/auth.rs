@@ -1,4 +1,4 @@
-//! Logging in: limits first, then the password or the signature, then a token.
+//! Logs callers in: checks the limits, then the password or the signature, then issues a token.
 
 mod jwt;
 
@@ -16,41 +16,41 @@ use tokio::sync::Semaphore;
 
 const FIVE_MINUTES_MS: u64 = 5 * 60_000;
 
-/// The most hashes that run at once: each takes 19 MiB and a core. Half of the cores stay for requests: a thread
-/// that hashes keeps its core for some milliseconds also when a more urgent one wakes.
+/// The most hashes at once: each takes 19 MiB and a core. At most half of the cores hash, because a hashing thread
+/// keeps its core for some milliseconds even when a thread with a higher priority wakes.
 const MAX_HASHES_AT_ONCE: usize = 2;
 
-/// Logins that wait for a hash or are at it; beyond it the answer is "try again".
+/// The most logins that wait for a hash or run one; further logins are told to try again.
 const WAITING_LOGINS: usize = 64;
 
-/// What a catalog file takes as a name. A longer one is nobody's, and must not become a key of a limiter.
+/// The longest name in a catalog file. No login has a longer name, and it must not become a key of a limiter.
 const MAX_NAME_CHARACTERS: usize = 255;
 
-/// Longer than any password that a catalog file takes.
+/// Longer than any password in a catalog file.
 const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// How often one may log in or fail to, in any five minutes; 0 lifts a limit.
+/// The most logins and failures in any five minutes; 0 means no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct LoginLimits {
     /// Successes of one user.
     pub successes_per_user: u32,
     /// Failures under one user name.
     pub failures_per_user: u32,
-    /// Failures from one address, or from one /64 of IPv6: who has one address of it has them all.
+    /// Failures from one IPv4 address or one IPv6 /64: a client with one address of a /64 has them all.
     pub failures_per_address: u32,
 }
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// Wrong name or password, or a login that is switched off.
+    /// The name or password is wrong, or the login is inactive.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
-    /// A signed token that nobody's key has signed, or that is too old or made wrongly: the caller must not learn
-    /// which, since it would learn who has keys.
+    /// The signed token is not signed by a known key, too old, or malformed. The caller must not learn which: it would
+    /// learn which logins have keys.
     #[error("The signed token is not accepted")]
     SignedToken,
-    /// Too many logins, good or bad.
+    /// There are too many logins or failures.
     #[error("Too many logins, please wait and try again")]
     TooMany(Exceeded),
     /// The catalog failed.
@@ -62,7 +62,8 @@ pub enum LoginError {
 pub struct Authenticator {
     catalog: Arc<dyn Catalog>,
     public_keys: Arc<dyn PublicKeyStore>,
-    key_of_nobody: RsaKey,
+    /// Checked when no key is found, so that the refusal takes as long.
+    dummy_key: RsaKey,
     tokens: Arc<Tokens>,
     clock: Arc<dyn Clock>,
     limits: LoginLimits,
@@ -79,9 +80,11 @@ fn hashes_at_once() -> usize {
 }
 
 impl Authenticator {
-    /// An authenticator with nothing counted yet.
+    /// An authenticator with all counts at 0.
     ///
-    /// Panics when the system starts no thread.
+    /// # Panics
+    ///
+    /// If the system cannot start a thread.
     pub fn new(
         catalog: Arc<dyn Catalog>,
         public_keys: Arc<dyn PublicKeyStore>,
@@ -92,7 +95,7 @@ impl Authenticator {
         Authenticator {
             catalog,
             public_keys,
-            key_of_nobody: RsaKey::of_nobody(),
+            dummy_key: RsaKey::of_nobody(),
             tokens,
             clock,
             limits,
@@ -105,9 +108,9 @@ impl Authenticator {
         }
     }
 
-    /// The token for a name and a password.
+    /// A token for a name and a password.
     pub async fn login(&self, username: &str, password: String, from: IpAddr) -> Result<String, LoginError> {
-        // No hash is spent on it to hide that nobody has such a name: who sent it knows its length.
+        // No hash hides that such a name or password does not exist: the client knows that it is too long.
         if username.chars().nth(MAX_NAME_CHARACTERS).is_some() || password.len() > MAX_PASSWORD_BYTES {
             return Err(CredentialError::NoMatch.into());
         }
@@ -115,17 +118,17 @@ impl Authenticator {
         self.limited(username, from, now_ms, self.check(username, password, now_ms)).await
     }
 
-    /// The token for a JWT, as the login that it names has signed it.
+    /// A token for a JWT, signed by the login that it names.
     pub async fn login_signed(&self, jwt: &[u8], from: IpAddr) -> Result<String, LoginError> {
         let jwt =
             SignedToken::parse(jwt).filter(|jwt| jwt.username().chars().nth(MAX_NAME_CHARACTERS).is_none());
         let now_ms = self.clock.now_ms();
-        // What is no JWT at all is counted under no name, as one failure of its address.
+        // Bytes that are not a JWT count as a failure of the address, under an empty name.
         let username = jwt.as_ref().map_or("", SignedToken::username);
         self.limited(username, from, now_ms, self.check_signed(jwt.as_ref(), now_ms)).await
     }
 
-    /// Counts a login under a name and from an address, and lets it be checked within the limits.
+    /// Counts a login by name and address, and runs `check` if it is within the limits.
     async fn limited(
         &self,
         username: &str,
@@ -134,8 +137,8 @@ impl Authenticator {
         check: impl Future<Output = Result<String, LoginError>>,
     ) -> Result<String, LoginError> {
         let from = network(from);
-        // Counted as failures before anything is looked at, and given back after: many guesses at once must
-        // not slip through together.
+        // Counted as a failure before the check and given back after a success: many guesses at the same time
+        // must not all pass the limit.
         let name = username.to_lowercase();
         self.failures_by_address
             .take(from, 1, self.limits.failures_per_address, now_ms)
@@ -154,7 +157,7 @@ impl Authenticator {
         outcome
     }
 
-    /// The hash of a new password, made where those of logins are and within the same bounds.
+    /// Hashes a new password on the threads of the logins, with the same limits.
     pub async fn hash(&self, password: String) -> Result<PasswordHash, LoginError> {
         let busy = || LoginError::TooMany(Exceeded { retry_after_seconds: 1 });
         let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
@@ -170,17 +173,17 @@ impl Authenticator {
         let login = checked.map_err(|QueueFull| busy())??;
         self.count_success(&login, now_ms)?;
         match self.tokens.issue(&login, now_ms).await {
-            // Its password was changed, or it was switched off, between the check and now.
+            // The login was switched off or got a new password after the check.
             Err(CatalogError::Overtaken(_)) => Err(CredentialError::NoMatch.into()),
             issued => Ok(issued?),
         }
     }
 
     async fn check_signed(&self, jwt: Option<&SignedToken<'_>>, now_ms: u64) -> Result<String, LoginError> {
-        // Looked for and checked also where there is nothing to find, so that all refusals take as long.
+        // A lookup and a check even for a malformed JWT, so that all refusals take equally long.
         let (username, key_name) = jwt.map_or(("", ""), |jwt| (jwt.username(), jwt.key_name()));
         let found = self.public_keys.public_key_of(username, key_name).await?;
-        let key = found.as_ref().map_or(&self.key_of_nobody, |(_, stored)| &stored.key);
+        let key = found.as_ref().map_or(&self.dummy_key, |(_, stored)| &stored.key);
         let is_signed = match jwt {
             Some(jwt) => {
                 let busy = || LoginError::TooMany(Exceeded { retry_after_seconds: 1 });
@@ -193,13 +196,13 @@ impl Authenticator {
         if !jwt.is_some_and(|jwt| jwt.is_current(now_ms)) {
             return Err(LoginError::SignedToken);
         }
-        // Only who has the key learns that the login is off.
+        // Only the owner of the key learns that the login is inactive.
         if !login.active {
             return Err(CredentialError::Disabled.into());
         }
         self.count_success(&login, now_ms)?;
         match self.tokens.issue_by_key(&login, stored.id, now_ms).await {
-            // The key or the login was switched off, or got another password, between the check and now.
+            // The login or the key was switched off, or the login got a new password, after the check.
             Err(CatalogError::Overtaken(_)) => Err(LoginError::SignedToken),
             issued => Ok(issued?),
         }
@@ -211,8 +214,8 @@ impl Authenticator {
     }
 }
 
-/// What calls that carry no token are counted under: an IPv4 address, also one that comes as an IPv6 address, or the /64 of
-/// an IPv6 address.
+/// The key under which calls without a token are counted: the IPv4 address (also of an IPv4-mapped IPv6 address), or
+/// the /64 of the IPv6 address.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

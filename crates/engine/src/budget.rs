@@ -1,16 +1,16 @@
-//! A bound in bytes over things that come and go: what waits for the log, what bodies are held.
+//! A limit in bytes on what is held at one time: records that wait for the log, request bodies in memory.
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// So many bytes and no more, shared by all who take a [`Reservation`].
+/// A fixed number of bytes, shared by all [`Reservation`]s.
 #[derive(Debug)]
 pub struct ByteBudget {
     held_bytes: AtomicUsize,
     max_bytes: usize,
 }
 
-/// A part of a [`ByteBudget`], given back when dropped.
+/// Bytes taken from a [`ByteBudget`]. Dropping it returns them.
 #[derive(Debug)]
 pub struct Reservation {
     budget: Arc<ByteBudget>,
@@ -18,31 +18,31 @@ pub struct Reservation {
 }
 
 impl ByteBudget {
-    /// A budget of that many bytes.
+    /// A budget of `max_bytes` bytes.
     pub fn new(max_bytes: usize) -> Arc<ByteBudget> {
         Arc::new(ByteBudget { held_bytes: AtomicUsize::new(0), max_bytes })
     }
 
-    /// A share of nothing yet.
+    /// An empty reservation.
     pub fn share(self: &Arc<ByteBudget>) -> Reservation {
         Reservation { budget: Arc::clone(self), bytes: 0 }
     }
 
-    /// Whether `bytes` more would fit at this moment.
+    /// Whether `bytes` more would fit now.
     pub fn has_room(&self, bytes: usize) -> bool {
         let held = self.held_bytes();
         held == 0 || held.saturating_add(bytes) <= self.max_bytes
     }
 
-    /// What is taken at present.
+    /// The bytes that are taken now.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes.load(Ordering::Relaxed)
     }
 }
 
 impl Reservation {
-    /// Takes `bytes` more, or nothing when they do not fit. Who is alone gets all that it asks for: it
-    /// could never go on otherwise.
+    /// Takes `bytes` more, or nothing and returns false if they do not fit. The only reservation that holds bytes
+    /// always gets more: otherwise it could never go on.
     #[must_use]
     pub fn grow(&mut self, bytes: usize) -> bool {
         let before = self.budget.held_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -55,9 +55,9 @@ impl Reservation {
         fits
     }
 
-    /// Makes it `bytes`: gives back what is more, or takes what is missing as [`Reservation::grow`] does.
+    /// Resizes to `bytes`: returns the surplus, or takes what is missing as [`Reservation::grow`] does.
     #[must_use]
-    pub fn become_bytes(&mut self, bytes: usize) -> bool {
+    pub fn resize(&mut self, bytes: usize) -> bool {
         if let Some(surplus) = self.bytes.checked_sub(bytes) {
             self.budget.held_bytes.fetch_sub(surplus, Ordering::Relaxed);
             self.bytes = bytes;
@@ -85,9 +85,9 @@ mod tests {
         let budget = ByteBudget::new(100);
         let (mut a, mut b) = (budget.share(), budget.share());
         assert!(a.grow(60) && b.grow(30));
-        assert!(a.become_bytes(20));
-        assert!(b.become_bytes(80));
-        assert!(!a.become_bytes(21));
+        assert!(a.resize(20));
+        assert!(b.resize(80));
+        assert!(!a.resize(21));
         assert_eq!(budget.held_bytes(), 100);
         assert!(budget.has_room(0) && !budget.has_room(1) && !budget.has_room(usize::MAX));
         drop(b);

@@ -1,4 +1,4 @@
-//! The catalog as requests use it: the snapshot in memory, the stores under it, and the one way to change them.
+//! The catalog for requests: the snapshot in memory, the stores below it, and the only way to change them.
 
 use arc_swap::{ArcSwap, Guard};
 use ia_catalog::segments::SegmentStore;
@@ -8,25 +8,25 @@ use ia_catalog::{
 use ia_model::Clock;
 use std::sync::Arc;
 
-/// Members, logins, segments and tokens: what is in force now, and how it changes.
+/// Members, logins, segments and tokens as they are now, and the methods that change them.
 pub struct CatalogView {
-    /// Tokens that are good.
+    /// The valid tokens.
     pub tokens: Arc<Tokens>,
-    /// Segments, to be listed and changed.
+    /// Lists and changes segments.
     pub segments: Arc<dyn SegmentStore>,
-    /// Keys with which logins sign in.
+    /// Public keys of logins that log in by a signed token.
     pub public_keys: Arc<dyn PublicKeyStore>,
-    /// Members, logins, sharing and batch set-ups, to be listed.
+    /// Lists members, logins, sharing and batch set-ups.
     pub accounts: Arc<dyn Accounts>,
     catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
     snapshot: ArcSwap<Snapshot>,
-    /// Held while the catalog is changed or the snapshot replaced, so that no older one replaces a newer one.
+    /// Held while the catalog is changed or the snapshot is replaced: an older snapshot must not replace a newer one.
     change: tokio::sync::Mutex<()>,
 }
 
 impl CatalogView {
-    /// A view of `store`, with what was read of it: the snapshot first, then the tokens.
+    /// A view of `store`. The caller has read the snapshot first, then the tokens.
     pub fn new<S>(
         store: &Arc<S>,
         snapshot: Snapshot,
@@ -48,20 +48,20 @@ impl CatalogView {
         }
     }
 
-    /// The snapshot in force now, for the length of a function.
+    /// The current snapshot, for use within one function.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.snapshot.load()
     }
 
-    /// The snapshot in force now, to be kept over an await.
+    /// The current snapshot, to keep over an await.
     pub fn snapshot_to_keep(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// Makes a change of the catalog and shows it: every request that starts after this returns sees it.
+    /// Changes the catalog. Every request that starts after this returns sees the change.
     ///
-    /// Where it fails after the change was made (the catalog could not be read again), the change shows a moment
-    /// later, by [`CatalogView::follow`].
+    /// If the change succeeds but reading the catalog again fails, this returns the error, and
+    /// [`CatalogView::follow`] shows the change a moment later.
     pub async fn change<T>(
         &self,
         change: impl Future<Output = Result<Changed<T>, CatalogError>>,
@@ -70,7 +70,7 @@ impl CatalogView {
         let Changed { value, generation, delta } = change.await?;
         let before = self.snapshot.load_full();
         let is_about_logins = matches!(delta, Delta::Accounts(_) | Delta::Logins);
-        // Off the async workers: now and then it packs all segments.
+        // Not on an async worker: sometimes this packs all segments.
         let after = tokio::task::spawn_blocking(move || before.after(generation, &delta)).await;
         match after.ok().flatten() {
             Some(after) => {
@@ -84,7 +84,7 @@ impl CatalogView {
         Ok(value)
     }
 
-    /// Changes accounts in the name of `by`, as [`CatalogView::change`] does, and gives their ids.
+    /// Changes accounts for the login `by`, as [`CatalogView::change`] does, and returns their ids.
     pub async fn change_accounts(
         &self,
         change: &AccountChange,
@@ -93,7 +93,7 @@ impl CatalogView {
         self.change(self.accounts.change_accounts(change, by, self.clock.now_ms())).await
     }
 
-    /// Takes over what another process has changed in the catalog.
+    /// Loads the changes that another process made to the catalog.
     pub async fn follow(&self) -> Result<(), CatalogError> {
         let _alone = self.change.lock().await;
         self.read_again().await
@@ -102,8 +102,8 @@ impl CatalogView {
     /// The caller holds `change`.
     async fn read_again(&self) -> Result<(), CatalogError> {
         if self.catalog.generation().await? != self.snapshot.load().generation() {
-            // The snapshot first, since it carries the generation: what changes after it was read, a token
-            // that is taken back for one, shows as a new generation the next time.
+            // The snapshot first, because it carries the generation: a later change (for example a revoked
+            // token) then shows as a new generation the next time.
             let snapshot = self.catalog.snapshot().await?;
             self.tokens.reload().await?;
             tracing::info!(

@@ -1,42 +1,42 @@
-//! The data directory: where everything that is kept lies, and who may use it.
+//! The data directory: the places of all files, and the locks on them.
 
 use anyhow::{Context, bail};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// The places in a data directory.
+/// The paths in a data directory.
 #[derive(Debug, Clone)]
 pub struct DataDir(PathBuf);
 
-/// Held while a server uses a data directory; the system gives it back when the process ends.
+/// Held while a server uses a data directory. The system releases it when the process ends.
 #[derive(Debug)]
 pub struct DataDirLock(#[expect(dead_code, reason = "the lock lives as long as the file is open")] File);
 
-/// Held while log files are removed, or while a backup needs all of them; the system gives it back when the
+/// Held while log files are removed, or while a backup needs all of them. The system releases it when the
 /// process ends.
 #[derive(Debug)]
 pub struct LogHold(#[expect(dead_code, reason = "the lock lives as long as the file is open")] File);
 
-/// In a folder that is not a whole backup yet.
+/// The file that marks an unfinished backup.
 const INCOMPLETE: &str = "INCOMPLETE";
 
 impl DataDir {
-    /// The directory at `path`, made where it is missing, for this user alone.
+    /// The directory at `path`. Creates it if it is missing, readable by this user only.
     pub fn create(path: &Path) -> anyhow::Result<DataDir> {
         let fault = || format!("cannot make the data directory {}", path.display());
         refuse_incomplete(path)?;
         let absolute = std::path::absolute(path).with_context(fault)?;
         let missing: Vec<&Path> = absolute.ancestors().take_while(|path| !path.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(&absolute).with_context(fault)?;
-        // A new name must survive a power cut, or all that is under it does not.
+        // A new name must survive a power cut, or everything below it is lost.
         for parent in missing.iter().filter_map(|new| new.parent()) {
             File::open(parent).and_then(|parent| parent.sync_all()).with_context(fault)?;
         }
         Ok(DataDir(path.to_owned()))
     }
 
-    /// Makes the names in the directory durable.
+    /// Flushes the file names in the directory to stable storage.
     pub fn sync(&self) -> anyhow::Result<()> {
         let synced = File::open(&self.0).and_then(|dir| dir.sync_all());
         synced.with_context(|| format!("cannot sync the data directory {}", self.0.display()))
@@ -51,7 +51,7 @@ impl DataDir {
         Ok(DataDir(path.to_owned()))
     }
 
-    /// Makes this process the only one that serves the directory. Fails when another does.
+    /// Makes this process the only one that serves the directory. Fails if another process serves it.
     pub fn lock(&self) -> anyhow::Result<DataDirLock> {
         let path = self.0.join("LOCK");
         let file = OpenOptions::new()
@@ -67,20 +67,20 @@ impl DataDir {
         }
     }
 
-    /// Keeps everybody else from removing log files. `None` where somebody else holds them.
+    /// Keeps other processes from removing log files. `None` if another process holds them.
     pub fn hold_log(&self) -> anyhow::Result<Option<LogHold>> {
-        // The directory itself is locked: a full disk, which the removal would help, may have no room for a file.
+        // Locks the directory itself: a full disk, which the removal would help, may have no room for a lock file.
         let dir = File::open(&self.0).with_context(|| format!("cannot open {}", self.0.display()))?;
         Ok(try_lock(dir, &self.0)?.map(LogHold))
     }
 
-    /// Closes a directory that was there before to other users.
+    /// Closes an existing directory to other users.
     pub fn make_private(&self) -> anyhow::Result<()> {
         std::fs::set_permissions(&self.0, Permissions::from_mode(0o700))
             .with_context(|| format!("cannot change the mode of {}", self.0.display()))
     }
 
-    /// Marks a folder that is being filled.
+    /// Marks the directory as an unfinished backup, durably.
     pub fn mark_incomplete(&self) -> anyhow::Result<()> {
         let path = self.0.join(INCOMPLETE);
         let text = "This backup was not finished and is of no use. Remove the folder.\n";
@@ -90,7 +90,7 @@ impl DataDir {
         self.sync()
     }
 
-    /// Takes the mark away, durably.
+    /// Removes that mark, durably.
     pub fn mark_complete(&self) -> anyhow::Result<()> {
         let path = self.0.join(INCOMPLETE);
         std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -117,7 +117,7 @@ impl DataDir {
         self.0.join("catalog.sqlite")
     }
 
-    /// Whether there is a log and no catalog. A server makes the catalog before the log.
+    /// Whether there is a log but no catalog. A server creates the catalog before the log.
     pub fn has_lost_its_catalog(&self) -> bool {
         let has_log = std::fs::read_dir(self.log()).is_ok_and(|mut files| files.next().is_some());
         has_log && std::fs::metadata(self.catalog()).map_or(true, |file| file.len() == 0)
@@ -136,7 +136,7 @@ fn refuse_incomplete(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Locks what is open. `None` where another process has it.
+/// Locks an open file. `None` if another process holds the lock.
 fn try_lock(file: File, path: &Path) -> anyhow::Result<Option<File>> {
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

@@ -1,13 +1,13 @@
-//! From the bytes on the wire to the bytes of the JSON.
+//! Unpacks request bodies: from the bytes on the wire to the bytes of the JSON.
 
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use std::io::Read;
 
-/// How a body is packed.
+/// How a body is compressed (`Content-Encoding`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// Not at all.
+    /// Not compressed.
     Identity,
     /// With gzip.
     Gzip,
@@ -16,30 +16,30 @@ pub enum Encoding {
 /// A body as it was sent.
 #[derive(Debug)]
 pub struct RawBody {
-    /// At most `max_bytes`.
+    /// The bytes on the wire; without compression at most `max_bytes`.
     pub bytes: Bytes,
-    /// How they are packed.
+    /// How they are compressed.
     pub encoding: Encoding,
-    /// The bound on the decoded body.
+    /// The limit of the decoded body.
     pub max_bytes: usize,
 }
 
 /// A body that cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// The bytes are no gzip stream, or it is cut short.
+    /// The bytes are not a gzip stream, or the stream is cut short.
     #[error("The request body is not valid gzip")]
     NotGzip,
-    /// It grows over the bound.
+    /// The decoded body is over the limit.
     #[error("The request body is larger than {max_bytes} bytes")]
     TooLarge {
-        /// The bound.
+        /// The limit.
         max_bytes: usize,
     },
 }
 
 impl RawBody {
-    /// The decoded body. Unpacking stops at the bound, however much would follow.
+    /// The decoded body. Unpacking stops at the limit, however much would follow.
     pub fn decode(self) -> Result<Bytes, DecodeError> {
         match self.encoding {
             Encoding::Identity => Ok(self.bytes),

@@ -1,5 +1,5 @@
-//! The one error of the engine for those that speak to callers: its kind, what the caller is told, and when to try
-//! again. Causes that only the operator may see are logged where they are turned into this.
+//! The engine's error for callers: its kind, the message for the caller, and when to try again. A cause that only the
+//! operator may see is logged when it is turned into this error.
 
 use crate::auth::LoginError;
 use crate::decode::DecodeError;
@@ -19,26 +19,26 @@ use ia_log::AppendError;
 use ia_profiles::ProfilesError;
 use std::borrow::Cow;
 
-/// Kinds of failures that callers tell apart.
+/// Kinds of failures that a caller can distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The request makes no sense.
+    /// The request is not valid.
     Syntax,
     /// The body is over its limit.
     TooLarge,
-    /// There is no usable token, or no such login.
+    /// There is no valid token, or no such login.
     Unauthenticated,
     /// The login is switched off.
     LoginDisabled,
-    /// The thing asked for is not the caller's.
+    /// The caller has no right to it.
     Forbidden,
-    /// There is no such object, or none that the caller may know of.
+    /// There is no such object, or the caller may not know of it.
     NotFound,
-    /// The change conflicts with what is stored.
+    /// The change conflicts with stored objects.
     Conflict,
-    /// A limit of objects is reached.
+    /// The limit of a number of objects is reached.
     Limit,
-    /// Too many requests.
+    /// There are too many requests.
     RateExceeded,
     /// The server cannot do it now.
     Unavailable,
@@ -46,20 +46,20 @@ pub enum ErrorKind {
     Internal,
 }
 
-/// Why the engine did not do what it was asked for.
+/// Why a request failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     /// Its kind.
     pub kind: ErrorKind,
-    /// One clear sentence for the caller, with nothing of the inside in it.
+    /// One clear sentence for the caller, without internal details.
     pub message: Cow<'static, str>,
     /// Seconds after which to try again.
     pub retry_after_seconds: Option<u64>,
 }
 
 impl Error {
-    /// An error of that kind.
+    /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
         Error { kind, message: message.into(), retry_after_seconds: None }
     }
@@ -265,7 +265,7 @@ impl From<CommitError> for Error {
                 10,
             ),
             CommitError::Log(AppendError::Closed) => Error::unavailable("The server is stopping", 5),
-            // The cause was logged when it happened.
+            // The cause is in the log already.
             CommitError::Broken | CommitError::Log(_) => {
                 Error::unavailable("The server cannot make writes durable at present", 30)
             }

@@ -1,4 +1,4 @@
-//! What must hold for any bytes: the fuzz targets of this crate (`fuzz/`), which panic where it does not.
+//! The fuzz targets of this crate (`fuzz/`). They check rules that hold for any bytes, and panic if one does not.
 
 pub use crate::ingest::fuzz::{gzip, request};
 

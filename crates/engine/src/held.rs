@@ -1,10 +1,10 @@
-//! Request bodies and large answers, with what they take of the memory for bodies.
+//! Request bodies and large answers, counted against the memory for bodies.
 
 use crate::budget::Reservation;
 use crate::decode::{DecodeError, Encoding, RawBody};
 use bytes::Bytes;
 
-/// Larger bodies are worked on by the threads for large requests.
+/// Threads for large requests process larger bodies.
 const LARGE_BODY_BYTES: usize = 64 << 10;
 
 /// Larger answers count against the memory for bodies until they are written.
@@ -15,18 +15,18 @@ const LARGE_ANSWER_BYTES: usize = 64 << 10;
 #[error("the memory for request bodies is used up")]
 pub struct OutOfBodyMemory;
 
-/// Why a body cannot be had.
+/// Why a body cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyFault {
-    /// It cannot be unpacked.
+    /// The body cannot be unpacked.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// It does not fit into memory now.
+    /// The memory for bodies has no room for it now.
     #[error(transparent)]
     Memory(#[from] OutOfBodyMemory),
 }
 
-/// A body as it was sent, and its share of the memory for bodies.
+/// A body as it was sent, and its reservation in the memory for bodies.
 pub struct HeldBody {
     raw: RawBody,
     reservation: Reservation,
@@ -38,17 +38,17 @@ impl HeldBody {
         HeldBody { raw, reservation }
     }
 
-    /// Its length as it was sent.
+    /// Its length on the wire.
     pub fn sent_bytes(&self) -> usize {
         self.raw.bytes.len()
     }
 
-    /// Whether working on it takes so long that it needs a thread for large requests.
+    /// Whether it needs a thread for large requests.
     pub fn is_large(&self) -> bool {
         self.raw.bytes.len() > LARGE_BODY_BYTES || self.raw.encoding == Encoding::Gzip
     }
 
-    /// The decoded body, with the reservation to be kept as long as it is.
+    /// The decoded body. The caller keeps the reservation as long as the bytes.
     pub fn decode(self) -> Result<(Bytes, Reservation), BodyFault> {
         let HeldBody { raw, mut reservation } = self;
         let packed = raw.encoding != Encoding::Identity;
@@ -60,15 +60,15 @@ impl HeldBody {
     }
 }
 
-/// The bytes of an answer. A large one keeps its share of the memory for bodies until it is dropped: when the last
-/// of it is written, or the connection is gone.
+/// The bytes of an answer. A large one keeps its reservation until it is dropped: when all of it is written, or the
+/// connection is closed.
 pub struct HeldAnswer {
     bytes: Vec<u8>,
     reservation: Option<Reservation>,
 }
 
 impl HeldAnswer {
-    /// An answer that takes over the reservation of its request. Fails where a large one does not fit into memory.
+    /// An answer that takes over its request's reservation. Fails if the memory for bodies has no room for it.
     pub fn new(bytes: Vec<u8>, mut reservation: Reservation) -> Result<HeldAnswer, OutOfBodyMemory> {
         if bytes.len() <= LARGE_ANSWER_BYTES {
             return Ok(HeldAnswer { bytes, reservation: None });
@@ -79,7 +79,7 @@ impl HeldAnswer {
         Ok(HeldAnswer { bytes, reservation: Some(reservation) })
     }
 
-    /// As bytes that are shared without a copy.
+    /// The bytes, without a copy.
     pub fn into_bytes(self) -> Bytes {
         if self.reservation.is_none() { self.bytes.into() } else { Bytes::from_owner(self) }
     }

@@ -1,11 +1,11 @@
-//! Pieces of JSON: objects of requests, and what answers that are written by hand are made of.
+//! Pieces of JSON: objects in requests, and the parts of answers that are written by hand.
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A `T` that is read from an object. The derived `Deserialize` takes a list of the fields' values for one, too.
+/// A `T` that is read from an object only. A derived `Deserialize` also accepts a list of the fields' values.
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -31,9 +31,9 @@ pub fn write_number(out: &mut Vec<u8>, number: u32) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends a string, in its quotes.
+/// Appends a string with its quotes.
 pub fn write_text(out: &mut Vec<u8>, text: &str) {
-    // Without an early end, so that the compiler looks at many bytes at once.
+    // No early exit, so that the compiler checks many bytes at once.
     let is_plain =
         text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
     if is_plain {

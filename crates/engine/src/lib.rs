@@ -1,5 +1,5 @@
-//! The service as types: adding users to segments, reading them, linking ids, forgetting people, reports, catalog
-//! changes and logins. It knows no HTTP.
+//! The service without HTTP: adds users to segments, reads them, links ids, deletes people, reports usage, changes the
+//! catalog and logs callers in.
 //!
 //! [`open`] opens a data directory and gives an [`Engine`], whose parts do the work. Each part holds only the parts
 //! below it; no part holds the engine. `docs/ARCHITECTURE.md` walks one POST and one read through this code.
@@ -61,9 +61,9 @@ use std::sync::Arc;
 use usage::{Reports, UsageFollower};
 use write::commit::Committer;
 
-/// The parts that do what callers ask for.
+/// The parts that carry out requests.
 pub struct Engine {
-    /// Where the time comes from.
+    /// The source of the time.
     pub clock: Arc<dyn Clock>,
     /// Members, logins, tokens and segments.
     pub catalog: Arc<CatalogView>,
@@ -77,15 +77,15 @@ pub struct Engine {
     pub reader: Reader,
     /// Deletes people and opts them out.
     pub people: People,
-    /// Writes what pixels ask for.
+    /// Carries out the writes of pixels.
     pub pixels: PixelWriter,
     /// Usage reports.
     pub reports: Reports,
     /// Lists and changes the catalog.
     pub services: Services,
-    /// Where large requests are worked on.
+    /// Threads for large requests.
     pub large_work: Arc<LargeWork>,
-    /// What is counted.
+    /// The counters.
     pub metrics: Arc<Metrics>,
     log: Arc<dyn Log>,
     profiles: Arc<dyn Profiles>,
@@ -118,12 +118,12 @@ pub struct Status {
 }
 
 impl Engine {
-    /// Why writes fail at present; `None` while they succeed.
+    /// Why writes fail now; `None` while they succeed.
     pub fn fault(&self) -> Option<String> {
         self.committer.fault()
     }
 
-    /// What operators watch.
+    /// The state for operators.
     pub fn status(&self) -> Status {
         Status {
             fault: self.fault(),

@@ -1,4 +1,4 @@
-//! The limits of the service: the server's, a member's own before them, and who is over.
+//! The limits of requests: a member's own, or else the server's. Counts requests against them.
 
 use crate::rate::{Exceeded, RateLimiter};
 use ia_catalog::Snapshot;
@@ -7,24 +7,24 @@ use ia_model::MemberId;
 const SECOND_MS: u64 = 1000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
 
-/// The limits that hold for one member; 0 lifts one.
+/// The limits of one member; 0 means no limit.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLimits {
-    /// `POST /rt-segment` a second.
+    /// `POST /rt-segment` requests a second.
     pub posts_per_second: u32,
-    /// Reads a second, on each route that reads.
+    /// Reads a second on each [`ReadRoute`].
     pub gets_per_second: u32,
-    /// Users of a request that are read.
+    /// Users of one request that are processed.
     pub users_per_request: u32,
-    /// Users a second over all requests.
+    /// Users a second, over all requests.
     pub users_per_second: u32,
-    /// Blocks of a user that are read.
+    /// Segment blocks of one user that are processed.
     pub segments_per_user: u32,
-    /// Bytes of a decoded body.
+    /// Size of a decoded body, in bytes.
     pub payload_bytes: u32,
 }
 
-/// The routes whose reads are limited, each on its own.
+/// The read routes, each with its own rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReadRoute {
     /// `/rt-segment-processed`
@@ -42,15 +42,14 @@ impl ReadRoute {
     }
 }
 
-/// What a member may ask of the catalog services, and how much it may have; 0 lifts a limit. The rates are for all
-/// services together.
+/// Limits of a member in the catalog services; 0 means no limit. The rates are for all services together.
 #[derive(Debug, Clone, Copy)]
 pub struct ServiceLimits {
-    /// Requests a minute that read.
+    /// Reading requests a minute.
     pub reads_per_minute: u32,
-    /// Requests a minute that change something.
+    /// Changing requests a minute.
     pub writes_per_minute: u32,
-    /// Segments that are not deleted.
+    /// Segments of the member that are not deleted.
     pub segments_per_member: u32,
 }
 
@@ -65,13 +64,13 @@ pub struct OverRate {
     what: &'static str,
     seconds: u32,
     route: &'static str,
-    /// When there is room again.
+    /// When to try again.
     pub exceeded: Exceeded,
 }
 
-/// Knows the limits and counts against them.
+/// The limits, and the counts against them.
 pub struct Limits {
-    shipped: RequestLimits,
+    defaults: RequestLimits,
     posts: RateLimiter<MemberId>,
     consumer_requests: RateLimiter<MemberId>,
     users: RateLimiter<MemberId>,
@@ -82,10 +81,10 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits that hold for every member that has none of its own.
-    pub fn new(shipped: RequestLimits, of_services: ServiceLimits) -> Limits {
+    /// `defaults` are for every member without limits of its own.
+    pub fn new(defaults: RequestLimits, of_services: ServiceLimits) -> Limits {
         Limits {
-            shipped,
+            defaults,
             posts: RateLimiter::per_ms(SECOND_MS),
             consumer_requests: RateLimiter::per_ms(SECOND_MS),
             users: RateLimiter::per_ms(SECOND_MS),
@@ -98,15 +97,15 @@ impl Limits {
 
     /// The limits of `member`.
     pub fn of(&self, snapshot: &Snapshot, member: MemberId) -> RequestLimits {
-        let shipped = self.shipped;
-        let Some(own) = snapshot.member(member).map(|member| member.limits) else { return shipped };
+        let defaults = self.defaults;
+        let Some(own) = snapshot.member(member).map(|member| member.limits) else { return defaults };
         RequestLimits {
-            posts_per_second: own.posts_per_second.unwrap_or(shipped.posts_per_second),
-            gets_per_second: own.gets_per_second.unwrap_or(shipped.gets_per_second),
-            users_per_request: own.users_per_request.unwrap_or(shipped.users_per_request),
-            users_per_second: own.users_per_second.unwrap_or(shipped.users_per_second),
-            segments_per_user: own.segments_per_user.unwrap_or(shipped.segments_per_user),
-            payload_bytes: own.payload_bytes.unwrap_or(shipped.payload_bytes),
+            posts_per_second: own.posts_per_second.unwrap_or(defaults.posts_per_second),
+            gets_per_second: own.gets_per_second.unwrap_or(defaults.gets_per_second),
+            users_per_request: own.users_per_request.unwrap_or(defaults.users_per_request),
+            users_per_second: own.users_per_second.unwrap_or(defaults.users_per_second),
+            segments_per_user: own.segments_per_user.unwrap_or(defaults.segments_per_user),
+            payload_bytes: own.payload_bytes.unwrap_or(defaults.payload_bytes),
         }
     }
 
@@ -122,7 +121,7 @@ impl Limits {
         })
     }
 
-    /// Counts a `POST /privacy/consumer-request`; as many a second may come as to `/rt-segment`.
+    /// Counts a `POST /privacy/consumer-request`. Its limit is that of `/rt-segment`, counted separately.
     pub fn take_consumer_request(
         &self,
         member: MemberId,
@@ -139,7 +138,7 @@ impl Limits {
         })
     }
 
-    /// Counts the users of a request.
+    /// Counts the users of a `POST /rt-segment`.
     pub fn take_users(
         &self,
         member: MemberId,

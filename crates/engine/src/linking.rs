@@ -1,4 +1,4 @@
-//! Linking ids that members made up to users of the platform.
+//! Links ids of members (external ids) to users of the platform.
 
 use crate::catalog_view::CatalogView;
 use crate::opt_outs::OptOuts;
@@ -11,60 +11,60 @@ use std::sync::Arc;
 /// How links are made.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkRules {
-    /// Minutes after which a link ends that is not seen again.
+    /// Minutes after which a link ends if it is not made again.
     pub ttl_minutes: u32,
 }
 
-/// How many ids one call may link. A browser sends one or two.
+/// The most ids that one call may link. A browser sends one or two.
 pub const MAX_IDS_PER_LINK: usize = 100;
 
 /// Why nothing was linked.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// The member does not exist, is switched off, or has no ids of its own.
+    /// The member does not exist, is inactive, or has no user ids of its own.
     #[error("'member' is not one that has user ids of its own")]
     NoExternalIds,
-    /// Only users of the platform have links.
+    /// The user is not one of the platform; only those have links.
     #[error("only a user id of the platform can be linked")]
     NoPlatformUser,
-    /// There is no id, or there are too many.
+    /// There are no ids, or more than [`MAX_IDS_PER_LINK`].
     #[error("'user' must hold 1 to {MAX_IDS_PER_LINK} ids")]
     Count,
-    /// An id cannot be one.
+    /// An id is not valid.
     #[error("'user': id {number} {NO_EXTERNAL_ID}")]
     Id {
-        /// Which of them, counted from 1.
+        /// Its number in the list, from 1.
         number: usize,
     },
-    /// It could not be made durable and visible.
+    /// The record could not be committed.
     #[error(transparent)]
     Commit(#[from] CommitError),
 }
 
 /// Links ids of members to users of the platform.
 pub struct Linker {
-    /// Name spaces of members.
+    /// Gives the members and their name spaces.
     pub(crate) catalog: Arc<CatalogView>,
-    /// A user that has opted out is not linked.
+    /// A user that opted out is not linked.
     pub(crate) opt_outs: Arc<OptOuts>,
     /// Writes the links.
     pub(crate) committer: Arc<Committer>,
-    /// When a link begins.
+    /// Gives the time at which a link begins.
     pub(crate) clock: Arc<dyn Clock>,
-    /// How long it lasts.
+    /// How long a link lasts.
     pub(crate) rules: LinkRules,
 }
 
 impl Linker {
-    /// Links ids of `member` to a user of the platform, for as long as the operator has set from now on. When this
-    /// returns, the links are on stable storage, and every read of the user that starts afterwards joins what is
-    /// stored under these ids. A user that has opted out is not linked, as it is not added.
+    /// Links ids of `member` to a user of the platform for [`LinkRules::ttl_minutes`]. When this returns, the links
+    /// are on stable storage, and every read of the user that starts afterwards includes the memberships of these
+    /// ids. A user that opted out is not linked, without an error.
     ///
     /// # Errors
     ///
-    /// When the input is not right, or the record cannot be committed; nothing is linked then.
+    /// If the input is not valid or the record cannot be committed. Nothing is linked then.
     pub async fn link(&self, member: MemberId, user: UserKey, ids: &[&str]) -> Result<(), LinkError> {
-        // Kept until the record is in the log: an opt-out waits for it, to undo it.
+        // Kept until the record is applied: a new opt-out waits for it, to undo it.
         let opt_outs = self.opt_outs.in_force();
         if opt_outs.refuses(&user, member) {
             return Ok(());
@@ -72,14 +72,14 @@ impl Linker {
         let now_ms = self.clock.now_ms();
         let link = link_record(&self.catalog.snapshot(), self.rules, now_ms, member, user, ids)?;
         let encoded = Encoded::new(Record::Link(link)).resolved_with(opt_outs);
-        // The room of a small body. What the record takes beyond it is reserved when it is committed.
+        // The room for a small body. The commit reserves more if the record needs it.
         let room = self.committer.reserve(0)?;
         self.committer.commit(encoded, room).await?;
         Ok(())
     }
 }
 
-/// What [`Linker::link`] commits.
+/// The record that [`Linker::link`] commits.
 pub(crate) fn link_record(
     snapshot: &Snapshot,
     rules: LinkRules,
@@ -114,7 +114,7 @@ mod tests {
     use futures_util::FutureExt;
     use ia_catalog::{Catalog, CatalogFile, MemoryCatalog};
 
-    /// Member 1 has ids of its own, member 2 sends those of member 1, member 3 has none, and member 4 is off.
+    /// Member 1 has its own ids, member 2 sends those of member 1, member 3 has none, and member 4 is inactive.
     fn snapshot() -> Snapshot {
         let store = MemoryCatalog::new();
         let file = r#"{"members": [
@@ -141,13 +141,13 @@ mod tests {
         let user = UserKey::platform(7).unwrap();
         let link = linked(2, &user, &["b", "7", "b"]).unwrap();
         let id = |text| UserKey::external(MemberId(1), text).unwrap();
-        // The minute that begins next, and 30 more.
+        // The next full minute, plus 30.
         assert_eq!(link.links, [(id("7"), Minute(32)), (id("b"), Minute(32))]);
         assert_eq!((link.member, link.user, link.accepted_at_ms), (MemberId(2), user, 60_001));
     }
 
     #[test]
-    fn what_is_not_right_links_nothing_and_is_named() {
+    fn invalid_input_links_nothing_and_is_named() {
         let user = UserKey::platform(7).unwrap();
         let many = vec!["x"; MAX_IDS_PER_LINK + 1];
         let long = "x".repeat(256);

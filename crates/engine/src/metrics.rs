@@ -1,4 +1,4 @@
-//! What the engine counts, named and in the units that Prometheus asks for. No ids ever become labels.
+//! The counters of the engine, with the names and units that Prometheus expects. An id is never a label.
 
 use ia_log::Observer;
 use ia_profiles::Applied;
@@ -8,7 +8,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 use std::time::Duration;
 
-/// Counted by one label, whose values are fixed.
+/// A counter for each value of one label. The values are fixed in the code.
 type ByLabel = Family<[(&'static str, &'static str); 1], Counter>;
 
 /// The counters of the engine.
@@ -21,7 +21,7 @@ pub struct Metrics {
     consumer_requests: ByLabel,
 }
 
-/// What the applier thread reports.
+/// Counters of the applier thread.
 #[derive(Clone, Default)]
 pub(crate) struct AppliedMetrics {
     added: Counter,
@@ -29,7 +29,7 @@ pub(crate) struct AppliedMetrics {
     removed: Counter,
 }
 
-/// What the log's writer thread reports.
+/// Counters of the log's writer thread.
 #[derive(Clone)]
 pub(crate) struct LogMetrics {
     append_seconds: Histogram,
@@ -38,14 +38,14 @@ pub(crate) struct LogMetrics {
     bytes: Counter,
 }
 
-/// What the checkpoint thread reports.
+/// Counters of the checkpoint thread.
 #[derive(Clone)]
 pub(crate) struct CheckpointMetrics {
     seconds: Histogram,
     failures: Counter,
 }
 
-/// Buckets for times, from a tenth of a millisecond to ten seconds.
+/// A histogram of times, with buckets from 0.1 milliseconds to 10 seconds.
 pub fn seconds() -> Histogram {
     Histogram::new([
         0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
@@ -65,7 +65,7 @@ fn timer(registry: &mut Registry, name: &str, help: &str) -> Histogram {
 }
 
 impl Metrics {
-    /// Counters from 0, named in `registry`.
+    /// Counters at 0, registered in `registry`.
     pub(crate) fn new(registry: &mut Registry) -> Metrics {
         let of = registry;
         let bytes = Counter::default();
@@ -107,12 +107,12 @@ impl Metrics {
         }
     }
 
-    /// A call of a pixel was answered and wrote nothing.
+    /// A pixel call was answered but wrote nothing.
     pub fn pixel_ignored(&self, cause: &'static str) {
         self.pixels_ignored.get_or_create(&[("cause", cause)]).inc();
     }
 
-    /// A request of a person about its data was carried out.
+    /// A person's request about their data was carried out.
     pub fn consumer_request(&self, request_type: &'static str) {
         self.consumer_requests.get_or_create(&[("type", request_type)]).inc();
     }
@@ -128,7 +128,7 @@ impl AppliedMetrics {
 }
 
 impl LogMetrics {
-    /// Bytes that the log made durable since the start.
+    /// Bytes that the log has made durable since the start.
     pub(crate) fn bytes_written(&self) -> u64 {
         self.bytes.get()
     }

@@ -1,4 +1,4 @@
-//! Opening a data directory, and closing it in order.
+//! Opens a data directory and closes it in order.
 
 use crate::Engine;
 use crate::alarm::Alarm;
@@ -34,22 +34,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How often the catalog is asked whether another process changed it, or made ids known: seen "within a second".
+/// How often to look for catalog changes and known ids of another process. The promise is "within a second".
 const CATALOG_POLL: Duration = Duration::from_millis(200);
 
-/// How often usage statistics are written. Reports add what is not written yet, so this bounds only how much log a
-/// start reads again.
+/// How often usage statistics are written. Reports include what is not written yet; this only limits how much of the
+/// log a start reads again.
 const USAGE_FLUSH: Duration = Duration::from_secs(1);
 
-/// How often the last use of tokens is written, and old statistics are deleted.
+/// How often the last uses of tokens are written and old statistics are deleted.
 const HOUSEKEEPING: Duration = Duration::from_secs(30);
 
-/// How long the databases may take to close. Nothing is lost when they do not.
+/// How long closing the databases may take. Nothing is lost if it is cut short.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// What the engine stands on: the real machine, or what a test puts in its place.
+/// The machine under the engine: the real one, or a test's replacement.
 pub struct Machine {
-    /// Where the time comes from.
+    /// The source of the time.
     pub clock: Arc<dyn Clock>,
     /// The disk under the log.
     pub log_disk: Arc<dyn Disk>,
@@ -58,41 +58,41 @@ pub struct Machine {
 /// The settings of an engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// The name of this process, which is part of the tokens that it issues.
+    /// The name of this process, part of the tokens that it issues.
     pub instance: String,
-    /// Bytes after which the log begins a new file.
+    /// Size in bytes at which the log begins a new file.
     pub log_segment_bytes: u64,
-    /// Bytes that may wait to become durable and visible.
+    /// Bytes of records that may wait to become durable and visible.
     pub max_backlog_bytes: usize,
     /// Bytes of profiles in memory.
     pub memory_budget_bytes: u64,
-    /// A checkpoint is due after this time, when anything has changed.
+    /// A checkpoint is due after this time, if anything has changed.
     pub checkpoint_interval: Duration,
     /// A checkpoint is due after this many bytes of log.
     pub checkpoint_log_bytes: u64,
-    /// The most ids that are linked to one user.
+    /// The most ids linked to one user.
     pub links_per_user: usize,
     /// How links are made.
     pub links: LinkRules,
-    /// How long memberships live.
+    /// How long memberships last.
     pub expiration: ExpirationRules,
-    /// Counts ids that were not made known before as invalid.
+    /// Strict mode: an id that is not known counts as invalid.
     pub only_known_users: bool,
     /// Days for which usage statistics are kept.
     pub keep_usage_days: u32,
-    /// Limits of members that have none of their own.
+    /// Limits of members without their own.
     pub request_limits: RequestLimits,
     /// Limits of the catalog services.
     pub service_limits: ServiceLimits,
     /// Limits of logins.
     pub login_limits: LoginLimits,
-    /// Large requests that are worked on at once.
+    /// Large requests that are processed at once.
     pub max_large_requests: usize,
     /// What pixels may write.
     pub pixels: PixelWriteRules,
 }
 
-/// An engine that runs, with what has to be stopped in order.
+/// A running engine, and its threads, tasks and stores, which must be stopped in order.
 pub struct OpenEngine {
     /// The engine.
     pub engine: Arc<Engine>,
@@ -109,17 +109,17 @@ pub struct OpenEngine {
 }
 
 /// What to do about a damaged catalog.
-const CATALOG_WAY_OUT: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away, apply your catalog file again, and have users log in again";
+const CATALOG_REMEDY: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away, apply your catalog file again, and have users log in again";
 /// What to do about damaged statistics.
-const USAGE_WAY_OUT: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away: statistics are then counted from the log's first position on";
+const USAGE_REMEDY: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away: statistics are then counted from the log's first position on";
 
-fn with_way_out(error: CatalogError, way_out: &'static str) -> anyhow::Error {
+fn with_remedy(error: CatalogError, remedy: &'static str) -> anyhow::Error {
     let is_damage = matches!(error, CatalogError::Damaged { .. });
     let error = anyhow::Error::from(error);
-    if is_damage { error.context(way_out) } else { error }
+    if is_damage { error.context(remedy) } else { error }
 }
 
-/// The databases, and what was read of them.
+/// The databases, and the data read from them.
 struct Databases {
     catalog: Arc<SqliteCatalog>,
     view: Arc<CatalogView>,
@@ -129,14 +129,17 @@ struct Databases {
     usage: Arc<UsageFollower>,
 }
 
-/// The log and the profiles, level with each other.
+/// The log, and the profiles with all of the log applied.
 struct Stores {
     log: Arc<DiskLog>,
     profiles: Arc<PackedProfiles>,
 }
 
-/// Opens everything in a data directory, replays the log's tail and starts the threads. Gives up when `stop` turns
-/// true.
+/// Opens a data directory, replays the end of the log and starts the threads. Metrics are registered in `registry`.
+///
+/// # Errors
+///
+/// If another process uses the directory, a part of it cannot be read or started, or `stop` turns true meanwhile.
 pub async fn open(
     options: EngineOptions,
     data_dir: DataDir,
@@ -180,7 +183,7 @@ pub async fn open(
     });
     let keep_usage_days = options.keep_usage_days;
     let engine =
-        put_together(options, machine.clock, &databases, &stores, Arc::new(committer), metrics, alarm)?;
+        build_engine(options, machine.clock, &databases, &stores, Arc::new(committer), metrics, alarm)?;
     let engine = Arc::new(engine);
     let (stop_tasks, stopping) = watch::channel(false);
     Ok(OpenEngine {
@@ -211,17 +214,17 @@ async fn open_databases(
     }
     let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::clone(clock))
         .await
-        .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))
+        .map_err(|error| with_remedy(error, CATALOG_REMEDY))
         .context("cannot open the catalog")?;
     let catalog = Arc::new(catalog);
-    // In this order, as in `CatalogView::follow`.
+    // Snapshot before tokens, as in `CatalogView::follow`.
     let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
     let tokens = Arc::new(Tokens::load(Arc::clone(&catalog) as _, &options.instance).await?);
     let opt_outs = OptOuts::load(Arc::clone(&catalog) as _).await.context("cannot read the opt-outs")?;
     let known = open_known_users(options, &catalog).await.context("cannot read the known ids")?;
     let usage_store = SqliteUsage::open(&data_dir.usage())
         .await
-        .map_err(|error| with_way_out(error, USAGE_WAY_OUT))
+        .map_err(|error| with_remedy(error, USAGE_REMEDY))
         .context("cannot open the usage statistics")?;
     let usage = UsageFollower::open(Arc::new(usage_store.clone())).await?;
     Ok(Databases {
@@ -244,7 +247,7 @@ async fn open_known_users(
     let started = Instant::now();
     let known = KnownUsers::load(Arc::clone(catalog) as _)
         .await
-        .map_err(|error| with_way_out(error, CATALOG_WAY_OUT))?;
+        .map_err(|error| with_remedy(error, CATALOG_REMEDY))?;
     tracing::info!(ids = known.count(), millis = started.elapsed().as_millis(), "the known ids are read");
     Ok(known)
 }
@@ -259,7 +262,7 @@ async fn open_stores(
 ) -> anyhow::Result<Stores> {
     let log_options = LogOptions {
         segment_bytes: options.log_segment_bytes,
-        // The committer's bound is the one that holds; the log's own must only not be smaller.
+        // The committer's limit is the one in force; the log's must not be smaller.
         max_queue_bytes: options.max_backlog_bytes.max(LogOptions::default().max_queue_bytes),
         ..LogOptions::default()
     };
@@ -283,7 +286,7 @@ async fn open_stores(
     .await?
 }
 
-fn put_together(
+fn build_engine(
     options: EngineOptions,
     clock: Arc<dyn Clock>,
     databases: &Databases,
@@ -361,8 +364,8 @@ fn put_together(
     })
 }
 
-/// Starts the tasks that keep the catalog, the statistics and the tokens current until `stopping` turns true. Each is
-/// its own: one that waits for a busy database holds up no other.
+/// Starts the tasks that keep the catalog, the statistics and the tokens current until `stopping` turns true. They are
+/// separate, so that one that waits for a busy database does not delay the others.
 fn keep_current(
     engine: &Engine,
     databases: &Databases,
@@ -372,7 +375,7 @@ fn keep_current(
     let alarm = &engine.alarm;
     let (catalog, known) = (Arc::clone(&engine.catalog), Arc::clone(&databases.known));
     let usage = Arc::clone(&engine.usage);
-    let house_keeping = {
+    let housekeeping = {
         let (tokens, usage) = (Arc::clone(&engine.catalog.tokens), Arc::clone(&engine.usage));
         let clock = Arc::clone(&engine.clock);
         move || {
@@ -384,25 +387,25 @@ fn keep_current(
         }
     };
     vec![
-        every(CATALOG_POLL, "follow the catalog", alarm, stopping, move || {
+        every(CATALOG_POLL, "task that follows the catalog", alarm, stopping, move || {
             let catalog = Arc::clone(&catalog);
             async move { catalog.follow().await }
         }),
-        every(CATALOG_POLL, "follow the known ids", alarm, stopping, move || {
+        every(CATALOG_POLL, "task that follows the known ids", alarm, stopping, move || {
             let known = Arc::clone(&known);
             async move { known.follow().await }
         }),
-        every(USAGE_FLUSH, "write the usage statistics", alarm, stopping, move || {
+        every(USAGE_FLUSH, "task that writes the usage statistics", alarm, stopping, move || {
             let usage = Arc::clone(&usage);
             async move { usage.flush().await }
         }),
-        every(HOUSEKEEPING, "do the housekeeping", alarm, stopping, house_keeping),
+        every(HOUSEKEEPING, "housekeeping task", alarm, stopping, housekeeping),
     ]
 }
 
 impl OpenEngine {
-    /// Ends the threads and writes down what is in memory. One thing that fails does not keep the others from being
-    /// done; the first failure is returned.
+    /// Ends the threads and writes what is in memory. After a failure the other steps still run; the first failure is
+    /// returned.
     pub async fn close(self) -> anyhow::Result<()> {
         let OpenEngine { engine, log, applier, checkpoints, checkpointer, warm_up, .. } = self;
         let mut results = Vec::new();
@@ -414,7 +417,7 @@ impl OpenEngine {
         let threads = tokio::task::spawn_blocking(move || {
             checkpointer.stop();
             warm_up.stop();
-            // For the last checkpoint, when the log takes nothing any more.
+            // For the last checkpoint: the log is closed by then and cannot be sealed.
             last.erasures.seal_log();
             log.close();
             committer.stop();
@@ -426,10 +429,10 @@ impl OpenEngine {
         results.push(flushed.map(drop).context("cannot write the last use of tokens"));
         let checkpoint = tokio::task::spawn_blocking(move || checkpoints.write());
         results.push(checkpoint.await.context("cannot write the last checkpoint").flatten());
-        // Each folds its WAL into its file, so that a stopped server leaves files that are whole by themselves.
+        // Each merges its WAL into its main file, so that a stopped server leaves complete files.
         let closed = async { tokio::join!(self.catalog.close(), self.usage_store.close()) };
         if tokio::time::timeout(CLOSING, closed).await.is_err() {
-            tracing::warn!("the databases could not be closed in order; the next start does what is left");
+            tracing::warn!("the databases did not close in time; the next start completes it");
         }
         results.into_iter().collect()
     }

@@ -1,4 +1,4 @@
-//! What people may ask about their data: to see it, to have it deleted, to opt out and in.
+//! Requests of people about their data: access, delete, opt out and opt in.
 
 use crate::catalog_view::CatalogView;
 use crate::opt_outs::{OptOuts, Person};
@@ -11,16 +11,16 @@ use ia_model::{
 use ia_profiles::{Profiles, ProfilesError};
 use std::sync::Arc;
 
-/// For whom a request is made: one member, or (`None`) the whole platform.
+/// The extent of a request: one member, or the whole platform (`None`).
 pub type Scope = Option<MemberId>;
 
-/// Why a request of a person failed. What was done of it holds, and doing it again does the rest.
+/// Why a person's request failed. The finished part stays; sending the request again does the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivacyError {
-    /// The opt-outs cannot be written.
+    /// The catalog cannot store the opt-outs.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The log does not take it.
+    /// The erase cannot be committed.
     #[error(transparent)]
     Commit(#[from] CommitError),
     /// A profile cannot be read.
@@ -28,12 +28,12 @@ pub enum PrivacyError {
     Profiles(#[from] ProfilesError),
 }
 
-/// How a person is named.
+/// The kind of id that names a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdentifierType {
-    /// By the platform's own user id.
+    /// The platform's own user id.
     Platform,
-    /// By a device's advertising id. Which maker's is not said, so all are meant.
+    /// A device's advertising id. The request does not say whose, so it means all device domains.
     Device,
 }
 
@@ -48,7 +48,7 @@ const DEVICE_DOMAINS: [Domain; 7] = [
     Domain::LgUdid,
 ];
 
-/// The users that an identifier stands for.
+/// The users that an identifier names.
 pub fn users(identifier_type: IdentifierType, identifier: &str) -> Result<Vec<UserKey>, InvalidUserId> {
     match identifier_type {
         IdentifierType::Platform => Ok(vec![UserKey::parse(Domain::Platform, identifier)?]),
@@ -58,51 +58,52 @@ pub fn users(identifier_type: IdentifierType, identifier: &str) -> Result<Vec<Us
     }
 }
 
-/// Carries out requests of people. A clone shares all parts.
+/// Carries out requests of people. Clones share all parts.
 #[derive(Clone)]
 pub struct People {
-    /// Whose segments are whose.
+    /// Gives the owners of segments.
     pub(crate) catalog: Arc<CatalogView>,
-    /// Where opt-outs are kept.
+    /// Keeps the opt-outs.
     pub(crate) opt_outs: Arc<OptOuts>,
-    /// What is held of the users.
+    /// Holds the memberships.
     pub(crate) profiles: Arc<dyn Profiles>,
     /// Writes the erases.
     pub(crate) committer: Arc<Committer>,
-    /// When a request was accepted.
+    /// Gives the time at which a request was accepted.
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl People {
-    /// Deletes what `scope` has of the users: on stable storage and gone from every read on return.
+    /// Deletes the users' memberships in segments of `scope`. On return this is on stable storage, and no read shows
+    /// them.
     pub async fn delete(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
-        self.to_its_end(users, async move |people, users| people.erase(&users, scope).await).await
+        self.run_to_end(users, async move |people, users| people.erase(&users, scope).await).await
     }
 
-    /// Opts users out of `scope`, which deletes what it has of them. From now on what is sent of them is dropped: by
-    /// one member, or for the whole platform by anybody; and so is what others add to that member's segments.
+    /// Opts users out of `scope` and deletes as [`People::delete`] does. From now on every write about them is dropped:
+    /// for one member, writes by that member and writes to its segments; for the whole platform, all writes.
     pub async fn opt_out(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
-        self.to_its_end(users, async move |people, users| {
+        self.run_to_end(users, async move |people, users| {
             let persons = people.with_linked(&users, scope).await?;
-            // In this order: where the log refuses the erase, the users are opted out all the same.
+            // Before the erase: if the log refuses the erase, the users are opted out all the same.
             people.opt_outs.add(&persons, scope).await?;
-            // Links that were being made until then are there by now, and the member makes no more.
-            let of_now = people.with_linked(&users, scope).await?;
-            if of_now != persons {
-                people.opt_outs.add(&of_now, scope).await?;
+            // Links in progress until then are applied now, and the member makes no new ones.
+            let with_new_links = people.with_linked(&users, scope).await?;
+            if with_new_links != persons {
+                people.opt_outs.add(&with_new_links, scope).await?;
             }
             people.erase(&users, scope).await
         })
         .await
     }
 
-    /// Takes an opt-out of the same scope back. What was deleted stays deleted; opt-outs of other scopes hold on.
+    /// Undoes an opt-out of the same scope. Deleted memberships stay deleted; opt-outs of other scopes stay in force.
     pub async fn opt_in(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
-        self.to_its_end(users, async move |people, users| Ok(people.opt_outs.lift(&users, scope).await?))
+        self.run_to_end(users, async move |people, users| Ok(people.opt_outs.lift(&users, scope).await?))
             .await
     }
 
-    /// Whether what `scope` sends of a user is dropped.
+    /// Whether writes of `scope` about the user are dropped.
     pub fn has_opted_out(&self, user: &UserKey, scope: Scope) -> bool {
         match scope {
             None => self.opt_outs.is_suppressed(user),
@@ -114,8 +115,8 @@ impl People {
         Minute::containing(self.clock.now_ms())
     }
 
-    /// Goes on when the caller disconnects: half of an opt-out would be worse than none.
-    async fn to_its_end<F: Future<Output = Result<(), PrivacyError>> + Send + 'static>(
+    /// Finishes the work even if the client disconnects: half an opt-out would be worse than none.
+    async fn run_to_end<F: Future<Output = Result<(), PrivacyError>> + Send + 'static>(
         &self,
         users: &[UserKey],
         work: impl FnOnce(People, Vec<UserKey>) -> F,
@@ -124,21 +125,21 @@ impl People {
         task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
-    /// The users with the ids that are linked to them, where those are opted out too. For the whole platform the
-    /// links themselves are erased and no new ones are made, so that such an id leads to nobody.
+    /// The users with the linked ids that are opted out too. An opt-out of the whole platform includes none: it erases
+    /// the links and prevents new ones, so that a linked id leads to no user.
     async fn with_linked(&self, users: &[UserKey], scope: Scope) -> Result<Vec<Person>, ProfilesError> {
         let (profiles, users, now) = (Arc::clone(&self.profiles), users.to_vec(), self.now());
         let person = move |user: UserKey| {
             let linked = if scope.is_some() { profiles.load_links(&user, now)? } else { Vec::new() };
             Ok(Person { user, linked })
         };
-        // They may have to come from disk.
+        // Links may have to be read from disk.
         blocking(move || users.into_iter().map(person).collect()).await
     }
 
     async fn erase(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
         let (people, users) = (self.clone(), users.to_vec());
-        // Profiles may have to come from disk.
+        // Profiles may have to be read from disk.
         let records = blocking(move || people.erases(&users, scope)).await?;
         let committing = records.into_iter().map(async |record| {
             let record = Encoded::new(record);
@@ -150,15 +151,14 @@ impl People {
         Ok(())
     }
 
-    /// The erases of the users, and of what is stored under ids that are linked to them. Blocks for reads of the
-    /// disk.
+    /// The erases of the users and of the ids linked to them. Blocks for disk reads.
     ///
-    /// What is being added or linked meanwhile and is not answered yet may come before the erase or after it.
+    /// An unanswered add or link may come before the erase in the log or after it.
     fn erases(&self, users: &[UserKey], scope: Scope) -> Result<Vec<Record>, ProfilesError> {
         let mut records = Vec::with_capacity(users.len());
         let accepted_at_ms = self.clock.now_ms();
         for user in users {
-            // The links go with the user itself, where all of it goes.
+            // An erase of everything also erases the links of the user.
             let linked = self.profiles.load_links(user, self.now())?;
             for user in linked.into_iter().chain([user.clone()]) {
                 let segments = match scope {
@@ -171,8 +171,8 @@ impl People {
         Ok(records)
     }
 
-    /// The member's segments that the user is in. The owner of a deleted segment is not known any more; it is never
-    /// shown again, so it is taken for everybody's.
+    /// The member's segments that the user is in. A deleted segment has no known owner and is never shown again, so it
+    /// counts as every member's.
     fn segments_of(&self, user: &UserKey, member: MemberId) -> Result<Vec<SegmentId>, ProfilesError> {
         let memberships = self.profiles.load(user, self.now())?;
         let snapshot = self.catalog.snapshot();

@@ -1,5 +1,5 @@
-//! What a pixel writes: as a `POST` of the member in whose name it writes would, in the same log, under the same rules,
-//! counted in the same statistics.
+//! Writes of pixels. They work like a `POST` of the member for which the pixel writes: the same log, the same rules,
+//! the same statistics.
 
 use crate::ingest::Ingester;
 use crate::ingest::structure::{Expiration, SegmentName, Wanted};
@@ -15,17 +15,17 @@ use std::sync::Arc;
 /// The largest value of a membership.
 pub const MAX_VALUE: u32 = i32::MAX as u32;
 
-/// The window of the rates of pixels.
+/// The window of the pixels' rates, in milliseconds.
 pub const RATE_WINDOW_MS: u64 = 1000;
 
-/// A segment, with what is to become of the user's membership of it.
+/// A segment, and the change to the user's membership of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PixelSegment {
     /// Which segment.
     pub name: PixelSegmentName,
     /// The value of the membership.
     pub value: u32,
-    /// Removes the user in place of adding it.
+    /// Removes the user instead of adding it.
     pub removes: bool,
 }
 
@@ -34,52 +34,52 @@ pub struct PixelSegment {
 pub enum PixelSegmentName {
     /// By its id.
     Id(SegmentId),
-    /// By a code of the member in whose name the pixel writes.
+    /// By a code of the member for which the pixel writes.
     Code(String),
 }
 
-/// Over one of the rates of pixels.
+/// A call is over one of the pixels' rates.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("Rate limit exceeded. There are more than {limit} {what} per 1 seconds, please wait and try again")]
 pub struct OverPixelRate {
     /// Calls a second.
     pub limit: u32,
-    /// Which calls are counted.
+    /// The calls that are counted, in words.
     pub what: &'static str,
-    /// When there is room again.
+    /// When to try again.
     pub exceeded: Exceeded,
 }
 
-/// Why nothing more of a call is written.
+/// Why a call stopped. Its earlier writes stay.
 #[derive(Debug, thiserror::Error)]
 pub enum PixelError {
-    /// Too many calls.
+    /// There are too many calls.
     #[error(transparent)]
     Over(#[from] OverPixelRate),
-    /// An id that cannot be linked.
+    /// An id cannot be linked.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// The log did not take it.
+    /// The record cannot be committed.
     #[error(transparent)]
     Commit(#[from] CommitError),
-    /// The user could not be made known.
+    /// The catalog cannot store that the user is known.
     #[error(transparent)]
     Known(#[from] CatalogError),
-    /// What is stored about a user could not be deleted.
+    /// The user cannot be opted out.
     #[error(transparent)]
     OptOut(#[from] PrivacyError),
 }
 
-/// What pixels may write.
+/// Rules for the writes of pixels.
 #[derive(Debug, Clone, Default)]
 pub struct PixelWriteRules {
-    /// In whose name they may write; empty for every member.
+    /// The members for which they may write; empty means every member.
     pub members: HashSet<MemberId>,
-    /// Calls a second that write in the name of one member; 0 lifts the bound.
+    /// Calls a second that write for one member; 0 means no limit.
     pub writes_per_second_per_member: u32,
 }
 
-/// Writes what pixels ask for.
+/// Carries out the writes of pixels.
 pub struct PixelWriter {
     ingest: Arc<Ingester>,
     linker: Linker,
@@ -98,26 +98,26 @@ impl PixelWriter {
         PixelWriter { ingest, linker, people, rules, by_member: RateLimiter::per_ms(RATE_WINDOW_MS) }
     }
 
-    /// Whether nothing may be stored about a user.
+    /// Whether the user has opted out of the whole platform.
     pub fn is_suppressed(&self, user: &UserKey) -> bool {
         self.ingest.opt_outs.is_suppressed(user)
     }
 
-    /// A browser of that id was here: where only known users count, it does from now on. Durable on return.
+    /// Makes the user of a browser known, which matters in strict mode. Durable on return.
     pub async fn seen(&self, user: &UserKey) -> Result<(), PixelError> {
         Ok(self.ingest.known.remember(std::slice::from_ref(user)).await?)
     }
 
-    /// Deletes all that is stored about a user, and opts it out of the whole platform. Durable on return.
+    /// Deletes everything about a user and opts it out of the whole platform. Durable on return.
     pub async fn opt_out(&self, user: &UserKey) -> Result<(), PixelError> {
         Ok(self.people.opt_out(std::slice::from_ref(user), None).await?)
     }
 
-    /// Writes to segments in the name of `member`, or of the owner of the first segment that exists. Durable and
-    /// visible on return.
+    /// Writes to segments for `member`, or for the owner of the first segment that exists. Durable and visible on
+    /// return.
     ///
-    /// A member that does not exist, or for which pixels may not write, is no error: the answer would tell who is a
-    /// member.
+    /// A member that does not exist, or for which pixels may not write, is not an error: an error would reveal which
+    /// members exist.
     pub async fn write(
         &self,
         member: Option<MemberId>,
@@ -138,7 +138,7 @@ impl PixelWriter {
         self.write_segments(member.id, request_id, user, segments).await
     }
 
-    /// Links a user to ids of `member`, and writes to the segments that come with them.
+    /// Links ids of `member` to a user, and writes to the segments of the same call.
     pub async fn map(
         &self,
         member: MemberId,
@@ -148,7 +148,7 @@ impl PixelWriter {
         segments: &[PixelSegment],
     ) -> Result<(), PixelError> {
         let snapshot = self.ingest.catalog.snapshot_to_keep();
-        // Ids of a member that sends none of its own lead to nothing.
+        // A member without its own user ids has nothing to link.
         let member = self.writer(&snapshot, member).filter(|member| member.use_external_uids);
         let Some(member) = member else {
             self.ingest.metrics.pixel_ignored("member");
@@ -156,7 +156,7 @@ impl PixelWriter {
         };
         self.take_write(member.id)?;
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        // A user that has opted out of the member is not linked.
+        // This skips a user that has opted out of the member.
         self.linker.link(member.id, user.clone(), &ids).await?;
         if !self.is_suppressed(&user) {
             self.seen(&user).await?;
@@ -167,7 +167,7 @@ impl PixelWriter {
         self.write_segments(member.id, request_id, user, segments).await
     }
 
-    /// The member of that id, if pixels may write in its name.
+    /// The member with that id, if pixels may write for it.
     fn writer<'s>(&self, snapshot: &'s Snapshot, id: MemberId) -> Option<&'s Member> {
         let may_write = self.rules.members.is_empty() || self.rules.members.contains(&id);
         snapshot.member(id).filter(|member| member.active && may_write)
@@ -208,7 +208,7 @@ impl PixelSegment {
     }
 }
 
-/// The owner of the first of the segments that exists.
+/// The owner of the first segment that exists.
 fn first_owner(snapshot: &Snapshot, segments: &[PixelSegment]) -> Option<MemberId> {
     let ids = segments.iter().filter_map(|segment| match segment.name {
         PixelSegmentName::Id(id) => Some(id),

@@ -1,14 +1,14 @@
-//! Rate limits: at most so much in any window of so long.
+//! Rate limits: a maximum in any window of a fixed length.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-/// How many keys are tracked before idle ones are swept out.
+/// The number of keys at which idle ones are removed.
 const SWEEP_AT: usize = 10_000;
 
-/// An exact sliding window for each key. Keys come from outside, so the table is bounded by a sweep of
-/// the keys whose window has passed.
+/// An exact sliding window for each key. Keys come from outside, so keys whose window has passed are removed to
+/// limit the table's size.
 pub struct RateLimiter<K> {
     window_ms: u64,
     table: Mutex<Table<K>>,
@@ -21,29 +21,28 @@ struct Table<K> {
 
 #[derive(Default)]
 struct Window {
-    /// What was taken when, oldest first.
+    /// Time in milliseconds and weight of what was taken, oldest first.
     taken: VecDeque<(u64, u32)>,
     sum: u64,
 }
 
-/// Over the limit.
+/// The limit is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exceeded {
-    /// Until there is room again, in whole seconds, at least 1.
+    /// Whole seconds until there is room again, at least 1.
     pub retry_after_seconds: u64,
 }
 
 impl<K: Hash + Eq> RateLimiter<K> {
-    /// A limiter over windows of that many milliseconds.
+    /// A limiter with windows of `window_ms` milliseconds.
     pub fn per_ms(window_ms: u64) -> RateLimiter<K> {
         let table = Table { windows: HashMap::new(), sweep_at: SWEEP_AT };
         RateLimiter { window_ms, table: Mutex::new(table) }
     }
 
-    /// Takes `weight` out of the `limit` of `key`, or nothing when it does not fit. A limit of 0 is none.
+    /// Takes `weight` out of the `limit` of `key`, or nothing if it does not fit. A limit of 0 means no limit.
     ///
-    /// What is heavier than the whole limit passes while nothing else is in the window: it could never pass
-    /// otherwise.
+    /// A weight over the whole limit passes while the window is empty: otherwise it could never pass.
     pub fn take(&self, key: K, weight: u32, limit: u32, now_ms: u64) -> Result<(), Exceeded> {
         if limit == 0 || weight == 0 {
             return Ok(());
@@ -61,7 +60,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
             return Err(Exceeded { retry_after_seconds: wait_ms.div_ceil(1000).max(1) });
         }
         match window.taken.back_mut() {
-            // One entry a millisecond bounds the queue whatever the limit.
+            // One entry a millisecond bounds the queue at any limit.
             Some((taken_ms, taken)) if *taken_ms == now_ms => *taken += weight,
             _ => window.taken.push_back((now_ms, weight)),
         }
@@ -69,7 +68,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
         Ok(())
     }
 
-    /// Gives back one of what was taken last.
+    /// Returns a weight of 1 from the newest entry of `key`.
     pub fn give_back(&self, key: &K) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(window) = table.windows.get_mut(key)
@@ -87,7 +86,7 @@ impl<K: Hash + Eq> RateLimiter<K> {
 impl Window {
     fn forget_before(&mut self, now_ms: u64, window_ms: u64) {
         while let Some(&(taken_ms, weight)) = self.taken.front() {
-            // A clock that was set back must not keep a window shut.
+            // A clock that is set back must not keep a window full.
             if taken_ms <= now_ms && now_ms < taken_ms + window_ms {
                 break;
             }
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_add_up_and_a_giant_passes_alone() {
+    fn weights_add_up_and_one_over_the_limit_passes_alone() {
         let limiter = RateLimiter::per_ms(1000);
         assert_eq!(limiter.take("a", 700, 1000, 0), Ok(()));
         assert!(limiter.take("a", 301, 1000, 0).is_err());

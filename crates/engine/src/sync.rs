@@ -1,5 +1,5 @@
-//! What the commit and the budgets synchronise with: the standard library and tokio. With the feature `shuttle` it is
-//! a scheduler that tries interleavings (`write/concurrency.rs`), which knows no time.
+//! The synchronisation types of the commit and the budgets: those of the standard library and tokio. With the feature
+//! `shuttle` they are those of a scheduler that tries interleavings (`write/concurrency.rs`) and has no clock.
 
 #[cfg(not(feature = "shuttle"))]
 pub(crate) use std::{
@@ -26,18 +26,18 @@ mod simulated {
     use std::time::Duration;
 
     thread_local! {
-        /// All tasks of a schedule run on one thread of the machine.
-        static LOOKS: Cell<u32> = const { Cell::new(0) };
+        /// Calls of [`Instant::now`]. All tasks of a schedule run on one thread of the machine.
+        static CALLS: Cell<u32> = const { Cell::new(0) };
     }
 
-    /// A clock that goes on with each look at it.
+    /// A clock that advances with each call of [`Instant::now`].
     #[derive(Clone, Copy)]
     pub(crate) struct Instant(Duration);
 
     impl Instant {
         pub(crate) fn now() -> Instant {
-            LOOKS.set(LOOKS.get().wrapping_add(1));
-            Instant(Duration::from_micros(400) * LOOKS.get())
+            CALLS.set(CALLS.get().wrapping_add(1));
+            Instant(Duration::from_micros(400) * CALLS.get())
         }
     }
 

@@ -1,9 +1,9 @@
-//! Threads of their own for work that takes long.
+//! Fixed threads for long work.
 //!
-//! The async runtime's blocking threads come and go, and work moves from one to the next. For a password hash
-//! that means 19 MiB in the allocator's heap of each; for a body of a megabyte, that the processor's cache has
-//! nothing of the last one. Fixed threads bound the one and keep the other, and can be less urgent than the
-//! threads on which short requests are answered.
+//! The async runtime starts and ends its blocking threads, and work moves from one to the next. A password hash then
+//! leaves 19 MiB in each thread's heap, and a body of a megabyte finds nothing of the last one in the processor's
+//! cache. Fixed threads limit the memory and keep the cache warm. They can also have a lower priority than the threads
+//! that answer short requests.
 
 use std::any::Any;
 use std::io;
@@ -14,38 +14,37 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A fixed number of threads that work off one bounded queue. They end when this is dropped, after what
-/// they are at.
+/// A fixed number of threads with one bounded queue. When this is dropped they finish their jobs and end.
 pub(crate) struct WorkThreads {
     jobs: SyncSender<Job>,
     #[cfg(test)]
     queue: std::sync::Weak<Mutex<Receiver<Job>>>,
 }
 
-/// Which share of a busy processor threads get.
+/// The share of a busy processor that a thread gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// A third of what a usual thread gets that has work at the same time, and whatever is left over. That does
-    /// not keep it from using up a time slice of some milliseconds first: it has to yield as well.
+    /// A third of the share of a normal thread, plus idle time. It may still use up a time slice of some milliseconds
+    /// first, so the work has to yield as well.
     Lower,
-    /// A tenth, and the same.
+    /// A tenth, otherwise the same.
     Low,
 }
 
 impl Urgency {
-    /// Makes it that of the calling thread.
-    pub(crate) fn take_on(self) {
+    /// Sets the priority of the calling thread.
+    pub(crate) fn set_for_this_thread(self) {
         let niceness = match self {
             Urgency::Lower => 5,
             Urgency::Low => 10,
         };
         if let Err(error) = rustix::process::nice(niceness) {
-            tracing::warn!(%error, "work in the background is as urgent as requests: the system refused the priority");
+            tracing::warn!(%error, "the system refused a lower priority: background work competes with requests");
         }
     }
 }
 
-/// Runs `work` on a thread of the runtime that may block, for reads of the disk. A panic in it goes on in the caller.
+/// Runs `work`, which may read the disk, on a blocking thread of the runtime. A panic in it continues in the caller.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
@@ -56,7 +55,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 pub(crate) struct QueueFull;
 
 impl WorkThreads {
-    /// Starts `threads` threads of that name, for which up to `max_queued` jobs may wait.
+    /// Starts `threads` threads named `name`, with a queue of up to `max_queued` jobs.
     pub(crate) fn start(
         name: &str,
         threads: usize,
@@ -68,8 +67,8 @@ impl WorkThreads {
         for number in 0..threads {
             let queue = Arc::clone(&queue);
             let work = move || {
-                urgency.take_on();
-                work_off(&queue);
+                urgency.set_for_this_thread();
+                run_jobs(&queue);
             };
             std::thread::Builder::new().name(format!("{name}-{number}")).spawn(work)?;
         }
@@ -80,8 +79,8 @@ impl WorkThreads {
         })
     }
 
-    /// Runs `job` on one of the threads. A panic in it goes on in the caller, and the thread lives on. A job
-    /// whose caller has gone before its turn is not run.
+    /// Runs `job` on one of the threads. A panic in it continues in the caller, not in the thread. A job is not run
+    /// if its caller has gone before its turn.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -89,21 +88,21 @@ impl WorkThreads {
         let (reply, answer) = oneshot::channel::<Result<T, Box<dyn Any + Send>>>();
         let job = Box::new(move || {
             if !reply.is_closed() {
-                // Nothing of a job that panicked is used again: `job` owns all it touches.
+                // Nothing of a job that panicked is used again: `job` owns everything it touches.
                 let outcome = catch_unwind(AssertUnwindSafe(job));
                 let _ = reply.send(outcome);
             }
         });
-        // Nothing else can be wrong with it: the threads end only after `self`.
+        // A full queue is the only possible error: the threads end only after `self`.
         self.jobs.try_send(job).map_err(|_| QueueFull)?;
         let outcome = answer.await.expect("every job that is queued answers while its caller waits");
         Ok(outcome.unwrap_or_else(|panic| resume_unwind(panic)))
     }
 }
 
-fn work_off(queue: &Mutex<Receiver<Job>>) {
+fn run_jobs(queue: &Mutex<Receiver<Job>>) {
     loop {
-        // The lock is let go before the job runs.
+        // The lock is released before the job runs.
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match next {
             Ok(job) => job(),

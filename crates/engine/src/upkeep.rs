@@ -1,4 +1,4 @@
-//! What runs beside the requests: checkpoints, the warm-up, and the tasks that keep views current.
+//! Background work: checkpoints, the warm-up, and the tasks that keep views current.
 
 use crate::alarm::Alarm;
 use crate::data_dir::DataDir;
@@ -14,21 +14,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How often it is checked whether a checkpoint is due.
+/// How often to check whether a checkpoint is due.
 const CHECKPOINT_POLL: Duration = Duration::from_millis(250);
 
-/// How long to wait after a checkpoint that failed.
+/// The wait after a failed checkpoint.
 const CHECKPOINT_RETRY: Duration = Duration::from_secs(5);
 
-/// Which share of the memory budget may be dirty before a checkpoint starts: dirty profiles cannot leave.
+/// A checkpoint starts when one part in this many of the memory budget is dirty: dirty profiles cannot be evicted.
 const DIRTY_SHARE: u64 = 4;
 
 /// When a checkpoint is due.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CheckpointRules {
-    /// After this time, when anything has changed.
+    /// After this time, if anything has changed.
     pub interval: Duration,
-    /// After this much log.
+    /// After this many bytes of log.
     pub log_bytes: u64,
     /// The memory budget of the profiles.
     pub memory_budget_bytes: u64,
@@ -36,21 +36,21 @@ pub(crate) struct CheckpointRules {
 
 /// Writes checkpoints.
 pub(crate) struct Checkpoints {
-    /// What is written.
+    /// The checkpoint holds the profiles.
     pub(crate) profiles: Arc<dyn Profiles>,
-    /// What shrinks after it.
+    /// Old log files are removed after a checkpoint.
     pub(crate) log: Arc<dyn Log>,
-    /// The other view that needs the log.
+    /// The other view that needs log records.
     pub(crate) usage: Arc<UsageFollower>,
-    /// What is to leave the disk.
+    /// Removes erased ids from the disk.
     pub(crate) erasures: Erasures,
-    /// Where backups are taken.
+    /// A backup locks the log files here.
     pub(crate) data_dir: DataDir,
-    /// Counts them.
+    /// Counts checkpoints.
     pub(crate) metrics: CheckpointMetrics,
     /// Counts the log's bytes.
     pub(crate) log_metrics: LogMetrics,
-    /// When one is due.
+    /// When a checkpoint is due.
     pub(crate) rules: CheckpointRules,
 }
 
@@ -63,10 +63,10 @@ impl Checkpoints {
                 || self.profiles.dirty_bytes() >= self.rules.memory_budget_bytes / DIRTY_SHARE)
     }
 
-    /// Writes a checkpoint and removes the log that no view needs any more.
+    /// Writes a checkpoint and removes log files that no view needs any more.
     ///
-    /// A failure is logged and counted, and the next checkpoint tries again: the log keeps everything until
-    /// then. After [`ia_profiles::ProfilesError::HalfWritten`] none succeeds until a restart.
+    /// A failure is logged and counted, and the next checkpoint tries again; the log keeps everything until then.
+    /// After [`ia_profiles::ProfilesError::HalfWritten`] every checkpoint fails until a restart.
     pub(crate) fn write(&self) -> anyhow::Result<()> {
         self.erasures.seal_log();
         match self.profiles.checkpoint() {
@@ -82,17 +82,17 @@ impl Checkpoints {
                 );
             }
             Err(error) => {
-                // Whether a later one can succeed is for the error to say.
+                // The error says whether a later checkpoint can succeed.
                 tracing::error!(error = &error as &dyn std::error::Error, "the checkpoint failed");
                 self.metrics.failed();
                 return Err(error.into());
             }
         }
-        // Without the notes that are in the log, nobody would know what is to be scrubbed.
+        // The log keeps its erases: they say what still has to be scrubbed.
         if !self.erasures.scrub_statistics() && self.erasures.is_due() {
             return Ok(());
         }
-        // A backup needs the log from the positions on that its views had when it began.
+        // A backup needs the log from the positions that its views had when it began.
         let _no_backup = match self.data_dir.hold_log() {
             Ok(Some(hold)) => hold,
             Ok(None) => {
@@ -100,19 +100,19 @@ impl Checkpoints {
                 return Ok(());
             }
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "old log files could not be removed");
+                tracing::warn!(error = format!("{error:#}"), "cannot remove old log files");
                 return Ok(());
             }
         };
         let covered = self.profiles.checkpointed_position().min(self.usage.covered_position());
         if let Err(error) = self.log.trim_before(covered + 1) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "old log files could not be removed");
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot remove old log files");
         }
         Ok(())
     }
 }
 
-/// The thread that writes checkpoints when they are due.
+/// The thread that writes a checkpoint when one is due.
 pub(crate) struct Checkpointer {
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
@@ -141,7 +141,7 @@ impl Checkpointer {
         Ok(Checkpointer { stop, thread })
     }
 
-    /// Stops it and waits for a checkpoint that is under way.
+    /// Stops the thread after the checkpoint that it is writing, if any.
     pub(crate) fn stop(self) {
         drop(self.stop);
         if self.thread.join().is_err() {
@@ -181,7 +181,7 @@ impl WarmUp {
         Ok(WarmUp { stop, thread })
     }
 
-    /// Stops it and waits for it.
+    /// Stops the thread and waits for its end.
     pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         if self.thread.join().is_err() {
@@ -190,11 +190,11 @@ impl WarmUp {
     }
 }
 
-/// Repeats `task` every `period`, until `shutdown` turns true. A failure is logged, and the next turn tries again; a
+/// Repeats `task` every `period` until `shutdown` turns true. A failure is logged and tried again the next time; a
 /// panic raises `alarm`.
 pub(crate) fn every<F>(
     period: Duration,
-    what: &'static str,
+    name: &'static str,
     alarm: &Alarm,
     shutdown: &watch::Receiver<bool>,
     task: impl Fn() -> F + Send + 'static,
@@ -202,7 +202,7 @@ pub(crate) fn every<F>(
 where
     F: Future<Output = Result<(), CatalogError>> + Send,
 {
-    let (watch, mut shutdown) = (alarm.watch(what), shutdown.clone());
+    let (watch, mut shutdown) = (alarm.watch(name), shutdown.clone());
     tokio::spawn(async move {
         let _watch = watch;
         let mut interval = tokio::time::interval(period);
@@ -214,13 +214,13 @@ where
             }
             if let Err(error) = task().await {
                 let cause = &error as &dyn std::error::Error;
-                tracing::warn!(error = cause, "could not {what}; it will be tried again");
+                tracing::warn!(error = cause, "the {name} failed; it will try again");
             }
         }
     })
 }
 
 async fn stopping(shutdown: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it the server.
+    // An error means that the sender was dropped, together with the server.
     let _ = shutdown.wait_for(|&stopping| stopping).await;
 }

@@ -1,20 +1,20 @@
-//! Which user an id without a domain names.
+//! Resolves ids without a domain to users.
 
 use ia_catalog::{Snapshot, TOKEN_PREFIX};
 use ia_model::{Domain, InvalidUserId, MemberId, UserKey};
 
-/// The name space of ids that `member` sends without a domain; `None` where they are the platform's own.
+/// The name space of ids that `member` sends without a domain; `None` if they are the platform's own.
 pub fn namespace(snapshot: &Snapshot, member: MemberId) -> Option<MemberId> {
     let member = snapshot.member(member).filter(|member| member.use_external_uids)?;
     Some(member.external_member_uid.unwrap_or(member.id))
 }
 
-/// What is wrong with an id of a name space that [`key_without_domain`] refuses.
+/// The rule for ids in a name space, as a part of a sentence about an id that [`key_without_domain`] refuses.
 pub const NO_EXTERNAL_ID: &str = "must have 1 to 255 bytes and hold neither control characters nor a token";
 
-/// The key of an id without a domain, in a name space or of the platform's own.
+/// The key of an id without a domain: in a name space, or the platform's own if `namespace` is `None`.
 ///
-/// An id that holds a token is refused: ids are stored, and reports show them.
+/// An id that contains a token is refused, because ids are stored and shown in reports.
 pub fn key_without_domain(namespace: Option<MemberId>, id: &str) -> Result<UserKey, InvalidUserId> {
     match namespace {
         None => UserKey::parse(Domain::Platform, id),

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p ia-log --example throughput -- DIR THREADS PAYLOAD_BYTES SECONDS IN_FLIGHT`
 //!
-//! Every thread keeps `IN_FLIGHT` appends under way; the log is trimmed as it grows.
+//! Every thread keeps `IN_FLIGHT` appends in flight; the log is trimmed as it grows.
 
 use std::error::Error;
 use std::io::Write;

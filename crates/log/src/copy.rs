@@ -6,21 +6,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::format::{self, FILE_HEADER_BYTES, FileHeader, Kind, MARK_BYTES};
-use crate::recovery::{check_header, list_segments};
-use crate::scan::{Scanner, Step, read_file_header};
+use crate::recovery::list_segments;
+use crate::scan::{Scanner, Step, read_header};
 use crate::{Access, Disk, DiskFile, Fault, LogError};
 
-/// How long to wait for a writer to say that it has flushed what stands at the end. It does within a
-/// flush, unless there is none any more.
+/// How long to wait for the writer's mark that the end of the file is flushed. A writer that still runs
+/// leaves it within a flush.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(2);
-/// How often the same bad frame is met before it is called damage: a writer may be in the middle of it.
+/// How often the same bad frame is read before it counts as damage: a writer may be in the middle of it.
 const REREADS: usize = 20;
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// What a copy of a log holds.
+/// The content of a copy of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Copied {
+pub struct LogCopy {
     /// The oldest position in it.
     pub first_position: u64,
     /// The position after its newest.
@@ -31,28 +31,27 @@ pub struct Copied {
     pub bytes: u64,
 }
 
-/// Copies the log in `from` into the directory `to`, which is made, and makes the copy durable. `progress`
-/// is told the bytes of each piece that was copied.
+/// Copies the log in `from` into the directory `to`, which it makes, and makes the copy durable. `progress`
+/// gets the bytes of each copied piece.
 ///
-/// All frames are checked. The copy ends where the writer says that all is flushed, at or behind the end
-/// that the log has when this begins; so it has all that was acknowledged before, and nothing of a write
-/// that failed. Records that nothing proves to be flushed are copied only when their writer is gone (a
-/// start would take them), or stuck.
+/// All frames are checked. The copy ends at a flushed record, at or behind the end that the log has at the
+/// call; so it holds all records acknowledged before, and nothing of a failed write. Records that are not
+/// proven to be flushed are copied only when their writer has ended (a start would take them) or is stuck.
 ///
-/// It takes no lock. The caller sees to it that nobody trims the log meanwhile; a file that goes away is an
-/// error.
+/// It takes no lock. The caller makes sure that nobody trims the log meanwhile; a file that disappears is
+/// an error.
 pub fn copy(
     from: &Path,
     to: &Path,
     disk: &Arc<dyn Disk>,
     mut progress: impl FnMut(u64),
-) -> Result<Copied, LogError> {
+) -> Result<LogCopy, LogError> {
     let files = list_segments(&**disk, from)?.segments;
     let Some(&(first_position, _)) = files.first() else {
         return Err(LogError::NoLog { dir: from.to_owned() });
     };
     disk.create_dir(to).map_err(LogError::io("create the directory", to))?;
-    let mut copied = Copied { first_position, next_position: first_position, files: files.len(), bytes: 0 };
+    let mut copied = LogCopy { first_position, next_position: first_position, files: files.len(), bytes: 0 };
     for (index, (first, path)) in files.iter().enumerate() {
         let source = Source::open(&**disk, path, *first)?;
         let next_first = files.get(index + 1).map(|&(next_first, _)| next_first);
@@ -68,7 +67,7 @@ pub fn copy(
     Ok(copied)
 }
 
-/// A file of the log that is copied.
+/// A file of the copied log.
 struct Source {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
@@ -84,11 +83,11 @@ struct End {
     previous: u32,
 }
 
-/// What a walk over a file found.
+/// The result of a walk over a file.
 struct Walk {
     /// Behind the last sound record.
     sound: End,
-    /// Behind the last record that was flushed for certain.
+    /// Behind the last record that is proven to be flushed.
     proven: End,
     stop: Step,
     scanner: Scanner,
@@ -98,8 +97,7 @@ impl Source {
     fn open(disk: &dyn Disk, path: &Path, first_position: u64) -> Result<Source, LogError> {
         let file: Arc<dyn DiskFile> =
             disk.open(path, Access::Read).map_err(LogError::io("open", path))?.into();
-        let header = read_file_header(&*file).map_err(LogError::io("read", path))?;
-        let header = check_header(path, first_position, header)?;
+        let header = read_header(&*file, path, first_position)?;
         Ok(Source { path: path.to_owned(), file, header })
     }
 
@@ -115,7 +113,7 @@ impl Source {
         let stop = loop {
             let before = end(&scanner);
             match scanner.step().map_err(failed)? {
-                // What stood before this write had been flushed.
+                // The records before this write had been flushed.
                 Step::Record(frame) if frame.index_in_batch == 0 => proven = before,
                 Step::Record(_) => {}
                 stop => break stop,
@@ -126,7 +124,7 @@ impl Source {
         Ok(Walk { sound, proven: if is_marked { sound } else { proven }, stop, scanner })
     }
 
-    /// The end of a file that has a successor: all in it was flushed before that was made.
+    /// The end of a file that has a successor: all its records were flushed before the successor was made.
     fn older_end(&self, next_first: u64) -> Result<End, LogError> {
         let walk = self.walk()?;
         if walk.sound.next_position == next_first {
@@ -139,7 +137,7 @@ impl Source {
         }
     }
 
-    /// An end that lies at or behind everything that has been acknowledged by now.
+    /// An end at or behind everything acknowledged so far.
     fn newest_end(&self) -> Result<End, LogError> {
         let started = Instant::now();
         let first = self.walk()?.sound;
@@ -163,17 +161,14 @@ impl Source {
         }
     }
 
-    /// Whether something behind the stop proves that a record there was flushed.
+    /// Whether a frame behind the stop proves that a record there was flushed.
     fn is_damaged(&self, walk: &mut Walk) -> Result<bool, LogError> {
         Ok(walk.scanner.find_proof_of_flush().map_err(LogError::io("read", &self.path))?.is_some())
     }
 
     fn corrupt(&self, walk: &Walk) -> LogError {
-        let fault = match walk.stop {
-            Step::Bad(fault) => fault,
-            Step::Record(_) | Step::Mark(_) | Step::Unwritten => Fault::Missing,
-        };
-        LogError::Corrupt { file: self.path.clone(), offset: walk.sound.offset, fault }
+        let (offset, fault) = (walk.sound.offset, walk.stop.fault());
+        LogError::Corrupt { file: self.path.clone(), offset, fault }
     }
 
     /// Copies the file up to `end` and puts a mark behind it. Returns the size of the copy.

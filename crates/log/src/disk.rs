@@ -1,4 +1,4 @@
-//! The narrow seam to the disk, so that tests can make it fail.
+//! The narrow interface to the disk, so that tests can make it fail.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-/// What a file is opened for.
+/// The mode of opening a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// To read only.
@@ -22,12 +22,12 @@ pub enum Access {
 pub trait Disk: Send + Sync {
     /// Makes the directory and its parents where missing, closed to other users.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Keeps other writers away for as long as the answer lives; [`io::ErrorKind::WouldBlock`] when
-    /// there is one.
+    /// Locks other writers out until the result is dropped; [`io::ErrorKind::WouldBlock`] when there is
+    /// one.
     fn lock_dir(&self, dir: &Path) -> io::Result<Box<dyn Send + Sync>>;
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>>;
-    /// Makes an empty file, closed to other users, in place of what had the name.
+    /// Makes an empty file, closed to other users, in place of any file of that name.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file that exists.
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn DiskFile>>;

@@ -93,9 +93,9 @@ impl DiskLog {
         Ok((DiskLog { shared, disk, dir, thread, trimming: Mutex::new(()), _lock: lock }, recovery))
     }
 
-    /// Takes no more records, makes those that wait durable, and returns when their completions have run.
+    /// Takes no more records, makes the queued ones durable, and returns when their completions have run.
     ///
-    /// Called from a completion it does not wait, since it would wait for itself.
+    /// A call from a completion does not wait, since it would wait for itself.
     pub fn close(&self) {
         self.shared.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -146,8 +146,8 @@ impl Log for DiskLog {
                     _ => break,
                 }
             };
-            // Oldest first, so that a crash on the way leaves no gap. The log's thread only adds files,
-            // so the oldest is still the oldest.
+            // Oldest first, so that a crash in between leaves no gap. The log's thread only adds files, so
+            // the oldest is still the oldest.
             self.disk.remove(&oldest).map_err(LogError::io("remove", &oldest))?;
             self.shared.lock().segments.pop_front();
             removed += 1;

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::format::FILE_HEADER_BYTES;
-use crate::recovery::check_header;
-use crate::scan::{Scanner, Step, read_file_header};
+use crate::scan::{Scanner, Step, read_header};
 use crate::shared::Shared;
 use crate::{Access, Disk, DiskFile, Entry, Fault, LogError};
 
@@ -18,10 +17,10 @@ pub(crate) struct DiskEntries {
     /// First positions with paths, the current file not included.
     files: VecDeque<(u64, PathBuf)>,
     current: Option<(PathBuf, Scanner)>,
-    /// Position and offset of a frame in the first file, at or before the wanted one.
+    /// Position and offset of a frame in the first file, at or before the wanted position.
     start: Option<(u64, u64)>,
     wanted: u64,
-    /// One past the last entry. Nothing from here on may be looked at: it may not be durable.
+    /// One past the last entry. Later bytes must not be read: they may not be durable.
     end: u64,
 }
 
@@ -33,12 +32,7 @@ impl DiskEntries {
     ) -> Result<DiskEntries, LogError> {
         let inner = shared.lock();
         let (first, end) = (inner.first_position(), inner.next_position);
-        if position < first {
-            return Err(LogError::Trimmed { position, first });
-        }
-        if position > end {
-            return Err(LogError::BeyondEnd { position, next: end });
-        }
+        LogError::check_position(position, first, end)?;
         let skipped = inner.segments.partition_point(|segment| segment.first_position <= position) - 1;
         let index = &inner.segments[skipped].index;
         let known = index.partition_point(|&(known, _)| known <= position);
@@ -61,8 +55,7 @@ impl DiskEntries {
                 }
                 Err(error) => return Err(LogError::io("open", path)(error)),
             };
-            let header = read_file_header(&*file).map_err(LogError::io("read", &path))?;
-            let header = check_header(&path, first, header)?;
+            let header = read_header(&*file, &path, first)?;
             let scanner =
                 Scanner::at(file, &header, offset, position).map_err(LogError::io("read", &path))?;
             self.current = Some((path, scanner));

@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! The errors of the log.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,24 +8,24 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// Too much waits already. Worth trying again soon.
+    /// The queue is full. Worth trying again soon.
     #[error("the log's queue is full")]
     QueueFull,
-    /// The disk or the quota is full. Worth trying again when an operator has made room.
+    /// The disk or the quota is full. Worth trying again once an operator has made room.
     #[error("the disk under the log is full")]
     DiskFull,
-    /// Stable storage failed; whether the disk holds the record is not known.
+    /// Stable storage failed; the disk may hold the record or not.
     #[error("the log is out of service: {reason}")]
     Latched {
-        /// What failed, for the operator.
+        /// The failure, for the operator.
         reason: Arc<str>,
     },
-    /// Larger than the log takes. Not worth trying again.
+    /// The payload is larger than the limit. Not worth trying again.
     #[error("a payload of {bytes} bytes is larger than the {max_bytes} that the log takes")]
     TooLarge {
         /// The size of the payload.
         bytes: usize,
-        /// The largest that is taken.
+        /// The largest size allowed.
         max_bytes: usize,
     },
     /// The log was closed.
@@ -40,31 +40,31 @@ pub enum LogError {
     /// The operating system refused.
     #[error("cannot {action} {path}")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Somebody else writes to this log.
+    /// Another process writes to this log.
     #[error("the log in {dir} is in use by another process")]
     Locked {
         /// The directory of the log.
         dir: PathBuf,
     },
-    /// Bytes that had been flushed are not what was written.
+    /// Flushed bytes are not those that were written.
     #[error("{file} is damaged at byte {offset}: {fault}")]
     Corrupt {
         /// The file.
         file: PathBuf,
-        /// Where the bad frame or header begins.
+        /// The beginning of the bad frame or header.
         offset: u64,
-        /// What is wrong with it.
+        /// The fault.
         fault: Fault,
     },
-    /// Written by a newer version of this program.
+    /// A newer version of this program wrote the file.
     #[error("{file} has log format version {version}, which this program does not know")]
     UnknownVersion {
         /// The file.
@@ -72,7 +72,7 @@ pub enum LogError {
         /// Its version.
         version: u32,
     },
-    /// There is no file of a log in the directory.
+    /// The directory holds no log file.
     #[error("there is no log in {dir}")]
     NoLog {
         /// The directory.
@@ -86,7 +86,7 @@ pub enum LogError {
         /// The first position of the missing file.
         expected: u64,
     },
-    /// A file in the log's directory ends in `.log` and is not named as a log file.
+    /// A file in the log's directory ends in `.log` without a log file's digits.
     #[error("{path} is not named like a log file; move it out of the log's directory")]
     ForeignFile {
         /// The file.
@@ -114,10 +114,18 @@ pub enum LogError {
 }
 
 impl LogError {
-    /// For `map_err` on what the operating system says.
+    /// For `map_err` on an error of the operating system.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> LogError {
         let path = path.into();
         move |source| LogError::Io { action, path, source }
+    }
+
+    /// Checks that a log with these positions can be read from `position` on.
+    pub(crate) fn check_position(position: u64, first: u64, next: u64) -> Result<(), LogError> {
+        if position < first {
+            return Err(LogError::Trimmed { position, first });
+        }
+        if position > next { Err(LogError::BeyondEnd { position, next }) } else { Ok(()) }
     }
 
     /// Whether room on the disk would have helped.
@@ -125,7 +133,7 @@ impl LogError {
         matches!(self, LogError::Io { source, .. } if is_disk_full(source))
     }
 
-    /// The message with those of its sources, on one line.
+    /// The message with its sources' messages, on one line.
     pub(crate) fn chain(&self) -> String {
         match self {
             LogError::Io { source, .. } => format!("{self}: {source}"),
@@ -139,7 +147,7 @@ pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// What is wrong with bytes that should be a frame or a file header.
+/// The fault of bytes that should be a frame or a file header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -152,18 +160,18 @@ pub enum Fault {
     /// The checksum of the frame does not match.
     #[error("the checksum of the frame does not match")]
     Checksum,
-    /// The frame is longer than what is left of the file.
+    /// The frame is longer than the rest of the file.
     #[error("the frame runs over the end of the file")]
     Overrun,
-    /// The frame is sound and is not the one that belongs here.
+    /// The frame is sound and belongs elsewhere.
     #[error("the frame has position {found} where {expected} belongs")]
     Position {
-        /// What the frame says.
+        /// The frame's position.
         found: u64,
-        /// What belongs here.
+        /// The position that belongs here.
         expected: u64,
     },
-    /// The frame is sound and was written after another one than the one before it.
+    /// The frame is sound and was written after a different frame.
     #[error("the frame does not continue the frame before it")]
     Chain,
     /// There is no frame where one must be, since later ones were flushed.

@@ -1,4 +1,4 @@
-//! A disk that fails when it is told to. For tests, of this crate and of those above it.
+//! A disk that fails on demand, for the tests of this crate and of those above it.
 
 pub mod simulated;
 
@@ -13,7 +13,7 @@ pub use rustix::io::Errno;
 
 use crate::{Access, Disk, DiskFile};
 
-/// How long a wait for another thread may take before the test is given up.
+/// The longest wait for another thread before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The kinds of calls that can be counted, failed and held.
@@ -83,7 +83,7 @@ struct Faults {
 struct State {
     calls: HashMap<Call, usize>,
     plans: HashMap<Call, Plan>,
-    /// How many bytes of a failing write reach the disk all the same.
+    /// The number of bytes of a failing write that still reach the disk.
     torn_write_bytes: usize,
     hold: Option<Call>,
     held: usize,
@@ -93,18 +93,18 @@ struct State {
 enum Plan {
     /// The call with this number, counted from the first ever.
     Nth(usize, Errno),
-    /// That one and all after it.
+    /// The same and all later calls.
     From(usize, Errno),
     Always(Errno),
 }
 
 impl FaultyDisk {
-    /// A disk that does what `real` does until told otherwise.
+    /// A disk that works like `real` until a fault is set.
     pub fn new(real: impl Disk + 'static) -> FaultyDisk {
         FaultyDisk { real: Arc::new(real), faults: Arc::default() }
     }
 
-    /// The same disk, as a log takes it.
+    /// The same disk, in the type that a log takes.
     pub fn as_disk(&self) -> Arc<dyn Disk> {
         Arc::new(self.clone())
     }
@@ -133,12 +133,12 @@ impl FaultyDisk {
         self.faults.lock().plans.insert(call, Plan::Always(errno));
     }
 
-    /// Lets so many bytes of every failing write reach the disk.
+    /// Lets that many bytes of every failing write reach the disk.
     pub fn tear_failing_writes_after(&self, bytes: usize) {
         self.faults.lock().torn_write_bytes = bytes;
     }
 
-    /// Takes all faults back and lets go what is held.
+    /// Removes all faults and releases held calls.
     pub fn heal(&self) {
         let mut state = self.faults.lock();
         state.plans.clear();
@@ -157,18 +157,18 @@ impl FaultyDisk {
     ///
     /// # Panics
     ///
-    /// When none comes for a long time.
+    /// When no call comes for a long time.
     pub fn wait_until_held(&self) {
         self.faults.wait_while("a call to hold", |state| state.held == 0);
     }
 
-    /// Lets go what is held, and holds no more.
+    /// Releases held calls, and holds no more.
     pub fn release(&self) {
         self.faults.lock().hold = None;
         self.faults.changed.notify_all();
     }
 
-    /// Waits until so many calls of a kind have been made, counted from the first ever.
+    /// Waits until `count` calls of a kind have been made, counted from the first ever.
     ///
     /// # Panics
     ///
@@ -198,7 +198,7 @@ impl Faults {
         }
     }
 
-    /// Counts a call, holds it if told to, and says whether it may go through.
+    /// Counts a call, holds it if asked to, and fails it if a fault is set.
     fn enter(&self, call: Call) -> io::Result<()> {
         let mut state = self.lock();
         let count = state.calls.entry(call).or_default();

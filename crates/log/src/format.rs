@@ -28,11 +28,11 @@ const DIGITS: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileHeader {
     pub(crate) first_position: u64,
-    /// Random. It flows into every checksum of the file, so that a payload cannot pose as a frame.
+    /// Random. It enters every checksum of the file, so that no payload can look like a frame.
     pub(crate) salt: u64,
 }
 
-/// Why bytes are no file header of this version.
+/// Why bytes are not a file header of this version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeaderFault {
     Invalid,
@@ -55,7 +55,7 @@ impl FileHeader {
         if bytes.len() < FILE_HEADER_BYTES as usize || bytes[..8] != MAGIC {
             return Err(HeaderFault::Invalid);
         }
-        // Before the checksum: a later version may place or compute it otherwise.
+        // Before the checksum: a later version may place or compute it differently.
         match u32_at(bytes, 8) {
             FORMAT_VERSION => {}
             // There is no such version: the header was never written to its end.
@@ -68,7 +68,7 @@ impl FileHeader {
         Ok(FileHeader { first_position: u64_at(bytes, 16), salt: u64_at(bytes, 24) })
     }
 
-    /// What every checksum in the file starts from, and what the first frame names as its predecessor.
+    /// The start value of every checksum in the file, and the predecessor that the first frame names.
     pub(crate) fn seed(&self) -> u32 {
         header_checksum(&self.encode())
     }
@@ -78,7 +78,7 @@ fn header_checksum(bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..32])
 }
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A record with a payload of this many bytes.
@@ -95,14 +95,14 @@ pub(crate) struct FrameHeader {
     pub(crate) checksum: u32,
     pub(crate) kind: Kind,
     pub(crate) position: u64,
-    /// How many frames of the same write came before this one.
+    /// The number of frames of the same write before this one.
     pub(crate) index_in_batch: u32,
     /// The checksum of the frame before it, of the file header for the first.
     pub(crate) previous: u32,
 }
 
 impl FrameHeader {
-    /// `bytes` holds at least a header. `None` for a length that no version of the format has.
+    /// `bytes` holds at least a header. `None` for a length that the format does not allow.
     pub(crate) fn decode(bytes: &[u8]) -> Option<FrameHeader> {
         let kind = match u32_at(bytes, 4) {
             LENGTH_OF_FLUSHED_MARK => Kind::Flushed,
@@ -155,7 +155,7 @@ pub(crate) fn encode_record(
     checksum
 }
 
-/// A mark that says: all before `position` is flushed.
+/// A mark: all records before `position` are flushed.
 pub(crate) fn encode_mark(seed: u32, previous: u32, position: u64, sealed: bool) -> [u8; FRAME_HEADER_BYTES] {
     let length = if sealed { LENGTH_OF_SEALED_MARK } else { LENGTH_OF_FLUSHED_MARK };
     let mut bytes = encode_header(length, position, 0, previous);
@@ -191,14 +191,14 @@ pub(crate) fn unfinished_file_name(first_position: u64) -> String {
     format!("{first_position:020}{UNFINISHED_SUFFIX}")
 }
 
-/// What a name in the log's directory stands for.
+/// The meaning of a name in the log's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
     /// A file of the log, by its first position.
     Segment(u64),
-    /// Left over from a rotation that did not come to its end.
+    /// Left over from an interrupted rotation.
     Unfinished,
-    /// Ends like a log file and is none.
+    /// Has a log file's suffix without its digits.
     Misnamed,
     /// Something else.
     Foreign,

@@ -1,7 +1,6 @@
-//! What must hold whatever the files of a log hold: the fuzz target of this crate (`fuzz/`), which panics where
-//! it does not.
+//! The fuzz target of this crate (`fuzz/`), which panics where a promise about arbitrary log files is broken.
 //!
-//! An opening is held against [`reference`], which decides from the words of `docs/FORMAT.md` alone.
+//! It compares an opening with [`reference`], which follows the words of `docs/FORMAT.md` alone.
 
 mod build;
 mod reference;
@@ -56,7 +55,7 @@ pub fn log(input: &[u8]) {
     assert_eq!(inspect(&disk), expected, "a later start finds what was appended, and what was before");
 }
 
-/// What the log's thread does for a batch of one, without the thread.
+/// Appends one record as the log's thread does, without the thread.
 fn append(opened: &mut Opened, payload: &[u8]) {
     let active = &mut opened.active;
     active.capacity = active.tail + 4096;

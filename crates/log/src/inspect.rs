@@ -1,4 +1,4 @@
-//! Looks at a log without changing it, also while a writer runs.
+//! Reads a log without changing it, also while a writer runs.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,20 +8,20 @@ use std::thread;
 use std::time::Duration;
 
 use crate::format::{FORMAT_VERSION, Kind};
-use crate::recovery::{check_header, list_segments};
-use crate::scan::{Scanner, Step, read_file_header};
+use crate::recovery::list_segments;
+use crate::scan::{Scanner, Step, read_header};
 use crate::{Access, Disk, DiskFile, Fault, LogError};
 
-/// How often a bad frame in the newest file is read again before it is called bad: a writer may be in
-/// the middle of it.
+/// How often a bad frame in the newest file is read again before it counts as bad: a writer may be in the
+/// middle of writing it.
 const REREADS: usize = 5;
-/// Who feeds damage by the thousand has no time for it.
+/// None under fuzzing, which feeds damage by the thousand.
 const REREAD_PAUSE: Duration = Duration::from_millis(if cfg!(feature = "fuzz") { 0 } else { 2 });
 
-/// One thing in a log's directory. Offsets are in bytes from the beginning of the file.
+/// An item of a log. Offsets are in bytes from the beginning of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A file begins; what follows belongs to it.
+    /// A file begins; the next items belong to it.
     File {
         /// Its path.
         path: PathBuf,
@@ -34,53 +34,53 @@ pub enum Found {
     },
     /// A sound record.
     Record {
-        /// Where its frame begins.
+        /// The beginning of its frame.
         offset: u64,
         /// Its position.
         position: u64,
-        /// What was appended.
+        /// The bytes that were appended.
         payload: Vec<u8>,
     },
     /// A sound mark, behind the last record.
     Mark {
-        /// Where it stands.
+        /// Its beginning.
         offset: u64,
         /// The position of the next record; all before it are flushed.
         next_position: u64,
         /// The log goes on in the next file.
         sealed: bool,
     },
-    /// The file's records end here; nothing but zeros follows.
+    /// The file's records end here; only zeros follow.
     End {
-        /// Where.
+        /// The end.
         offset: u64,
         /// The position of the next record.
         next_position: u64,
     },
-    /// The newest file ends in the remains of a write that nothing proves to have been flushed. A start
-    /// cuts them off; a running writer may be at work on them.
+    /// The newest file ends in the remains of a write that is not proven to be flushed. A start cuts them
+    /// off; a running writer may still be writing them.
     Torn {
-        /// Where they begin.
+        /// Their beginning.
         offset: u64,
-        /// How far they reach.
+        /// Their length.
         bytes: u64,
-        /// What is wrong with the first of them.
+        /// The fault of the first of them.
         fault: Fault,
     },
-    /// Damage; a start would refuse. The rest of the file is skipped.
+    /// Damage; a start would refuse the log. The rest of the file is skipped.
     Damaged {
-        /// Where it is.
+        /// Its beginning.
         offset: u64,
-        /// What is wrong.
+        /// The fault.
         fault: Fault,
     },
 }
 
 /// Goes through a log's directory, file by file and record by record.
 ///
-/// It takes no lock, writes nothing and opens files for reading only. Files that a running writer trims
-/// away before their turn are left out; files that it begins after the start are not looked at. After an
-/// error it goes on with the next file.
+/// It takes no lock, writes nothing and opens files for reading only. It leaves out files that a running
+/// writer trims away before their turn or begins after the start. After an error it goes on with the next
+/// file.
 pub struct Inspector {
     disk: Arc<dyn Disk>,
     files: VecDeque<(u64, PathBuf)>,
@@ -90,7 +90,7 @@ pub struct Inspector {
 struct Current {
     path: PathBuf,
     scanner: Scanner,
-    /// Where the next file begins; `None` for the newest.
+    /// The first position of the next file; `None` for the newest.
     next_first: Option<u64>,
     ended: bool,
 }
@@ -110,8 +110,7 @@ impl Inspector {
             Err(error) => return Err(LogError::io("open", path)(error)),
         };
         let bytes = file.size().map_err(LogError::io("examine", &path))?;
-        let header = read_file_header(&*file).map_err(LogError::io("read", &path))?;
-        let header = check_header(&path, first_position, header)?;
+        let header = read_header(&*file, &path, first_position)?;
         let scanner = Scanner::new(file, &header).map_err(LogError::io("read", &path))?;
         let next_first = self.files.front().map(|&(first, _)| first);
         self.current = Some(Current { path: path.clone(), scanner, next_first, ended: false });
@@ -149,7 +148,7 @@ impl Current {
                 self.ended = !matches!(found, Found::Record { .. });
                 return Ok(Some(found));
             }
-            // What was read ahead may be older than what was read after it, or half of a running write.
+            // The bytes read ahead may be older than later ones, or half of a running write.
             thread::sleep(REREAD_PAUSE);
             self.scanner.refresh()?;
             rereads += 1;
@@ -166,12 +165,11 @@ impl Current {
             Step::Mark(kind) if self.next_first.is_none_or(|next_first| next_first == next_position) => {
                 return Ok(Found::Mark { offset, next_position, sealed: kind == Kind::Sealed });
             }
-            // A crash came, or the writer is, between the birth of the next file and the end of this one.
+            // A crash, or a running writer, between making the next file and ending this one.
             Step::Unwritten if self.next_first == Some(next_position) => {
                 return Ok(Found::End { offset, next_position });
             }
-            Step::Bad(fault) => fault,
-            Step::Mark(_) | Step::Unwritten => Fault::Missing,
+            stop => stop.fault(),
         };
         if self.next_first.is_some() || self.scanner.find_proof_of_flush()?.is_some() {
             return Ok(Found::Damaged { offset, fault });

@@ -1,15 +1,15 @@
 //! The durable log: bytes in, a position out once the bytes are on stable storage, bytes back in order.
 //!
-//! The format on disk is described byte by byte in `docs/FORMAT.md`, section "The log". The rules that
-//! the rest of the product leans on:
+//! `docs/FORMAT.md`, section "The log", describes the format on disk byte by byte. The rest of the product
+//! relies on these rules:
 //!
 //! * A completion says `Ok` only after the flush that covers its record.
-//! * A failed flush is never retried: what the kernel dropped cannot be told from what it kept. The log
-//!   latches, appends fail, reads go on.
-//! * A full disk is cut back, durably, to the last good frame before anybody hears of it, so a refused
-//!   record cannot come back after a crash.
-//! * Damage to a record that may have been answered with OK is never cut off in silence: opening fails
-//!   and names the file and the byte.
+//! * A failed flush is never retried: the bytes that the kernel dropped cannot be told from those that it
+//!   kept. The log latches, appends fail, reads go on.
+//! * On a full disk the file is cut back, durably, to the last good frame before the failure is reported,
+//!   so a refused record cannot come back after a crash.
+//! * Damage to a record that may have been acknowledged is never cut off in silence: opening fails and
+//!   names the file and the byte.
 
 mod copy;
 mod disk;
@@ -33,7 +33,7 @@ pub mod faults;
 #[doc(hidden)]
 pub mod fuzz;
 
-pub use copy::{Copied, copy};
+pub use copy::{LogCopy, copy};
 pub use disk::{Access, Disk, DiskFile, RealDisk};
 pub use disk_log::DiskLog;
 pub use error::{AppendError, Fault, LogError};

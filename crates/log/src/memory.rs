@@ -1,4 +1,4 @@
-//! The log in memory: the reference for what a log does, without the durability.
+//! The log in memory: the reference for the behaviour of a log, without the durability.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::{AppendError, Completion, Entries, Entry, Log, LogError, LogOptions, 
 
 /// A log that forgets everything when it is dropped.
 ///
-/// Its "files" are groups of records of [`LogOptions::segment_bytes`], so that trimming behaves as on a
-/// disk. The bytes that it reports are those of the payloads.
+/// Its "files" are groups of records of [`LogOptions::segment_bytes`], so that trimming works as on a disk.
+/// It reports the bytes of the payloads.
 pub struct MemoryLog {
     shared: Arc<Shared>,
     segments: Arc<Mutex<VecDeque<MemorySegment>>>,
@@ -38,7 +38,7 @@ impl MemorySegment {
 type Segments = Mutex<VecDeque<MemorySegment>>;
 
 impl MemoryLog {
-    /// An empty log. [`LogError::InvalidOptions`] and a thread that cannot be started are its errors.
+    /// An empty log. It fails with [`LogError::InvalidOptions`], or when no thread can be started.
     pub fn new(options: LogOptions) -> Result<MemoryLog, LogError> {
         options.check()?;
         let shared = Arc::new(Shared::new(&options, 1, VecDeque::new()));
@@ -108,12 +108,7 @@ impl Log for MemoryLog {
 
     fn read_from(&self, position: u64) -> Result<Entries, LogError> {
         let (first, next) = (self.first_position(), self.next_position());
-        if position < first {
-            return Err(LogError::Trimmed { position, first });
-        }
-        if position > next {
-            return Err(LogError::BeyondEnd { position, next });
-        }
+        LogError::check_position(position, first, next)?;
         let entries: Vec<Entry> = lock(&self.segments)
             .iter()
             .flat_map(|segment| (segment.first_position..).zip(&segment.payloads))

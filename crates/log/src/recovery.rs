@@ -4,20 +4,18 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::format::{
-    self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, HeaderFault, Kind, MARK_BYTES, Name,
-};
-use crate::scan::{Scanner, Step, read_file_header};
+use crate::format::{self, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, Kind, MARK_BYTES, Name};
+use crate::scan::{Scanner, Step, read_header};
 use crate::segment::{Active, Failure};
 use crate::shared::{INDEX_SPACING_BYTES, Segment};
 use crate::{Access, Disk, DiskFile, Fault, LogError, LogOptions, Recovery};
 
-/// A log that is ready for its thread.
+/// An opened log, ready for its thread.
 pub(crate) struct Opened {
     pub(crate) active: Active,
     pub(crate) segments: VecDeque<Segment>,
     pub(crate) recovery: Recovery,
-    /// There was no room to reserve.
+    /// No room could be reserved.
     pub(crate) disk_is_full: bool,
 }
 
@@ -30,25 +28,26 @@ pub(crate) fn open(disk: &dyn Disk, dir: &Path, options: &LogOptions) -> Result<
         disk.remove(path).map_err(LogError::io("remove", path))?;
         recovery.leftover_files += 1;
     }
-    let mut run = Run { disk, dir, options, recovery, segments: VecDeque::new(), disk_is_full: false };
-    let active = run.recover(&listed.segments)?;
-    let mut recovery = run.recovery;
-    recovery.files = run.segments.len();
-    recovery.first_position = run.segments[0].first_position;
+    let mut opening =
+        Opening { disk, dir, options, recovery, segments: VecDeque::new(), disk_is_full: false };
+    let active = opening.recover(&listed.segments)?;
+    let mut recovery = opening.recovery;
+    recovery.files = opening.segments.len();
+    recovery.first_position = opening.segments[0].first_position;
     disk.sync_dir(dir).map_err(LogError::io("flush", dir))?;
-    Ok(Opened { active, segments: run.segments, recovery, disk_is_full: run.disk_is_full })
+    Ok(Opened { active, segments: opening.segments, recovery, disk_is_full: opening.disk_is_full })
 }
 
-/// What a directory holds.
-pub(crate) struct Listed {
+/// The log files in a directory.
+pub(crate) struct LogFiles {
     /// First positions with paths, in order.
     pub(crate) segments: Vec<(u64, PathBuf)>,
     pub(crate) unfinished: Vec<PathBuf>,
 }
 
-/// Sorts out the names in the log's directory.
-pub(crate) fn list_segments(disk: &dyn Disk, dir: &Path) -> Result<Listed, LogError> {
-    let mut listed = Listed { segments: Vec::new(), unfinished: Vec::new() };
+/// Sorts the names in the log's directory.
+pub(crate) fn list_segments(disk: &dyn Disk, dir: &Path) -> Result<LogFiles, LogError> {
+    let mut listed = LogFiles { segments: Vec::new(), unfinished: Vec::new() };
     for name in disk.list(dir).map_err(LogError::io("list", dir))? {
         let path = dir.join(&name);
         match format::parse_name(&name.to_string_lossy()) {
@@ -62,7 +61,7 @@ pub(crate) fn list_segments(disk: &dyn Disk, dir: &Path) -> Result<Listed, LogEr
     Ok(listed)
 }
 
-struct Run<'a> {
+struct Opening<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
     options: &'a LogOptions,
@@ -71,19 +70,19 @@ struct Run<'a> {
     disk_is_full: bool,
 }
 
-/// A file as far as its frames are sound.
-struct Walked {
+/// A file up to the end of its sound frames.
+struct CheckedFile {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
     header: FileHeader,
     scanner: Scanner,
-    /// What the walk met at its end.
+    /// The step that ended the walk.
     stop: Step,
-    /// Where the first frame of the last write begins.
+    /// The offset of the first frame of the last write.
     last_batch_offset: u64,
 }
 
-impl Walked {
+impl CheckedFile {
     fn corrupt(&self, offset: u64, fault: Fault) -> LogError {
         LogError::Corrupt { file: self.path.clone(), offset, fault }
     }
@@ -94,11 +93,7 @@ impl Walked {
 
     /// The error for a file that ends here and must not.
     fn corrupt_at_stop(&self) -> LogError {
-        let fault = match self.stop {
-            Step::Bad(fault) => fault,
-            Step::Record(_) | Step::Mark(_) | Step::Unwritten => Fault::Missing,
-        };
-        self.corrupt(self.scanner.offset(), fault)
+        self.corrupt(self.scanner.offset(), self.stop.fault())
     }
 
     fn io(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> LogError {
@@ -119,12 +114,12 @@ impl Walked {
     }
 }
 
-impl Run<'_> {
+impl Opening<'_> {
     fn recover(&mut self, listed: &[(u64, PathBuf)]) -> Result<Active, LogError> {
         let Some(((last_first, last_path), older)) = listed.split_last() else {
             return self.create(1);
         };
-        let mut predecessor: Option<Walked> = None;
+        let mut predecessor: Option<CheckedFile> = None;
         for (index, (first, path)) in older.iter().enumerate() {
             if let Some(unsealed) = predecessor.filter(|walked| !walked.is_sealed()) {
                 return Err(unsealed.corrupt_at_stop());
@@ -136,8 +131,8 @@ impl Run<'_> {
         if let Some(predecessor) = predecessor
             && active.is_empty()
         {
-            // The crash may have come between the birth of the last file and the durable end of this
-            // one. A seal that can be read may still be in memory only.
+            // The crash may have come after the last file was made, before this one was durably ended. A
+            // readable seal may still be in memory only.
             let mut sealed = predecessor.into_active(0)?;
             sealed.seal(*last_first).map_err(Failure::into_error)?;
             let index = self.segments.len() - 2;
@@ -149,12 +144,7 @@ impl Run<'_> {
     fn create(&mut self, first_position: u64) -> Result<Active, LogError> {
         let active = Active::create(self.disk, self.dir, first_position, self.options.segment_bytes)
             .map_err(Failure::into_error)?;
-        self.segments.push_back(Segment {
-            first_position,
-            path: active.path.clone(),
-            bytes: active.allocated,
-            index: Vec::new(),
-        });
+        self.segments.push_back(active.new_segment(first_position));
         self.recovery.next_position = first_position;
         Ok(active)
     }
@@ -165,10 +155,9 @@ impl Run<'_> {
         first_position: u64,
         path: &Path,
         next_first: u64,
-    ) -> Result<Walked, LogError> {
+    ) -> Result<CheckedFile, LogError> {
         let file = self.open(path)?;
-        let header = read_file_header(&*file).map_err(LogError::io("read", path))?;
-        let header = check_header(path, first_position, header)?;
+        let header = read_header(&*file, path, first_position)?;
         let walked = self.walk(path, file, header, next_first)?;
         let end = walked.scanner.position();
         if end == next_first {
@@ -180,18 +169,17 @@ impl Run<'_> {
         }
     }
 
-    /// Checks the newest file, and only once there is nothing left to refuse makes it ready to be written to.
+    /// Checks the newest file, and makes it ready for writes once nothing is left to refuse.
     fn recover_last(
         &mut self,
         first_position: u64,
         path: &Path,
-        predecessor: Option<&Walked>,
+        predecessor: Option<&CheckedFile>,
     ) -> Result<Active, LogError> {
         let file = self.open(path)?;
-        let header = read_file_header(&*file).map_err(LogError::io("read", path))?;
-        // No crash leaves a file without its header: it is flushed before the file gets its name. So
-        // what was in this one is lost, and may have been acknowledged.
-        let header = check_header(path, first_position, header)?;
+        // No crash leaves a file without its header, which is flushed before the file gets its name. So the
+        // content of this file is lost, and may have been acknowledged.
+        let header = read_header(&*file, path, first_position)?;
         let mut walked = self.walk(path, file, header, u64::MAX)?;
         let (tail, next_position) = (walked.scanner.offset(), walked.scanner.position());
         if walked.is_sealed() {
@@ -228,8 +216,8 @@ impl Run<'_> {
         Ok(active)
     }
 
-    /// Removes what an unfinished write left, so that a later, shorter write does not end before it.
-    fn cut_torn_tail(&mut self, walked: &mut Walked) -> Result<(), LogError> {
+    /// Removes the remains of an unfinished write, so that a later, shorter write does not end before them.
+    fn cut_torn_tail(&mut self, walked: &mut CheckedFile) -> Result<(), LogError> {
         let tail = walked.scanner.offset();
         let sound_end = match walked.stop {
             Step::Mark(_) => tail + MARK_BYTES,
@@ -250,12 +238,12 @@ impl Run<'_> {
         walked.file.set_size(tail).map_err(walked.io("cut"))
     }
 
-    /// Makes sure that what was read is on stable storage, and not only in memory.
-    fn make_durable(&mut self, walked: &Walked, tail: u64) -> Result<(), LogError> {
+    /// Makes sure that the records read are on stable storage, and not only in memory.
+    fn make_durable(&mut self, walked: &CheckedFile, tail: u64) -> Result<(), LogError> {
         let unproven = tail - walked.last_batch_offset;
         if !matches!(walked.stop, Step::Mark(_)) && unproven > 0 {
-            // After a failed flush the kernel takes its pages for clean, and a flush would do nothing.
-            // Written again, they are not clean.
+            // After a failed flush the kernel marks its pages as clean, and a flush would do nothing. Writing
+            // them again makes them dirty.
             let mut bytes = vec![0; unproven as usize];
             let mut filled = 0;
             while filled < bytes.len() {
@@ -275,14 +263,14 @@ impl Run<'_> {
         Ok(self.disk.open(path, Access::ReadWrite).map_err(LogError::io("open", path))?.into())
     }
 
-    /// Goes over the sound frames of a file up to the position before which it must end.
+    /// Reads the sound frames of a file, which must end before `end_position`.
     fn walk(
         &mut self,
         path: &Path,
         file: Arc<dyn DiskFile>,
         header: FileHeader,
         end_position: u64,
-    ) -> Result<Walked, LogError> {
+    ) -> Result<CheckedFile, LogError> {
         let mut scanner = Scanner::new(file.clone(), &header).map_err(LogError::io("read", path))?;
         let mut index = Vec::new();
         let mut last_indexed_offset = 0;
@@ -308,23 +296,6 @@ impl Run<'_> {
         let bytes = file.size().map_err(LogError::io("examine", path))?;
         let first_position = header.first_position;
         self.segments.push_back(Segment { first_position, path: path.to_owned(), bytes, index });
-        Ok(Walked { path: path.to_owned(), file, header, scanner, stop, last_batch_offset })
+        Ok(CheckedFile { path: path.to_owned(), file, header, scanner, stop, last_batch_offset })
     }
-}
-
-/// Turns what stands at the beginning of a file into its header or the reason to refuse it.
-pub(crate) fn check_header(
-    path: &Path,
-    first_position: u64,
-    header: Result<FileHeader, HeaderFault>,
-) -> Result<FileHeader, LogError> {
-    let fault = match header {
-        Ok(header) if header.first_position == first_position => return Ok(header),
-        Ok(header) => Fault::FirstPosition(header.first_position),
-        Err(HeaderFault::Invalid) => Fault::Header,
-        Err(HeaderFault::UnknownVersion(version)) => {
-            return Err(LogError::UnknownVersion { file: path.to_owned(), version });
-        }
-    };
-    Err(LogError::Corrupt { file: path.to_owned(), offset: 0, fault })
 }

@@ -1,25 +1,36 @@
 //! Walks over the frames of one file.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::format::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, FrameHeader, HeaderFault, Kind};
-use crate::{DiskFile, Fault};
+use crate::{DiskFile, Fault, LogError};
 
 /// How much is read from the disk at a time, unless a frame is larger.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// What stands at the scanner's offset.
+/// The bytes at the scanner's offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A sound record, the expected one. The scanner has gone past it; see [`Scanner::payload`].
+    /// The expected record, sound. The scanner has gone past it; see [`Scanner::payload`].
     Record(FrameHeader),
     /// A sound mark for the expected position. The scanner stays before it.
     Mark(Kind),
     /// Zeros, or the end of the file. The scanner stays.
     Unwritten,
-    /// Neither. The scanner stays.
+    /// Anything else. The scanner stays.
     Bad(Fault),
+}
+
+impl Step {
+    /// The fault of a file that ends here and must not.
+    pub(crate) fn fault(self) -> Fault {
+        match self {
+            Step::Bad(fault) => fault,
+            Step::Record(_) | Step::Mark(_) | Step::Unwritten => Fault::Missing,
+        }
+    }
 }
 
 /// Reads and checks frame after frame.
@@ -42,7 +53,7 @@ impl Scanner {
         Ok(scanner)
     }
 
-    /// Starts at a frame of which offset and position are known.
+    /// Starts at a frame with a known offset and position.
     pub(crate) fn at(
         file: Arc<dyn DiskFile>,
         header: &FileHeader,
@@ -60,7 +71,7 @@ impl Scanner {
         })
     }
 
-    /// Where the next frame begins.
+    /// The offset of the next frame.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
@@ -70,7 +81,7 @@ impl Scanner {
         self.expected
     }
 
-    /// The checksum of the frame before, as [`Scanner::new`] starts it.
+    /// The checksum of the frame before; known only after [`Scanner::new`].
     pub(crate) fn previous(&self) -> u32 {
         self.previous.unwrap_or(self.seed)
     }
@@ -80,7 +91,7 @@ impl Scanner {
         self.window.bytes(self.payload.0, self.payload.1)
     }
 
-    /// Forgets what was read ahead: somebody else may have written since.
+    /// Forgets the bytes that were read ahead: another thread may have written since.
     pub(crate) fn refresh(&mut self) -> io::Result<()> {
         self.window.refresh()
     }
@@ -104,8 +115,8 @@ impl Scanner {
         if header.position != expected {
             return Ok(Step::Bad(Fault::Position { found: header.position, expected }));
         }
-        // Frames of a write that failed can lie behind a later and shorter one at the same place, with
-        // positions that happen to fit. Their predecessor was another.
+        // Frames of a failed write can lie behind a later, shorter one at the same place, with positions that
+        // happen to fit. They name a different predecessor.
         if self.previous.is_some_and(|previous| previous != header.previous) {
             return Ok(Step::Bad(Fault::Chain));
         }
@@ -119,13 +130,13 @@ impl Scanner {
         Ok(Step::Record(header))
     }
 
-    /// Looks behind the scanner's offset for a sound frame that proves the record expected there to have
-    /// been flushed.
+    /// Looks behind the scanner's offset for a sound frame which proves that the record expected there was
+    /// flushed.
     ///
     /// A frame of the same write proves nothing: a power cut keeps any part of an unfinished write.
     pub(crate) fn find_proof_of_flush(&mut self) -> io::Result<Option<u64>> {
         let end = self.end_of_content()?;
-        // No file holds more records than this, so that damage rarely costs a checksum.
+        // No file holds more records than bytes, so damage rarely costs a checksum.
         let positions = self.expected + 1..=self.expected.saturating_add(self.window.file_bytes);
         let mut chunk_start = self.offset;
         while chunk_start < end {
@@ -208,7 +219,7 @@ impl Window {
         self.start = offset;
         self.buffer.clear();
         self.buffer.resize(length.max(CHUNK_BYTES).min(left), 0);
-        // After an error the buffer must not pass for zeros that were read.
+        // After an error the zeros of the buffer must not count as read.
         let filled = read_fully(&*self.file, &mut self.buffer, offset);
         self.buffer.truncate(*filled.as_ref().unwrap_or(&0));
         filled.map(drop)
@@ -227,11 +238,23 @@ impl Window {
     }
 }
 
-/// Reads the header of a file.
-pub(crate) fn read_file_header(file: &dyn DiskFile) -> io::Result<Result<FileHeader, HeaderFault>> {
+/// Reads the header of a file; an error gives the reason to refuse it.
+pub(crate) fn read_header(
+    file: &dyn DiskFile,
+    path: &Path,
+    first_position: u64,
+) -> Result<FileHeader, LogError> {
     let mut bytes = [0; FILE_HEADER_BYTES as usize];
-    let filled = read_fully(file, &mut bytes, 0)?;
-    Ok(FileHeader::decode(&bytes[..filled]))
+    let filled = read_fully(file, &mut bytes, 0).map_err(LogError::io("read", path))?;
+    let fault = match FileHeader::decode(&bytes[..filled]) {
+        Ok(header) if header.first_position == first_position => return Ok(header),
+        Ok(header) => Fault::FirstPosition(header.first_position),
+        Err(HeaderFault::Invalid) => Fault::Header,
+        Err(HeaderFault::UnknownVersion(version)) => {
+            return Err(LogError::UnknownVersion { file: path.to_owned(), version });
+        }
+    };
+    Err(LogError::Corrupt { file: path.to_owned(), offset: 0, fault })
 }
 
 fn read_fully(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

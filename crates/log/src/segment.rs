@@ -1,4 +1,4 @@
-//! The file that is being written.
+//! The active file: the newest one, which takes appends.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::format::{self, FILE_HEADER_BYTES, FileHeader, MARK_BYTES};
+use crate::shared::Segment;
 use crate::{Disk, DiskFile, LogError};
 
 /// Why something could not be made durable.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// There is no room; nothing was lost and a later try can succeed.
+    /// The disk is full; nothing was lost and a later try can succeed.
     Full(LogError),
     /// Stable storage cannot be trusted any more.
     Fatal(LogError),
@@ -27,6 +28,12 @@ impl Failure {
         move |error| Failure::of(wrap(error))
     }
 
+    /// After such an error even a full disk cannot be trusted.
+    fn fatal(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+        let wrap = LogError::io(action, path);
+        move |error| Failure::Fatal(wrap(error))
+    }
+
     pub(crate) fn into_error(self) -> LogError {
         match self {
             Failure::Full(error) | Failure::Fatal(error) => error,
@@ -34,24 +41,24 @@ impl Failure {
     }
 }
 
-/// The newest file, open for writing.
+/// The active file, open for writing.
 pub(crate) struct Active {
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn DiskFile>,
-    /// What every checksum starts from, out of the file's header.
+    /// The start value of every checksum, from the file's header.
     pub(crate) seed: u32,
-    /// Where the next frame goes: the end of the last durable one.
+    /// The offset of the next frame: the end of the last durable one.
     pub(crate) tail: u64,
     /// The checksum of the last durable frame.
     pub(crate) previous: u32,
-    /// The size of the file as it is; room is reserved up to here.
+    /// The current size of the file; room is reserved up to here.
     pub(crate) allocated: u64,
-    /// The size up to which it may be filled.
+    /// The size to which the file may grow.
     pub(crate) capacity: u64,
 }
 
 impl Active {
-    /// Makes a file that is ready for use and durable, name included.
+    /// Makes a file ready for use and durable, with its name.
     pub(crate) fn create(
         disk: &dyn Disk,
         dir: &Path,
@@ -61,7 +68,7 @@ impl Active {
         let unfinished = dir.join(format::unfinished_file_name(first_position));
         let made = Active::create_unfinished(disk, dir, &unfinished, first_position, capacity);
         if made.is_err() {
-            // Most likely the disk is full, and this is room. If it stays, the next start removes it.
+            // The disk is probably full, and this frees room. If the file stays, the next start removes it.
             let _ = disk.remove(&unfinished);
         }
         made
@@ -81,12 +88,17 @@ impl Active {
             disk.create(unfinished).map_err(Failure::io("create", unfinished))?.into();
         file.allocate(capacity).map_err(Failure::io("reserve room for", unfinished))?;
         file.write_at(&header.encode(), 0).map_err(Failure::io("write to", unfinished))?;
-        file.flush().map_err(|error| Failure::Fatal(LogError::io("flush", unfinished)(error)))?;
+        file.flush().map_err(Failure::fatal("flush", unfinished))?;
         disk.rename(unfinished, &path).map_err(Failure::io("rename", unfinished))?;
-        disk.sync_dir(dir).map_err(|error| Failure::Fatal(LogError::io("flush", dir)(error)))?;
+        disk.sync_dir(dir).map_err(Failure::fatal("flush", dir))?;
         let seed = header.seed();
         let tail = FILE_HEADER_BYTES;
         Ok(Active { path, file, seed, tail, previous: seed, allocated: capacity, capacity })
+    }
+
+    /// The shared entry of this file while it is new.
+    pub(crate) fn new_segment(&self, first_position: u64) -> Segment {
+        Segment { first_position, path: self.path.clone(), bytes: self.allocated, index: Vec::new() }
     }
 
     /// Whether it holds no record.
@@ -106,7 +118,7 @@ impl Active {
         }
         let reserved = self.file.allocate(self.capacity);
         if let Err(error) = reserved {
-            // What was reserved before the disk was full is of use to others; the bytes are zero either
+            // Others can use the room that was reserved before the disk was full. The bytes are zero either
             // way, so nothing depends on this.
             let _ = self.file.set_size(self.allocated);
             return Err(Failure::of(LogError::io("reserve room in", &self.path)(error)));
@@ -115,7 +127,7 @@ impl Active {
         Ok(())
     }
 
-    /// Writes frames behind the tail, which stays where it is. A full disk is cut back before this
+    /// Writes frames behind the tail, without moving it. On a full disk, cuts the file back before it
     /// returns.
     pub(crate) fn write(&mut self, frames: &[u8]) -> Result<(), Failure> {
         let Err(error) = self.file.write_at(frames, self.tail) else { return Ok(()) };
@@ -123,27 +135,27 @@ impl Active {
         if !error.is_disk_full() {
             return Err(Failure::Fatal(error));
         }
-        // A part may have been written. It must be gone for good before anybody hears of the failure:
-        // a start after a crash would take it for records.
+        // A part may have been written. It must be removed durably before the failure is reported: a start
+        // after a crash would take it for records.
         self.cut()?;
-        self.file.flush().map_err(|error| Failure::Fatal(LogError::io("flush", &self.path)(error)))?;
+        self.file.flush().map_err(Failure::fatal("flush", &self.path))?;
         Err(Failure::Full(error))
     }
 
-    /// Makes what was written durable.
+    /// Makes written frames durable.
     pub(crate) fn flush(&self) -> Result<(), LogError> {
         self.file.flush().map_err(LogError::io("flush", &self.path))
     }
 
-    /// Drops what lies behind the tail.
+    /// Drops the bytes behind the tail.
     pub(crate) fn cut(&mut self) -> Result<(), Failure> {
         let cut = self.file.set_size(self.tail);
         self.allocated = self.tail;
-        cut.map_err(|error| Failure::Fatal(LogError::io("cut", &self.path)(error)))
+        cut.map_err(Failure::fatal("cut", &self.path))
     }
 
-    /// Notes behind the tail that all before `next_position` is flushed. The note itself is not: it only
-    /// helps a later start to tell damage from an unfinished write.
+    /// Writes a mark behind the tail: all records before `next_position` are flushed. The mark itself is not:
+    /// it only helps a later start to tell damage from an unfinished write.
     pub(crate) fn mark(&mut self, next_position: u64) -> Result<(), Failure> {
         let mark = format::encode_mark(self.seed, self.previous, next_position, false);
         let wrote = self.file.write_at(&mark, self.tail);
@@ -151,12 +163,12 @@ impl Active {
         wrote.map_err(Failure::io("write to", &self.path))
     }
 
-    /// Ends the file: the log goes on at `next_position` in another one, which must be durable. Whatever comes
-    /// of it, no frame fits any more: its place is in the other file.
+    /// Ends the file: the log goes on at `next_position` in another one, which must be durable. Even after a
+    /// failure no frame fits any more: frames belong in the other file.
     pub(crate) fn seal(&mut self, next_position: u64) -> Result<(), Failure> {
         self.capacity = self.tail;
         let mark = format::encode_mark(self.seed, self.previous, next_position, true);
-        // Some file systems need room even to change what is written already.
+        // Some file systems need room even to change written bytes.
         self.file.write_at(&mark, self.tail).map_err(Failure::io("write to", &self.path))?;
         self.allocated = self.tail + MARK_BYTES;
         self.file.set_size(self.allocated).map_err(Failure::io("cut", &self.path))?;

@@ -1,4 +1,4 @@
-//! What appenders, readers and the log's thread share.
+//! The state that appenders, readers and the log's thread share.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -8,11 +8,10 @@ use crate::format::FRAME_HEADER_BYTES;
 use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError};
 use crate::{AppendError, Completion, LogOptions, LogState, LogStats};
 
-/// How far apart the known places of a file are; a reader walks over at most so much that it does not
-/// want.
+/// The distance between the indexed positions of a file: the most that a reader has to skip.
 pub(crate) const INDEX_SPACING_BYTES: u64 = 64 << 10;
 
-/// A record that waits.
+/// A queued record.
 pub(crate) struct Pending {
     pub(crate) payload: Vec<u8>,
     pub(crate) done: Completion,
@@ -37,9 +36,9 @@ pub(crate) struct Segment {
 /// The state behind the lock. The lock is never held over a call to the disk or to a completion.
 pub(crate) struct Inner {
     queue: VecDeque<Pending>,
-    /// Who waits for the newest file to be ended.
+    /// The callers who wait for the end of the newest file.
     seals: Vec<Completion>,
-    /// The log's thread is woken when so many wait.
+    /// The queue length at which the log's thread is woken.
     wake_at: usize,
     /// Of the queue and of the batch that is being written.
     queued_bytes: usize,
@@ -50,16 +49,16 @@ pub(crate) struct Inner {
     pub(crate) segments: VecDeque<Segment>,
 }
 
-/// What the log's thread has to do next.
+/// The next work of the log's thread.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Records wait; the first takes so many bytes with its frame.
+    /// Records wait; with the bytes of the first one's frame.
     Records(usize),
     /// The newest file is to be ended.
     Seal,
-    /// The disk was full a while ago.
+    /// The disk was full a while ago, and is tried again.
     Probe,
-    /// Nothing more will come.
+    /// The log is closed and the queue is empty.
     Stop,
 }
 
@@ -103,12 +102,7 @@ impl Shared {
         let pending = Pending { payload, done };
         let frame_bytes = pending.frame_bytes();
         let mut inner = self.lock();
-        if inner.closed {
-            return Err(AppendError::Closed);
-        }
-        if let LogState::Latched { reason } = &inner.state {
-            return Err(AppendError::Latched { reason: reason.clone() });
-        }
+        inner.check_open()?;
         if inner.queued_bytes + frame_bytes > self.max_queue_bytes {
             return Err(AppendError::QueueFull);
         }
@@ -125,19 +119,14 @@ impl Shared {
 
     pub(crate) fn seal(&self, done: Completion) -> Result<(), AppendError> {
         let mut inner = self.lock();
-        if inner.closed {
-            return Err(AppendError::Closed);
-        }
-        if let LogState::Latched { reason } = &inner.state {
-            return Err(AppendError::Latched { reason: reason.clone() });
-        }
+        inner.check_open()?;
         inner.seals.push(done);
         drop(inner);
         self.wake.notify_one();
         Ok(())
     }
 
-    /// Takes all who wait for the newest file to be ended.
+    /// Takes the callers who wait for the end of the newest file.
     pub(crate) fn take_seals(&self) -> Vec<Completion> {
         std::mem::take(&mut self.lock().seals)
     }
@@ -170,9 +159,9 @@ impl Shared {
         }
     }
 
-    /// Waits, while few records wait beside the `last_batch` that were told their fate a moment ago: many of
-    /// those who were answered send again at once, and a flush for the first of them keeps the others waiting.
-    /// Waits until half of both are there, or for `patience`.
+    /// Waits while few records are queued compared with the `last_batch` that was just completed: many of its
+    /// clients send again at once, and a flush for the first of them makes the others wait. Ends when half of
+    /// both are queued, or after `patience`.
     pub(crate) fn gather(&self, last_batch: usize, patience: Duration) {
         let mut inner = self.lock();
         let wanted = (last_batch + inner.queue.len()) / 2;
@@ -188,7 +177,7 @@ impl Shared {
         inner.wake_at = 1;
     }
 
-    /// Takes the first record and those behind it that fit the bytes with it.
+    /// Takes the first record, and the next ones while all fit `max_bytes`.
     pub(crate) fn take_batch(&self, max_bytes: usize) -> Vec<Pending> {
         let mut inner = self.lock();
         let mut bytes = 0;
@@ -200,7 +189,7 @@ impl Shared {
         inner.queue.drain(..count).collect()
     }
 
-    /// Gives back the room of a batch that was told its fate.
+    /// Gives back the room of a completed batch.
     pub(crate) fn release(&self, records: usize, bytes: usize) {
         let mut inner = self.lock();
         inner.queued_records -= records;
@@ -235,7 +224,7 @@ impl Shared {
         }
     }
 
-    /// Latches, and hands out all that waits.
+    /// Latches, and returns the queued records.
     pub(crate) fn latch(&self, reason: &Arc<str>) -> Vec<Pending> {
         self.set_state(LogState::Latched { reason: reason.clone() });
         self.lock().queue.drain(..).collect()
@@ -264,6 +253,14 @@ impl Shared {
 }
 
 impl Inner {
+    fn check_open(&self) -> Result<(), AppendError> {
+        match &self.state {
+            _ if self.closed => Err(AppendError::Closed),
+            LogState::Latched { reason } => Err(AppendError::Latched { reason: reason.clone() }),
+            LogState::Writable | LogState::Full => Ok(()),
+        }
+    }
+
     pub(crate) fn first_position(&self) -> u64 {
         self.segments.front().map_or(self.next_position, |segment| segment.first_position)
     }
@@ -289,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_who_writes_alone_or_with_enough_others() {
+    fn a_lone_record_and_one_among_enough_others_do_not_wait() {
         for (waiting, last_batch) in [(1, 0), (1, 1), (1, 2), (5, 5), (9, 1)] {
             shared(waiting).gather(last_batch, FOR_EVER);
         }
@@ -301,7 +298,7 @@ mod tests {
         let appender = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
-                // Half of the 1 that waits and the 7 before it.
+                // Half of the 1 in the queue and the 7 before it.
                 while shared.lock().wake_at != 4 {
                     thread::yield_now();
                 }

@@ -1,5 +1,5 @@
-//! Threads, locks and the clock of this crate: those of the standard library. With the feature `shuttle` they are
-//! those of a scheduler that tries interleavings (`tests/concurrency.rs`), and time is what it says it is.
+//! Threads, locks and the clock of this crate, from the standard library. With the feature `shuttle` they come
+//! from a scheduler that tries interleavings (`tests/concurrency.rs`), and time is simulated.
 
 #[cfg(not(feature = "shuttle"))]
 pub(crate) use std::{
@@ -18,7 +18,7 @@ pub(crate) use simulated::{Condvar, Instant, advance};
 #[cfg(feature = "shuttle")]
 pub(crate) use std::sync::PoisonError;
 
-/// What shuttle leaves out: it does not model time, and its timed waits never time out.
+/// The parts that shuttle lacks: it does not model time, and its timed waits never time out.
 #[cfg(feature = "shuttle")]
 mod simulated {
     use shuttle::sync::{LockResult, MutexGuard};
@@ -71,7 +71,7 @@ mod simulated {
         }
     }
 
-    /// Whoever waits for so long may as well wait for ever: a wake-up that is missing shows.
+    /// A wait this long counts as a wait for ever, so that a missing wake-up shows.
     const FOR_EVER: Duration = Duration::from_secs(3600);
 
     pub(crate) struct Condvar(Arc<shuttle::sync::Condvar>);
@@ -101,7 +101,7 @@ mod simulated {
             self.0.wait(guard)
         }
 
-        /// The time is a thread of its own, which may come before or after whatever else wakes the caller.
+        /// The timeout is a thread of its own, which may run before or after any other wake-up of the caller.
         pub(crate) fn wait_timeout<'a, T>(
             &self,
             guard: MutexGuard<'a, T>,

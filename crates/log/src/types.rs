@@ -1,4 +1,4 @@
-//! The vocabulary of the log: the trait, its options and what it reports.
+//! The log's public types: the trait, its options and its reports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::format::{FILE_HEADER_BYTES, FORMAT_MAX_PAYLOAD_BYTES, FRAME_HEADER_BYTES, MARK_BYTES};
 use crate::{AppendError, LogError};
 
-/// Told the position of the record once it is durable, or why it will never be.
+/// Receives the position of the record once it is durable, or the reason why it will never be.
 pub type Completion = Box<dyn FnOnce(Result<u64, AppendError>) + Send>;
 
 /// Entries in the order of their positions. Ends after the first error.
@@ -27,10 +27,10 @@ pub trait Log: Send + Sync {
     /// not appear, now or after a restart. After a latch the disk may hold it or not.
     fn append(&self, payload: Vec<u8>, done: Completion) -> Result<(), AppendError>;
 
-    /// The entries from `position` on (inclusive) up to what was durable at the time of this call.
+    /// The entries from `position` on (inclusive) that are durable at the time of this call.
     ///
-    /// [`LogError::Trimmed`] when `position` is older than what is held, [`LogError::BeyondEnd`] when it
-    /// is more than one past the newest: whoever asks has seen records that this log never had.
+    /// [`LogError::Trimmed`] when `position` is older than the oldest held, [`LogError::BeyondEnd`] when it is
+    /// more than one past the newest: the caller has seen records that this log never had.
     fn read_from(&self, position: u64) -> Result<Entries, LogError>;
 
     /// The position that the next durable record gets; 1 for a new log.
@@ -39,13 +39,13 @@ pub trait Log: Send + Sync {
     /// The oldest position still held; equal to [`Log::next_position`] when nothing is held.
     fn first_position(&self) -> u64;
 
-    /// Gives up records before `position`, in whole files, and returns how many files went.
+    /// Removes records before `position`, in whole files, and returns the number of files removed.
     ///
-    /// The newest file always stays. The caller names the position of the slowest follower.
+    /// The newest file always stays. The caller passes the position of the slowest follower.
     fn trim_before(&self, position: u64) -> Result<u64, LogError>;
 
-    /// Ends the newest file, so that [`Log::trim_before`] can give up all that is in it once the followers
-    /// have it. Appends wait meanwhile, for some milliseconds.
+    /// Ends the newest file, so that [`Log::trim_before`] can remove it once the followers have read it.
+    /// Appends wait meanwhile, for some milliseconds.
     ///
     /// `Err`: `done` is dropped without being called. `Ok`: `done` is called exactly once, with the position
     /// that the next record gets, at which a new file begins; or with [`AppendError::DiskFull`], after which the
@@ -62,22 +62,22 @@ pub trait Log: Send + Sync {
 /// A record with its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The place; the first is 1.
+    /// Its position; the first is 1.
     pub position: u64,
     /// The bytes that were appended.
     pub payload: Vec<u8>,
 }
 
-/// How a log is kept.
+/// The options of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {
     /// The size at which a new file is begun. A single record that is larger gets a larger file.
     pub segment_bytes: u64,
-    /// The bound on payloads that wait or are being written, each with the 24 bytes of its frame.
+    /// The limit on payloads that wait or are being written, each with the 24 bytes of its frame.
     pub max_queue_bytes: usize,
     /// The largest payload that is taken.
     pub max_payload_bytes: usize,
-    /// How often a full disk is tried again while nobody appends.
+    /// How often a full disk is tried again while nothing is appended.
     pub full_probe_interval: Duration,
 }
 
@@ -101,7 +101,7 @@ impl LogOptions {
             return Err(LogError::InvalidOptions("max_payload_bytes is more than the format can hold"));
         }
         if self.max_payload_bytes.saturating_add(FRAME_HEADER_BYTES) > self.max_queue_bytes {
-            // Such a payload would be told to try again for ever.
+            // The answer to such a payload would be "try again", for ever.
             return Err(LogError::InvalidOptions("max_payload_bytes does not fit max_queue_bytes"));
         }
         Ok(())
@@ -111,18 +111,18 @@ impl LogOptions {
 /// Whether appends can succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogState {
-    /// They can.
+    /// Appends can succeed.
     Writable,
     /// The disk or the quota is full. Every append tries again, and the log itself from time to time.
     Full,
     /// Stable storage failed. Appends fail until the log is opened anew; reads go on.
     Latched {
-        /// What failed, for the operator.
+        /// The failure, for the operator.
         reason: Arc<str>,
     },
 }
 
-/// Figures of a log at one moment.
+/// Figures of a log at one moment, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogStats {
     /// Records that wait for their completion.
@@ -139,7 +139,7 @@ pub struct LogStats {
     pub next_position: u64,
 }
 
-/// What opening a log found and did.
+/// The report of opening a log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recovery {
     /// The oldest position held.
@@ -152,16 +152,16 @@ pub struct Recovery {
     pub records: u64,
     /// Their payload bytes.
     pub payload_bytes: u64,
-    /// Bytes of an unfinished write that were cut off the end, from the end of the last good frame to
-    /// the last byte that was not zero.
+    /// Bytes of an unfinished write that were cut off, from the end of the last good frame to the last
+    /// byte that was not zero.
     pub torn_bytes: u64,
-    /// Bytes at the end that nothing proved to be flushed; they were written and flushed again.
+    /// Bytes at the end that were not proven to be flushed; they were written and flushed again.
     pub rewritten_bytes: u64,
-    /// Files that a crash left unfinished, without a place in the log, and that were removed.
+    /// Files that a crash left unfinished, outside of the log; they were removed.
     pub leftover_files: usize,
 }
 
-/// Told about every flush, on the log's thread.
+/// Receives a call for every flush, on the log's thread.
 pub trait Observer: Send + Sync {
     /// `records` with `bytes` (frames included) became durable: `write` is the time spent in the write
     /// and `flush` the time spent in the flush.

@@ -1,4 +1,4 @@
-//! The log's thread: takes all that waits, writes it, flushes once, tells everybody.
+//! The log's thread: takes the queued records, writes them, flushes once, runs their completions.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::format::{self, FILE_HEADER_BYTES, MARK_BYTES};
 use crate::segment::{Active, Failure};
-use crate::shared::{INDEX_SPACING_BYTES, Pending, Segment, Shared, Work};
+use crate::shared::{INDEX_SPACING_BYTES, Pending, Shared, Work};
 use crate::sync::{Arc, Instant};
 use crate::{AppendError, Completion, Disk, LogOptions, LogState, Observer};
 
-/// The most that one flush covers, unless a single record is larger. More would make the records of a
-/// batch wait longer than it saves.
+/// The most bytes that one flush covers, unless a single record is larger. More would delay the records of
+/// a batch by more time than it saves.
 const MAX_BATCH_BYTES: usize = 8 << 20;
 
-/// The longest time that a record waits for others before it is written: a quarter of a flush, at most.
+/// The longest wait of a record for others before it is written, and at most a quarter of a flush.
 const MAX_GATHERING: Duration = Duration::from_millis(1);
 
 pub(crate) struct Writer {
@@ -24,19 +24,19 @@ pub(crate) struct Writer {
     pub(crate) options: LogOptions,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) active: Active,
-    /// Where the last entry of the active file's index points to.
+    /// The offset in the last entry of the active file's index.
     pub(crate) last_indexed_offset: u64,
-    /// The frame for which there was no room; a probe asks for the same.
+    /// The size of the frame that did not fit the disk; a probe asks for the same.
     pub(crate) blocked_frame_bytes: usize,
-    /// How many records the last flush made durable.
+    /// The number of records of the last flush.
     pub(crate) last_batch: usize,
-    /// How long a flush takes of late.
+    /// The recent average time of a flush.
     pub(crate) flush_time: Duration,
     /// The frames of a batch; kept for its allocation.
     pub(crate) buffer: Vec<u8>,
 }
 
-/// A batch in the form in which it goes to the disk.
+/// The result of encoding a batch, beside its bytes.
 struct Encoded {
     next_position: u64,
     previous: u32,
@@ -48,7 +48,7 @@ impl Writer {
     pub(crate) fn run(mut self) {
         let worked = catch_unwind(AssertUnwindSafe(|| self.work()));
         if worked.is_err() {
-            // A defect. Waiting for a thread that is gone would be worse than an error.
+            // A bug. To wait for a thread that has ended would be worse than an error.
             self.latch("the log's thread panicked".into(), Vec::new());
         }
     }
@@ -66,7 +66,7 @@ impl Writer {
             }
         }
         if !matches!(self.shared.state(), LogState::Latched { .. }) {
-            // For the mark alone: all records are flushed.
+            // Only for the mark: all records are flushed.
             if let Err(error) = self.active.flush() {
                 tracing::warn!(error = error.chain(), "the last flush of the log failed");
             }
@@ -137,7 +137,7 @@ impl Writer {
         Encoded { next_position: position, previous, index }
     }
 
-    /// Makes sure that a frame fits the active file, beginning a new one if need be.
+    /// Makes sure that a frame fits the active file, and begins a new one if needed.
     fn make_room(&mut self, frame_bytes: usize) -> Result<(), Failure> {
         let frame_bytes = frame_bytes as u64;
         if frame_bytes > self.active.room_bytes() {
@@ -153,22 +153,16 @@ impl Writer {
         let next_position = self.shared.lock().next_position;
         let capacity = self.options.segment_bytes.max(FILE_HEADER_BYTES + frame_bytes + MARK_BYTES);
         let fresh = Active::create(&*self.disk, &self.dir, next_position, capacity)?;
-        // Only now: a sealed file without a successor means to a start that the successor was lost. Where there is
-        // no room for the seal, the next try puts another empty successor in the place of this one.
+        // Only now: a start takes a sealed file without a successor as a lost successor. Where there is no room for
+        // the seal, the next try replaces this successor by another empty one.
         self.active.seal(next_position)?;
-        let segment = Segment {
-            first_position: next_position,
-            path: fresh.path.clone(),
-            bytes: fresh.allocated,
-            index: Vec::new(),
-        };
-        self.shared.rotated(self.active.allocated, segment);
+        self.shared.rotated(self.active.allocated, fresh.new_segment(next_position));
         self.active = fresh;
         self.last_indexed_offset = 0;
         Ok(())
     }
 
-    /// Ends the active file for those who asked for it. One without records has nothing to give up.
+    /// Ends the active file for the callers of `seal`. A file without records stays: it holds nothing to trim.
     fn seal(&mut self) {
         let waiting = self.shared.take_seals();
         let sealed = if self.active.is_empty() { Ok(()) } else { self.rotate(0) };
@@ -215,8 +209,8 @@ impl Writer {
                 self.complete(batch, |_| Err(AppendError::DiskFull));
             }
             Failure::Fatal(error) => {
-                // The kernel may keep what it could not write as if it were clean. Dropping it keeps a
-                // later start from serving records that the disk does not hold. Nothing depends on it.
+                // The kernel may keep unwritten pages as clean. Dropping them keeps a later start from serving
+                // records that the disk does not hold. Nothing depends on it.
                 if let Err(Failure::Full(error) | Failure::Fatal(error)) = self.active.cut() {
                     tracing::warn!(error = error.chain(), "the unflushed end of the log could not be cut");
                 }

@@ -4,9 +4,9 @@
 //! cargo test -p ia-log --features shuttle --test concurrency
 //! ```
 //!
-//! Nothing is answered OK before its flush, answers come in the order of the log, each append has exactly one
-//! answer, and nobody waits for ever, which the scheduler sees as a deadlock. A failure prints its schedule, which
-//! `shuttle::replay` runs again.
+//! No record is acknowledged before its flush, answers come in the order of the log, each append gets exactly one
+//! answer, and no caller waits for ever, which the scheduler sees as a deadlock. A failure prints its schedule,
+//! which `shuttle::replay` runs again.
 
 use ia_log::faults::simulated::{Dice, SimulatedDisk};
 use ia_log::faults::{Call, Errno, FaultyDisk};
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 const DIR: &str = "/data/log";
 
-/// How many changes of priority the second scheduler makes.
+/// The changes of priority of the second scheduler.
 const DEPTH: usize = 3;
 
 fn is_long() -> bool {
@@ -45,49 +45,50 @@ fn explore(name: &str, scenario: fn()) {
 }
 
 fn options() -> LogOptions {
-    // Some records a file, so that files change under way.
+    // Few records a file, so that the file changes meanwhile.
     LogOptions { segment_bytes: 200, max_queue_bytes: 64 << 20, ..LogOptions::default() }
 }
 
-/// A log with what its callers were told.
+/// A log with the answers to its callers.
 #[derive(Clone)]
-struct Bed {
+struct Testbed {
     log: Arc<DiskLog>,
     disk: SimulatedDisk,
-    told: Arc<Mutex<Vec<Told>>>,
+    /// In the order in which completions ran.
+    answers: Arc<Mutex<Vec<Answer>>>,
 }
 
-/// What a completion said, in the order in which completions ran.
+/// The answer of a completion.
 #[derive(Debug, Clone)]
-struct Told {
+struct Answer {
     payload: Vec<u8>,
     result: Result<u64, AppendError>,
 }
 
-impl Bed {
-    fn new() -> Bed {
+impl Testbed {
+    fn new() -> Testbed {
         let disk = SimulatedDisk::default();
-        Bed::over(disk.clone(), Arc::new(disk))
+        Testbed::over(disk.clone(), Arc::new(disk))
     }
 
-    fn over(disk: SimulatedDisk, seen: Arc<dyn Disk>) -> Bed {
+    fn over(disk: SimulatedDisk, seen: Arc<dyn Disk>) -> Testbed {
         let (log, _) = DiskLog::open(DIR, options(), seen, Arc::new(())).unwrap();
-        Bed { log: Arc::new(log), disk, told: Arc::default() }
+        Testbed { log: Arc::new(log), disk, answers: Arc::default() }
     }
 
-    /// Appends, and checks on the completion. The receiver of `done` is told, if there is one.
+    /// Appends, with checks in the completion, which then sends to `done`.
     fn append(&self, payload: Vec<u8>, done: Option<Sender<()>>) -> Result<(), AppendError> {
-        let (disk, told, log) = (self.disk.clone(), Arc::clone(&self.told), Arc::downgrade(&self.log));
+        let (disk, answers, log) = (self.disk.clone(), Arc::clone(&self.answers), Arc::downgrade(&self.log));
         let sent = payload.clone();
         let completion = Box::new(move |result: Result<u64, AppendError>| {
             if let Ok(position) = result {
                 assert!(is_durable(&disk, &sent), "OK before the flush");
-                // Read without a lock that could order it: a reader that starts now sees the record.
+                // Without a lock that would order the two: a reader that starts now sees the record.
                 if let Some(log) = log.upgrade() {
                     assert!(log.next_position() > position, "OK before the record can be read");
                 }
             }
-            told.lock().unwrap().push(Told { payload: sent, result });
+            answers.lock().unwrap().push(Answer { payload: sent, result });
             if let Some(done) = done {
                 let _ = done.send(());
             }
@@ -101,18 +102,18 @@ impl Bed {
         is_done.recv().expect("an answer");
     }
 
-    /// Closes the log, and checks what was told against what a start finds.
+    /// Closes the log, and compares the answers with the records after a start.
     fn check(self, accepted: usize) {
         self.log.close();
-        let told = self.told.lock().unwrap().clone();
-        assert_eq!(told.len(), accepted, "one answer to each append, before the close is done");
+        let answers = self.answers.lock().unwrap().clone();
+        assert_eq!(answers.len(), accepted, "one answer to each append, before the close is done");
         assert_eq!(self.log.stats().queued_records, 0);
         assert_eq!(self.log.stats().queued_bytes, 0);
-        let answered: Vec<&Told> = told.iter().filter(|told| told.result.is_ok()).collect();
-        let positions: Vec<u64> = answered.iter().map(|told| *told.result.as_ref().unwrap()).collect();
+        let answered: Vec<&Answer> = answers.iter().filter(|answer| answer.result.is_ok()).collect();
+        let positions: Vec<u64> = answered.iter().map(|answer| *answer.result.as_ref().unwrap()).collect();
         assert_eq!(positions, (1..=answered.len() as u64).collect::<Vec<_>>(), "in the order of the log");
-        let payloads: Vec<Vec<u8>> = answered.iter().map(|told| told.payload.clone()).collect();
-        let Bed { log, disk, .. } = self;
+        let payloads: Vec<Vec<u8>> = answered.iter().map(|answer| answer.payload.clone()).collect();
+        let Testbed { log, disk, .. } = self;
         drop(log);
         disk.restart(&mut Dice::new(1));
         let (log, _) = DiskLog::open(DIR, options(), Arc::new(disk), Arc::new(())).unwrap();
@@ -136,7 +137,7 @@ fn payload(thread: usize, number: usize) -> Vec<u8> {
 }
 
 /// Threads that append, some records each without waiting.
-fn spawn_appenders(bed: &Bed, threads: usize, records: usize) -> Vec<thread::JoinHandle<usize>> {
+fn spawn_appenders(bed: &Testbed, threads: usize, records: usize) -> Vec<thread::JoinHandle<usize>> {
     let spawn = |number| {
         let bed = bed.clone();
         thread::spawn(move || {
@@ -154,29 +155,30 @@ fn join(threads: Vec<thread::JoinHandle<usize>>) -> usize {
 #[test]
 fn appends_of_many_threads() {
     explore("appends", || {
-        let bed = Bed::new();
+        let bed = Testbed::new();
         let accepted = join(spawn_appenders(&bed, 3, 3));
         assert_eq!(accepted, 9);
-        let told = Arc::clone(&bed.told);
+        let answers = Arc::clone(&bed.answers);
         bed.check(accepted);
         for thread in 0..3 {
-            let told = told.lock().unwrap();
-            let own =
-                told.iter().filter(|told| told.payload.ends_with(format!("thread {thread}").as_bytes()));
-            let own: Vec<_> = own.map(|told| told.payload.clone()).collect();
+            let answers = answers.lock().unwrap();
+            let own = answers
+                .iter()
+                .filter(|answer| answer.payload.ends_with(format!("thread {thread}").as_bytes()));
+            let own: Vec<_> = own.map(|answer| answer.payload.clone()).collect();
             assert_eq!(own, (0..3).map(|record| payload(thread, record)).collect::<Vec<_>>());
         }
     });
 }
 
-/// Who was answered sends again: the log waits for them a little, and not for ever.
+/// Callers send again after an answer: the log waits for them a little, and not for ever.
 #[test]
 fn callers_that_wait_for_their_answers() {
     explore("answers", || {
-        let bed = Bed::new();
+        let bed = Testbed::new();
         let callers = (0..3).map(|number| {
             let bed = bed.clone();
-            // Of different lengths: at last fewer send than were answered.
+            // Different numbers of records: at the end fewer callers send than had an answer.
             thread::spawn(move || {
                 (0..=number).for_each(|record| bed.append_and_wait(payload(number, record)));
             })
@@ -189,7 +191,7 @@ fn callers_that_wait_for_their_answers() {
 #[test]
 fn a_close_among_appends() {
     explore("close", || {
-        let bed = Bed::new();
+        let bed = Testbed::new();
         let appenders = spawn_appenders(&bed, 2, 3);
         let closers: Vec<_> = (0..2)
             .map(|_| {
@@ -207,31 +209,34 @@ fn a_close_among_appends() {
 #[test]
 fn a_latch_among_appends() {
     explore("latch", || {
-        let bed = Bed::new();
+        let bed = Testbed::new();
         bed.disk.cut_power_after(shuttle::rand::thread_rng().gen_range(0..12));
         let accepted = join(spawn_appenders(&bed, 3, 3));
         bed.log.close();
         {
-            let told = bed.told.lock().unwrap();
-            let failed = told.iter().position(|told| told.result.is_err()).unwrap_or(told.len());
-            for told in &told[failed..] {
-                assert!(matches!(told.result, Err(AppendError::Latched { .. })), "after a latch: {told:?}");
+            let answers = bed.answers.lock().unwrap();
+            let failed = answers.iter().position(|answer| answer.result.is_err()).unwrap_or(answers.len());
+            for answer in &answers[failed..] {
+                assert!(
+                    matches!(answer.result, Err(AppendError::Latched { .. })),
+                    "after a latch: {answer:?}"
+                );
             }
         }
         bed.check(accepted);
     });
 }
 
-/// A full disk refuses, and takes records again when there is room, also without one that tries.
+/// A full disk refuses records, and takes them again when there is room, even if none is appended meanwhile.
 #[test]
 fn a_full_disk_among_appends() {
     explore("full", || {
         let disk = SimulatedDisk::default();
         let faulty = FaultyDisk::new(disk.clone());
-        let bed = Bed::over(disk, faulty.as_disk());
+        let bed = Testbed::over(disk, faulty.as_disk());
         let appenders = spawn_appenders(&bed, 2, 4);
         let filler = thread::spawn(move || {
-            // Room is reserved by the file, so this is where a full disk shows.
+            // Files reserve their room, so a full disk shows here.
             faulty.fail_always(Call::Allocate, Errno::NOSPC);
             thread::yield_now();
             faulty.heal();
@@ -241,17 +246,17 @@ fn a_full_disk_among_appends() {
         while bed.log.state() == LogState::Full {
             thread::yield_now();
         }
-        // A refusal that was under way may take one more with it, and no second one.
+        // A running refusal may include one more record, but not two.
         let mut last = None;
         for record in 0..2 {
             bed.append_and_wait(payload(9, record));
             accepted += 1;
-            last = bed.told.lock().unwrap().last().cloned();
-            if last.as_ref().is_some_and(|told| told.result.is_ok()) {
+            last = bed.answers.lock().unwrap().last().cloned();
+            if last.as_ref().is_some_and(|answer| answer.result.is_ok()) {
                 break;
             }
         }
-        assert!(last.as_ref().is_some_and(|told| told.result.is_ok()), "{last:?}");
+        assert!(last.as_ref().is_some_and(|answer| answer.result.is_ok()), "{last:?}");
         bed.check(accepted);
     });
 }
@@ -259,7 +264,7 @@ fn a_full_disk_among_appends() {
 #[test]
 fn reads_and_trims_among_appends() {
     explore("reads", || {
-        let bed = Bed::new();
+        let bed = Testbed::new();
         let appenders = spawn_appenders(&bed, 2, 4);
         let reader = thread::spawn({
             let bed = bed.clone();
@@ -291,7 +296,7 @@ fn reads_and_trims_among_appends() {
 #[test]
 fn completions_that_append_and_drop() {
     explore("completions", || {
-        let Bed { log, disk, .. } = Bed::new();
+        let Testbed { log, disk, .. } = Testbed::new();
         let (done, is_done) = channel();
         let again = Arc::clone(&log);
         let first = move |result: Result<u64, AppendError>| {

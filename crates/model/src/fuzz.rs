@@ -1,11 +1,11 @@
-//! What must hold for any bytes: the fuzz targets of this crate (`fuzz/`), which panic where it does not.
+//! The fuzz targets of this crate (`fuzz/`), which panic where a promise about arbitrary bytes is broken.
 
 use crate::{Domain, MemberId, Record, UserKey};
 
 const DOMAINS: [&str; 10] =
     ["idfa", "aaid", "sha1udid", "md5udid", "openudid", "windowsadid", "rida", "tifa", "vida", "lgudid"];
 
-/// The first byte picks the domain; the rest is an id as it stands on the wire, and an encoded key.
+/// The first byte picks the domain; the rest is read as an id on the wire, and as an encoded key.
 pub fn user(input: &[u8]) {
     let Some((&pick, rest)) = input.split_first() else { return };
     let name = usize::from(pick).checked_sub(1).map(|index| DOMAINS[index % DOMAINS.len()]);
@@ -61,7 +61,7 @@ fn check_external(member: MemberId, text: &str) {
     );
 }
 
-/// The same by the words of the contract, with other means.
+/// The key by the words of the contract, computed in another way.
 fn expected_key(domain: Domain, name: Option<&str>, text: &str) -> Option<Vec<u8>> {
     let tag = vec![domain as u8];
     let Some(name) = name else {
@@ -91,7 +91,7 @@ fn expected_key(domain: Domain, name: Option<&str>, text: &str) -> Option<Vec<u8
 pub fn record(input: &[u8]) {
     let Ok(record) = Record::decode(input) else { return };
     let payload = record.encode();
-    assert!(payload.len() <= input.len(), "no shorter form was read than the one that is written");
+    assert!(payload.len() <= input.len(), "the written form is the shortest that is read");
     assert_eq!(Record::decode(&payload).as_ref(), Ok(&record));
     if let Record::Ingest(ingest) = &record {
         assert_eq!(ingest.encode(), payload);
@@ -104,11 +104,11 @@ pub fn record(input: &[u8]) {
     assert!(Record::decode(&payload[..payload.len() - 1]).is_err());
 }
 
-/// Checks all inputs that are kept for a target of this crate or one above it: seeds, and what once failed.
+/// Checks all inputs kept for a target of this crate or one above it: seeds and past failures.
 ///
 /// # Panics
 ///
-/// Where one does not hold, and where none is kept.
+/// Where an input fails, and where none is kept.
 pub fn replay(target: &str, check: fn(&[u8])) {
     let mut replayed = 0;
     for kept in ["seeds", "regressions"] {

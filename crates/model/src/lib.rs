@@ -1,4 +1,4 @@
-//! The vocabulary of Instant Audience: ids, user keys, membership operations, the log record and time.
+//! The basic types of Instant Audience: ids, user keys, membership operations, the log record and time.
 //!
 //! No IO, no async, no HTTP. Everything here is plain data with its encoding.
 

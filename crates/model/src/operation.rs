@@ -1,8 +1,8 @@
-//! What a request does to memberships.
+//! The operations of a request on memberships.
 
 use crate::{Minute, SegmentId, UserKey};
 
-/// Until when a membership lasts.
+/// The end of a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expiry {
     /// It lives while the current minute is before this one.
@@ -12,7 +12,7 @@ pub enum Expiry {
 }
 
 impl Expiry {
-    /// Whether a membership with this expiry is still there in the minute `now`.
+    /// Whether a membership with this expiry is live in the minute `now`.
     pub fn is_live(self, now: Minute) -> bool {
         match self {
             Expiry::Never => true,
@@ -21,32 +21,32 @@ impl Expiry {
     }
 }
 
-/// What happens to one user's membership of one segment.
+/// The change of one user's membership of one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Change {
     /// The user is in the segment from now on, with exactly this expiry and value.
     Add {
-        /// Replaces the expiry of a membership that is already there.
+        /// Replaces the expiry of an existing membership.
         expires: Expiry,
-        /// 0 to 2^31-1; replaces the value of a membership that is already there.
+        /// 0 to 2^31-1; replaces the value of an existing membership.
         value: u32,
     },
     /// The user is in the segment no longer.
     Remove,
 }
 
-/// A [`Change`] and the segment that it is about.
+/// A [`Change`] with its segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Operation {
     /// The segment.
     pub segment: SegmentId,
-    /// What happens to the membership.
+    /// The change of the membership.
     pub change: Change,
 }
 
 /// The operations of one request, grouped by user, in two flat allocations.
 ///
-/// Normal form: a user stands once, and a segment once for a user. A user may have no operations
+/// Normal form: each user is in it once, and each segment once for a user. A user may have no operations
 /// (all were refused): such a user counts in the statistics and changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Batch {
@@ -76,12 +76,12 @@ impl Batch {
         })
     }
 
-    /// The user at `index`, in the order they were pushed. Panics when there are not so many.
+    /// The user at `index`, in the order they were pushed. Panics when there are fewer users.
     pub fn user(&self, index: usize) -> &UserKey {
         &self.users[index].0
     }
 
-    /// How many users it holds, those without operations included.
+    /// The number of users, with those without operations.
     pub fn users(&self) -> usize {
         self.users.len()
     }

@@ -1,4 +1,4 @@
-//! The record: what one log entry says. Its bytes are described in `docs/FORMAT.md`.
+//! The record: the content of one log entry. `docs/FORMAT.md` describes its bytes.
 //!
 //! All facts are resolved before they are logged (segment ids, absolute expiry), so a replay needs
 //! no catalog and gives the same result for ever.
@@ -8,7 +8,7 @@ use crate::{Batch, Change, Domain, Expiry, MemberId, Minute, Operation, SegmentI
 /// The version that this code writes. A reader refuses versions that it does not know.
 pub const FORMAT_VERSION: u8 = 1;
 
-/// How many examples of each kind a record carries for the usage report.
+/// The most examples of each kind in a record, for the usage report.
 pub const SAMPLES_PER_RECORD: usize = 20;
 
 const KIND_INGEST: u8 = 1;
@@ -22,42 +22,42 @@ const OF_MEMBER: u8 = 2;
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// A `POST /rt-segment` that left something to count or to apply.
+    /// A `POST /rt-segment` with something to count or to apply.
     Ingest(Box<Ingest>),
     /// The removal of a user's data.
     Erase(Erase),
-    /// What a member calls a user of the platform.
+    /// A member's own ids for a user of the platform.
     Link(Link),
 }
 
 /// An accepted request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ingest {
-    /// When the request was accepted, milliseconds since 1970. It can fall from one record to the next:
-    /// requests overtake each other, and clocks are set.
+    /// When the request was accepted, milliseconds since 1970. It may be earlier than that of the record
+    /// before: requests overtake each other, and clocks are set.
     pub accepted_at_ms: u64,
-    /// Whose token it came with.
+    /// The owner of its token.
     pub member: MemberId,
     /// The `X-Request-Id` of the request.
     pub request_id: String,
-    /// Every valid user with what happens to it.
+    /// Every valid user with its operations.
     pub batch: Batch,
-    /// What was refused, and examples for the usage report.
+    /// Refusals, and examples for the usage report.
     pub usage: Usage,
 }
 
-/// What the usage report says beyond the batch itself.
+/// The figures of the usage report beyond the batch itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Examples of the segments that were written to.
     pub valid_segments: Vec<SegmentRef>,
-    /// Users whose id is not acceptable, each as it was sent.
+    /// Users with an invalid id, each as it was sent.
     pub invalid_users: Tally<String>,
     /// User-segment pairs whose segment the member may not write.
     pub unauthorized: Tally<SegmentRef>,
-    /// Pairs whose segment is switched off.
+    /// Pairs with an inactive segment.
     pub inactive: Tally<SegmentRef>,
-    /// Pairs whose segment does not exist.
+    /// Pairs with an unknown segment.
     pub invalid: Tally<SegmentRef>,
     /// Pairs that failed for another reason.
     pub other: Tally<SegmentRef>,
@@ -66,7 +66,7 @@ pub struct Usage {
 /// A count with up to [`SAMPLES_PER_RECORD`] examples.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally<T> {
-    /// How many there were.
+    /// The number of all.
     pub count: u32,
     /// The first of them, without repeats.
     pub samples: Vec<T>,
@@ -79,7 +79,7 @@ impl<T> Default for Tally<T> {
 }
 
 impl<T: PartialEq> Tally<T> {
-    /// Counts one more; keeps it as an example while there is room and it is a new one.
+    /// Counts one more, and keeps it as an example if it is new and there is room.
     pub fn add(&mut self, sample: impl FnOnce() -> T) {
         self.count += 1;
         if self.samples.len() < SAMPLES_PER_RECORD {
@@ -94,9 +94,9 @@ impl<T: PartialEq> Tally<T> {
 /// A segment as a report shows it: `(321456, 'segment_321456', 123)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentRef {
-    /// The id; 0 where only a code was given and it is unknown.
+    /// The id; 0 where only an unknown code was given.
     pub id: u32,
-    /// The code; empty where it has none or is unknown.
+    /// The code; empty where there is none or the segment is unknown.
     pub code: String,
     /// The owner; 0 where it is unknown.
     pub owner: u32,
@@ -114,39 +114,39 @@ pub enum ErasedSegments {
 /// The removal of a user's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Erase {
-    /// When it was asked for, milliseconds since 1970.
+    /// When the request was accepted, milliseconds since 1970.
     pub accepted_at_ms: u64,
-    /// Whose data goes.
+    /// The user whose data is removed.
     pub user: UserKey,
-    /// What of it.
+    /// The memberships that are removed.
     pub segments: ErasedSegments,
-    /// From whose usage report the user's id goes; `None`: from all.
+    /// The member from whose usage report the user's id is removed; `None`: from all.
     pub member: Option<MemberId>,
 }
 
-/// Ids of members that stand for a user of the platform from now on, or for longer than was known.
+/// Ids of members for a user of the platform: new links, or later ends of known ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// When it was accepted, milliseconds since 1970.
     pub accepted_at_ms: u64,
-    /// Who said so.
+    /// The member that sent it.
     pub member: MemberId,
     /// The user, in [`Domain::Platform`].
     pub user: UserKey,
-    /// Each id, in [`Domain::External`], with the first minute in which the link is gone.
+    /// Each id, in [`Domain::External`], with the first minute after the link.
     pub links: Vec<(UserKey, Minute)>,
 }
 
-/// A payload that is no record.
+/// The reason why a payload is not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    /// Written by a newer version of this program.
+    /// A newer version of this program wrote it.
     #[error("record format version {0} is not known to this program")]
     UnknownVersion(u8),
-    /// Of a kind that this version does not know.
+    /// This version does not know the kind.
     #[error("record kind {0} is not known to this program")]
     UnknownKind(u8),
-    /// The bytes do not hold together.
+    /// The bytes are not in the record's format.
     #[error("the record is malformed in its {0}")]
     Malformed(&'static str),
 }
@@ -161,12 +161,12 @@ impl Record {
         }
     }
 
-    /// Whether a payload is that of an erase, which every reader of a log can ask without decoding it.
+    /// Whether a payload is that of an erase, without decoding it.
     pub fn is_erase(payload: &[u8]) -> bool {
         payload.starts_with(&[FORMAT_VERSION, KIND_ERASE])
     }
 
-    /// Reads a payload; every byte of it must be accounted for.
+    /// Reads a payload, to its last byte.
     pub fn decode(payload: &[u8]) -> Result<Record, RecordError> {
         let mut input = payload;
         match take(&mut input, 1, "version")?[0] {
@@ -184,7 +184,7 @@ impl Record {
 }
 
 impl Ingest {
-    /// The payload of a [`Record::Ingest`] that holds this.
+    /// The payload of a [`Record::Ingest`] with this content.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128 + 16 * self.batch.users() + 8 * self.batch.operations().len());
         out.extend([FORMAT_VERSION, KIND_INGEST]);
@@ -324,7 +324,7 @@ impl Usage {
 }
 
 /// An operation is the segment, then 0 to remove, 1 to add for ever, 2 + n to add until n minutes
-/// after the minute of acceptance; an add is followed by its value.
+/// after the minute of acceptance; the value follows an add.
 fn write_operation(out: &mut Vec<u8>, operation: &Operation, base: Minute) {
     varint::write(out, u64::from(operation.segment.0));
     match operation.change {
@@ -415,8 +415,8 @@ fn number_u32(input: &mut &[u8], what: &'static str) -> Result<u32, RecordError>
     varint::read_u32(input).ok_or(RecordError::Malformed(what))
 }
 
-/// A count of things that each take at least a byte: more than there are bytes is malformed, so that
-/// damage cannot ask for memory.
+/// A count of items that each take at least a byte: a count above the bytes left is malformed, so that
+/// damage cannot reserve memory.
 fn count(input: &mut &[u8], what: &'static str) -> Result<usize, RecordError> {
     let count = number(input, what)?;
     usize::try_from(count).ok().filter(|&count| count <= input.len()).ok_or(RecordError::Malformed(what))

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Minute(pub u32);
 
 impl Minute {
-    /// The minute that `unix_ms` lies in.
+    /// The minute of `unix_ms`.
     pub fn containing(unix_ms: u64) -> Minute {
         Minute(u32::try_from(unix_ms / 60_000).unwrap_or(u32::MAX))
     }
@@ -27,7 +27,7 @@ impl Minute {
     }
 }
 
-/// Where the product reads the time; tests put a [`ManualClock`] in its place.
+/// The clock of the product; tests replace it by a [`ManualClock`].
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     fn now_ms(&self) -> u64;
@@ -66,11 +66,11 @@ impl Clock for ManualClock {
     }
 }
 
-/// How many bytes the wire form of a time has.
+/// The size of a time's wire form.
 pub const UTC_BYTES: usize = "YYYY-MM-DD HH:MM:SS".len();
 
-/// `YYYY-MM-DD HH:MM:SS` in UTC, the form of every time on the wire. What lies after the year 9999 is shown
-/// as its last second.
+/// `YYYY-MM-DD HH:MM:SS` in UTC, the form of every time on the wire. Later times than the year 9999 are shown
+/// as its last representable second.
 pub fn utc_text(unix_ms: u64) -> [u8; UTC_BYTES] {
     let timestamp = i64::try_from(unix_ms)
         .ok()
@@ -78,7 +78,7 @@ pub fn utc_text(unix_ms: u64) -> [u8; UTC_BYTES] {
         .unwrap_or(Timestamp::MAX);
     let at = Offset::UTC.to_datetime(timestamp);
     let mut text = *b"0000-00-00 00:00:00";
-    // Every part of a time since 1970 is a small number that is not negative.
+    // Every part of a time since 1970 is small and not negative.
     let (century, year) = (at.year() / 100, at.year() % 100);
     for (place, number) in [(0, century as i8), (2, year as i8), (5, at.month()), (8, at.day())]
         .into_iter()
@@ -98,7 +98,7 @@ pub fn format_utc(unix_ms: u64) -> String {
 
 /// Reads `YYYY-MM-DD HH:MM:SS`, with a `T` for the space or without the time. Milliseconds since 1970.
 ///
-/// `None` when `text` is no such date or lies before 1970.
+/// `None` when `text` has another form or is before 1970.
 pub fn parse_utc(text: &str) -> Option<u64> {
     let text = text.trim();
     let date_time = DateTime::strptime("%Y-%m-%d %H:%M:%S", text)
@@ -112,7 +112,7 @@ pub fn parse_utc(text: &str) -> Option<u64> {
     u64::try_from(timestamp.as_millisecond()).ok()
 }
 
-/// The start of the hour that `unix_ms` lies in.
+/// The start of the hour of `unix_ms`.
 pub fn start_of_hour(unix_ms: u64) -> u64 {
     unix_ms - unix_ms % 3_600_000
 }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_is_refused() {
+    fn other_texts_and_dates_are_refused() {
         for text in ["", "yesterday", "2023-13-01", "2023-02-30", "2023-11-30 25:00:00", "1960-01-01"] {
             assert_eq!(parse_utc(text), None, "{text}");
         }

@@ -1,10 +1,10 @@
-//! Whom a membership is about: a user key is a domain and a canonical id in it.
+//! User keys: a domain and a canonical id in it.
 
 use crate::MemberId;
 use smallvec::SmallVec;
 use std::fmt;
 
-/// The kind of a user id, as the wire's `domain` names it. A null domain is [`Domain::Platform`], or
+/// The kind of a user id, named by `domain` on the wire. A null domain is [`Domain::Platform`], or
 /// [`Domain::External`] where a member sends ids of its own.
 ///
 /// The discriminant is the first byte of an encoded key (`docs/FORMAT.md`) and never changes.
@@ -33,20 +33,20 @@ pub enum Domain {
     Vida = 10,
     /// LG's.
     LgUdid = 11,
-    /// An id that a member made up, in a name space of a member.
+    /// A member's own id for a user, in a name space of a member.
     External = 12,
 }
 
 /// The longest id of [`Domain::External`].
 pub const MAX_EXTERNAL_ID_BYTES: usize = 255;
 
-/// What the digits of an id mean, and so how many bytes a key of it has.
+/// The form of a domain's ids, which gives the size of their keys.
 enum Shape {
     Number,
     Uuid,
     Hex20,
     Hex16,
-    /// The member whose name space it is (4 bytes, big-endian), a byte with the length, the text.
+    /// The member that owns the name space (4 bytes, big-endian), a byte with the length, the text.
     Text,
 }
 
@@ -66,7 +66,7 @@ impl Domain {
         Domain::External,
     ];
 
-    /// The domain of that wire name; `None` for a name the service does not take, `sha1mac` among them.
+    /// The domain of that wire name; `None` for an unknown name and for `sha1mac`.
     pub fn from_name(name: &str) -> Option<Domain> {
         if name == "sh1udid" {
             return Some(Domain::Sha1Udid);
@@ -105,7 +105,7 @@ impl Domain {
         }
     }
 
-    /// How many bytes of `rest`, which follows the tag of this domain, belong to the key.
+    /// The bytes of the key in `rest`, which follows the tag of this domain.
     fn id_bytes(self, rest: &[u8]) -> Option<usize> {
         Some(match self.shape() {
             Shape::Number => 8,
@@ -116,7 +116,7 @@ impl Domain {
     }
 }
 
-/// Where the text of an external id begins, behind the tag.
+/// The offset of an external id's text behind the tag.
 const TEXT_START: usize = 5;
 
 /// An id that is not well formed in its domain.
@@ -131,7 +131,7 @@ pub struct InvalidUserId;
 pub struct UserKey(SmallVec<[u8; 22]>);
 
 impl UserKey {
-    /// The key of the platform's own user `id`; 0 is nobody.
+    /// The key of the platform's own user `id`, which is never 0.
     pub fn platform(id: u64) -> Result<UserKey, InvalidUserId> {
         if id == 0 {
             return Err(InvalidUserId);
@@ -139,8 +139,8 @@ impl UserKey {
         Ok(UserKey::assemble(Domain::Platform, &id.to_be_bytes()))
     }
 
-    /// The key of what the owner of `namespace` calls `id`: 1 to [`MAX_EXTERNAL_ID_BYTES`] bytes without
-    /// control characters, which could break the lines of a report. Otherwise taken as it is: case matters.
+    /// The key of an `id` of the owner of `namespace`: 1 to [`MAX_EXTERNAL_ID_BYTES`] bytes without control
+    /// characters, which could break the lines of a report. Case matters.
     pub fn external(namespace: MemberId, id: &str) -> Result<UserKey, InvalidUserId> {
         let length = u8::try_from(id.len()).map_err(|_| InvalidUserId)?;
         if length == 0 || id.chars().any(char::is_control) {
@@ -154,8 +154,8 @@ impl UserKey {
         Ok(UserKey(bytes))
     }
 
-    /// Reads an id as it stands on the wire. None is well formed in [`Domain::External`], which needs to
-    /// know whose it is: see [`UserKey::external`].
+    /// Reads an id in its wire form. Fails in [`Domain::External`], which needs the name space: see
+    /// [`UserKey::external`].
     pub fn parse(domain: Domain, id: &str) -> Result<UserKey, InvalidUserId> {
         match domain.shape() {
             Shape::Number => {
@@ -172,8 +172,8 @@ impl UserKey {
         }
     }
 
-    /// Reads an encoded key. Fails unless the domain is known, the length is right, and it is one that
-    /// another constructor makes.
+    /// Reads an encoded key. Fails unless the domain is known, the length is right, and another constructor
+    /// would make it.
     pub fn from_bytes(bytes: &[u8]) -> Result<UserKey, InvalidUserId> {
         let (&tag, id) = bytes.split_first().ok_or(InvalidUserId)?;
         let domain = Domain::from_tag(tag).ok_or(InvalidUserId)?;
@@ -192,15 +192,14 @@ impl UserKey {
         }
     }
 
-    /// Parts bytes that begin with an encoded key into the key's and those after it. `None` when they
-    /// begin with something else.
+    /// Splits bytes behind the encoded key with which they begin. `None` when they begin with something else.
     pub fn split_encoded(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
         let (&tag, rest) = bytes.split_first()?;
         let domain = Domain::from_tag(tag)?;
         bytes.split_at_checked(1 + domain.id_bytes(rest)?)
     }
 
-    /// The encoded key, as logs and stores hold it.
+    /// The encoded key, the form in logs and stores.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -210,7 +209,7 @@ impl UserKey {
         Domain::from_tag(self.0[0]).expect("a key is only made with a known domain")
     }
 
-    /// Whose name space an id of [`Domain::External`] is in.
+    /// The owner of the name space of an id of [`Domain::External`].
     pub fn namespace(&self) -> Option<MemberId> {
         let member = self.0.get(1..TEXT_START).filter(|_| self.domain() == Domain::External)?;
         Some(MemberId(u32::from_be_bytes(member.try_into().expect("4 bytes"))))
@@ -242,7 +241,7 @@ impl UserKey {
     }
 }
 
-/// User ids stay out of logs unless someone asks for them, so `Debug` shows the domain alone.
+/// User ids stay out of logs by default, so `Debug` shows the domain alone.
 impl fmt::Debug for UserKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "UserKey({:?}, …)", self.domain())
@@ -258,7 +257,7 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Exactly `2 * N` hex digits; where `hyphens` is set, hyphens between them do not matter.
+/// Reads exactly `2 * N` hex digits, and with `hyphens` skips hyphens between them.
 fn parse_hex<const N: usize>(text: &str, hyphens: bool) -> Result<[u8; N], InvalidUserId> {
     let mut bytes = [0u8; N];
     let mut digits = 0;
@@ -335,7 +334,7 @@ mod tests {
         assert_eq!(Domain::from_name("IDFA"), None);
         assert_eq!(UserKey::from_bytes(&[1, 2]), Err(InvalidUserId));
         assert_eq!(UserKey::from_bytes(&[99; 9]), Err(InvalidUserId));
-        assert_eq!(UserKey::from_bytes(&[1, 0, 0, 0, 0, 0, 0, 0, 0]), Err(InvalidUserId), "0 is nobody");
+        assert_eq!(UserKey::from_bytes(&[1, 0, 0, 0, 0, 0, 0, 0, 0]), Err(InvalidUserId), "0 is no user");
     }
 
     #[test]
@@ -350,7 +349,7 @@ mod tests {
         for id in ["", "two\nlines", "nul\0", "\u{7f}", "\u{85}", &"x".repeat(256), &"ü".repeat(128)] {
             assert_eq!(external(7, id), Err(InvalidUserId), "{id:?}");
         }
-        // Encoded: no id, an id that is cut, one that goes on, bytes that are no text, a control character.
+        // Encoded: an empty id, a cut id, a byte too many, no text at all, a control character.
         for id in ["\0\0\0\x07\0", "\0\0\0\x07\x02a", "\0\0\0\x07\x01ab", "\0\0\0\x07", "\0\0\0\x07\x01\n"] {
             assert_eq!(UserKey::from_bytes(&[b"\x0c", id.as_bytes()].concat()), Err(InvalidUserId), "{id:?}");
         }
@@ -360,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_does_not_tell_the_id() {
+    fn debug_does_not_show_the_id() {
         let key = UserKey::platform(123_456_789).unwrap();
         assert!(!format!("{key:?}").contains("123456789"));
     }

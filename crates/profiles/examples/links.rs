@@ -1,8 +1,8 @@
-//! What reading a user costs that ids of members are linked to.
+//! The cost of reading a user with linked ids of members.
 //!
-//! `cargo run --release -p ia-profiles --example links [USERS]`: processor time of a read in memory, users at
-//! random, each in ten segments: before anybody was linked, of users without links beside others that have some,
-//! and of users with 1 and with 20 links, each id in ten segments of its own.
+//! `cargo run --release -p ia-profiles --example links [USERS]`: the time of a read in memory, users at random,
+//! each in ten segments: before any user was linked, of users without links beside others with links, and of users
+//! with 1 and with 20 links, each id in ten segments of its own.
 
 use ia_model::record::Usage;
 use ia_model::{
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const NOW: Minute = Minute(29_000_000);
 const SEGMENTS: u32 = 10;
 const READS: u64 = 200_000;
-/// Rounds that take turns, because a machine is not as fast at one time as at another.
+/// Rounds that take turns, because a machine's speed varies.
 const ROUNDS: usize = 5;
 
 fn platform(id: u64) -> UserKey {
@@ -56,7 +56,7 @@ fn apply(profiles: &PackedProfiles, record: Record) {
     profiles.apply(profiles.applied_position() + 1, &record).expect("memory suffices");
 }
 
-/// Users `first` and on, each in ten segments, with so many links to ids in ten segments.
+/// `users` users from `first` on, each in ten segments, with `links` links to ids in ten segments.
 fn fill(profiles: &PackedProfiles, first: u64, users: u64, links: u64) {
     put(profiles, (first..first + users).map(platform), 1);
     for number in 0..links {

@@ -1,10 +1,10 @@
-//! Measures what profiles cost: memory for each membership, and how fast records are applied, by the
-//! time that the thread was on a processor.
+//! Measures the cost of profiles: memory for each membership, and the speed of applying records, by the
+//! thread's processor time.
 //!
 //! `cargo run --release -p ia-profiles --example memory [users] [segments of each] [rounds of bulk1]`
 //!
-//! A record holds 1,000 users. Segments, values and expiries are drawn as the bench draws them: ids of
-//! 10,000, values of 0 to 99, half of them for ever and half for 1,440 minutes.
+//! A record holds 1,000 users. Segments, values and expiries are drawn as in the bench: ids of 10,000,
+//! values of 0 to 99, half of them for ever and half for 1,440 minutes.
 
 use ia_model::{
     Batch, Change, Erase, ErasedSegments, Expiry, Ingest, MemberId, Minute, Operation, Record, SegmentId,
@@ -33,7 +33,7 @@ fn next(state: &mut u64) -> u64 {
     *state
 }
 
-/// Memory of the process that is in RAM, in bytes, of which files do not count.
+/// The resident memory of the process, in bytes, without files.
 fn private_bytes() -> u64 {
     status_bytes("RssAnon:")
 }
@@ -45,15 +45,15 @@ fn status_bytes(field: &str) -> u64 {
     kib.expect("a number of kB") * 1024
 }
 
-/// The most memory that the process had while `work` ran, in bytes, of which files do not count.
+/// The peak memory of the process while `work` ran, in bytes, without files.
 fn peak_bytes<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    // 5 sets the high-water mark back to what is in use.
+    // 5 resets the high-water mark to the memory in use.
     fs::write("/proc/self/clear_refs", "5").expect("one may reset one's own high-water mark");
     let result = work();
     (result, status_bytes("VmHWM:") - status_bytes("RssFile:") - status_bytes("RssShmem:"))
 }
 
-/// How long this thread has been on a processor, so that others on the machine do not count.
+/// The processor time of this thread, so that others on the machine do not count.
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
@@ -70,7 +70,7 @@ fn operation(random: &mut u64, until: Minute) -> Operation {
     Operation { segment, change: Change::Add { expires, value: (next(random) % 100) as u32 } }
 }
 
-/// Puts users into segments; the same ones for a user and a `variant` each time.
+/// Puts users into segments, always the same for a user and a `variant`.
 fn record(users: impl Iterator<Item = u64>, variant: u64, segments: u64, accepted_at_ms: u64) -> Record {
     let until = Minute(Minute::containing(accepted_at_ms).0 + 1440);
     let mut batch = Batch::with_capacity(1000, 1000 * segments as usize);
@@ -86,13 +86,13 @@ fn record(users: impl Iterator<Item = u64>, variant: u64, segments: u64, accepte
     Record::Ingest(Box::new(Ingest { accepted_at_ms, member: MemberId(1), request_id, batch, usage }))
 }
 
-/// Applies records, and counts the time of that alone.
+/// Applies records, and measures only that time.
 struct Applier {
     profiles: PackedProfiles,
-    /// What the process had before the profiles, in bytes.
+    /// The memory of the process before the profiles, in bytes.
     before: u64,
     position: u64,
-    /// Memberships that were added and have not been replaced.
+    /// Memberships that were added and not replaced.
     memberships: u64,
 }
 
@@ -160,7 +160,7 @@ fn main() {
     let options = ProfileOptions { memory_budget_bytes: 8 << 30, ..ProfileOptions::default() };
 
     let mut applier = Applier::new(options, &dir.path().join("profiles"));
-    // In the last round the users of a record did not come in one after the other.
+    // In the last round the users of a record were not added one after the other.
     for (what, stride, hour) in [("new", 1, 0), ("again", 1, 1), ("again, scattered", STRIDE, 2)] {
         let records = (0..users).step_by(USERS_PER_RECORD as usize).map(|first| {
             let of_record = (first..first + USERS_PER_RECORD).map(|user| user * stride % users);

@@ -1,84 +1,99 @@
 //! Applying a record: all of it or, when a profile on disk cannot be read, nothing.
 //!
-//! A record's users are grouped by shard, so that a shard's lock is taken for many users at once, and
-//! what is read of one user does not wait for what is read of another. First all that has to come from
-//! disk is read, without a lock; what is in memory is held there. Then nothing can fail any more, and
-//! each user is changed in its place.
+//! A record's users are grouped by shard, so that one hold of a shard's lock covers many users, and the
+//! memory reads of one user do not wait for those of another. First the absent profiles are read from disk,
+//! without a lock; those in memory are held there. Then nothing can fail any more, and each user is changed
+//! in its place.
 
 use crate::codec::{self, Malformed};
 use crate::links;
 use crate::membership::{Edit, Merger};
-use crate::packed::{PackedProfiles, lock};
 use crate::shard::{Hashed, Shard};
-use crate::store::Blob;
+use crate::shards::Shards;
+use crate::store::{Blob, Store};
 use crate::stored;
 use crate::{Applied, ProfilesError, adding};
 use ia_model::{Domain, ErasedSegments, Minute, UserKey};
 use std::hint::black_box;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
-/// How many users are changed under one hold of a shard's lock. At the 1.4 microseconds that a user with
-/// ten memberships takes, this is a tenth of a millisecond at the most.
+/// How many users are changed under one hold of a shard's lock. A user with ten memberships takes 1.4
+/// microseconds, so this is a tenth of a millisecond at the most.
 const USERS_PER_HOLD: usize = 64;
 
 /// How many users are changed before other threads get their turn: one or two tenths of a millisecond.
 const USERS_PER_TURN: usize = 128;
 
-/// What a record does to what lies under one key of a user.
+/// The change of a user's profile or links.
 pub(crate) struct UserEdit<'a> {
     pub(crate) key: Hashed<'a>,
-    /// That of the user's id.
+    /// The domain of the user's id.
     pub(crate) domain: Domain,
     pub(crate) edit: KeyEdit<'a>,
 }
 
-/// What is done.
+/// The change under one key.
 pub(crate) enum KeyEdit<'a> {
-    /// To a profile.
+    /// A profile is changed.
     Profile(Edit<'a>),
-    /// These links are added to others.
+    /// Links are added.
     Link(&'a [(UserKey, Minute)]),
-    /// All links go.
+    /// All links are removed.
     Unlink,
 }
 
 impl KeyEdit<'_> {
-    /// Whether what was there before does not matter.
+    /// Whether everything under the key is removed.
     fn takes_all(&self) -> bool {
         matches!(self, KeyEdit::Profile(Edit::Erase(ErasedSegments::All)) | KeyEdit::Unlink)
     }
 }
 
-/// Room that is used again from record to record. One record is applied at a time.
-#[derive(Default)]
-pub(crate) struct Applying {
+/// Applies one record at a time; its buffers are used again from record to record.
+pub(crate) struct Applier {
+    links_per_user: usize,
     merger: Merger,
     packed: Vec<u8>,
     /// The users of the record by shard; those of one shard in the record's order.
     order: Vec<u32>,
-    /// Where in `order` the users of each shard end.
+    /// The end of each shard's users in `order`.
     ends: Vec<u32>,
-    /// What was read from disk, in the order of `order`.
+    /// The blobs from disk, in the order of `order`.
     read: Vec<(u32, Stored)>,
 }
 
-/// What the store has of a user that is not in memory.
+/// The store's entry of a user that is not in memory.
 enum Stored {
     Blob(Blob),
-    /// A blob that cannot be read, which does not matter, because all of it is to be erased.
+    /// An unreadable blob, which does not matter, because all of it is to be erased.
     Damaged,
 }
 
-impl PackedProfiles {
-    pub(crate) fn apply_edits(&self, edits: &[UserEdit<'_>], seen: Minute) -> Result<Applied, ProfilesError> {
-        let mut applying = lock(&self.applying);
-        let Applying { merger, packed, order, ends, read } = &mut *applying;
-        group(edits, self.shards.len(), |edit| self.shard_index(edit.key.hash), order, ends);
-        let result = self.read_absent(edits, order, ends, read).and_then(|()| {
-            let mut change = Change {
+impl Applier {
+    pub(crate) fn new(links_per_user: usize) -> Applier {
+        Applier {
+            links_per_user,
+            merger: Merger::default(),
+            packed: Vec::new(),
+            order: Vec::new(),
+            ends: Vec::new(),
+            read: Vec::new(),
+        }
+    }
+
+    pub(crate) fn apply(
+        &mut self,
+        shards: &Shards,
+        store: &Store,
+        edits: &[UserEdit<'_>],
+        seen: Minute,
+    ) -> Result<Applied, ProfilesError> {
+        let Applier { links_per_user, merger, packed, order, ends, read } = self;
+        group(edits, shards, order, ends);
+        let result = read_absent(shards, store, edits, groups(order, ends), read).and_then(|()| {
+            let mut change = RecordChange {
                 seen,
-                links_per_user: self.links_per_user,
+                links_per_user: *links_per_user,
                 merger,
                 packed,
                 read: read.drain(..).peekable(),
@@ -86,109 +101,106 @@ impl PackedProfiles {
                 users_of_turn: 0,
             };
             for (shard, users) in groups(order, ends) {
-                self.change_group(shard, edits, users, &mut change)?;
+                change.apply_to_shard(shards, shard, edits, users)?;
             }
             Ok(change.applied)
         });
         read.clear();
         if result.is_err() {
-            for (shard, _) in groups(order, ends) {
-                lock(&self.shards[shard]).release(0);
-            }
+            groups(order, ends).for_each(|(shard, _)| shards.lock(shard).release(0));
         }
         result
     }
+}
 
-    /// Reads those users that are not in memory and may be on disk. What is in memory stays there.
-    fn read_absent(
-        &self,
-        edits: &[UserEdit<'_>],
-        order: &[u32],
-        ends: &[u32],
-        read: &mut Vec<(u32, Stored)>,
-    ) -> Result<(), ProfilesError> {
-        let mut absent = Vec::new();
-        for (shard, users) in groups(order, ends) {
-            let mut shard = lock(&self.shards[shard]);
-            shard.hold();
-            if !shard.is_complete() {
-                absent.extend(users.iter().filter(|&&index| !shard.contains(edits[index as usize].key)));
-            }
+/// Reads the users that are not in memory and may be on disk. Those in memory stay there.
+fn read_absent<'a>(
+    shards: &Shards,
+    store: &Store,
+    edits: &[UserEdit<'_>],
+    groups: impl Iterator<Item = (usize, &'a [u32])>,
+    read: &mut Vec<(u32, Stored)>,
+) -> Result<(), ProfilesError> {
+    let mut absent = Vec::new();
+    for (shard, users) in groups {
+        let mut shard = shards.lock(shard);
+        shard.hold();
+        if !shard.is_complete() {
+            absent.extend(users.iter().filter(|&&index| !shard.contains(edits[index as usize].key)));
         }
-        let mut entries = Vec::new();
-        for index in absent {
-            let UserEdit { key, edit, .. } = &edits[index as usize];
-            self.read_throughs.fetch_add(1, Ordering::Relaxed);
-            let Some(blob) = self.store.get(key.key)? else { continue };
-            match stored::check(key.key, &blob, &mut entries) {
-                Ok(_) => read.push((index, Stored::Blob(blob))),
-                Err(_) if edit.takes_all() => read.push((index, Stored::Damaged)),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
-
-    fn change_group(
-        &self,
-        shard: usize,
-        edits: &[UserEdit<'_>],
-        users: &[u32],
-        change: &mut Change<'_, impl Iterator<Item = (u32, Stored)>>,
-    ) -> Result<(), ProfilesError> {
-        let mut left = users.len();
-        for users in users.chunks(USERS_PER_HOLD) {
-            let mut shard = lock(&self.shards[shard]);
-            let of_chunk = || users.iter().map(|&index| &edits[index as usize]);
-            if users.len() > 1 {
-                black_box(of_chunk().fold(0, |sum, edit| sum ^ shard.touch_page(edit.key.hash)));
-                black_box(of_chunk().fold(0, |sum, edit| sum ^ shard.touch_record(edit.key)));
-            }
-            for &index in users {
-                change.apply(&mut shard, index, &edits[index as usize])?;
-            }
-            left -= users.len();
-            if left == 0 {
-                shard.release(users.len());
-            }
-            drop(shard);
-            change.users_of_turn += users.len();
-            if change.users_of_turn >= USERS_PER_TURN {
-                // A reader that woke meanwhile would wait for the end of this thread's time slice, which
-                // is some milliseconds.
-                std::thread::yield_now();
-                change.users_of_turn = 0;
-            }
+    let mut entries = Vec::new();
+    for index in absent {
+        let UserEdit { key, edit, .. } = &edits[index as usize];
+        let Some(blob) = store.get(key.key)? else { continue };
+        match stored::check(key.key, &blob, &mut entries) {
+            Ok(_) => read.push((index, Stored::Blob(blob))),
+            Err(_) if edit.takes_all() => read.push((index, Stored::Damaged)),
+            Err(error) => return Err(error),
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Changes the users of one record.
-struct Change<'a, R: Iterator<Item = (u32, Stored)>> {
+struct RecordChange<'a, R: Iterator<Item = (u32, Stored)>> {
     seen: Minute,
     links_per_user: usize,
     merger: &'a mut Merger,
     packed: &'a mut Vec<u8>,
     read: std::iter::Peekable<R>,
     applied: Applied,
-    /// Changed since other threads had their turn.
+    /// Users changed since other threads had their turn.
     users_of_turn: usize,
 }
 
-impl<R: Iterator<Item = (u32, Stored)>> Change<'_, R> {
+impl<R: Iterator<Item = (u32, Stored)>> RecordChange<'_, R> {
+    fn apply_to_shard(
+        &mut self,
+        shards: &Shards,
+        shard: usize,
+        edits: &[UserEdit<'_>],
+        users: &[u32],
+    ) -> Result<(), ProfilesError> {
+        let mut left = users.len();
+        for users in users.chunks(USERS_PER_HOLD) {
+            let mut shard = shards.lock(shard);
+            let of_chunk = || users.iter().map(|&index| &edits[index as usize]);
+            if users.len() > 1 {
+                black_box(of_chunk().fold(0, |sum, edit| sum ^ shard.touch_page(edit.key.hash)));
+                black_box(of_chunk().fold(0, |sum, edit| sum ^ shard.touch_record(edit.key)));
+            }
+            for &index in users {
+                self.apply(&mut shard, index, &edits[index as usize])?;
+            }
+            left -= users.len();
+            if left == 0 {
+                shard.release(users.len());
+            }
+            drop(shard);
+            self.users_of_turn += users.len();
+            if self.users_of_turn >= USERS_PER_TURN {
+                // Without this, a reader that woke meanwhile would wait for the end of this thread's time
+                // slice, which is some milliseconds.
+                std::thread::yield_now();
+                self.users_of_turn = 0;
+            }
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, shard: &mut Shard, index: u32, edit: &UserEdit<'_>) -> Result<(), ProfilesError> {
-        let Change { seen, links_per_user, merger, packed, read, applied, .. } = self;
+        let RecordChange { seen, links_per_user, merger, packed, read, applied, .. } = self;
         let stored = read.next_if(|(of, _)| *of == index).map(|(_, stored)| stored);
         let UserEdit { key, domain, edit } = edit;
         let found = shard.find(*key);
         let before: &[u8] = match (found, &stored) {
-            // What is in memory is as new as what was read, or newer.
+            // A record in memory is as new as the blob, or newer.
             (Some(found), _) => shard.packed(found),
             (None, Some(Stored::Blob(blob))) => &blob[1..],
             (None, _) => &[],
         };
-        let damaged = |damage: Malformed| ProfilesError::DamagedProfile { domain: *domain, part: damage.0 };
+        let damaged = |damage: Malformed| damage.in_profile(*domain);
         let is_damaged = matches!(stored, Some(Stored::Damaged));
         let edit = match edit {
             KeyEdit::Profile(edit) => *edit,
@@ -229,7 +241,7 @@ impl<R: Iterator<Item = (u32, Stored)>> Change<'_, R> {
     }
 }
 
-/// Writes the packed links after a record that adds `new` to those in `before`.
+/// Writes to `packed` the links in `before` with `new` added.
 fn link(
     before: &[u8],
     new: &[(UserKey, Minute)],
@@ -247,15 +259,10 @@ fn link(
 }
 
 /// Sorts the users by shard, without changing the order of those of one shard.
-fn group<'a>(
-    edits: &[UserEdit<'a>],
-    shards: usize,
-    shard: impl Fn(&UserEdit<'a>) -> usize,
-    order: &mut Vec<u32>,
-    ends: &mut Vec<u32>,
-) {
+fn group(edits: &[UserEdit<'_>], shards: &Shards, order: &mut Vec<u32>, ends: &mut Vec<u32>) {
+    let shard = |edit: &UserEdit<'_>| shards.number(edit.key.hash);
     ends.clear();
-    ends.resize(shards, 0);
+    ends.resize(shards.count(), 0);
     for edit in edits {
         ends[shard(edit)] += 1;
     }
@@ -265,7 +272,7 @@ fn group<'a>(
     }
     order.clear();
     order.resize(edits.len(), 0);
-    // Each begins where its shard's users begin, and ends where they end.
+    // Each counts up from the start of its shard's users to their end.
     for (index, edit) in edits.iter().enumerate() {
         let place = &mut ends[shard(edit)];
         order[*place as usize] = u32::try_from(index).expect("a record has less than 4 billion users");
@@ -273,7 +280,7 @@ fn group<'a>(
     }
 }
 
-/// The shards that have users in a record, with those users.
+/// The shards with users in a record, and those users.
 fn groups<'a>(order: &'a [u32], ends: &'a [u32]) -> impl Iterator<Item = (usize, &'a [u32])> {
     let users = |shard: usize| -> Range<usize> {
         let start = shard.checked_sub(1).map_or(0, |before| ends[before]);

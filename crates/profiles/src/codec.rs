@@ -1,8 +1,8 @@
 //! The packed bytes of a profile. `docs/FORMAT.md` describes them byte by byte.
 //!
 //! A segment costs its distance from the one before and one bit, as long as its other facts (age, time
-//! of the first add, time to live, value) equal those of the entry before; so a user that was put into
-//! ten segments by one request pays for those facts once.
+//! of the first add, time to live, value) equal those of the entry before. So a user that one request
+//! put into ten segments pays for those facts once.
 
 use crate::{Membership, ProfilesError};
 use ia_model::{Domain, Expiry, Minute, SegmentId, varint};
@@ -10,81 +10,211 @@ use ia_model::{Domain, Expiry, Minute, SegmentId, varint};
 /// The version of the blobs that this program writes, and the first byte of each.
 pub const BLOB_FORMAT_VERSION: u8 = 1;
 
-pub(crate) const AGE: u8 = 1;
-pub(crate) const LAG: u8 = 1 << 1;
-pub(crate) const EXPIRY_SHIFT: u8 = 2;
-pub(crate) const EXPIRY_NEVER: u8 = 0;
-pub(crate) const EXPIRY_GIVEN: u8 = 1;
-pub(crate) const EXPIRY_AS_BEFORE: u8 = 2;
-pub(crate) const VALUE_SHIFT: u8 = 4;
-pub(crate) const VALUE_ZERO: u8 = 0;
-const VALUE_ONE: u8 = 1;
-pub(crate) const VALUE_GIVEN: u8 = 2;
+const AGE: u8 = 1;
+const LAG: u8 = 1 << 1;
+const EXPIRY_SHIFT: u8 = 2;
+const EXPIRY_NEVER: u8 = 0;
+const EXPIRY_GIVEN: u8 = 1;
+const EXPIRY_AS_BEFORE: u8 = 2;
+const VALUE_SHIFT: u8 = 4;
+const VALUE_GIVEN: u8 = 2;
+const UNUSED_SHIFT: u8 = 6;
 
-/// Which part of packed bytes does not hold together.
+/// The part of packed bytes that is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
-/// The most bytes that an entry takes: each of its numbers has at most 33 bits.
-pub(crate) const MAX_ENTRY_BYTES: usize = 26;
-pub(crate) const MAX_BASE_BYTES: usize = 5;
-
-/// Appends the packed form of `entries`, which ascend by segment and are not empty.
-pub(crate) fn pack(entries: &[Membership], out: &mut Vec<u8>) {
-    let base = entries.iter().map(|entry| entry.last_seen).max().unwrap_or_default();
-    let start = out.len();
-    // Room for the worst, so that no byte has to ask for it.
-    out.resize(start + MAX_BASE_BYTES + MAX_ENTRY_BYTES * entries.len(), 0);
-    let mut writer = Writer { out: &mut out[start..], at: 0 };
-    writer.number(u64::from(base.0));
-    let mut last_ttl = None;
-    // What the first entry is compared with.
-    let mut before = Membership {
-        segment: SegmentId(0),
-        value: 0,
-        added_at: base,
-        last_seen: base,
-        expires: Expiry::Never,
-    };
-    for entry in entries {
-        debug_assert!(entry.segment > before.segment, "segments ascend from 1");
-        let step = u64::from(entry.segment.0 - before.segment.0) << 1;
-        if has_facts_of(entry, &before) {
-            writer.number(step);
-        } else {
-            writer.number(step | 1);
-            writer.facts(entry, base, &mut last_ttl);
-        }
-        before = *entry;
+impl Malformed {
+    pub(crate) fn in_profile(self, domain: Domain) -> ProfilesError {
+        ProfilesError::DamagedProfile { domain, part: self.0 }
     }
-    let end = start + writer.at;
-    out.truncate(end);
 }
 
-/// Whether the facts beside the segment, as far as they are relative to last seen, are the same.
-fn has_facts_of(entry: &Membership, other: &Membership) -> bool {
-    entry.value == other.value
-        && entry.last_seen == other.last_seen
-        && entry.added_at == other.added_at
-        && entry.expires == other.expires
+/// The most bytes of a base minute and of an entry, whose numbers have at most 33 bits each.
+const MAX_BASE_BYTES: usize = 5;
+const MAX_ENTRY_BYTES: usize = 26;
+
+/// The most bytes of a profile of that many entries.
+pub(crate) fn max_bytes(entries: usize) -> usize {
+    MAX_BASE_BYTES + MAX_ENTRY_BYTES * entries
 }
 
-/// Writes into bytes that are there already.
+/// The time to live of a membership without expiry. No other one is that long.
+const NEVER: u64 = u64::MAX;
+
+/// The facts of an entry beside its segment, relative to the base minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Minutes from the last add to the base.
+    age: u32,
+    value: u32,
+    /// Minutes from the first add to the last, as [`zigzag`] writes them.
+    lag: u64,
+    /// Minutes from the last add to the expiry, as [`zigzag`] writes them, or [`NEVER`].
+    ttl: u64,
+}
+
+impl Facts {
+    /// The first entry is compared with these.
+    const FIRST: Facts = Facts { age: 0, value: 0, lag: 0, ttl: NEVER };
+
+    /// The facts of a membership that was added last at the base minute, and first `lag` minutes before.
+    pub(crate) fn of_add(expires: Expiry, value: u32, lag: i64, base: Minute) -> Facts {
+        let ttl = match expires {
+            Expiry::Never => NEVER,
+            Expiry::At(minute) => zigzag(i64::from(minute.0) - i64::from(base.0)),
+        };
+        Facts { age: 0, value, lag: zigzag(lag), ttl }
+    }
+
+    fn of(entry: &Membership, base: Minute) -> Facts {
+        // Negative only where the clock went back.
+        let lag = i64::from(entry.last_seen.0) - i64::from(entry.added_at.0);
+        let age = base.0 - entry.last_seen.0;
+        Facts { age, ..Facts::of_add(entry.expires, entry.value, lag, entry.last_seen) }
+    }
+
+    fn membership(self, segment: SegmentId, base: Minute) -> Result<Membership, Malformed> {
+        let last_seen = Minute(base.0.checked_sub(self.age).ok_or(Malformed("last seen"))?);
+        let seen = i64::from(last_seen.0);
+        let minute = |sum: Option<i64>| sum.and_then(|sum| u32::try_from(sum).ok()).map(Minute);
+        let added_at = minute(seen.checked_sub(unzigzag(self.lag))).ok_or(Malformed("added at"))?;
+        let expires = if self.ttl == NEVER {
+            Expiry::Never
+        } else {
+            Expiry::At(minute(seen.checked_add(unzigzag(self.ttl))).ok_or(Malformed("expiry"))?)
+        };
+        Ok(Membership { segment, value: self.value, added_at, last_seen, expires })
+    }
+
+    /// Whether the membership is live at the base minute.
+    pub(crate) fn is_live(&self) -> bool {
+        (self.ttl == NEVER) | (unzigzag(self.ttl) > i64::from(self.age))
+    }
+
+    /// Minutes from the first add to the base minute.
+    pub(crate) fn minutes_since_added(&self) -> Result<i64, Malformed> {
+        unzigzag(self.lag).checked_add(i64::from(self.age)).ok_or(Malformed("added at"))
+    }
+}
+
+/// An entry as it was read.
+pub(crate) struct Entry {
+    pub(crate) segment: u32,
+    pub(crate) facts: Facts,
+    /// Whether the facts differ from those of the entry before.
+    has_new_facts: bool,
+}
+
+/// Reads the base minute, with which a packed profile begins.
+pub(crate) fn read_base(input: &mut &[u8]) -> Result<Minute, Malformed> {
+    varint::read_u32(input).map(Minute).ok_or(Malformed("base minute"))
+}
+
+/// Reads the entries behind a base minute.
+pub(crate) struct Reader<'a> {
+    input: &'a [u8],
+    later: u32,
+    segment: u32,
+    facts: Facts,
+    /// The last time to live that was read; [`NEVER`] before the first.
+    last_ttl: u64,
+}
+
+impl Reader<'_> {
+    /// Ages count to a base that is `later` minutes later than the one in the bytes.
+    pub(crate) fn new(input: &[u8], later: u32) -> Reader<'_> {
+        Reader { input, later, segment: 0, facts: Facts { age: later, ..Facts::FIRST }, last_ttl: NEVER }
+    }
+
+    #[inline]
+    fn read(&mut self) -> Result<Entry, Malformed> {
+        let head = varint::read(&mut self.input).ok_or(Malformed("segment"))?;
+        let step = u32::try_from(head >> 1).map_err(|_| Malformed("segment"))?;
+        self.segment = match self.segment.checked_add(step) {
+            Some(segment) if step > 0 => segment,
+            _ => return Err(Malformed("segment")),
+        };
+        let has_new_facts = head & 1 == 1;
+        if has_new_facts {
+            self.facts = self.read_facts()?;
+        }
+        Ok(Entry { segment: self.segment, facts: self.facts, has_new_facts })
+    }
+
+    #[inline]
+    fn read_facts(&mut self) -> Result<Facts, Malformed> {
+        let (&flags, rest) = self.input.split_first().ok_or(Malformed("flags"))?;
+        self.input = rest;
+        if flags >> UNUSED_SHIFT != 0 {
+            return Err(Malformed("flags"));
+        }
+        let mut facts = Facts { age: self.later, ..Facts::FIRST };
+        if flags & AGE != 0 {
+            let age = varint::read_u32(&mut self.input).ok_or(Malformed("last seen"))?;
+            facts.age = self.later.checked_add(age).ok_or(Malformed("last seen"))?;
+        }
+        if flags & LAG != 0 {
+            facts.lag = varint::read(&mut self.input).ok_or(Malformed("added at"))?;
+        }
+        let expiry = flags >> EXPIRY_SHIFT & 3;
+        if expiry == EXPIRY_GIVEN {
+            self.last_ttl = varint::read(&mut self.input).ok_or(Malformed("expiry"))?;
+        }
+        // All bits are set in `NEVER`.
+        facts.ttl = self.last_ttl | u64::from(expiry != EXPIRY_NEVER).wrapping_sub(1);
+        if (facts.ttl == NEVER && expiry != EXPIRY_NEVER) || expiry > EXPIRY_AS_BEFORE {
+            return Err(Malformed("expiry"));
+        }
+        facts.value = match flags >> VALUE_SHIFT {
+            VALUE_GIVEN => varint::read_u32(&mut self.input).ok_or(Malformed("value"))?,
+            // 0 and 1 are their own codes.
+            value if value < VALUE_GIVEN => u32::from(value),
+            _ => return Err(Malformed("value")),
+        };
+        Ok(facts)
+    }
+}
+
+impl Iterator for Reader<'_> {
+    type Item = Result<Entry, Malformed>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Result<Entry, Malformed>> {
+        (!self.input.is_empty()).then(|| self.read())
+    }
+}
+
+/// Writes a packed profile into bytes that are there already, [`max_bytes`] at most.
 pub(crate) struct Writer<'a> {
-    pub(crate) out: &'a mut [u8],
-    pub(crate) at: usize,
+    out: &'a mut [u8],
+    at: usize,
+    segment: u32,
+    before: Facts,
+    last_ttl: u64,
 }
 
 impl Writer<'_> {
+    pub(crate) fn new(out: &mut [u8], base: Minute) -> Writer<'_> {
+        let mut writer = Writer { out, at: 0, segment: 0, before: Facts::FIRST, last_ttl: NEVER };
+        writer.number(u64::from(base.0));
+        writer
+    }
+
+    /// Bytes that were written.
+    pub(crate) fn length(&self) -> usize {
+        self.at
+    }
+
     #[inline]
-    pub(crate) fn byte(&mut self, byte: u8) {
+    fn byte(&mut self, byte: u8) {
         self.out[self.at] = byte;
         self.at += 1;
     }
 
     /// A varint.
     #[inline]
-    pub(crate) fn number(&mut self, mut value: u64) {
+    fn number(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.byte(value as u8 | 0x80);
             value >>= 7;
@@ -92,37 +222,53 @@ impl Writer<'_> {
         self.byte(value as u8);
     }
 
-    /// `last_ttl` is the last time to live that was written out.
+    /// Writes an entry. Segments ascend from 1.
     #[inline]
-    fn facts(&mut self, entry: &Membership, base: Minute, last_ttl: &mut Option<i64>) {
-        let age = base.0 - entry.last_seen.0;
-        // Negative only where the clock went back.
-        let lag = i64::from(entry.last_seen.0) - i64::from(entry.added_at.0);
-        let (expiry, ttl) = match entry.expires {
-            Expiry::Never => (EXPIRY_NEVER, 0),
-            Expiry::At(minute) => {
-                let ttl = i64::from(minute.0) - i64::from(entry.last_seen.0);
-                let is_as_before = last_ttl.replace(ttl) == Some(ttl);
-                (if is_as_before { EXPIRY_AS_BEFORE } else { EXPIRY_GIVEN }, ttl)
-            }
-        };
-        // 0 and 1 stand for themselves.
-        let value = entry.value.min(u32::from(VALUE_GIVEN)) as u8;
-        let flags = (u8::from(age > 0) * AGE) | (u8::from(lag != 0) * LAG);
-        self.byte(flags | expiry << EXPIRY_SHIFT | value << VALUE_SHIFT);
-        if age > 0 {
-            self.number(u64::from(age));
+    pub(crate) fn entry(&mut self, segment: u32, facts: Facts) {
+        debug_assert!(segment > self.segment, "segments ascend from 1");
+        let step = u64::from(segment - self.segment) << 1;
+        self.segment = segment;
+        if facts == self.before {
+            self.number(step);
+            return;
         }
-        if lag != 0 {
-            self.number(zigzag(lag));
+        self.before = facts;
+        self.number(step | 1);
+        // Never, given or as before: 0, 1 or 2. Without a branch, because nothing predicts which of a
+        // user's memberships expire.
+        let expires = facts.ttl != NEVER;
+        let expiry = u8::from(expires) << u8::from(expires & (facts.ttl == self.last_ttl));
+        let value = facts.value.min(u32::from(VALUE_GIVEN)) as u8;
+        let flags = (u8::from(facts.age > 0) * AGE) | (u8::from(facts.lag != 0) * LAG);
+        self.byte(flags | expiry << EXPIRY_SHIFT | value << VALUE_SHIFT);
+        if facts.age > 0 {
+            self.number(u64::from(facts.age));
+        }
+        if facts.lag != 0 {
+            self.number(facts.lag);
         }
         if expiry == EXPIRY_GIVEN {
-            self.number(zigzag(ttl));
+            self.number(facts.ttl);
+            self.last_ttl = facts.ttl;
         }
         if value == VALUE_GIVEN {
-            self.number(u64::from(entry.value));
+            self.number(u64::from(facts.value));
         }
     }
+}
+
+/// Appends the packed form of `entries`, which ascend by segment and are not empty.
+pub(crate) fn pack(entries: &[Membership], out: &mut Vec<u8>) {
+    let base = entries.iter().map(|entry| entry.last_seen).max().unwrap_or_default();
+    let start = out.len();
+    // Room for the largest entries, so that no byte has to check for room.
+    out.resize(start + max_bytes(entries.len()), 0);
+    let mut writer = Writer::new(&mut out[start..], base);
+    for entry in entries {
+        writer.entry(entry.segment.0, Facts::of(entry, base));
+    }
+    let end = start + writer.length();
+    out.truncate(end);
 }
 
 /// Reads the packed form into `entries`, in place of what they held.
@@ -131,113 +277,56 @@ pub(crate) fn unpack(packed: &[u8], entries: &mut Vec<Membership>) -> Result<(),
     // An entry of typical facts has four bytes.
     entries.reserve(packed.len() / 4 + 1);
     let mut input = packed;
-    let base = Minute(varint::read_u32(&mut input).ok_or(Malformed("base minute"))?);
-    let mut entry = Membership {
-        segment: SegmentId(0),
-        value: 0,
-        added_at: base,
-        last_seen: base,
-        expires: Expiry::Never,
-    };
-    let mut last_ttl = None;
-    while !input.is_empty() {
-        let head = varint::read(&mut input).ok_or(Malformed("segment"))?;
-        let step = u32::try_from(head >> 1).map_err(|_| Malformed("segment"))?;
-        let segment = match entry.segment.0.checked_add(step) {
-            Some(next) if step > 0 => SegmentId(next),
-            _ => return Err(Malformed("segment")),
-        };
-        if head & 1 == 1 {
-            read_facts(&mut input, base, &mut last_ttl, &mut entry)?;
+    let base = read_base(&mut input)?;
+    let mut membership = Facts::FIRST.membership(SegmentId(0), base)?;
+    for entry in Reader::new(input, 0) {
+        let Entry { segment, facts, has_new_facts } = entry?;
+        if has_new_facts {
+            membership = facts.membership(SegmentId(segment), base)?;
         }
-        entry.segment = segment;
-        entries.push(entry);
+        membership.segment = SegmentId(segment);
+        entries.push(membership);
     }
     Ok(())
 }
 
-/// Reads all of an entry but its segment. `last_ttl` is the last time to live that was read.
-#[inline]
-fn read_facts(
-    input: &mut &[u8],
-    base: Minute,
-    last_ttl: &mut Option<i64>,
-    entry: &mut Membership,
-) -> Result<(), Malformed> {
-    let (&flags, rest) = input.split_first().ok_or(Malformed("flags"))?;
-    *input = rest;
-    if flags >> 6 != 0 {
-        return Err(Malformed("flags"));
+/// The packed form in a blob, behind the version. `what` names the content of such blobs.
+pub(crate) fn packed_in<'a>(
+    blob: &'a [u8],
+    what: &'static str,
+    domain: Domain,
+) -> Result<&'a [u8], ProfilesError> {
+    match blob.split_first() {
+        Some((&BLOB_FORMAT_VERSION, packed)) => Ok(packed),
+        Some((&found, _)) => Err(ProfilesError::UnknownVersion { what, found, known: BLOB_FORMAT_VERSION }),
+        None => Err(Malformed("version").in_profile(domain)),
     }
-    entry.last_seen = base;
-    if flags & AGE != 0 {
-        let age = varint::read_u32(input).ok_or(Malformed("last seen"))?;
-        entry.last_seen = Minute(base.0.checked_sub(age).ok_or(Malformed("last seen"))?);
-    }
-    let last_seen = i64::from(entry.last_seen.0);
-    entry.added_at = entry.last_seen;
-    if flags & LAG != 0 {
-        let lag = unzigzag(varint::read(input).ok_or(Malformed("added at"))?);
-        entry.added_at = minute(last_seen.checked_sub(lag)).ok_or(Malformed("added at"))?;
-    }
-    let ttl = match flags >> EXPIRY_SHIFT & 3 {
-        EXPIRY_NEVER => None,
-        EXPIRY_GIVEN => {
-            *last_ttl = Some(unzigzag(varint::read(input).ok_or(Malformed("expiry"))?));
-            *last_ttl
-        }
-        EXPIRY_AS_BEFORE if last_ttl.is_some() => *last_ttl,
-        _ => return Err(Malformed("expiry")),
-    };
-    entry.expires = match ttl {
-        None => Expiry::Never,
-        Some(ttl) => Expiry::At(minute(last_seen.checked_add(ttl)).ok_or(Malformed("expiry"))?),
-    };
-    entry.value = match flags >> VALUE_SHIFT & 3 {
-        VALUE_ZERO => 0,
-        VALUE_ONE => 1,
-        VALUE_GIVEN => varint::read_u32(input).ok_or(Malformed("value"))?,
-        _ => return Err(Malformed("value")),
-    };
-    Ok(())
 }
 
-fn minute(sum: Option<i64>) -> Option<Minute> {
-    sum.and_then(|sum| u32::try_from(sum).ok()).map(Minute)
-}
-
-/// Reads a blob: the version, then the packed form, which must be exactly what [`pack`] makes of what it
-/// says. So two blobs of one profile are equal, and damage that happens to be readable is seldom
+/// Reads a blob: the version, then the packed form, which must be exactly the bytes that [`pack`] makes of
+/// its entries. So two blobs of one profile are equal, and damaged bytes that can be read are seldom
 /// canonical as well.
 pub(crate) fn read_blob(
     blob: &[u8],
     domain: Domain,
     entries: &mut Vec<Membership>,
 ) -> Result<(), ProfilesError> {
-    let damaged = |Malformed(part)| ProfilesError::DamagedProfile { domain, part };
-    let packed = match blob.split_first() {
-        Some((&BLOB_FORMAT_VERSION, packed)) => packed,
-        Some((&found, _)) => {
-            let known = BLOB_FORMAT_VERSION;
-            return Err(ProfilesError::UnknownVersion { what: "a stored profile", found, known });
-        }
-        None => return Err(damaged(Malformed("version"))),
-    };
-    unpack(packed, entries).map_err(damaged)?;
+    let packed = packed_in(blob, "a stored profile", domain)?;
+    unpack(packed, entries).map_err(|damage| damage.in_profile(domain))?;
     if entries.is_empty() {
-        return Err(damaged(Malformed("entries")));
+        return Err(Malformed("entries").in_profile(domain));
     }
     let mut again = Vec::with_capacity(packed.len());
     pack(entries, &mut again);
-    if again == packed { Ok(()) } else { Err(damaged(Malformed("canonical form"))) }
+    if again == packed { Ok(()) } else { Err(Malformed("canonical form").in_profile(domain)) }
 }
 
 /// Small numbers of either sign become small numbers without one.
-pub(crate) fn zigzag(value: i64) -> u64 {
+fn zigzag(value: i64) -> u64 {
     (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
 }
 
-pub(crate) fn unzigzag(value: u64) -> i64 {
+fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 

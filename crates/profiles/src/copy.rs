@@ -1,9 +1,9 @@
 //! Copying a checkpoint, also while a server runs on it.
 //!
-//! The few small files that say which tables belong together are read first, in the order in which fjall
-//! follows them; then the tables are opened, so that one which is unlinked afterwards can still be copied.
-//! A server may write a checkpoint, or compact, between the two; then a table is missing in the copy, the
-//! list of tables has changed in the meantime, and it is done again.
+//! The few small files that list the tables are read first, in the order in which fjall follows them; then
+//! the tables are opened, so that a table which is unlinked afterwards can still be copied. A server may
+//! write a checkpoint, or compact, between the two. Then a table is missing in the copy and the list of
+//! tables has changed, and the copy is made again.
 
 use crate::{ErrorKind, ProfilesError, inspect};
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -11,11 +11,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A checkpoint of a running server lasts for seconds, and the tables are opened in milliseconds.
+/// A checkpoint of a running server takes seconds, and opening the tables takes milliseconds.
 const ATTEMPTS: usize = 20;
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// What a copy of a checkpoint holds.
+/// The content of a copy of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreCopy {
     /// The position of the log that it covers; 0 before the first checkpoint.
@@ -26,13 +26,13 @@ pub struct StoreCopy {
     pub bytes: u64,
 }
 
-/// Copies the store in `from` into the folder `to`, which is made, makes the copy durable, and reads and
-/// checks all of it. `progress` is told the bytes of each piece that was copied.
+/// Copies the store in `from` into the folder `to`, which it makes, makes the copy durable, and reads and
+/// checks all of it. `progress` gets the bytes of each copied piece.
 ///
 /// # Errors
 ///
-/// When there is no store in `from`, when it is damaged, or when one of the two cannot be used. What there
-/// is of `to` is left.
+/// When there is no store in `from`, when it is damaged, or when one of the two cannot be used. The unfinished
+/// copy in `to` is left.
 pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64)) -> Result<StoreCopy, ProfilesError> {
     let mut attempt = 1;
     loop {
@@ -46,11 +46,11 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64)) -> Result<Sto
                 let (position, profiles) = (summary.position, summary.profiles);
                 return Ok(StoreCopy { position, profiles, bytes });
             }
-            // Nobody has changed the store meanwhile, so it is as bad as its copy.
+            // The store has not changed meanwhile, so it is as bad as its copy.
             Err(error)
                 if attempt == ATTEMPTS || (state == currents(from) && error.kind() != ErrorKind::Locked) =>
             {
-                // The copy's own faults name its files. They are those of the store.
+                // The error names a file of the copy; a check of the store names its own file.
                 return Err(crate::files::check(from, crate::files::Depth::Whole).err().unwrap_or(error));
             }
             Err(_) => {
@@ -64,7 +64,7 @@ pub fn copy(from: &Path, to: &Path, mut progress: impl FnMut(u64)) -> Result<Sto
     }
 }
 
-/// The bytes of every `current`, which tell one state of the store from another.
+/// The bytes of every `current`, which differ between two states of the store.
 fn currents(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let keyspaces = fs::read_dir(dir.join("keyspaces")).into_iter().flatten().flatten();
     let mut currents: Vec<_> = keyspaces.map(|keyspace| keyspace.path()).collect();
@@ -72,7 +72,7 @@ fn currents(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     currents.into_iter().map(|path| (path.clone(), fs::read(path.join("current")).ok())).collect()
 }
 
-/// A table that is open, whatever becomes of its name.
+/// An open table, which can be read even after it is unlinked.
 struct OpenTable {
     file: File,
     target: PathBuf,
@@ -92,8 +92,8 @@ fn copy_once(from: &Path, to: &Path, progress: &mut impl FnMut(u64)) -> io::Resu
             make_folder(&folder)?;
             folders.push(folder);
         }
-        // It names a version, so it comes before the versions: a newer one may come up meanwhile, but the
-        // one that it names was there.
+        // It names a version, so it is copied before the versions: a newer version may appear meanwhile, but
+        // the named one was there.
         bytes += copy_small(&source, &target, "current".as_ref())?;
         for entry in fs::read_dir(&source)? {
             let name = entry?.file_name();
@@ -107,7 +107,7 @@ fn copy_once(from: &Path, to: &Path, progress: &mut impl FnMut(u64)) -> io::Resu
                 Ok(file) => {
                     tables.push(OpenTable { file, target: target.join("tables").join(table.file_name()) });
                 }
-                // Where it was needed, the copy lacks it.
+                // If it was needed, the check of the copy fails.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -127,7 +127,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// A file that is gone is none: the check of the copy says whether it was needed.
+/// Skips a file that is gone: the check of the copy fails if it was needed.
 fn copy_small(from: &Path, to: &Path, name: &Path) -> io::Result<u64> {
     match File::open(from.join(name)) {
         Ok(mut file) => copy_into(&mut file, &to.join(name), &mut |_| {}),

@@ -2,22 +2,22 @@ use ia_model::Domain;
 use std::io;
 use std::path::PathBuf;
 
-/// What kind of failure it is; what to do follows from it.
+/// The kind of a failure, from which follows what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// Another process, or another handle in this one, has the store open.
     Locked,
-    /// What is on disk cannot be understood. Trying again does not help.
+    /// The data on disk cannot be read. Trying again does not help.
     Corrupted,
     /// The disk or the file system failed.
     Io,
 }
 
-/// The way out of a damaged store.
-const WAY_OUT: &str = "restore the data directory from a backup; or, where the log still begins at position \
+/// How to repair a damaged store.
+const REPAIR: &str = "restore the data directory from a backup; or, where the log still begins at position \
     1, move the store's folder away and start: the profiles are built again from the log";
 
-/// Why the profiles could not do what they were asked to. No message tells a user id.
+/// An error of the profiles. No message contains a user id.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProfilesError {
@@ -27,56 +27,56 @@ pub enum ProfilesError {
         /// The folder of the store.
         dir: PathBuf,
     },
-    /// A newer version of this program wrote it.
+    /// A newer version of this program wrote the data.
     #[error(
         "{what} has format version {found}, and this program knows version {known}; \
          use the version of the program that wrote it"
     )]
     UnknownVersion {
-        /// What has the unknown version.
+        /// The data with the unknown version.
         what: &'static str,
-        /// The version that was found.
+        /// Its version.
         found: u8,
         /// The version that this program writes and reads.
         known: u8,
     },
     /// The stored profile of one user is damaged.
-    #[error("the stored profile of a user of domain {domain:?} is damaged in its {part}; {}", WAY_OUT)]
+    #[error("the stored profile of a user of domain {domain:?} is damaged in its {part}; {}", REPAIR)]
     DamagedProfile {
         /// The domain of the user's id.
         domain: Domain,
-        /// Which part of the blob does not hold together.
+        /// The damaged part of the blob.
         part: &'static str,
     },
     /// The store is damaged outside a profile.
-    #[error("the profile store is damaged in its {part}; {}", WAY_OUT)]
+    #[error("the profile store is damaged in its {part}; {}", REPAIR)]
     DamagedStore {
-        /// Which part does not hold together.
+        /// The damaged part.
         part: &'static str,
     },
     /// A file of the store is missing, or its bytes are not those that were written.
-    #[error("{} is damaged: {what}; {}", file.display(), WAY_OUT)]
+    #[error("{} is damaged: {what}; {}", file.display(), REPAIR)]
     DamagedFile {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         what: &'static str,
     },
-    /// The storage engine met bytes that are not those that were written.
+    /// The storage engine read bytes that are not those that were written.
     #[error(
-        "the profile store is damaged, as shows in {doing}; `instant-audience inspect checkpoint` names the \
-         file; {}",
-        WAY_OUT
+        "the profile store is damaged, as found while {doing}; `instant-audience inspect checkpoint` names \
+         the file; {}",
+        REPAIR
     )]
     DamagedTable {
-        /// What it was about to do.
+        /// The operation.
         doing: &'static str,
-        /// What it said.
+        /// The engine's error.
         #[source]
         source: Box<fjall::Error>,
     },
-    /// The journal of the storage engine, which nothing writes to, holds something.
-    #[error("{} is not empty, as it always is; the disk has changed it: remove it and start", file.display())]
+    /// The journal of the storage engine, which is always empty, has content.
+    #[error("{} must be empty and is not; the disk has changed it: remove it and start", file.display())]
     JournalInUse {
         /// The file.
         file: PathBuf,
@@ -86,37 +86,38 @@ pub enum ProfilesError {
     UnreadableFile {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// A write of the store was done on the disk and then failed, so that the disk is ahead of memory.
+    /// A write of the store reached the disk and then failed, so that the disk is ahead of memory.
     #[error(
-        "an earlier write of the profile store was cut off by a failure of the disk; it takes no more until a restart"
+        "a failure of the disk cut off an earlier write of the profile store, which takes no more writes until a \
+         restart"
     )]
     HalfWritten,
     /// The storage engine failed.
     #[error("the profile store failed while {doing}")]
     Store {
-        /// What it was about to do.
+        /// The operation.
         doing: &'static str,
-        /// What it said.
+        /// The engine's error.
         #[source]
         source: Box<fjall::Error>,
     },
     /// The file system failed.
     #[error("could not {doing}")]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl ProfilesError {
-    /// What kind of failure it is.
+    /// The kind of the failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             ProfilesError::Locked { .. } => ErrorKind::Locked,
@@ -133,7 +134,7 @@ impl ProfilesError {
         }
     }
 
-    /// Sorts an error of the storage engine that came up in `doing`.
+    /// Sorts an error of the storage engine in the operation `doing`.
     pub(crate) fn store(doing: &'static str, source: fjall::Error) -> ProfilesError {
         let source = Box::new(source);
         match kind_of(&source) {
@@ -145,13 +146,13 @@ impl ProfilesError {
 
 fn kind_of(error: &fjall::Error) -> ErrorKind {
     match error {
-        // Bytes that are missing at the end of a file are damage, whatever the system calls them.
+        // Missing bytes at the end of a file are damage, though the system reports an IO error.
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))
             if error.kind() == io::ErrorKind::UnexpectedEof =>
         {
             ErrorKind::Corrupted
         }
-        // A store that was poisoned by a failed write is a failed disk as well.
+        // A failed write poisons the store, so this is a failed disk as well.
         fjall::Error::Io(_) | fjall::Error::Storage(fjall::LsmError::Io(_)) | fjall::Error::Poisoned => {
             ErrorKind::Io
         }

@@ -1,19 +1,16 @@
-//! The files of the store, looked at before fjall opens them.
+//! The files of the store, checked before fjall opens them.
 //!
-//! fjall checks every block that it reads against a checksum. What it does not check, and what it does
-//! where something is missing, is made good here:
+//! fjall checks every block that it reads against a checksum. This module makes up for the checks that
+//! fjall leaves out, and for its treatment of missing files:
 //!
-//! - It does not compare the version file (the list of the tables) with the checksum that `current` has
-//!   for it.
+//! - It does not compare the version file (the list of the tables) with the checksum in `current`.
 //! - It reserves memory by a number in a table's list of sections before it checks that list.
-//! - It takes a folder without `current`, or without an entry in keyspace 0, for one that was never
-//!   finished, and *deletes* it; without `version` it begins a new database. What lies in such a folder
-//!   may be all that is needed to mend it.
+//! - It takes a folder without `current`, or without an entry in keyspace 0, as unfinished, and *deletes*
+//!   it; without `version` it begins a new database. The files in such a folder may suffice to repair it.
+//! - It does not open a store without its lock file; without the journal it opens the store, and later
+//!   writes are hidden behind older ones.
 //!
-//! - It does not open a store whose lock file is gone; and where the journal is gone, it opens it and
-//!   hides what is written afterwards behind what was there.
-//!
-//! Nothing here changes a file that is there.
+//! Nothing here changes an existing file.
 
 use crate::ProfilesError;
 use std::collections::BTreeSet;
@@ -23,21 +20,21 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
-/// What fjall 3 writes into `version`.
+/// The content of `version` in fjall 3.
 const VERSION_MARKER: &[u8] = b"FJL\x03";
 /// A version number, a checksum and the kind of the checksum.
 const CURRENT_BYTES: usize = 8 + 16 + 1;
-/// At the end of a table: magic bytes, version, kind of the checksum, checksum, place and length of the
-/// list of sections.
+/// The end of a table: magic bytes, version, kind of the checksum, checksum, place and length of the list
+/// of sections.
 const TRAILER_BYTES: usize = 4 + 1 + 1 + 16 + 8 + 8;
-/// Tables have six sections, named in some bytes.
+/// Tables have six sections with short names.
 const MAX_SECTION_LIST_BYTES: u64 = 4096;
 /// Nothing is ever written to it.
 const JOURNAL: &str = "0.jnl";
-/// So much of the journal is looked at: fjall stops at the first entry that is none.
+/// The part of the journal that is checked: fjall stops at the first invalid entry.
 const JOURNAL_BYTES: u64 = 4096;
 
-/// How much of the tables is read.
+/// The part of the tables that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// Their lists of sections. fjall checks the rest when it reads it.
@@ -46,8 +43,7 @@ pub(crate) enum Depth {
     Whole,
 }
 
-/// Whether a store may be opened. A folder that is missing, empty or unfinished may: a new store is made
-/// in it.
+/// Whether a store may be opened. A missing, empty or unfinished folder may be: it gets a new store.
 pub(crate) fn check(dir: &Path, depth: Depth) -> Result<(), ProfilesError> {
     let keyspaces = keyspaces(dir)?;
     let has_profiles = keyspaces.iter().any(|keyspace| keyspace.number != 0 && !keyspace.tables.is_empty());
@@ -71,9 +67,8 @@ pub(crate) fn check(dir: &Path, depth: Depth) -> Result<(), ProfilesError> {
     Ok(())
 }
 
-/// Makes the files anew that hold nothing, and without which fjall does not go on as before: the lock, and
-/// the journal, which is always empty. Without a journal fjall begins to count its writes from the start
-/// again, and what it writes then is hidden by what was written before.
+/// Makes missing files that are always empty, and that fjall needs: the lock and the journal. Without a
+/// journal fjall counts its writes from the start again, and older writes then hide newer ones.
 pub(crate) fn complete(dir: &Path) -> Result<(), ProfilesError> {
     if !dir.join("version").exists() {
         return Ok(());
@@ -133,7 +128,7 @@ fn check_marker(dir: &Path, has_profiles: bool) -> Result<(), ProfilesError> {
     }
 }
 
-/// Nothing ever passes through it. An entry in it would be believed.
+/// Nothing is ever written to it, and fjall would apply an entry in it.
 fn check_journal(path: &Path) -> Result<(), ProfilesError> {
     let file = match File::open(path) {
         Ok(file) => file,

@@ -1,13 +1,14 @@
-//! What must hold for any bytes: the fuzz targets of this crate (`fuzz/`), which panic where it does not.
+//! The fuzz targets of this crate (`fuzz/`), which panic where a promise about arbitrary bytes is broken.
 
 use crate::codec;
 use crate::membership::{Edit, Merger};
-use crate::{Membership, adding, links, page};
+use crate::{Membership, MemoryProfiles, Profiles, adding, links, page};
 use ia_model::{
-    Change, Domain, ErasedSegments, Expiry, MemberId, Minute, Operation, SegmentId, UserKey, varint,
+    Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, MemberId, Minute, Operation, Record,
+    SegmentId, UserKey, varint,
 };
 
-/// Takes an input apart; at its end all is zero.
+/// Reads an input; after its end all is zero.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -26,22 +27,25 @@ impl Input<'_> {
     }
 }
 
-/// A blob of the store, then operations on the profile that it holds, if it holds one.
+/// A blob of the store, then operations on its profile, if it has one.
 pub fn profile(input: &[u8]) {
     let Some((&blob_bytes, rest)) = input.split_first() else { return };
     let (blob, rest) = rest.split_at(usize::from(blob_bytes).min(rest.len()));
     let mut entries = Vec::new();
     let _ = codec::unpack(blob, &mut entries);
     check_links(blob);
+    let reference = MemoryProfiles::new(0);
+    let user = UserKey::platform(1).expect("not 0");
     let mut packed = Vec::new();
     if codec::read_blob(blob, Domain::Platform, &mut entries).is_ok() {
         check_profile(&entries);
         packed = blob[1..].to_vec();
+        reference.put(&user, &entries);
     }
-    change(&mut Input(rest), packed);
+    change(&mut Input(rest), packed, &reference, &user);
 }
 
-/// Bytes that are no links are refused, and others have one form.
+/// Bytes that are not links are refused, and links have one form.
 fn check_links(blob: &[u8]) {
     let Ok(links) = links::read_blob(blob) else { return };
     let mut packed = Vec::new();
@@ -53,8 +57,9 @@ fn check_links(blob: &[u8]) {
     assert!(merged.iter().eq(links.iter().filter(|(_, end)| end.0 > 0)), "to link again changes nothing");
 }
 
-/// Changes a profile again and again, by both ways that there are.
-fn change(input: &mut Input<'_>, mut packed: Vec<u8>) {
+/// Changes a profile again and again, in both ways, with and without unpacking it, and compares each with the
+/// reference.
+fn change(input: &mut Input<'_>, mut packed: Vec<u8>, reference: &MemoryProfiles, user: &UserKey) {
     let (mut merger, mut room) = (Merger::default(), Vec::new());
     let mut seen = if packed.is_empty() { 1000 } else { codec_base(&packed) };
     while !input.is_empty() {
@@ -68,19 +73,21 @@ fn change(input: &mut Input<'_>, mut packed: Vec<u8>) {
         let operations: Vec<_> = (0..how >> 4).map(|_| operation(input, seen)).collect();
         let erased = ErasedSegments::Only(operations.iter().map(|operation| operation.segment).collect());
         let edit = match how & 8 {
+            // Such a user is left out of the edits.
+            0 if operations.is_empty() => continue,
             0 => Edit::Operations(&operations),
             _ if operations.is_empty() => Edit::Erase(&ErasedSegments::All),
             _ => Edit::Erase(&erased),
         };
         merger.read(&packed).expect("what was packed here");
-        let before = merger.before.clone();
         let applied = merger.merge(edit, now);
         let mut merged = Vec::new();
         if !merger.after.is_empty() {
             codec::pack(&merger.after, &mut merged);
         }
         check_profile(&merger.after);
-        check_against_a_map(&before, edit, now, &merger.after);
+        let expected = reference.apply(0, &record(now, user.clone(), edit)).expect("memory");
+        assert_eq!((expected, reference.get(user, now)), (applied, Some(merger.after.clone())));
         if let Edit::Operations(operations) = edit {
             let added = adding::add(&packed, operations, now, &mut room).expect("what was packed here");
             if let Some((length, done)) = added {
@@ -110,7 +117,7 @@ fn operation(input: &mut Input<'_>, seen: u32) -> Operation {
     Operation { segment, change }
 }
 
-/// It comes back as it is, and has one packed form.
+/// A profile is read as it was written, and has one packed form.
 fn check_profile(entries: &[Membership]) {
     assert!(entries.is_sorted_by(|one, next| one.segment < next.segment));
     if entries.is_empty() {
@@ -123,32 +130,22 @@ fn check_profile(entries: &[Membership]) {
     assert_eq!(again, entries);
 }
 
-/// The rules, one membership at a time.
-fn check_against_a_map(before: &[Membership], edit: Edit<'_>, now: Minute, after: &[Membership]) {
-    let mut map: std::collections::BTreeMap<SegmentId, Membership> = before
-        .iter()
-        .filter(|membership| membership.expires.is_live(now))
-        .map(|&membership| (membership.segment, membership))
-        .collect();
+fn record(now: Minute, user: UserKey, edit: Edit<'_>) -> Record {
+    let accepted_at_ms = now.unix_ms();
     match edit {
-        Edit::Erase(ErasedSegments::All) => map.clear(),
-        Edit::Erase(ErasedSegments::Only(segments)) => map.retain(|segment, _| !segments.contains(segment)),
+        Edit::Erase(segments) => {
+            Record::Erase(Erase { accepted_at_ms, user, segments: segments.clone(), member: None })
+        }
         Edit::Operations(operations) => {
-            for &Operation { segment, change } in operations {
-                match change {
-                    Change::Add { expires, value } if expires.is_live(now) => {
-                        let added_at = map.get(&segment).map_or(now, |membership| membership.added_at);
-                        map.insert(segment, Membership { segment, value, added_at, last_seen: now, expires });
-                    }
-                    Change::Add { .. } | Change::Remove => drop(map.remove(&segment)),
-                }
-            }
+            let mut batch = Batch::default();
+            batch.push(user, operations.iter().copied());
+            let (member, request_id, usage) = (MemberId(1), String::new(), Default::default());
+            Record::Ingest(Box::new(Ingest { accepted_at_ms, member, request_id, batch, usage }))
         }
     }
-    assert_eq!(map.into_values().collect::<Vec<_>>(), after);
 }
 
-/// A record of a page as the target knows it.
+/// A record that the page should hold.
 struct Known {
     key: UserKey,
     tag: u8,
@@ -156,7 +153,7 @@ struct Known {
     content: Vec<u8>,
 }
 
-/// Calls on a page, held against a list of its records.
+/// Calls on a page, compared with a list of its records.
 pub fn page(input: &[u8]) {
     let mut input = Input(input);
     let mut slot = vec![0; 1 << 18];

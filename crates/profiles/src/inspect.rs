@@ -1,10 +1,9 @@
 //! Reading a checkpoint without the server: for `inspect`, beside a running server or a stopped one.
 //!
 //! fjall lets one process at a time open a database, and opening changes the folder (it removes files
-//! that are no longer referred to). So these functions open a *view*: a temporary folder with copies of
-//! the few small files that say which tables belong together, and symbolic links to the tables, which
-//! never change once written. The folder itself is only read. A running server may unlink a table in
-//! the meantime; then the view is made again.
+//! without a reference). So these functions open a *view*: a temporary folder with copies of the few small
+//! files that list the tables, and symbolic links to the tables, which never change once written. The
+//! folder itself is only read. A running server may unlink a table meanwhile; then the view is made again.
 
 use crate::codec;
 use crate::files::{self, Depth};
@@ -18,19 +17,19 @@ use std::io;
 use std::path::Path;
 use tempfile::TempDir;
 
-/// A checkpoint of a running server lasts for seconds, and a view is made in milliseconds.
+/// A checkpoint of a running server takes seconds, and making a view takes milliseconds.
 const ATTEMPTS: usize = 8;
 const CACHE_BYTES: u64 = 4 << 20;
 const PROFILES_PER_SCAN: usize = 4096;
 
-/// What a checkpoint holds.
+/// A summary of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointSummary {
     /// The position of the log that it covers.
     pub position: u64,
     /// Profiles in it.
     pub profiles: u64,
-    /// Users in it that ids of members are linked to.
+    /// Users in it with linked ids of members.
     pub linked_users: u64,
     /// Bytes of the blobs of both.
     pub blob_bytes: u64,
@@ -38,20 +37,19 @@ pub struct CheckpointSummary {
     pub store_bytes: u64,
     /// The version of the store's layout.
     pub format_version: u8,
-    /// Something was erased and the store is still to be rewritten; the next checkpoint does it.
+    /// The next checkpoint has to rewrite the store, because something was erased.
     pub rewrite_due: bool,
 }
 
-/// A user as a checkpoint holds it.
+/// A user in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredProfile {
-    /// The position of the log that the checkpoint covers; what came after it is not in here.
+    /// The position of the log that the checkpoint covers; later records are not included.
     pub position: u64,
-    /// Its memberships, ids ascending, those included that have expired since. Empty for an unknown
-    /// user.
+    /// Its memberships, ids ascending, with those that have expired since. Empty for an unknown user.
     pub memberships: Vec<Membership>,
-    /// The ids that are linked to it, each with the first minute in which the link is gone; those included
-    /// that have ended since.
+    /// The ids that are linked to it, each with the first minute after the link, and with those that have
+    /// ended since.
     pub links: Vec<(UserKey, Minute)>,
 }
 
@@ -87,7 +85,7 @@ pub fn checkpoint(dir: &Path) -> Result<Option<CheckpointSummary>, ProfilesError
     })
 }
 
-/// A user's profile as the checkpoint in `dir` holds it. `None` before the first checkpoint.
+/// A user's profile in the checkpoint in `dir`. `None` before the first checkpoint.
 ///
 /// # Errors
 ///
@@ -118,14 +116,14 @@ fn with_view<T>(
             store.checkpoint()?.map(|checkpoint| read(&store, checkpoint)).transpose()
         });
         match result {
-            // A file that is gone looks like a failed disk, or like a table too few.
+            // A file that is gone looks like a failed disk, or like a missing table.
             Err(error) if attempt < ATTEMPTS && error.kind() != ErrorKind::Locked => attempt += 1,
             result => return result,
         }
     }
 }
 
-/// A folder that looks like the store, and goes when it is dropped.
+/// A folder that looks like the store; dropping it removes the folder.
 struct View(TempDir);
 
 impl View {
@@ -138,7 +136,7 @@ impl View {
     }
 }
 
-/// The lock and the journal, which hold nothing, are made anew when it is opened.
+/// Fills a view. Opening it makes the lock and the journal, which are empty.
 fn fill(dir: &Path, view: &Path) -> io::Result<()> {
     fs::copy(dir.join("version"), view.join("version"))?;
     fs::create_dir(view.join("keyspaces"))?;
@@ -146,8 +144,8 @@ fn fill(dir: &Path, view: &Path) -> io::Result<()> {
         let keyspace = keyspace?;
         let (from, to) = (keyspace.path(), view.join("keyspaces").join(keyspace.file_name()));
         fs::create_dir_all(to.join("tables"))?;
-        // It names the version, so it comes before the versions: a newer one may come up meanwhile, but
-        // the one that it names was there.
+        // It names the version, so it is copied before the versions: a newer version may appear meanwhile,
+        // but the named one was there.
         fs::copy(from.join("current"), to.join("current"))?;
         for entry in fs::read_dir(&from)? {
             let entry = entry?;

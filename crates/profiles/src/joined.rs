@@ -1,5 +1,5 @@
-//! Late binding: a platform user is in its own segments and in those of every id that is linked to it, from
-//! the moment of the link, whichever came first.
+//! Late binding: a platform user is in its own segments and in those of every linked id, from the moment of
+//! the link, whether the link or the segment came first.
 
 use crate::{Membership, Profiles, ProfilesError};
 use ia_model::{Minute, UserKey};
@@ -34,9 +34,9 @@ pub fn load_joined(
     Ok(joined)
 }
 
-/// Takes `others` in, which ascend by segment as `joined` does. Of two memberships of one segment the one
-/// that was added last stays; of two that were added in the same minute the one that lasts longer, then
-/// that of the greater value, then that which began earlier. So the order of joining makes no difference.
+/// Adds `others`, which ascend by segment as `joined` does. Of two memberships of one segment, the one added
+/// last stays; of two added in the same minute, the one with the later expiry, then with the greater value,
+/// then with the earlier first add. So the order of joining makes no difference.
 fn join(joined: &mut Vec<Membership>, others: &[Membership]) {
     if joined.is_empty() || others.is_empty() {
         return joined.extend_from_slice(others);

@@ -4,29 +4,28 @@ use std::ops::Range;
 
 /// Keys of one length.
 #[derive(Debug, Default)]
-struct OfLength<const BYTES: usize>(Vec<[u8; BYTES]>);
+struct FixedKeys<const BYTES: usize>(Vec<[u8; BYTES]>);
 
-/// Keys of any length, one behind the other. Those of external ids are such.
+/// Keys of any other length, such as those of external ids, one behind the other.
 #[derive(Debug, Default)]
-struct OfAnyLength {
+struct OtherKeys {
     bytes: Vec<u8>,
     places: Vec<Range<usize>>,
 }
 
-/// Keys of users, and of links, in ascending order without repeats, once they are sorted. Most have 9, 17
-/// or 21 bytes.
+/// Keys of users and of links, once sorted in ascending order without repeats. Most have 9, 17 or 21 bytes.
 #[derive(Debug, Default)]
 pub(crate) struct SortedKeys {
-    short: OfLength<9>,
-    middle: OfLength<17>,
-    long: OfLength<21>,
-    others: OfAnyLength,
+    short: FixedKeys<9>,
+    middle: FixedKeys<17>,
+    long: FixedKeys<21>,
+    others: OtherKeys,
 }
 
 impl SortedKeys {
     /// With room for that many of the platform's own users.
     pub(crate) fn with_capacity(keys: usize) -> SortedKeys {
-        SortedKeys { short: OfLength(Vec::with_capacity(keys)), ..SortedKeys::default() }
+        SortedKeys { short: FixedKeys(Vec::with_capacity(keys)), ..SortedKeys::default() }
     }
 
     pub(crate) fn push(&mut self, key: &[u8]) {
@@ -60,7 +59,7 @@ impl SortedKeys {
     }
 }
 
-impl<const BYTES: usize> OfLength<BYTES> {
+impl<const BYTES: usize> FixedKeys<BYTES> {
     fn push(&mut self, key: &[u8]) -> bool {
         key.try_into().map(|key| self.0.push(key)).is_ok()
     }
@@ -75,7 +74,7 @@ impl<const BYTES: usize> OfLength<BYTES> {
     }
 }
 
-impl OfAnyLength {
+impl OtherKeys {
     fn push(&mut self, key: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
@@ -83,7 +82,7 @@ impl OfAnyLength {
     }
 
     fn sort(&mut self) {
-        let OfAnyLength { bytes, places } = self;
+        let OtherKeys { bytes, places } = self;
         places.sort_unstable_by(|one, other| bytes[one.clone()].cmp(&bytes[other.clone()]));
         places.dedup_by(|one, other| bytes[one.clone()] == bytes[other.clone()]);
     }

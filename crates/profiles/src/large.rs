@@ -1,21 +1,21 @@
 //! Profiles that are too large for a page, each with an allocation of its own.
 
-/// What an allocation costs beyond its bytes: the pointer to it and the allocator's header.
+/// The cost of an allocation beyond its bytes: the pointer to it and the allocator's header.
 const ALLOCATION_COST_BYTES: usize = 32;
 
-/// How a page tells where the profile is.
+/// The size of a ticket, which a page holds in place of the profile.
 pub(crate) const TICKET_BYTES: usize = 4;
 
 /// The large profiles of one shard.
 #[derive(Debug, Default)]
-pub(crate) struct Larges {
+pub(crate) struct LargeProfiles {
     /// An empty one is free.
     profiles: Vec<Box<[u8]>>,
     free: Vec<u32>,
     allocated_bytes: usize,
 }
 
-impl Larges {
+impl LargeProfiles {
     /// Stores a profile; the ticket finds it again.
     pub(crate) fn insert(&mut self, packed: &[u8]) -> [u8; TICKET_BYTES] {
         self.allocated_bytes += packed.len() + ALLOCATION_COST_BYTES;
@@ -38,7 +38,7 @@ impl Larges {
         self.free.push(place);
     }
 
-    /// Memory that they take, in bytes, with what the allocator adds.
+    /// Their memory in bytes, with the allocator's overhead.
     pub(crate) fn allocated_bytes(&self) -> usize {
         self.allocated_bytes
     }
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn places_are_used_again_and_bytes_given_back() {
-        let mut larges = Larges::default();
+        let mut larges = LargeProfiles::default();
         let (one, two) = (larges.insert(&[1; 2000]), larges.insert(&[2; 3000]));
         assert_eq!((larges.get(&one), larges.get(&two)), ([1; 2000].as_slice(), [2; 3000].as_slice()));
         larges.remove(&one);

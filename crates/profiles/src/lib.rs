@@ -1,4 +1,4 @@
-//! Profiles: who is in which segment, in memory first, with a checkpoint on disk under it.
+//! Profiles: the segments of each user, in memory first, with a checkpoint on disk under it.
 //!
 //! The log is the truth; this crate is a view of it. One thread applies durable records in log order
 //! ([`Profiles::apply`]), any number of threads read, and a background thread writes checkpoints
@@ -6,16 +6,17 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `membership` | what a profile says, and the rules by which a record changes it |
-//! | `links`, `joined` | what ids of members are linked to a user, and reading it with their profiles |
+//! | `membership` | memberships, and the rules by which a record changes them |
+//! | `links`, `joined` | the ids of members that are linked to a user, and reading it with their profiles |
 //! | `codec` | the packed bytes of a profile, in memory and on disk (`docs/FORMAT.md`) |
 //! | `adding` | the usual change, made on the packed bytes |
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
-//! | `packed`, `apply` | [`PackedProfiles`]: the shards together; reads, and applying a record |
+//! | `shards`, `apply` | all shards, and applying a record to them |
+//! | `packed` | [`PackedProfiles`]: the shards over the store; reads and figures |
 //! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
-//! | `stored` | what lies under a key: a profile or links |
+//! | `stored` | the content under a key: a profile or links |
 //! | `store`, `files` | the only places that know fjall: its interface, and its files |
-//! | `reference` | [`MemoryProfiles`]: the same behaviour, simple enough to be believed |
+//! | `reference` | [`MemoryProfiles`]: the same behaviour, as simple as possible |
 //! | [`inspect`], `copy` | reading and copying a checkpoint beside a running server |
 
 pub mod inspect;
@@ -37,8 +38,11 @@ mod links;
 mod membership;
 mod packed;
 mod page;
+#[cfg(test)]
+mod records;
 mod reference;
 mod shard;
+mod shards;
 mod slab;
 mod store;
 mod stored;
@@ -58,20 +62,20 @@ use std::time::Duration;
 
 /// The profiles of all users.
 ///
-/// `apply` has one caller at a time, which hands over records in log order. Everything else may be
-/// called from any thread at any time.
+/// `apply` has one caller at a time, which passes records in log order. Everything else may be called
+/// from any thread at any time.
 pub trait Profiles: Send + Sync {
-    /// Applies one durable record. The minute of its acceptance is the "now" of every decision about
-    /// expiry, so a replay decides alike.
+    /// Applies one durable record. Expiry is judged at the minute of its acceptance, so a replay gives the
+    /// same result.
     ///
-    /// Applying again what a checkpoint covers, wholly or partly, ends in the same state, provided that
-    /// everything after [`checkpointed_position`](Profiles::checkpointed_position) is applied in order.
-    /// Blocks on disk only for users that are not in memory.
+    /// Applying records again that a checkpoint covers, wholly or partly, ends in the same state, provided
+    /// that all records after [`checkpointed_position`](Profiles::checkpointed_position) are applied in order.
+    /// Waits for the disk only for users that are not in memory.
     ///
     /// # Errors
     ///
-    /// When a profile on disk cannot be read. Nothing has changed then, and the position has not moved;
-    /// applying the record again is right.
+    /// When a profile on disk cannot be read. Then nothing has changed, the position included, and the
+    /// record can be applied again.
     fn apply(&self, position: u64, record: &Record) -> Result<Applied, ProfilesError>;
 
     /// The memberships of a user that are live at `now`, segment ids ascending, from memory alone: a
@@ -88,7 +92,7 @@ pub trait Profiles: Send + Sync {
     /// When the profile on disk cannot be read.
     fn load(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError>;
 
-    /// Whether anybody was linked, ever: until then [`links`](Profiles::links) has nothing to say.
+    /// Whether any user was linked, ever; until then there are no [`links`](Profiles::links).
     fn has_links(&self) -> bool;
 
     /// The ids that are linked to a platform user at `now`, ascending, from memory alone as
@@ -107,36 +111,36 @@ pub trait Profiles: Send + Sync {
     /// The highest position that was applied; 0 before the first.
     fn applied_position(&self) -> u64;
 
-    /// The position that the store covers: a start replays the log after it, and the log up to it may
-    /// go. 0 when there is no checkpoint yet, so positions begin at 1.
+    /// The position that the store covers: a start replays the log after it, and the log up to it may be
+    /// trimmed. 0 when there is no checkpoint yet, so positions begin at 1.
     fn checkpointed_position(&self) -> u64;
 
-    /// Writes all changed profiles to disk, synced, together with the position that they cover. It
-    /// blocks for as long as the writing takes, and holds no lock that `apply` or `get` wait for longer
-    /// than some dozens of microseconds at a time.
+    /// Writes all changed profiles to disk, synced, together with the position that they cover. It blocks
+    /// until they are written, and makes `apply` and `get` wait for a lock for some dozens of microseconds
+    /// at a time at most.
     ///
     /// # Errors
     ///
-    /// When the store cannot be written. What was to be written stays changed, and the next checkpoint
-    /// tries again.
+    /// When the store cannot be written. The profiles stay marked as changed, and the next checkpoint tries
+    /// again.
     fn checkpoint(&self) -> Result<CheckpointReport, ProfilesError>;
 
-    /// Bytes of changed profiles that no checkpoint has taken yet. They cannot leave memory, so a
-    /// checkpoint is due when they pass a share of the memory budget.
+    /// Bytes of changed profiles that no checkpoint has taken yet. They cannot be evicted, so a checkpoint
+    /// is due when they pass a share of the memory budget.
     fn dirty_bytes(&self) -> u64;
 
     /// The state for metrics. Takes each shard's lock for a moment.
     fn stats(&self) -> ProfileStats;
 }
 
-/// What a checkpoint did.
+/// The report of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CheckpointReport {
     /// The position that the store covers now.
     pub position: u64,
     /// Profiles that were written.
     pub profiles_written: u64,
-    /// Profiles that were deleted from the store because nothing was left of them.
+    /// Profiles that were deleted from the store because they were empty.
     pub profiles_deleted: u64,
     /// Keys and blobs that were written, in bytes.
     pub bytes_written: u64,
@@ -151,22 +155,22 @@ pub struct CheckpointReport {
 pub struct ProfileStats {
     /// Profiles in memory. The links of a user count as one more, here and below.
     pub resident_profiles: u64,
-    /// Memory that they take, in bytes: slots, tables and lists, unused room in them included.
+    /// Their memory in bytes: slots, tables and lists, with the unused room in them.
     pub resident_bytes: u64,
     /// Profiles with changes that no checkpoint has taken.
     pub dirty_profiles: u64,
-    /// Bytes of those.
+    /// Their bytes.
     pub dirty_bytes: u64,
     /// Entries in the store, outdated ones included: an upper bound of its profiles.
     pub stored_entries: u64,
     /// Size of the store on disk, in bytes.
     pub store_bytes: u64,
-    /// Profiles that left memory to keep within the budget.
+    /// Profiles that were evicted to keep within the budget.
     pub evictions: u64,
     /// Lookups that went to the store.
     pub read_throughs: u64,
-    /// Whether the warm-up has ended, wherever it got to.
+    /// Whether the warm-up has ended, complete or not.
     pub warm: bool,
-    /// Whether all profiles are in memory, so that an unknown user needs no look at the disk.
+    /// Whether all profiles are in memory, so that an unknown user needs no read from disk.
     pub complete: bool,
 }

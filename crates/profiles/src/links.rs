@@ -1,29 +1,28 @@
-//! The links of a platform user: what members call it. They lie beside its profile, under a key of their
-//! own, and so share its shards, its checkpoints and its way out of memory.
+//! The links of a platform user: the ids that members have for it. They are kept beside its profile, under a
+//! key of their own, and so share shards, checkpoints and eviction with profiles.
 //!
 //! Of an id that is linked again the later end counts, and of too many links those that end last stay. So
-//! links are the same in whatever order they come, and a replay over links that are partly ahead of it ends
-//! in the same ones. (What has ended by the minute of a record goes with it. Whatever could push another
-//! link out in its place ends later still.)
+//! links are the same in any order of arrival, and a replay over links that are partly ahead of it ends in
+//! the same ones. (A record also drops links that have ended by its minute. Any link that could push out
+//! another in their place ends later still.)
 
 use crate::ProfilesError;
-use crate::codec::{BLOB_FORMAT_VERSION, Malformed};
+use crate::codec::{self, Malformed};
 use ia_model::{Domain, Minute, UserKey, varint};
 
-/// The first byte of a key of links; no domain has it. After it comes what follows the first byte of the
-/// user's key.
+/// The first byte of a key of links; no domain has it. The rest is that of the user's key.
 const TAG: u8 = 255;
 const KEY_BYTES: usize = 9;
 
-/// Ids, ascending, with the first minute in which each is linked no longer.
+/// Ids, ascending, each with the first minute after its link.
 pub(crate) type Links = Vec<(UserKey, Minute)>;
 
-/// Under which key the links of a user are kept.
+/// The key of a user's links.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LinksKey([u8; KEY_BYTES]);
 
 impl LinksKey {
-    /// `None`: a user of that kind has no links.
+    /// `None`: a user of that domain has no links.
     pub(crate) fn of(user: &UserKey) -> Option<LinksKey> {
         let mut key: [u8; KEY_BYTES] = user.as_bytes().try_into().ok()?;
         key[0] = TAG;
@@ -35,18 +34,17 @@ impl LinksKey {
     }
 }
 
-/// Parts bytes that begin with a key of links into it and those after it. `None` when they begin with
-/// something else.
+/// Splits bytes behind the key of links with which they begin. `None` when they begin with something else.
 pub(crate) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (bytes.first() == Some(&TAG)).then(|| bytes.split_at_checked(KEY_BYTES))?
 }
 
-/// Whether this is, to its end, the key of somebody's links.
+/// Whether this is exactly a key of links.
 pub(crate) fn is_key(key: &[u8]) -> bool {
     split(key).is_some_and(|(key, rest)| rest.is_empty() && key[1..] != [0; KEY_BYTES - 1])
 }
 
-/// Adds links to others and drops what has ended at `seen`; `most` stay.
+/// Adds links to others and drops those that have ended at `seen`; at most `most` stay.
 pub(crate) fn merge(links: &mut Links, new: &[(UserKey, Minute)], seen: Minute, most: usize) {
     links.extend_from_slice(new);
     links.retain(|(_, end)| seen < *end);
@@ -86,15 +84,8 @@ pub(crate) fn unpack(packed: &[u8]) -> Result<Links, Malformed> {
 
 /// Reads a blob: the version of profiles, then the packed form, which must be what [`pack`] makes.
 pub(crate) fn read_blob(blob: &[u8]) -> Result<Links, ProfilesError> {
-    let damaged = |Malformed(part)| ProfilesError::DamagedProfile { domain: Domain::Platform, part };
-    let packed = match blob.split_first() {
-        Some((&BLOB_FORMAT_VERSION, packed)) => packed,
-        Some((&found, _)) => {
-            let known = BLOB_FORMAT_VERSION;
-            return Err(ProfilesError::UnknownVersion { what: "a stored list of links", found, known });
-        }
-        None => return Err(damaged(Malformed("version"))),
-    };
+    let damaged = |damage: Malformed| damage.in_profile(Domain::Platform);
+    let packed = codec::packed_in(blob, "a stored list of links", Domain::Platform)?;
     let links = unpack(packed).map_err(damaged)?;
     let mut again = Vec::with_capacity(packed.len());
     pack(&links, &mut again);
@@ -111,6 +102,7 @@ pub(crate) fn read_blob(blob: &[u8]) -> Result<Links, ProfilesError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BLOB_FORMAT_VERSION;
     use ia_model::MemberId;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -145,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_together_is_refused() {
-        // Cut between two links it is a list with one less, which the checksums of the store tell.
+    fn malformed_bytes_are_refused() {
+        // Cut between two links it is a shorter list, which the checksums of the store detect.
         for end in (0..BLOB.len()).filter(|&end| end != 13) {
             assert!(read_blob(&BLOB[..end]).is_err(), "cut at {end}");
         }

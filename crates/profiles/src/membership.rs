@@ -1,9 +1,8 @@
-//! What a profile says, and the rules by which a record changes it.
+//! Memberships, and the rules by which a record changes them.
 //!
-//! The rules are absolute: each says what a membership is afterwards, and none counts up from what was
-//! there. The one that looks back is `added_at`, which stays while the membership is live. That is what
-//! makes a replay over a state which already holds some of the replayed records end in that same state
-//! (see `checkpoint`).
+//! The rules are absolute: each sets the whole membership, and none depends on the one before. The only
+//! exception is `added_at`, which stays while the membership is live. So a replay over a state that already
+//! holds some of the replayed records ends in that same state (see `checkpoint`).
 
 use crate::codec;
 use ia_model::{Change, ErasedSegments, Expiry, Minute, Operation, SegmentId};
@@ -16,15 +15,15 @@ pub struct Membership {
     pub segment: SegmentId,
     /// The value of the last add.
     pub value: u32,
-    /// The minute of the add that began it; adding again to a live membership keeps it.
+    /// The minute of the first add; adding again to a live membership keeps it.
     pub added_at: Minute,
     /// The minute of the last add.
     pub last_seen: Minute,
-    /// Until when it lasts, by the last add.
+    /// Its expiry, by the last add.
     pub expires: Expiry,
 }
 
-/// What a record changed.
+/// The number of memberships that a record changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Applied {
     /// Memberships that began.
@@ -43,16 +42,16 @@ impl AddAssign for Applied {
     }
 }
 
-/// What a record does to one user.
+/// The change of one user's profile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Edit<'a> {
     /// These operations, one after the other.
     Operations(&'a [Operation]),
-    /// These segments, or all, are erased.
+    /// Some segments, or all, are erased.
     Erase(&'a ErasedSegments),
 }
 
-/// Room for merging that is used again from user to user.
+/// Merges edits into profiles; its buffers are used again from user to user.
 #[derive(Debug, Default)]
 pub(crate) struct Merger {
     /// The profile before the edit, ascending by segment.
@@ -71,17 +70,17 @@ impl Merger {
         Ok(())
     }
 
-    /// Makes `after` from `before`: `edit` at the minute `seen`, and without what has expired by then.
+    /// Makes `after` from `before`: applies `edit` at the minute `seen`, and drops memberships expired by then.
     pub(crate) fn merge(&mut self, edit: Edit<'_>, seen: Minute) -> Applied {
         self.after.clear();
         match edit {
-            // As a record in normal form has them.
+            // A record in normal form has them sorted.
             Edit::Operations(operations) if operations.is_sorted_by_key(|operation| operation.segment) => {
                 merge_sorted(&self.before, operations, &mut self.after, seen)
             }
             Edit::Operations(operations) => {
                 let mut sorted = operations.to_vec();
-                // Stable, so that the later of two operations on one segment comes later still.
+                // A stable sort keeps the order of two operations on one segment.
                 sorted.sort_by_key(|operation| operation.segment);
                 merge_sorted(&self.before, &sorted, &mut self.after, seen)
             }
@@ -139,7 +138,7 @@ fn merge_sorted(
     applied
 }
 
-/// The membership after one operation; `live` is the one before it, if it is live at `seen`.
+/// The membership after one operation; `live` is the membership before it, if it was live at `seen`.
 fn change(
     live: Option<Membership>,
     operation: &Operation,
@@ -147,7 +146,7 @@ fn change(
     applied: &mut Applied,
 ) -> Option<Membership> {
     match operation.change {
-        // An expiry that is past already when the record is accepted ends the membership at once.
+        // An expiry that has passed when the record is accepted ends the membership at once.
         Change::Add { expires, value } if expires.is_live(seen) => {
             match live {
                 Some(_) => applied.refreshed += 1,

@@ -1,5 +1,5 @@
 //! A page: the records of the users whose hashes end alike, one behind the other, so that a user is found
-//! with two or three cache misses that lie side by side.
+//! with two or three adjacent cache misses.
 //!
 //! | part | bytes |
 //! |---|---|
@@ -9,11 +9,11 @@
 //! | for each record: a tag (8 bits of the hash), then state and length | 3 |
 //! | the records: user key, packed profile; or key of links, packed links | |
 //!
-//! A record's profile is empty when nothing is left of the user: a *tombstone*, which stays until a
-//! checkpoint has deleted the blob, because without it a reader would find the blob and bring the user
-//! back. A profile that is [`LARGE`] lies elsewhere, and its place stands here.
+//! A record with an empty profile is a *tombstone*: nothing is left of the user. It stays until a checkpoint
+//! has deleted the blob, because without it a reader would find the blob and bring the user back. For a
+//! [`LARGE`] profile, which is stored elsewhere, the record holds its ticket.
 //!
-//! Nothing here knows how large the slot of a page is: who calls has made room.
+//! This module does not know the size of a page's slot: the caller makes room.
 
 use crate::stored;
 
@@ -21,16 +21,16 @@ use crate::stored;
 pub(crate) const DIRTY: u16 = 1 << 12;
 /// Taken by the running checkpoint, and not yet known to be on disk.
 pub(crate) const WRITING: u16 = 1 << 13;
-/// Used since the clock hand came by last.
+/// Used since the clock hand last passed.
 pub(crate) const RECENT: u16 = 1 << 14;
-/// The profile is not in the page, only its place.
+/// The page holds only the profile's ticket.
 pub(crate) const LARGE: u16 = 1 << 15;
 const LENGTH: u16 = DIRTY - 1;
 
 pub(crate) const HEAD_BYTES: usize = 10;
 pub(crate) const ENTRY_BYTES: usize = 3;
 
-/// Where a record lies in its page. Void once the page changes, but for states.
+/// The place of a record in its page. Void once the page changes, except for states.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     index: usize,
@@ -54,7 +54,7 @@ impl Place {
         usize::from(self.meta & LENGTH)
     }
 
-    /// Which of its page's records it is.
+    /// Its number among the page's records.
     pub(crate) fn index(self) -> usize {
         self.index
     }
@@ -90,55 +90,44 @@ pub(crate) fn empty(number: usize) -> [u8; HEAD_BYTES] {
     head
 }
 
-/// The records, in the order in which they lie.
-pub(crate) fn places(page: &[u8]) -> impl Iterator<Item = Place> {
+/// The records with their tags, in their order in the page.
+fn tagged_places(page: &[u8]) -> impl Iterator<Item = (u8, Place)> {
     let entries = &page[HEAD_BYTES..HEAD_BYTES + ENTRY_BYTES * count(page)];
     let mut start = HEAD_BYTES + entries.len();
     entries.chunks_exact(ENTRY_BYTES).enumerate().map(move |(index, entry)| {
         let place = Place { index, start, meta: u16::from_le_bytes([entry[1], entry[2]]) };
         start += place.len();
-        place
+        (entry[0], place)
     })
+}
+
+/// The records, in their order in the page.
+pub(crate) fn places(page: &[u8]) -> impl Iterator<Item = Place> {
+    tagged_places(page).map(|(_, place)| place)
 }
 
 /// The record with that key.
 pub(crate) fn find(page: &[u8], tag: u8, key: &[u8]) -> Option<Place> {
-    let entries = &page[HEAD_BYTES..HEAD_BYTES + ENTRY_BYTES * count(page)];
-    let mut start = HEAD_BYTES + entries.len();
-    for (index, entry) in entries.chunks_exact(ENTRY_BYTES).enumerate() {
-        let place = Place { index, start, meta: u16::from_le_bytes([entry[1], entry[2]]) };
-        if entry[0] == tag && has_key(place.record(page), key) {
-            return Some(place);
-        }
-        start += place.len();
-    }
-    None
+    let is_found = |&(found, place): &(u8, Place)| found == tag && has_key(place.record(page), key);
+    tagged_places(page).find(is_found).map(|(_, place)| place)
 }
 
-/// No key is the beginning of another: its first bytes tell its length.
+/// No key is the beginning of another: the first bytes of a key give its length.
 fn has_key(record: &[u8], key: &[u8]) -> bool {
-    // The platform's own keys have 9 bytes, and no call is as fast as this.
+    // The platform's own keys have 9 bytes; this is faster than any call.
     match (record.first_chunk::<9>(), key.split_first_chunk::<9>()) {
         (Some(record_head), Some((head, rest))) => record_head == head && record[9..].starts_with(rest),
         _ => record.starts_with(key),
     }
 }
 
-/// Where the first record with that tag begins; without one, where the records begin.
+/// The start of the first record with that tag; without one, the start of the records.
 pub(crate) fn find_tag(page: &[u8], tag: u8) -> usize {
-    let entries = &page[HEAD_BYTES..HEAD_BYTES + ENTRY_BYTES * count(page)];
-    let records = HEAD_BYTES + entries.len();
-    let mut start = records;
-    for entry in entries.chunks_exact(ENTRY_BYTES) {
-        if entry[0] == tag {
-            return start;
-        }
-        start += usize::from(u16::from_le_bytes([entry[1], entry[2]]) & LENGTH);
-    }
-    records
+    let found = tagged_places(page).find(|&(found, _)| found == tag);
+    found.map_or(HEAD_BYTES + ENTRY_BYTES * count(page), |(_, place)| place.start)
 }
 
-/// Parts a record into key and content.
+/// Splits a record into key and content.
 pub(crate) fn split(record: &[u8]) -> (&[u8], &[u8]) {
     stored::split(record).expect("a record begins with a user's key")
 }
@@ -184,7 +173,7 @@ pub(crate) fn remove(page: &mut [u8], place: Place) {
     set_used(page, used - ENTRY_BYTES - place.len());
 }
 
-/// Makes a page of those records of another that `belongs` picks.
+/// Makes a page of the records of another that `belongs` picks.
 pub(crate) fn select(from: &[u8], number: usize, belongs: impl Fn(Place) -> bool, to: &mut Vec<u8>) {
     to.clear();
     to.extend(empty(number));
@@ -202,7 +191,7 @@ pub(crate) fn select(from: &[u8], number: usize, belongs: impl Fn(Place) -> bool
 }
 
 fn length(bytes: usize) -> u16 {
-    debug_assert!(bytes <= usize::from(LENGTH), "larger profiles do not lie in a page");
+    debug_assert!(bytes <= usize::from(LENGTH), "larger profiles are not in a page");
     bytes as u16
 }
 

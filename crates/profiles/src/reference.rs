@@ -4,10 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-/// The reference implementation: everything in memory, nothing on disk, as simple as can be.
+/// The reference implementation: everything in memory, nothing on disk, as simple as possible.
 ///
-/// It is what the others are tested against, so it shares no code with them. A checkpoint of it only
-/// notes the position.
+/// The others are tested against it, so it shares no code with them. Its checkpoint only notes the position.
 #[derive(Debug)]
 pub struct MemoryProfiles(Mutex<State>);
 
@@ -30,7 +29,7 @@ struct Entry {
 }
 
 impl MemoryProfiles {
-    /// Without a user. That many ids are linked to each at the most.
+    /// Without users. At most `links_per_user` ids are linked to each.
     pub fn new(links_per_user: usize) -> MemoryProfiles {
         MemoryProfiles(Mutex::new(State {
             users: BTreeMap::new(),
@@ -40,6 +39,15 @@ impl MemoryProfiles {
             applied_position: 0,
             checkpointed_position: 0,
         }))
+    }
+
+    /// Sets a user's profile.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn put(&self, user: &UserKey, memberships: &[Membership]) {
+        let entry = |&Membership { segment, value, added_at, last_seen, expires }: &Membership| {
+            (segment, Entry { value, added_at, last_seen, expires })
+        };
+        self.state().users.insert(user.clone(), memberships.iter().map(entry).collect());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -79,7 +87,7 @@ impl State {
         }
         known.retain(|_, end| *end > seen);
         while known.len() > self.links_per_user {
-            // The one that ends first; of several the last.
+            // Removes the link that ends first; of several the last.
             let first = known.iter().map(|(id, end)| (*end, Reverse(id.clone()))).min();
             known.remove(&first.expect("there are some").1.0);
         }
@@ -102,7 +110,7 @@ impl Profiles for MemoryProfiles {
         match record {
             Record::Ingest(ingest) => {
                 let seen = Minute::containing(ingest.accepted_at_ms);
-                // A user without operations stays as it is, what has expired included: a clock may be set back.
+                // A user without operations keeps even expired memberships: a clock may be set back.
                 let changed = ingest.batch.iter().filter(|(_, operations)| !operations.is_empty());
                 for (user, operations) in changed {
                     for operation in operations {

@@ -1,23 +1,22 @@
 //! One shard: the packed profiles of the users whose hash falls into it.
 //!
-//! Nothing here blocks or does IO; a shard is held under its lock for some dozens of users' work at a
-//! time.
+//! Nothing here blocks or does IO; one hold of a shard's lock covers the work of some dozens of users.
 //!
-//! The shard is a hash table by *linear hashing*: a user's page is told by the lowest bits of its hash,
-//! and when the pages grow too large on average, one more page takes its share of the records of one
-//! other. So growing never takes longer than one split. Pages never merge: an empty one costs 36 bytes.
+//! The shard is a hash table by *linear hashing*: the lowest bits of a user's hash pick its page, and when
+//! the pages grow too large on average, one more page takes its share of the records of another. So growing
+//! never takes longer than one split. Pages never merge: an empty one costs 36 bytes.
 
-use crate::large::{Larges, TICKET_BYTES};
+use crate::large::{LargeProfiles, TICKET_BYTES};
 use crate::page::{self, DIRTY, LARGE, Place, RECENT, WRITING};
 use crate::slab::{Handle, Slabs};
-use ia_model::UserKey;
+
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
-/// What a page takes on average, in bytes: a dozen users with ten memberships each. 384 (with steps of slots
-/// half as large) was no faster, and took 3 % more memory.
+/// The average size of a page: a dozen users with ten memberships each. 384 (with steps of slots half as
+/// large) was no faster, and took 3 % more memory.
 const PAGE_BYTES: usize = 640;
-/// Profiles up to this size, in bytes, lie in a page; a larger one would make all edits of its page slow.
+/// The largest profile in a page; a larger one would make all edits of its page slow.
 const LARGEST_IN_PAGE_BYTES: usize = 1024;
 /// How many pages the clock hand may pass for one arrival. It bounds the time under the lock; each
 /// arrival brings the shard closer to its budget.
@@ -33,8 +32,8 @@ pub(crate) struct Hashed<'a> {
     pub(crate) hash: u64,
 }
 
-/// Keyed at random in each process: user ids come from outside, and with a known hash anyone could send
-/// ids that all fall into one page. SipHash is some 1 % of what applying a record takes.
+/// Keyed at random in each process: user ids come from clients, and with a known hash anyone could send
+/// ids that all fall into one page. SipHash takes about 1 % of the time of applying a record.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyHasher(RandomState);
 
@@ -44,17 +43,9 @@ impl KeyHasher {
         hasher.write(key);
         hasher.finish()
     }
-
-    pub(crate) fn user<'a>(&self, user: &'a UserKey) -> Hashed<'a> {
-        self.key(user.as_bytes())
-    }
-
-    pub(crate) fn key<'a>(&self, key: &'a [u8]) -> Hashed<'a> {
-        Hashed { key, hash: self.hash(key) }
-    }
 }
 
-/// A record that was found. Void once the shard changes.
+/// A record of the shard. Void once the shard changes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     number: usize,
@@ -64,10 +55,10 @@ pub(crate) struct Found {
 #[derive(Debug)]
 pub(crate) struct Shard {
     hasher: KeyHasher,
-    /// Where each page lies.
+    /// The handle of each page.
     pages: Vec<Handle>,
     slabs: Slabs,
-    larges: Larges,
+    larges: LargeProfiles,
     /// Bytes in use in all pages.
     used_bytes: usize,
     records: usize,
@@ -75,12 +66,12 @@ pub(crate) struct Shard {
     dirty_bytes: usize,
     /// Hashes of tombstones that were kept although they are on disk, because the warm-up runs.
     kept_tombstones: Vec<u64>,
-    /// The page at which the clock hand stands.
+    /// The page of the clock hand.
     hand: usize,
     budget_bytes: usize,
-    /// Nobody leaves: a record is being applied. See [`Shard::hold`].
+    /// No profile is evicted: a record is being applied. See [`Shard::hold`].
     is_held: bool,
-    /// How often a record that is on disk has left memory. See [`Shard::departures`].
+    /// See [`Shard::departures`].
     departures: u64,
     evictions: u64,
     complete: bool,
@@ -91,11 +82,11 @@ pub(crate) struct Shard {
 struct Scratch {
     page: Vec<u8>,
     moved: Vec<u8>,
-    /// For each record of a page whether it goes.
+    /// For each record of a page whether it leaves the page.
     goes: Vec<bool>,
 }
 
-/// What a shard is asked to do with tombstones that a checkpoint has made needless.
+/// The treatment of tombstones that a checkpoint has made needless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tombstones {
     /// They leave memory.
@@ -121,7 +112,7 @@ impl Shard {
             hasher,
             pages: vec![first],
             slabs,
-            larges: Larges::default(),
+            larges: LargeProfiles::default(),
             used_bytes: page::HEAD_BYTES,
             records: 0,
             dirty_records: 0,
@@ -137,14 +128,14 @@ impl Shard {
         }
     }
 
-    /// Whether a user that is not here is not on disk either.
+    /// Whether a user without a record here is not on disk either.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
     /// Rises whenever a record that is on disk leaves memory.
     ///
-    /// Who read a blob without the lock may keep it in memory only if the user is absent and this number
+    /// A reader of a blob without the lock may keep it in memory only if the user is absent and this number
     /// is the same, both before the read and after it: then the user was not in memory in between, so no
     /// checkpoint wrote its blob in between, and the blob is not outdated.
     pub(crate) fn departures(&self) -> u64 {
@@ -170,13 +161,13 @@ impl Shard {
         self.bytes() >= self.budget_bytes
     }
 
-    /// Until [`Shard::release`] nobody leaves memory to make room. So who was found here before a record
-    /// is applied is here when its turn comes.
+    /// Stops evictions until [`Shard::release`]. So a user that is in memory before a record is applied is
+    /// in memory when its turn comes.
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
     }
 
-    /// The record is applied, or was given up; others may have to leave for its `arrivals`.
+    /// The record is applied, or has failed; others may be evicted for its `arrivals`.
     pub(crate) fn release(&mut self, arrivals: usize) {
         self.is_held = false;
         self.evict((HAND_PAGES * arrivals).min(HAND_PAGES_PER_TURN));
@@ -207,30 +198,30 @@ impl Shard {
         Some(self.packed(found))
     }
 
-    /// Reads the head of a user's page, and returns some of it, so that the reading is not optimised
-    /// away. Reads of several users do not wait for each other, as their edits would.
+    /// Reads the head of a user's page, and returns some of it, so that the read is not optimised away.
+    /// Reads of several users do not wait for each other, as their edits would.
     pub(crate) fn touch_page(&self, hash: u64) -> u8 {
         let page = self.page(self.number_of(hash));
         page[0] ^ page[page.len().min(CACHE_LINE_BYTES) - 1]
     }
 
-    /// The same for the user's record and all that is behind it, which an edit moves.
+    /// The same for the user's record and the bytes behind it, which an edit moves.
     pub(crate) fn touch_record(&self, user: Hashed<'_>) -> u8 {
         let page = self.page(self.number_of(user.hash));
         let start = page::find_tag(page, page::tag(user.hash));
         page[start..page::used(page)].iter().step_by(CACHE_LINE_BYTES).fold(0, |sum, byte| sum ^ byte)
     }
 
-    /// Puts a changed profile in the place of `found`, which is what the shard has of the user. An empty
-    /// one is a tombstone.
+    /// Puts a changed profile in the place of `found`, the user's record if there is one. An empty profile
+    /// is a tombstone.
     pub(crate) fn put_dirty(&mut self, user: Hashed<'_>, found: Option<Found>, packed: &[u8]) {
         self.put(user, found, packed, DIRTY | RECENT);
     }
 
-    /// Puts a profile in place that a reader found on disk; others may have to leave for it. The caller
-    /// has made sure that the user is absent and the blob is not outdated.
+    /// Puts a profile in place that a reader found on disk; others may be evicted for it. The caller has
+    /// made sure that the user is absent and the blob is not outdated.
     pub(crate) fn put_loaded(&mut self, user: Hashed<'_>, packed: &[u8]) {
-        debug_assert!(!self.contains(user), "what is in memory wins over what was read");
+        debug_assert!(!self.contains(user), "a record in memory wins over a blob");
         if self.is_held && self.is_full() {
             return;
         }
@@ -238,9 +229,9 @@ impl Shard {
         self.evict(HAND_PAGES);
     }
 
-    /// The same for the warm-up, for which nobody leaves.
+    /// The same for the warm-up, which evicts nothing.
     pub(crate) fn put_warmed(&mut self, user: Hashed<'_>, packed: &[u8]) {
-        debug_assert!(!self.contains(user), "what is in memory wins over what was read");
+        debug_assert!(!self.contains(user), "a record in memory wins over a blob");
         self.put(user, None, packed, 0);
     }
 
@@ -280,7 +271,7 @@ impl Shard {
         }
     }
 
-    /// What is counted of a record's content goes, and its large profile with it. The page stays.
+    /// Takes a record's content out of the counts, and frees its large profile. The page stays.
     fn forget_content(&mut self, found: Found) {
         let (key, content) = page::split(found.place.record(page_of(&self.slabs, self.pages[found.number])));
         let is_large = found.place.has(LARGE);
@@ -334,11 +325,11 @@ impl Shard {
         self.pages[number] = self.slabs.insert(page);
     }
 
-    /// The page of the users with that hash.
+    /// The number of the page of the users with that hash.
     fn number_of(&self, hash: u64) -> usize {
         let mask = self.pages.len().next_power_of_two() - 1;
         let number = hash as usize & mask;
-        // One that is not there yet is still part of the one that it will be split from.
+        // A page that is not there yet is still part of the page that it will be split from.
         if number < self.pages.len() { number } else { number & (mask >> 1) }
     }
 
@@ -346,7 +337,7 @@ impl Shard {
         page_of(&self.slabs, self.pages[number])
     }
 
-    /// Adds a page: it takes those records of another whose hashes end in its number.
+    /// Adds a page, which takes the records of another whose hashes end in its number.
     fn split(&mut self) {
         let new = self.pages.len();
         let mask = (new + 1).next_power_of_two() - 1;
@@ -366,8 +357,8 @@ impl Shard {
         self.scratch = Scratch { page: stays, moved, goes };
     }
 
-    /// Lets clean records go that were not used lately, while the shard is over its budget; looks at
-    /// `pages` at the most.
+    /// Evicts clean records that were not used lately, while the shard is over its budget, from at most
+    /// `pages` pages.
     fn evict(&mut self, pages: usize) {
         for _ in 0..pages.min(self.pages.len()) {
             if self.is_held || !self.is_full() {
@@ -451,8 +442,7 @@ impl Shard {
         }
     }
 
-    /// The warm-up is over. `all_loaded`: it has put in place all that is on disk. Lets the kept
-    /// tombstones go.
+    /// Ends the warm-up, and removes the kept tombstones. `all_loaded`: all profiles on disk are in memory.
     pub(crate) fn end_warm_up(&mut self, all_loaded: bool) {
         for hash in std::mem::take(&mut self.kept_tombstones) {
             let number = self.number_of(hash);

@@ -1,10 +1,9 @@
 //! Dense storage for byte records of a few hundred bytes, addressed by 4-byte handles.
 //!
-//! Records of about one size lie side by side in chunks. When a record goes, the last one of its size
-//! moves into its place, so there are no holes, whatever the order of arrivals and departures; the
-//! caller is told which record moved.
+//! Records of about one size are side by side in chunks. When a record is removed, the last one of its size
+//! moves into its place, so there are never holes; the caller learns which record moved.
 
-/// Records up to this many bytes lie in chunks; longer ones have an allocation each.
+/// Records up to this many bytes are in chunks; longer ones have an allocation each.
 const LARGEST_SLOT_BYTES: usize = 4096;
 /// Slots up to this size are a multiple of [`FINE_STEP_BYTES`], larger ones of [`COARSE_STEP_BYTES`].
 const LARGEST_FINE_SLOT_BYTES: usize = 1024;
@@ -15,22 +14,21 @@ const SLOT_CLASSES: usize = FINE_CLASSES + (LARGEST_SLOT_BYTES - LARGEST_FINE_SL
 /// The class of the records that have an allocation each.
 const SINGLE: usize = SLOT_CLASSES;
 
-/// The most that a chunk holds. Small, because each size in use has one chunk that is partly empty, in
-/// each shard.
+/// The largest chunk. Small, because each size in use has one partly empty chunk in each shard.
 const CHUNK_BYTES: usize = 2048;
-/// What an allocation costs beyond its bytes: the pointer to it and the allocator's header.
+/// The cost of an allocation beyond its bytes: the pointer to it and the allocator's header.
 const ALLOCATION_COST_BYTES: usize = 32;
 
 const INDEX_BITS: u32 = 26;
 
-/// Where a record lies: its size class and its index in it. It is void once the record moves.
+/// The place of a record: its size class and its index in it. Void once the record moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Handle(u32);
 
 impl Handle {
     fn new(class: usize, index: usize) -> Handle {
-        // 67 million records of one size in one shard; a shard of that size would hold gigabytes, and
-        // the number of shards is there to prevent it.
+        // 67 million records of one size in one shard; such a shard would hold gigabytes, and the number of
+        // shards prevents it.
         assert!(index < 1 << INDEX_BITS, "too many profiles of one size in a shard: use more shards");
         Handle(((class as u32) << INDEX_BITS) | index as u32)
     }
@@ -63,12 +61,12 @@ impl Slabs {
         Slabs { classes: std::array::from_fn(|_| Class::default()), singles: Vec::new(), allocated_bytes: 0 }
     }
 
-    /// Memory that it takes, in bytes, with what the allocator adds.
+    /// Its memory in bytes, with the allocator's overhead.
     pub(crate) fn allocated_bytes(&self) -> usize {
         self.allocated_bytes
     }
 
-    /// Stores a record. It comes back with some bytes appended, up to the size of its slot.
+    /// Stores a record. [`Slabs::get`] returns it with some bytes appended, up to the size of its slot.
     pub(crate) fn insert(&mut self, record: &[u8]) -> Handle {
         let class = class_of(record.len());
         if class == SINGLE {
@@ -114,8 +112,8 @@ impl Slabs {
         &mut self.classes[class].chunks[chunk][range]
     }
 
-    /// Takes a record out. When another one moved into its place (it has the handle of the removed one
-    /// now), that one's handle of before.
+    /// Takes a record out. When another one moved into its place, and so has its handle now, returns that
+    /// one's old handle.
     pub(crate) fn remove(&mut self, handle: Handle) -> Option<Handle> {
         let (class, index) = (handle.class(), handle.index());
         let last = if class == SINGLE {
@@ -170,8 +168,8 @@ const fn slot_bytes(class: usize) -> usize {
     }
 }
 
-/// How many slots a chunk of each class has, as a power of two. Divisions would take longer than the rest
-/// of finding a slot.
+/// The slots in a chunk of each class, as a power of two: a division would take longer than the rest of
+/// finding a slot.
 const SLOTS_SHIFTS: [u32; SLOT_CLASSES] = {
     let mut shifts = [0; SLOT_CLASSES];
     let mut class = 0;
@@ -210,44 +208,44 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain list of records: what goes in comes out, moves are told, memory is given back.
+        /// Compared with a plain list: records come out as they went in, moves are reported, memory is freed.
         #[test]
         fn records_stay_whole_whatever_comes_and_goes(
             steps in proptest::collection::vec((0u8..3, any::<prop::sample::Index>(), 1usize..4300), 1..400)
         ) {
             let mut slabs = Slabs::new();
-            let mut model: Vec<(Handle, Vec<u8>)> = Vec::new();
+            let mut expected: Vec<(Handle, Vec<u8>)> = Vec::new();
             for (number, (step, index, bytes)) in steps.into_iter().enumerate() {
                 let record: Vec<u8> = (0..bytes).map(|byte| (byte * 7 + number) as u8 | 1).collect();
                 match step {
-                    0 => model.push((slabs.insert(&record), record)),
-                    _ if model.is_empty() => {}
+                    0 => expected.push((slabs.insert(&record), record)),
+                    _ if expected.is_empty() => {}
                     1 => {
-                        let (removed, _) = model.swap_remove(index.index(model.len()));
+                        let (removed, _) = expected.swap_remove(index.index(expected.len()));
                         if let Some(moved) = slabs.remove(removed) {
-                            let entry = model.iter_mut().find(|(handle, _)| *handle == moved);
+                            let entry = expected.iter_mut().find(|(handle, _)| *handle == moved);
                             entry.expect("the record that moved is known").0 = removed;
                         }
                     }
                     _ => {
-                        let at = index.index(model.len());
-                        let entry = &mut model[at];
+                        let at = index.index(expected.len());
+                        let entry = &mut expected[at];
                         if Slabs::fits(entry.0, bytes) {
                             slabs.get_mut(entry.0)[..bytes].copy_from_slice(&record);
                             entry.1 = record;
                         }
                     }
                 }
-                for (handle, record) in &model {
+                for (handle, record) in &expected {
                     prop_assert_eq!(&slabs.get(*handle)[..record.len()], record.as_slice());
                 }
             }
             for class in &slabs.classes {
                 prop_assert!(class.chunks.len() <= class.records);
             }
-            while let Some((handle, _)) = model.pop() {
+            while let Some((handle, _)) = expected.pop() {
                 if let Some(moved) = slabs.remove(handle) {
-                    let entry = model.iter_mut().find(|(handle, _)| *handle == moved);
+                    let entry = expected.iter_mut().find(|(handle, _)| *handle == moved);
                     entry.expect("the record that moved is known").0 = handle;
                 }
             }

@@ -1,6 +1,6 @@
 //! The checkpoint store: blobs by user key in a fjall database. Nothing else in the crate knows fjall.
 //!
-//! What is relied on, of fjall 3.1 and lsm-tree 3.1:
+//! This crate relies on these properties of fjall 3.1 and lsm-tree 3.1:
 //!
 //! - *Ingestion* writes sorted entries straight into new table files and syncs them and their folder;
 //!   `finish` then syncs a new version file that names them and swaps it in by a rename. All entries of
@@ -8,9 +8,9 @@
 //!   entries, so it can never be ahead of its blobs.
 //! - Nothing passes through fjall's journal, which stays empty: it holds no copy of a profile.
 //! - *Major compaction* rewrites all tables into one sorted run, without deleted and outdated entries.
-//!   An old table file is unlinked once no version and no iterator refers to it; versions go in
-//!   `maintenance`. Both are behind `#[doc(hidden)]`, so the erase tests, which search the folder for
-//!   bytes, are what stands between a change in fjall and a broken promise.
+//!   An old table file is unlinked once no version and no iterator refers to it; `maintenance` drops
+//!   versions. Both are behind `#[doc(hidden)]`, so only the erase tests, which search the folder for
+//!   bytes, would notice a change in fjall that breaks the promise.
 
 mod unfinished;
 mod worker;
@@ -23,6 +23,7 @@ use fjall::config::{
 use fjall::{AbstractTree, Database, Keyspace, KeyspaceCreateOptions, Slice};
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use worker::WorkerWatch;
 
@@ -38,25 +39,25 @@ const CHECKPOINT_BYTES: usize = 10;
 const REWRITE_DUE: u8 = 1;
 const HAS_LINKS: u8 = 1 << 1;
 
-/// One user in 1,000 that is not in a table is looked for in it nevertheless.
+/// One user in 1,000 that is not in a table is still looked up in it.
 const BLOOM_FALSE_POSITIVES: f32 = 0.001;
 /// The size that fjall gives table files in a major compaction.
 const TABLE_BYTES: u64 = 64_000_000;
 
-/// What a user's key leads to.
+/// The bytes under a key.
 pub(crate) type Blob = Slice;
 
 /// Takes a key with its blob, or with `None` to delete it.
 pub(crate) type Put<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<(), ProfilesError> + 'a;
 
-/// What the checkpoint entry says.
+/// The content of the checkpoint entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Checkpoint {
     /// All records up to this position are in the blobs, and perhaps some after it.
     pub(crate) position: u64,
     /// Something was erased and the store has perhaps not been rewritten since.
     pub(crate) rewrite_due: bool,
-    /// Somebody was linked, ever.
+    /// At least one user was linked, ever.
     pub(crate) has_links: bool,
 }
 
@@ -68,35 +69,32 @@ pub(crate) struct Store {
     iterators: RwLock<()>,
     /// Whether fjall's worker still compacts.
     worker: WorkerWatch,
+    lookups: AtomicU64,
 }
 
 impl Store {
     /// Opens the store for writing, or makes a new one.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
-        // One worker: with two, fjall keeps the first one free of compaction for flushes, which never
-        // happen here.
-        files::check(dir, Depth::Ends)?;
-        files::complete(dir)?;
-        let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads(1);
-        Store::from(builder.open(), dir)
+        // One worker: with two, fjall keeps the first for flushes, which never happen here.
+        Store::with_workers(1, dir, cache_bytes)
     }
 
-    /// Opens a store that will not be written to for long (a view of another, or a test's), and starts
-    /// no thread that compacts it.
+    /// Opens a store without a thread that compacts it: a view of another, or the store of a test.
     pub(crate) fn open_still(dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
-        files::check(dir, Depth::Ends)?;
-        files::complete(dir)?;
-        let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads_unchecked(0);
-        Store::from(builder.open(), dir)
+        Store::with_workers(0, dir, cache_bytes)
     }
 
-    fn from(opened: fjall::Result<Database>, dir: &Path) -> Result<Store, ProfilesError> {
-        let db = opened.map_err(|error| match error {
+    fn with_workers(workers: usize, dir: &Path, cache_bytes: u64) -> Result<Store, ProfilesError> {
+        files::check(dir, Depth::Ends)?;
+        files::complete(dir)?;
+        let builder = Database::builder(dir).cache_size(cache_bytes).worker_threads_unchecked(workers);
+        let db = builder.open().map_err(|error| match error {
             fjall::Error::Locked => ProfilesError::Locked { dir: dir.to_owned() },
             error => failed("opening it")(error),
         })?;
         let profiles = db.keyspace(KEYSPACE, keyspace_options).map_err(failed("opening it"))?;
-        Ok(Store { profiles, db, iterators: RwLock::new(()), worker: WorkerWatch::default() })
+        let (iterators, worker, lookups) = Default::default();
+        Ok(Store { profiles, db, iterators, worker, lookups })
     }
 
     /// The checkpoint entry; `None` in a new store.
@@ -105,7 +103,7 @@ impl Store {
         entry.map(|bytes| Checkpoint::decode(&bytes)).transpose()
     }
 
-    /// The version of the layout in which it was written last; 0 in a new store.
+    /// The version of the layout of the last write; 0 in a new store.
     pub(crate) fn version(&self) -> Result<u8, ProfilesError> {
         let entry = self.profiles.get(CHECKPOINT_KEY).map_err(failed("reading its version"))?;
         Ok(entry.and_then(|bytes| bytes.first().copied()).unwrap_or_default())
@@ -113,11 +111,17 @@ impl Store {
 
     /// The blob of a user.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Blob>, ProfilesError> {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
         self.profiles.get(key).map_err(failed("reading a profile"))
     }
 
-    /// Up to `limit` keys with their blobs, in key order, after `after`. An iterator lives no longer
-    /// than this call, lest it hold up a rewrite.
+    /// Calls of [`Store::get`] since it was opened.
+    pub(crate) fn lookups(&self) -> u64 {
+        self.lookups.load(Ordering::Relaxed)
+    }
+
+    /// Up to `limit` keys with their blobs, in key order, after `after`. The iterator ends with this call,
+    /// because it delays a rewrite.
     pub(crate) fn scan(&self, after: &[u8], limit: usize) -> Result<Vec<(Slice, Slice)>, ProfilesError> {
         let _open = self.iterators.read().unwrap_or_else(PoisonError::into_inner);
         let after = if after.is_empty() { CHECKPOINT_KEY } else { after };
@@ -127,8 +131,8 @@ impl Store {
     }
 
     /// Writes blobs and the checkpoint entry: all or nothing, and on stable storage when it returns. After a
-    /// failure it can be tried again, unless that is [`ProfilesError::HalfWritten`].
-    /// `fill` hands over the blobs, which ascend by key without repeats; `None` deletes one.
+    /// failure other than [`ProfilesError::HalfWritten`] it can be tried again. `fill` passes the blobs,
+    /// which ascend by key without repeats; `None` deletes one.
     pub(crate) fn write(
         &self,
         checkpoint: Checkpoint,
@@ -169,7 +173,7 @@ impl Store {
         self.write(checkpoint, |put| put(key, Some(blob))).unwrap();
     }
 
-    /// Writes these bytes as the checkpoint entry, which no release did.
+    /// Writes any bytes as the checkpoint entry.
     #[cfg(test)]
     pub(crate) fn write_checkpoint_entry(&self, bytes: &[u8]) {
         let mut ingestion = self.profiles.start_ingestion().unwrap();
@@ -177,14 +181,14 @@ impl Store {
         ingestion.finish().unwrap();
     }
 
-    /// Rewrites the store without what is deleted or outdated, and unlinks the old files. Costs reading
-    /// and writing all of it.
+    /// Rewrites the store without deleted and outdated entries, and unlinks the old files. Reads and writes
+    /// all of it.
     pub(crate) fn rewrite(&self) -> Result<(), ProfilesError> {
         self.check_version()?;
         let failed = failed("rewriting it after an erase");
         let _none_open = self.iterators.write().unwrap_or_else(PoisonError::into_inner);
         let tree = &self.profiles.tree;
-        // With no iterator open, what is older than the newest entry has no reader.
+        // With no iterator open, entries older than the newest have no reader.
         tree.major_compact(TABLE_BYTES, self.db.visible_seqno())
             .map_err(fjall::Error::from)
             .map_err(&failed)?;
@@ -196,8 +200,8 @@ impl Store {
         self.forget_old_versions()
     }
 
-    /// Lets go of outdated versions, which keep replaced table files on disk. An ingestion makes a
-    /// version, and fjall itself clears up only when it flushes or compacts. Compacts where fjall does not.
+    /// Drops outdated versions, which keep replaced table files on disk. An ingestion makes a version, and
+    /// fjall itself clears up only when it flushes or compacts. Compacts where fjall does not.
     pub(crate) fn clear_up(&self) -> Result<(), ProfilesError> {
         match self.iterators.try_write() {
             Ok(_none_open) => {
@@ -209,7 +213,7 @@ impl Store {
         }
     }
 
-    /// The caller holds `iterators`: an iterator that is being opened looks for its version.
+    /// The caller holds `iterators`: an iterator needs its version while it is being opened.
     fn forget_old_versions(&self) -> Result<(), ProfilesError> {
         let mut versions = self.profiles.tree.get_version_history_lock();
         let result = versions.maintenance(self.profiles.path(), self.db.visible_seqno());
@@ -262,8 +266,8 @@ impl Checkpoint {
 
 fn keyspace_options() -> KeyspaceCreateOptions {
     let bloom = BloomConstructionPolicy::FalsePositiveRate(BLOOM_FALSE_POSITIVES);
-    // Most lookups are for users that exist nowhere. With the filters pinned in memory (about 2 bytes a
-    // stored profile) such a lookup touches no block at all.
+    // Most lookups are for unknown users. With the filters pinned in memory (about 2 bytes a stored profile)
+    // such a lookup reads no block at all.
     KeyspaceCreateOptions::default()
         .expect_point_read_hits(false)
         .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(bloom)))

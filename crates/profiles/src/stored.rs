@@ -1,16 +1,16 @@
-//! What lies under a key, in memory and on disk: a profile, or links.
+//! The content under a key, in memory and on disk: a profile, or links.
 
 use crate::codec::{self, Malformed};
 use crate::links::{self, Links};
 use crate::{Membership, ProfilesError};
 use ia_model::{Domain, UserKey};
 
-/// What can lie under a key. Without bytes there is nothing.
+/// A type of content. Its default has no bytes.
 pub(crate) trait Content: Default {
     /// Reads the packed form, which is not empty.
     fn unpack(packed: &[u8]) -> Result<Self, Malformed>;
 
-    /// Reads a blob; `domain` is that of the user's id.
+    /// Reads a blob; `domain` is the domain of the user's id.
     fn read_blob(blob: &[u8], domain: Domain) -> Result<Self, ProfilesError>;
 }
 
@@ -38,19 +38,19 @@ impl Content for Links {
     }
 }
 
-/// Parts a record into its key and its content; `None` where it begins with no key.
+/// Splits a record into its key and its content; `None` where it does not begin with a key.
 pub(crate) fn split(record: &[u8]) -> Option<(&[u8], &[u8])> {
     UserKey::split_encoded(record).or_else(|| links::split(record))
 }
 
-/// What kind of entry a blob of the store is.
+/// The kind of an entry of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Profile,
     Links,
 }
 
-/// Checks a key of the store and the blob under it. `entries` is room that is used again.
+/// Checks a key of the store and the blob under it. `entries` is a buffer.
 pub(crate) fn check(key: &[u8], blob: &[u8], entries: &mut Vec<Membership>) -> Result<Kind, ProfilesError> {
     if links::is_key(key) {
         return links::read_blob(blob).map(|_| Kind::Links);

@@ -1,10 +1,10 @@
-//! Loading the profiles into memory after a start, beside everything else.
+//! Loading the profiles into memory after a start, in the background.
 
-use crate::packed::{PackedProfiles, lock};
+use crate::packed::PackedProfiles;
 use crate::{ProfilesError, stored};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How many profiles one iterator over the store reads; a rewrite after an erase waits for it.
+/// The most profiles of one iterator over the store; a rewrite after an erase waits for it.
 const PROFILES_PER_SCAN: usize = 4096;
 
 impl PackedProfiles {
@@ -16,19 +16,18 @@ impl PackedProfiles {
     ///
     /// # Errors
     ///
-    /// When the store cannot be read. What was loaded so far stays, and everything goes on, from disk
-    /// where needed.
+    /// When the store cannot be read. The profiles loaded so far stay in memory, and reads of others go to
+    /// disk.
     pub fn warm_up(&self, stop: &AtomicBool) -> Result<(), ProfilesError> {
         // From here on tombstones stay in memory when a checkpoint has deleted their blobs. So a user
-        // that is absent below was never removed since its shard was asked, unless the shard says so.
+        // that is absent below was never removed since, unless its shard's departures have changed.
         self.warming.store(true, Ordering::SeqCst);
-        let departures: Vec<u64> = self.shards.iter().map(|shard| lock(shard).departures()).collect();
-        let mut left_out = vec![false; self.shards.len()];
+        let departures: Vec<u64> = self.shards.each().map(|shard| shard.departures()).collect();
+        let mut left_out = vec![false; self.shards.count()];
         let result = self.load_all(&departures, &mut left_out, stop);
         self.warming.store(false, Ordering::SeqCst);
         let ended = matches!(result, Ok(true));
-        for ((shard, before), left_out) in self.shards.iter().zip(departures).zip(left_out) {
-            let mut shard = lock(shard);
+        for ((mut shard, before), left_out) in self.shards.each().zip(departures).zip(left_out) {
             let all_loaded = ended && !left_out && shard.departures() == before;
             shard.end_warm_up(all_loaded);
         }
@@ -36,7 +35,7 @@ impl PackedProfiles {
         result.map(|_| ())
     }
 
-    /// Whether it came to the end of the store. `left_out` tells the shards that have not all of theirs.
+    /// Returns whether it reached the end of the store. Sets `left_out` for shards without all their profiles.
     fn load_all(
         &self,
         departures: &[u64],
@@ -51,12 +50,12 @@ impl PackedProfiles {
             last_key = key.to_vec();
             for (key, blob) in &blobs {
                 stored::check(key, blob, &mut entries)?;
-                let hashed = self.hasher.key(key);
-                let index = self.shard_index(hashed.hash);
-                let mut shard = lock(&self.shards[index]);
-                // What left memory since may have been written since, and this blob be the older one.
-                if shard.is_full() || shard.departures() != departures[index] {
-                    left_out[index] = true;
+                let hashed = self.shards.hashed(key);
+                let number = self.shards.number(hashed.hash);
+                let mut shard = self.shards.lock(number);
+                // A profile that left memory since may have been written since, so that this blob is outdated.
+                if shard.is_full() || shard.departures() != departures[number] {
+                    left_out[number] = true;
                 } else if !shard.contains(hashed) {
                     shard.put_warmed(hashed, &blob[1..]);
                 }
@@ -69,38 +68,30 @@ impl PackedProfiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Checkpoint, Put};
-    use crate::{Membership, ProfileOptions, Profiles, codec};
-    use ia_model::{Expiry, Minute, SegmentId, UserKey};
+    use crate::records::{add_all, user};
+    use crate::{ProfileOptions, Profiles};
+    use ia_model::UserKey;
 
-    /// A blob may be outdated in a shard that something has left since the warm-up began.
+    /// A blob may be outdated in a shard with departures since the warm-up began.
     #[test]
-    fn a_shard_that_something_has_left_is_left_out() {
+    fn a_shard_with_departures_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
-        let profiles = PackedProfiles::open(dir.path(), ProfileOptions::default()).unwrap();
-        let now = Minute(100);
-        let entry = Membership {
-            segment: SegmentId(1),
-            value: 1,
-            added_at: now,
-            last_seen: now,
-            expires: Expiry::Never,
-        };
-        let mut blob = vec![codec::BLOB_FORMAT_VERSION];
-        codec::pack(&[entry], &mut blob);
-        let users: Vec<UserKey> = (1..=100).map(|id| UserKey::platform(id).unwrap()).collect();
-        let checkpoint = Checkpoint { position: 1, ..Checkpoint::default() };
-        let write = |put: &mut Put<'_>| users.iter().try_for_each(|user| put(user.as_bytes(), Some(&blob)));
-        profiles.store.write(checkpoint, write).unwrap();
-        let left = profiles.shard_index(profiles.hasher.user(&users[0]).hash);
-        let mut departures = vec![0; profiles.shards.len()];
+        let open = || PackedProfiles::open(dir.path(), ProfileOptions::default()).unwrap();
+        let users: Vec<UserKey> = (1..=100).map(user).collect();
+        let profiles = open();
+        profiles.apply(1, &add_all(users.clone(), 1)).unwrap();
+        profiles.checkpoint().unwrap();
+        drop(profiles);
+        let profiles = open();
+        let left = profiles.shards.number(profiles.shards.hashed(users[0].as_bytes()).hash);
+        let mut departures = vec![0; profiles.shards.count()];
         departures[left] = 1;
-        let mut left_out = vec![false; profiles.shards.len()];
+        let mut left_out = vec![false; profiles.shards.count()];
         profiles.load_all(&departures, &mut left_out, &AtomicBool::new(false)).unwrap();
         for user in &users {
-            let hashed = profiles.hasher.user(user);
-            let is_left_out = profiles.shard_index(hashed.hash) == left;
-            assert_eq!(profiles.shard(hashed.hash).contains(hashed), !is_left_out);
+            let hashed = profiles.shards.hashed(user.as_bytes());
+            let is_left_out = profiles.shards.number(hashed.hash) == left;
+            assert_eq!(profiles.shards.of(hashed.hash).contains(hashed), !is_left_out);
         }
         assert_eq!(left_out.iter().position(|&is_left_out| is_left_out), Some(left));
         assert_eq!(left_out.iter().filter(|&&is_left_out| is_left_out).count(), 1);

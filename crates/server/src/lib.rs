@@ -1,5 +1,5 @@
-//! Instant Audience: a data provider POSTs "put this user into these segments", and when the answer is OK
-//! the membership is durable and targetable.
+//! Instant Audience: a data provider POSTs "put this user into these segments". When the answer is OK, the membership
+//! is durable and targetable.
 //!
 //! `docs/ARCHITECTURE.md` walks one POST and one read through this code.
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-/// An acceptor with the certificate chain and the private key of two PEM files, for HTTP/1.1 and HTTP/2.
+/// An acceptor for HTTP/1.1 and HTTP/2, with the certificate chain and the private key from two PEM files.
 pub(crate) fn acceptor(cert: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

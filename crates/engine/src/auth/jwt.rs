@@ -1,4 +1,4 @@
-//! A JSON web token by which a login signs in: RS256 and nothing else.
+//! JSON web tokens with which logins log in. RS256 is the only algorithm.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,21 +6,21 @@ use ia_catalog::RsaKey;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// How long after its making a token is taken.
+/// How old an accepted token may be.
 const MAX_AGE_SECONDS: f64 = 300.0;
-/// How far the clock of who made it may be ahead.
+/// How far the issuer's clock may be ahead.
 const MAX_AHEAD_SECONDS: f64 = 60.0;
 
-/// What stands in the first part. Of two equal names none counts.
+/// The first part of a token. A token with a repeated field is refused.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
     kid: String,
-    /// Extensions that must be understood: there are none.
+    /// Extensions that the reader must understand. None are supported.
     crit: Option<IgnoredAny>,
 }
 
-/// What stands in the second part, in seconds since 1970.
+/// The second part of a token; times in seconds since 1970.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
@@ -29,7 +29,7 @@ struct Claims {
     nbf: Option<f64>,
 }
 
-/// A token that is well formed. Nothing in it is true before its signature was checked.
+/// A well-formed token. Nothing in it can be trusted before its signature is checked.
 pub(super) struct SignedToken<'t> {
     key_name: String,
     claims: Claims,
@@ -38,7 +38,7 @@ pub(super) struct SignedToken<'t> {
 }
 
 impl<'t> SignedToken<'t> {
-    /// Reads a token; `None` where it is none, or one by another algorithm.
+    /// Reads a token; `None` if it is malformed or uses another algorithm.
     pub(super) fn parse(text: &'t [u8]) -> Option<SignedToken<'t>> {
         let text = std::str::from_utf8(text).ok()?.trim();
         let (signed, signature) = text.rsplit_once('.')?;
@@ -52,23 +52,23 @@ impl<'t> SignedToken<'t> {
         Some(SignedToken { key_name: header.kid, claims, signed, signature })
     }
 
-    /// Who is said to have made it.
+    /// The login that the token names (`sub`).
     pub(super) fn username(&self) -> &str {
         &self.claims.sub
     }
 
-    /// With which of its keys.
+    /// The name of the login's key (`kid`).
     pub(super) fn key_name(&self) -> &str {
         &self.key_name
     }
 
-    /// Finds out whether that key signed it. Takes up to a millisecond: not for an async worker.
+    /// A function that tells whether `key` signed the token. It takes up to a millisecond, so not for an async worker.
     pub(super) fn signature_check(&self, key: RsaKey) -> impl FnOnce() -> bool + Send + use<> {
         let (signed, signature) = (self.signed.to_owned(), self.signature.clone());
         move || key.verify(signed.as_bytes(), &signature)
     }
 
-    /// Whether it was made just now, and is not limited to another time.
+    /// Whether it was issued just now (`iat`) and is valid at `now_ms` (`exp`, `nbf`).
     pub(super) fn is_current(&self, now_ms: u64) -> bool {
         let Claims { iat, exp, nbf, .. } = self.claims;
         let now = now_ms as f64 / 1000.0;

@@ -1,6 +1,6 @@
-//! The engines as `app` puts them together, without HTTP and without the threads that run beside.
+//! The engines as [`crate::open`] builds them, but without the background threads.
 
-use super::steps::{Crash, GroundChoice, LINKS_PER_USER, OWN_IDS};
+use super::steps::{Crash, LINKS_PER_USER, OWN_IDS, TestbedChoice};
 use crate::alarm::Alarm;
 use crate::ingest::resolve::ExpirationRules;
 use crate::ingest::structure::StructureLimits;
@@ -27,11 +27,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 
-/// When lives begin: 2026-01-31 13:00:00 UTC.
+/// The time at which lives begin: 2026-01-31 13:00:00 UTC.
 const START_MS: u64 = 1_769_864_400_000;
 
-/// Member 1 owns 10 to 13 (12 is off, 13 lives for five minutes) and 400 more, and may write into member 2's 20;
-/// member 3's 30 is closed to both. Member 4 has user ids of its own, and may write into 1 and 2.
+/// Member 1 owns segments 10 to 13 (12 is inactive, 13 expires after five minutes) and 400 more, and may write to
+/// member 2's segment 20. Member 4 has its own user ids, and may write to segments of members 1 and 2. Only member 3
+/// may write to its segment 30.
 static CATALOG: LazyLock<Snapshot> = LazyLock::new(|| {
     let segment = |id: u32, member: u32| json!({"id": id, "member_id": member, "code": format!("c{id}")});
     let mut segments = vec![segment(10, 1), segment(11, 1), segment(20, 2), segment(30, 3)];
@@ -51,37 +52,36 @@ static CATALOG: LazyLock<Snapshot> = LazyLock::new(|| {
     store.snapshot().now_or_never().unwrap().unwrap()
 });
 
-/// What stays through crashes.
-pub(super) struct Ground {
+/// The parts that survive a crash.
+pub(super) struct Testbed {
     pub(super) disk: SimulatedDisk,
     pub(super) now_ms: u64,
     gate: FaultyDisk,
     dice: Dice,
-    choice: GroundChoice,
+    choice: TestbedChoice,
     dir: TempDir,
     /// Where the choice is for statistics in memory: they are as durable as SQLite's, and quick to open.
     memory_usage: Arc<MemoryUsage>,
 }
 
-impl Ground {
-    pub(super) fn new(choice: GroundChoice) -> Ground {
+impl Testbed {
+    pub(super) fn new(choice: TestbedChoice) -> Testbed {
         let disk = SimulatedDisk::default();
-        // The power of this folder does not go, so flushing it would only take time.
+        // This folder does not lose power, so flushes to a real disk would only take time.
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        Ground {
+        Testbed {
             gate: FaultyDisk::new(disk.clone()),
             disk,
             now_ms: START_MS,
-            dice: Dice::new(choice.dice),
+            dice: Dice::new(choice.seed),
             choice,
             dir: dir.unwrap(),
             memory_usage: Arc::default(),
         }
     }
 
-    /// What a crash takes of the log: after a kill all is there that was written, after a power cut what was not
-    /// flushed is there in part.
+    /// Removes what a crash loses of the log: nothing written after a kill, unflushed parts after a power cut.
     pub(super) fn lose(&mut self, how: Crash) {
         match how {
             Crash::Kill => self.disk.resume(),
@@ -99,22 +99,22 @@ pub(super) struct Engines {
 }
 
 impl Engines {
-    pub(super) async fn open(ground: &Ground) -> Engines {
-        let store: Arc<dyn UsageStore> = if ground.choice.has_sqlite {
-            Arc::new(SqliteUsage::open(&ground.dir.path().join("usage.sqlite")).await.unwrap())
+    pub(super) async fn open(testbed: &Testbed) -> Engines {
+        let store: Arc<dyn UsageStore> = if testbed.choice.has_sqlite {
+            Arc::new(SqliteUsage::open(&testbed.dir.path().join("usage.sqlite")).await.unwrap())
         } else {
-            Arc::clone(&ground.memory_usage) as _
+            Arc::clone(&testbed.memory_usage) as _
         };
         let usage = Arc::new(UsageFollower::open(store).await.unwrap());
-        let options = LogOptions { segment_bytes: ground.choice.segment_bytes, ..LogOptions::default() };
-        let (log, _) = DiskLog::open("/data/log", options, ground.gate.as_disk(), Arc::new(())).unwrap();
+        let options = LogOptions { segment_bytes: testbed.choice.segment_bytes, ..LogOptions::default() };
+        let (log, _) = DiskLog::open("/data/log", options, testbed.gate.as_disk(), Arc::new(())).unwrap();
         let options = ProfileOptions {
-            memory_budget_bytes: ground.choice.memory_budget_bytes,
+            memory_budget_bytes: testbed.choice.memory_budget_bytes,
             shards: 2,
             store_cache_bytes: 1 << 20,
             links_per_user: LINKS_PER_USER,
         };
-        let profiles = Arc::new(PackedProfiles::open(&ground.dir.path().join("profiles"), options).unwrap());
+        let profiles = Arc::new(PackedProfiles::open(&testbed.dir.path().join("profiles"), options).unwrap());
         replay(&log, &*profiles, &usage, &AtomicBool::new(false)).unwrap();
         let log = Arc::new(log);
         let followers = Followers {
@@ -127,7 +127,7 @@ impl Engines {
         Engines { log, profiles, usage, committer, applier }
     }
 
-    /// An orderly stop, as `app` does it.
+    /// Stops in order, as [`crate::OpenEngine::close`] does.
     pub(super) async fn close(self) {
         self.log.close();
         self.committer.stop();
@@ -136,7 +136,7 @@ impl Engines {
         self.profiles.checkpoint().unwrap();
     }
 
-    /// Ends without a write more.
+    /// Ends without another write.
     pub(super) fn die(self, disk: &SimulatedDisk) {
         disk.cut_power_after(0);
         self.log.close();
@@ -144,27 +144,27 @@ impl Engines {
         self.applier.join().unwrap();
     }
 
-    /// Commits requests of members that come in at once; for each, whether it left anything to log. The first is in
-    /// its flush when the others come in, so that each life is the same when it is run again.
+    /// Commits requests of members that arrive together; returns for each whether it was logged. The others arrive
+    /// while the first is being flushed, so that a life is the same each time it runs.
     pub(super) async fn post_at_once(
         &self,
-        ground: &Ground,
+        testbed: &Testbed,
         requests: &[(u32, String)],
         power_goes_after: Option<u64>,
     ) -> Vec<Result<bool, CommitError>> {
-        let flushes = ground.gate.calls(Call::Flush);
+        let flushes = testbed.gate.calls(Call::Flush);
         if let Some(calls) = power_goes_after {
-            ground.disk.cut_power_after(calls);
+            testbed.disk.cut_power_after(calls);
         }
         if requests.len() > 1 {
-            ground.gate.hold(Call::Flush);
+            testbed.gate.hold(Call::Flush);
         }
         let mut waiting = Vec::new();
         for (index, (member, text)) in requests.iter().enumerate() {
-            let mut commit = Box::pin(self.post(ground, *member, text));
+            let mut commit = Box::pin(self.post(testbed, *member, text));
             let mut result = commit.as_mut().now_or_never();
             while index == 0 && requests.len() > 1 && result.is_none() {
-                if ground.gate.calls(Call::Flush) > flushes {
+                if testbed.gate.calls(Call::Flush) > flushes {
                     break;
                 }
                 std::thread::yield_now();
@@ -172,7 +172,7 @@ impl Engines {
             }
             waiting.push((commit, result));
         }
-        ground.gate.release();
+        testbed.gate.release();
         let mut results = Vec::new();
         for (commit, result) in waiting {
             results.push(match result {
@@ -183,11 +183,11 @@ impl Engines {
         results
     }
 
-    async fn post(&self, ground: &Ground, member: u32, text: &str) -> Result<bool, CommitError> {
+    async fn post(&self, testbed: &Testbed, member: u32, text: &str) -> Result<bool, CommitError> {
         let request = ingest::Request {
             snapshot: &CATALOG,
             member: MemberId(member),
-            now_ms: ground.now_ms,
+            now_ms: testbed.now_ms,
             request_id: "r",
             limits: StructureLimits { users_per_request: 0, segments_per_user: 0 },
             expiration: ExpirationRules { default_minutes: 60, max_minutes: None },
@@ -215,7 +215,7 @@ impl Engines {
         self.committer.commit(Encoded::new(Record::Link(link)), room).await.unwrap();
     }
 
-    /// As the checkpoint thread does it.
+    /// Writes a checkpoint as the checkpoint thread does.
     pub(super) fn checkpoint(&self) {
         self.profiles.checkpoint().unwrap();
         let covered = self.profiles.checkpointed_position().min(self.usage.covered_position());
@@ -234,7 +234,7 @@ impl Engines {
         self.log.next_position() - 1
     }
 
-    /// What an admin is answered for a user.
+    /// The answer to an admin's read of a user.
     pub(super) fn read(&self, user: &UserKey, now_ms: u64) -> Value {
         let now = Minute::containing(now_ms);
         let profiles = &*self.profiles;
@@ -246,7 +246,7 @@ impl Engines {
         serde_json::from_slice(&json).unwrap()
     }
 
-    /// The counters of a member by the hour.
+    /// The hourly counters of a member.
     pub(super) async fn hours(&self, member: u32) -> Vec<(u64, Counters)> {
         let rows = self.usage.hours(MemberId(member), 0..i64::MAX.unsigned_abs()).await.unwrap();
         rows.into_iter().map(|row| (row.hour_start_ms, row.counters)).collect()

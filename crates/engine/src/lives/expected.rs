@@ -1,6 +1,6 @@
-//! The plain map: what users are in, and what was counted, by the words of the contract.
+//! The simple map: memberships and counters, computed by the rules of the contract.
 
-use super::steps::{Block, LINKS_PER_USER, OWN_IDS, Post, Sent, User, owner};
+use super::steps::{Block, LINKS_PER_USER, OWN_IDS, Post, SentId, User, owner};
 use ia_catalog::usage::Counters;
 use ia_model::time::format_utc;
 use ia_model::{Erase, ErasedSegments, SegmentId};
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 
-/// Minutes since 1970; without an end: for ever.
+/// A membership; times in minutes since 1970. Without an end it lasts for ever.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     value: u32,
@@ -25,10 +25,10 @@ impl Entry {
     }
 }
 
-/// What a record does.
+/// The effect of a record.
 #[derive(Debug, Clone)]
 enum Effect {
-    /// For each user and segment, the add or nothing.
+    /// For each user and segment, the added entry, or `None` for a removal.
     Post {
         member: u32,
         at_ms: u64,
@@ -40,7 +40,7 @@ enum Effect {
         user: User,
         segments: Option<Vec<u32>>,
     },
-    /// Each with the minute in which the link is gone.
+    /// Linked ids, each with the minute at which the link ends.
     Link {
         at_ms: u64,
         user: User,
@@ -54,7 +54,7 @@ pub(super) struct Expected {
     links: BTreeMap<User, BTreeMap<User, u64>>,
     hours: BTreeMap<(u32, u64), Counters>,
     records: u64,
-    /// Not answered OK; in the order in which they would be in the log.
+    /// Requests that were not answered OK, in log order.
     unknown: Vec<Effect>,
 }
 
@@ -63,19 +63,19 @@ impl Expected {
         !self.unknown.is_empty()
     }
 
-    /// A request was answered OK.
+    /// Applies a request that was answered OK.
     pub(super) fn accept(&mut self, post: &Post, at_ms: u64) {
         if let Some(effect) = effect(post, at_ms) {
             self.apply(effect);
         }
     }
 
-    /// A request was answered with an error, and may be in the log.
-    pub(super) fn doubt(&mut self, post: &Post, at_ms: u64) {
-        self.unknown.push(effect(post, at_ms).expect("what leaves nothing to log does not fail"));
+    /// Keeps a request that was answered with an error and may be in the log.
+    pub(super) fn fail(&mut self, post: &Post, at_ms: u64) {
+        self.unknown.push(effect(post, at_ms).expect("a request without a record does not fail"));
     }
 
-    /// An erase, which is about to be answered.
+    /// Applies an erase that will be answered OK, and returns its record.
     pub(super) fn erase(&mut self, user: &User, segments: Option<&[u32]>, at_ms: u64) -> Erase {
         self.apply(Effect::Erase { at_ms, user: *user, segments: segments.map(<[u32]>::to_vec) });
         let erased = |segments: &[u32]| segments.iter().copied().map(SegmentId).collect();
@@ -84,14 +84,14 @@ impl Expected {
         Erase { accepted_at_ms: at_ms, user: user.key(), segments, member: None }
     }
 
-    /// Links, which are about to be answered.
+    /// Applies links that will be answered OK.
     pub(super) fn link(&mut self, user: &User, ids: &[User], minutes: u32, at_ms: u64) {
         let end = at_ms.div_ceil(MINUTE_MS) + u64::from(minutes);
         let ends = ids.iter().map(|id| (*id, end)).collect();
         self.apply(Effect::Link { at_ms, user: *user, ends });
     }
 
-    /// After a start: the log has that many records. Those in doubt are there from the first on, or not.
+    /// After a start with `records` records in the log: applies the uncertain requests that survived, the first ones.
     pub(super) fn settle(&mut self, records: u64) {
         assert!(records >= self.records, "{} records were answered OK, {records} are there", self.records);
         let survived = usize::try_from(records - self.records).unwrap();
@@ -133,14 +133,14 @@ impl Expected {
                 }
                 held.retain(|_, end| *end > at_ms / MINUTE_MS);
                 let mut last: Vec<(u64, User)> = held.iter().map(|(id, end)| (*end, *id)).collect();
-                // Those that end last; of several the one whose key is lower.
+                // The links that end last stay; among equal ends, the lower keys.
                 last.sort_by_key(|(end, id)| (u64::MAX - end, id.key()));
                 *held = last.into_iter().take(LINKS_PER_USER).map(|(end, id)| (id, end)).collect();
             }
         }
     }
 
-    /// What a user is in at a minute: by itself, and by the ids that are linked to it.
+    /// The memberships of a user and of the ids linked to it, at a minute.
     fn joined(&self, user: &User, minute: u64) -> BTreeMap<u32, Entry> {
         let links = self.links.get(user).into_iter().flatten().filter(|(_, end)| **end > minute);
         let ids = links.map(|(id, _)| id).chain([user]);
@@ -159,7 +159,7 @@ impl Expected {
 
     fn change(&mut self, user: User, minute: u64, pairs: BTreeMap<u32, Option<Entry>>) {
         let held = self.users.entry(user).or_default();
-        // What has expired is gone with the first change after it, whatever the clock says later.
+        // The first change after an expiry removes the entry, even if the clock is set back later.
         held.retain(|_, entry| entry.is_live(minute));
         for (segment, add) in pairs {
             match add {
@@ -172,12 +172,12 @@ impl Expected {
         }
     }
 
-    /// What a read answers.
-    pub(super) fn shown(&self, user: &User, now_ms: u64) -> Value {
+    /// The answer to a read.
+    pub(super) fn read(&self, user: &User, now_ms: u64) -> Value {
         let now = now_ms / MINUTE_MS;
         let text = |minute: u64| format_utc(minute * MINUTE_MS);
         debug_assert!(user.is_platform() || !self.links.contains_key(user));
-        // 12 is off: nobody can get into it.
+        // Segment 12 is inactive: no user gets into it.
         let segments = self.joined(user, now).into_iter().map(|(id, entry)| {
             json!({
                 "id": id, "code": format!("c{id}"), "member_id": owner(id), "value": entry.value,
@@ -195,7 +195,7 @@ impl Expected {
     }
 }
 
-/// What a request does; `None` where nothing is left to apply or to count.
+/// The effect of a request; `None` if there is nothing to apply or count.
 fn effect(post: &Post, at_ms: u64) -> Option<Effect> {
     let mut counters = Counters::default();
     let mut users: BTreeMap<User, BTreeMap<u32, Option<Entry>>> = BTreeMap::new();
@@ -203,8 +203,8 @@ fn effect(post: &Post, at_ms: u64) -> Option<Effect> {
     let mut refused = BTreeSet::new();
     for (sent, blocks) in &post.users {
         let user = match sent {
-            Sent::Well(user, _) => *user,
-            Sent::Long | Sent::Zero | Sent::UnknownDomain => {
+            SentId::Well(user, _) => *user,
+            SentId::Long | SentId::Zero | SentId::UnknownDomain => {
                 invalid.insert(format!("{sent:?}"));
                 continue;
             }
@@ -213,7 +213,7 @@ fn effect(post: &Post, at_ms: u64) -> Option<Effect> {
         for block in blocks {
             match verdict(post.member, block) {
                 Verdict::Accepted => drop(pairs.insert(block.segment, add(block, at_ms))),
-                // A segment that is off is the same by either name.
+                // An inactive segment counts once, by id or by code.
                 Verdict::Inactive if refused.insert((user, block.segment, false)) => {
                     counters.inactive_segments += 1;
                 }
@@ -249,7 +249,7 @@ enum Verdict {
 fn verdict(member: u32, block: &Block) -> Verdict {
     let may_write = |owner| owner == member || (member, owner) == (1, 2) || (member == OWN_IDS && owner < 3);
     let exists = matches!(block.segment, 10..=13 | 20 | 30 | 1000..=1399);
-    // Whether a code of a stranger exists is not for the caller to know; of an id it is.
+    // The caller may learn whether an id exists, but not whether another member's code exists.
     if !exists && !block.by_code {
         Verdict::Invalid
     } else if !may_write(owner(block.segment)) {
@@ -263,7 +263,7 @@ fn verdict(member: u32, block: &Block) -> Verdict {
     }
 }
 
-/// The membership that a block asks for; nothing where it removes one.
+/// The membership that a block adds; `None` if it removes one.
 fn add(block: &Block, at_ms: u64) -> Option<Entry> {
     let minutes = match block.expiration {
         Some(-1) => return None,
@@ -271,7 +271,7 @@ fn add(block: &Block, at_ms: u64) -> Option<Entry> {
         None if block.segment == 13 => 5,
         None => 60,
     };
-    // A membership is never shorter than was asked for.
+    // A membership is never shorter than requested.
     let ends = (minutes > 0).then(|| at_ms.div_ceil(MINUTE_MS) + minutes);
     let minute = at_ms / MINUTE_MS;
     Some(Entry { value: block.value, added: minute, seen: minute, ends })

@@ -1,24 +1,25 @@
-//! Random lives of the product's engines against a plain map: what was answered OK is there after every crash, what
-//! was not is there whole or not at all, and each accepted request is counted once.
+//! Runs random sequences of steps ("lives") on the product's engines and compares them with a simple map. After every
+//! crash, a request that was answered OK is there, any other is there whole or not at all, and each accepted request
+//! is counted once.
 //!
-//! The log lies on a simulated disk that loses power; the profiles and the statistics lie in a folder, and a crash
-//! leaves there what is written. Everything between the body of a request and the JSON of a read is the product's.
+//! The log is on a simulated disk that loses power. The profiles and the statistics are in a folder that keeps all
+//! writes through a crash. Everything between a request's body and a read's JSON is product code.
 //!
-//! Lists of steps without preconditions, and not `proptest-state-machine`: how a crash ends is not for the model to
-//! know beforehand, so its state does not follow from the steps alone.
+//! The steps have no preconditions and do not use `proptest-state-machine`: the model cannot know in advance how a
+//! crash ends, so its state does not follow from the steps alone.
 
 mod engines;
 mod expected;
 mod steps;
 
-use engines::{Engines, Ground};
+use engines::{Engines, Testbed};
 use expected::Expected;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestRunner};
 use std::cell::RefCell;
-use steps::{Step, any_ground, any_step};
+use steps::{Step, any_step, any_testbed};
 
-/// What was done, over all sequences.
+/// Counts over all sequences.
 #[derive(Debug, Default)]
 struct Done {
     sequences: usize,
@@ -29,9 +30,9 @@ struct Done {
     checkpoints: usize,
 }
 
-/// One life: the engines, and what they must say.
+/// One sequence: the engines, and the state that they must have.
 struct Life<'d> {
-    ground: Ground,
+    testbed: Testbed,
     engines: Option<Engines>,
     expected: Expected,
     done: &'d RefCell<Done>,
@@ -48,23 +49,23 @@ impl Life<'_> {
                 self.crash(how).await;
             }
             Step::Erase(user, segments) => {
-                let erase = self.expected.erase(&user, segments.as_deref(), self.ground.now_ms);
+                let erase = self.expected.erase(&user, segments.as_deref(), self.testbed.now_ms);
                 self.engines().commit_erase(erase).await;
             }
             Step::Link(user, ids, minutes) => {
-                self.expected.link(&user, &ids, minutes, self.ground.now_ms);
+                self.expected.link(&user, &ids, minutes, self.testbed.now_ms);
                 let ids: Vec<String> = ids.iter().map(|id| id.id()).collect();
-                self.engines().link(self.ground.now_ms, user.key(), &ids, minutes).await;
+                self.engines().link(self.testbed.now_ms, user.key(), &ids, minutes).await;
             }
-            Step::Later(ms) => self.ground.now_ms += ms,
-            Step::Earlier(ms) => self.ground.now_ms -= ms,
+            Step::Later(ms) => self.testbed.now_ms += ms,
+            Step::Earlier(ms) => self.testbed.now_ms -= ms,
             Step::Checkpoint => {
                 self.done.borrow_mut().checkpoints += 1;
                 self.engines().checkpoint();
             }
             Step::WriteStatistics => self.engines().usage.flush().await.unwrap(),
             Step::WarmUp => self.engines().warm_up(),
-            Step::Load(user) => self.engines().load(&user.key(), self.ground.now_ms),
+            Step::Load(user) => self.engines().load(&user.key(), self.testbed.now_ms),
             Step::Crash(how) => self.crash(how).await,
             Step::Restart => {
                 self.engines.take().unwrap().close().await;
@@ -75,44 +76,44 @@ impl Life<'_> {
     }
 
     fn engines(&self) -> &Engines {
-        self.engines.as_ref().expect("they run")
+        self.engines.as_ref().expect("the engines run")
     }
 
-    /// Sends requests at once. Where the power goes after some calls on the disk, those that are not answered OK may
-    /// be there after the crash.
+    /// Sends requests at the same time. If the power fails after some disk calls, requests that are not answered OK
+    /// may be there after the crash.
     async fn burst(&mut self, posts: &[steps::Post], power_goes_after: Option<u64>) {
         self.done.borrow_mut().posts += posts.len();
         let requests = posts.iter().map(|post| (post.member, post.text())).collect::<Vec<_>>();
-        let results = self.engines().post_at_once(&self.ground, &requests, power_goes_after).await;
+        let results = self.engines().post_at_once(&self.testbed, &requests, power_goes_after).await;
         for (post, accepted) in posts.iter().zip(results) {
             match accepted {
                 Ok(is_logged) => {
                     assert!(!self.expected.has_unknown() || !is_logged, "an OK after a failure of the disk");
-                    self.expected.accept(post, self.ground.now_ms);
+                    self.expected.accept(post, self.testbed.now_ms);
                 }
                 Err(error) => {
                     assert!(power_goes_after.is_some(), "refused: {error}");
-                    self.expected.doubt(post, self.ground.now_ms);
+                    self.expected.fail(post, self.testbed.now_ms);
                     self.done.borrow_mut().unknown += 1;
                 }
             }
         }
-        // The others are looked at after what may have touched them.
+        // The other users are compared after steps that may change them.
         let touched = posts.iter().flat_map(steps::Post::well_formed_users);
         self.compare_reads(touched.chain(steps::platform_users()));
     }
 
     async fn crash(&mut self, how: steps::Crash) {
         self.done.borrow_mut().crashes += 1;
-        let engines = self.engines.take().expect("they run");
-        engines.die(&self.ground.disk);
-        self.ground.lose(how);
+        let engines = self.engines.take().expect("the engines run");
+        engines.die(&self.testbed.disk);
+        self.testbed.lose(how);
         self.start().await;
     }
 
-    /// Starts on what is there. How many of the requests in doubt are is read off the log; they come in its order.
+    /// Starts on the files that survived. The log's length tells how many uncertain requests survived, in order.
     async fn start(&mut self) {
-        let engines = Engines::open(&self.ground).await;
+        let engines = Engines::open(&self.testbed).await;
         self.expected.settle(engines.last_position());
         self.engines = Some(engines);
         self.compare_statistics().await;
@@ -120,9 +121,9 @@ impl Life<'_> {
 
     fn compare_reads(&self, users: impl Iterator<Item = steps::User>) {
         for user in users {
-            let now_ms = self.ground.now_ms;
-            let shown = self.engines().read(&user.key(), now_ms);
-            assert_eq!(shown, self.expected.shown(&user, now_ms), "the read of {user:?}");
+            let now_ms = self.testbed.now_ms;
+            let read = self.engines().read(&user.key(), now_ms);
+            assert_eq!(read, self.expected.read(&user, now_ms), "the read of {user:?}");
         }
     }
 
@@ -134,11 +135,11 @@ impl Life<'_> {
     }
 }
 
-fn run(done: &RefCell<Done>, ground: Ground, steps: Vec<Step>) {
+fn run(done: &RefCell<Done>, testbed: Testbed, steps: Vec<Step>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let engines = Some(Engines::open(&ground).await);
-        let mut life = Life { ground, engines, expected: Expected::default(), done };
+        let engines = Some(Engines::open(&testbed).await);
+        let mut life = Life { testbed, engines, expected: Expected::default(), done };
         for step in steps {
             life.take(step).await;
         }
@@ -151,14 +152,14 @@ fn run(done: &RefCell<Done>, ground: Ground, steps: Vec<Step>) {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the figure of this test")]
-fn engines_say_what_a_plain_map_says() {
+fn engines_agree_with_a_simple_map() {
     let is_long = std::env::var("IA_TORTURE").is_ok_and(|form| form == "long");
     let cases = if is_long { 10_000 } else { 60 };
     let config = Config { cases, max_shrink_iters: 1000, ..Config::with_source_file(file!()) };
     let done = RefCell::default();
-    let lives = (any_ground(), vec(any_step(), 1..40));
-    let result = TestRunner::new(config).run(&lives, |(ground, steps)| {
-        run(&done, Ground::new(ground), steps);
+    let lives = (any_testbed(), vec(any_step(), 1..40));
+    let result = TestRunner::new(config).run(&lives, |(testbed, steps)| {
+        run(&done, Testbed::new(testbed), steps);
         Ok(())
     });
     let Done { sequences, steps, posts, unknown, crashes, checkpoints } = done.into_inner();

@@ -1,44 +1,44 @@
-//! What happens in a life.
+//! The steps of a life, and strategies that choose them.
 
 use ia_model::{Domain, MemberId, UserKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Who writes.
+/// The writing members.
 pub(super) const MEMBERS: [u32; 3] = [1, 2, OWN_IDS];
-/// A user id without a domain is this member's own.
+/// This member's ids without a domain are its own.
 pub(super) const OWN_IDS: u32 = 4;
 pub(super) const LINKS_PER_USER: usize = 2;
 
-/// The machine of a life.
+/// The settings of a life's machine.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct GroundChoice {
+pub(super) struct TestbedChoice {
     pub(super) segment_bytes: u64,
     pub(super) memory_budget_bytes: u64,
-    /// For the statistics.
+    /// Whether the statistics are in SQLite.
     pub(super) has_sqlite: bool,
-    /// What the power cuts leave.
-    pub(super) dice: u64,
+    /// The random seed for what a power cut leaves.
+    pub(super) seed: u64,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Post(Post),
-    /// Requests that come in while the first is being flushed.
+    /// Requests that arrive while the first is being flushed.
     Burst(Vec<Post>),
-    /// The same, and the disk fails after some calls; then a crash.
+    /// A burst in which the disk fails after some calls, then a crash.
     BurstAndCrash {
         posts: Vec<Post>,
         calls: u64,
         how: Crash,
     },
     Erase(User, Option<Vec<u32>>),
-    /// Ids that a member made up are linked to a platform user, for so many minutes.
+    /// Links a member's ids to a platform user, for a number of minutes.
     Link(User, Vec<User>, u32),
-    /// The clock goes on.
+    /// The clock advances by milliseconds.
     Later(u64),
-    /// The clock is set back.
+    /// The clock is set back by milliseconds.
     Earlier(u64),
     Checkpoint,
     WriteStatistics,
@@ -58,14 +58,14 @@ pub(super) enum Crash {
 #[derive(Debug, Clone)]
 pub(super) struct Post {
     pub(super) member: u32,
-    pub(super) users: Vec<(Sent, Vec<Block>)>,
+    pub(super) users: Vec<(SentId, Vec<Block>)>,
 }
 
 /// An id as it is sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Sent {
+pub(super) enum SentId {
     Well(User, Spelling),
-    /// Of 255 bytes, which is the most, and no platform id.
+    /// 255 bytes, the maximum; not a platform id.
     Long,
     Zero,
     UnknownDomain,
@@ -75,7 +75,7 @@ pub(super) enum Sent {
 pub(super) enum Spelling {
     Canonical,
     Other,
-    /// A number where that is possible.
+    /// As a number, if possible.
     Number,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Block {
     pub(super) expiration: Option<i64>,
 }
 
-/// A user by the number of the domain and one more.
+/// A user: the number of its domain, and a number for its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct User {
     domain: u8,
@@ -110,7 +110,7 @@ const DOMAINS: [Option<&str>; 11] = [
 
 const NUMBERS: [u64; 2] = [7, u64::MAX];
 const PLATFORM: u8 = 0;
-/// What stands for a domain of its own here; on the wire it has none.
+/// The number of the members' own ids, which have no domain on the wire.
 const EXTERNAL: u8 = DOMAINS.len() as u8;
 
 pub(super) fn platform_users() -> impl Iterator<Item = User> {
@@ -134,7 +134,7 @@ impl User {
         self.domain == PLATFORM
     }
 
-    /// Whom a member means that sends this id and domain.
+    /// The user that a member means by this id and domain.
     fn as_sent_by(self, member: u32) -> User {
         match self.domain {
             PLATFORM | EXTERNAL => {
@@ -166,7 +166,7 @@ impl User {
     fn spelled(self, spelling: Spelling) -> (Value, Option<&'static str>) {
         let (id, domain) = (self.id(), self.domain());
         let other = match domain {
-            // Of an id that a member made up each spelling is another.
+            // Another spelling of a member's own id is another id.
             None if self.domain == EXTERNAL => id.clone(),
             None => format!("000{id}"),
             Some("sha1udid" | "openudid" | "md5udid") => id.to_uppercase(),
@@ -182,27 +182,27 @@ impl User {
     }
 }
 
-impl Sent {
-    fn by(self, member: u32) -> Sent {
+impl SentId {
+    fn by(self, member: u32) -> SentId {
         match self {
-            Sent::Well(user, spelling) => Sent::Well(user.as_sent_by(member), spelling),
-            // These are as good as any.
-            Sent::Long | Sent::Zero if member == OWN_IDS => Sent::UnknownDomain,
+            SentId::Well(user, spelling) => SentId::Well(user.as_sent_by(member), spelling),
+            // For this member these are valid ids.
+            SentId::Long | SentId::Zero if member == OWN_IDS => SentId::UnknownDomain,
             sent => sent,
         }
     }
 
     fn on_the_wire(self) -> (Value, Option<&'static str>) {
         match self {
-            Sent::Well(user, spelling) => user.spelled(spelling),
-            Sent::Long => (json!("x".repeat(255)), None),
-            Sent::Zero => (json!("0"), None),
-            Sent::UnknownDomain => (json!("7"), Some("sha1mac")),
+            SentId::Well(user, spelling) => user.spelled(spelling),
+            SentId::Long => (json!("x".repeat(255)), None),
+            SentId::Zero => (json!("0"), None),
+            SentId::UnknownDomain => (json!("7"), Some("sha1mac")),
         }
     }
 }
 
-/// Whose a segment is; a segment that does not exist is said to be the first member's.
+/// The owner of a segment; for a segment that does not exist, member 1.
 pub(super) fn owner(segment: u32) -> u32 {
     match segment {
         20 => 2,
@@ -228,11 +228,11 @@ impl Block {
 }
 
 impl Post {
-    /// The users whose ids are well formed.
+    /// The users with well-formed ids.
     pub(super) fn well_formed_users(&self) -> impl Iterator<Item = User> {
         self.users.iter().filter_map(|(sent, _)| match sent {
-            Sent::Well(user, _) => Some(*user),
-            Sent::Long | Sent::Zero | Sent::UnknownDomain => None,
+            SentId::Well(user, _) => Some(*user),
+            SentId::Long | SentId::Zero | SentId::UnknownDomain => None,
         })
     }
 
@@ -252,7 +252,7 @@ fn select(users: impl Iterator<Item = User>) -> impl Strategy<Value = User> {
 }
 
 fn any_user() -> impl Strategy<Value = User> {
-    // Some users are met often.
+    // Some users occur often.
     prop_oneof![
         3 => prop::sample::select(vec![User { domain: 0, number: 7 }, User { domain: 1, number: 7 }]),
         2 => select(all_users()),
@@ -260,13 +260,13 @@ fn any_user() -> impl Strategy<Value = User> {
     ]
 }
 
-fn any_sent() -> impl Strategy<Value = Sent> {
+fn any_sent_id() -> impl Strategy<Value = SentId> {
     let spelling = prop::sample::select(vec![Spelling::Canonical, Spelling::Other, Spelling::Number]);
     prop_oneof![
-        20 => (any_user(), spelling).prop_map(|(user, spelling)| Sent::Well(user, spelling)),
-        1 => Just(Sent::Long),
-        1 => Just(Sent::Zero),
-        1 => Just(Sent::UnknownDomain),
+        20 => (any_user(), spelling).prop_map(|(user, spelling)| SentId::Well(user, spelling)),
+        1 => Just(SentId::Long),
+        1 => Just(SentId::Zero),
+        1 => Just(SentId::UnknownDomain),
     ]
 }
 
@@ -287,7 +287,7 @@ fn any_block() -> impl Strategy<Value = Block> {
     })
 }
 
-/// So many segments that the profile does not fit a page.
+/// More segments than fit a page of profiles.
 fn many_blocks() -> impl Strategy<Value = Vec<Block>> {
     (1000u32..1100, 100u32..300, 1u32..1000, 1i64..50).prop_map(|(first, count, value, minutes)| {
         (first..first + count)
@@ -304,7 +304,7 @@ fn many_blocks() -> impl Strategy<Value = Vec<Block>> {
 fn any_post() -> impl Strategy<Value = Post> {
     let blocks = prop_oneof![30 => vec(any_block(), 1..6).boxed(), 1 => many_blocks().boxed()];
     let member = prop_oneof![4 => Just(1u32), 1 => Just(2), 2 => Just(OWN_IDS)];
-    (member, vec((any_sent(), blocks), 1..5)).prop_map(|(member, users)| Post {
+    (member, vec((any_sent_id(), blocks), 1..5)).prop_map(|(member, users)| Post {
         member,
         users: users.into_iter().map(|(sent, blocks)| (sent.by(member), blocks)).collect(),
     })
@@ -337,16 +337,16 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-pub(super) fn any_ground() -> impl Strategy<Value = GroundChoice> {
+pub(super) fn any_testbed() -> impl Strategy<Value = TestbedChoice> {
     let segment_bytes = prop::sample::select(vec![1024, 4096, 20_000]);
     let memory_budget_bytes = prop::sample::select(vec![0, 12_000, 1 << 20]);
     let has_sqlite = prop::bool::weighted(0.15);
     (segment_bytes, memory_budget_bytes, has_sqlite, any::<u64>()).prop_map(
-        |(segment_bytes, memory_budget_bytes, has_sqlite, dice)| GroundChoice {
+        |(segment_bytes, memory_budget_bytes, has_sqlite, seed)| TestbedChoice {
             segment_bytes,
             memory_budget_bytes,
             has_sqlite,
-            dice,
+            seed,
         },
     )
 }

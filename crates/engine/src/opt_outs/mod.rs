@@ -1,8 +1,8 @@
-//! Which users have opted out. Every user of every request is checked, so the opt-outs are in memory.
+//! The users that have opted out. They are in memory, because every user of every request is checked.
 //!
-//! Nothing is filtered when records are applied: memory would then not equal a replay. Instead an opt-out waits,
-//! between its entry in the table and its erase, for all requests that were resolved without it and are not in
-//! the log yet. They come before the erase in the log, then, which undoes them.
+//! Records are not filtered when they are applied: a replay would then give another result. Instead, an opt-out first
+//! enters the table, then waits until all requests that were resolved without it are in the log, then writes its
+//! erase. The erase comes after them in the log and undoes them.
 
 mod table;
 
@@ -17,33 +17,33 @@ use std::time::Duration;
 use table::Table;
 use tokio::sync::Mutex;
 
-/// How often it is asked whether the last request of before is in the log. Most are within a flush or two.
+/// How often to check whether the last earlier request is in the log. Most take a flush or two.
 const BARRIER_POLL: Duration = Duration::from_millis(1);
 
-/// A user who opts out, with the ids by which members know them.
+/// A user that opts out, and the ids of members that are linked to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Person {
-    /// By which they ask.
+    /// The user of the request.
     pub(crate) user: UserKey,
-    /// The ids that are linked to it, and are kept out with it.
+    /// Linked ids, which are opted out together with it.
     pub(crate) linked: Vec<UserKey>,
 }
 
-/// The opt-outs, in memory and in their store.
+/// The opt-outs, in memory and in the store.
 pub(crate) struct OptOuts {
     store: Arc<dyn SuppressionStore>,
     key: SuppressionKey,
     table: RwLock<Table>,
-    /// Spares the usual server, where nobody has opted out, the hashing.
+    /// Saves the hashing as long as no user has opted out.
     is_empty: AtomicBool,
-    /// Held by each request from before it is resolved until its record is in the log. Replaced by each opt-out.
+    /// A request holds the epoch from before it is resolved until its record is applied. An opt-out starts a new one.
     epoch: ArcSwap<()>,
-    /// One change at a time: the waiting relies on it.
+    /// Allows one change at a time; the waiting relies on that.
     changing: Mutex<()>,
 }
 
 impl OptOuts {
-    /// Reads what the store has.
+    /// Reads the opt-outs from the store.
     pub(crate) async fn load(store: Arc<dyn SuppressionStore>) -> Result<OptOuts, CatalogError> {
         let key = store.suppression_key().await?;
         let mut table = Table::default();
@@ -59,26 +59,26 @@ impl OptOuts {
         })
     }
 
-    /// The opt-outs in force now, for a request that is about to be resolved. To be held until its record is
-    /// committed or given up: an opt-out waits for it.
+    /// The current opt-outs, for a request that will be resolved. The caller holds them until the record is
+    /// committed or dropped: a new opt-out waits for that.
     pub(crate) fn in_force(self: &Arc<Self>) -> InForce {
-        // The epoch first: who has the new one sees what was entered before it.
+        // The epoch first: a request with the new epoch sees the opt-outs entered before it.
         let epoch = self.epoch.load_full();
         let is_empty = self.is_empty();
         InForce { opt_outs: Arc::clone(self), is_empty, _epoch: epoch }
     }
 
-    /// Whether nobody has opted out of anything.
+    /// Whether there are no opt-outs.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_empty.load(Ordering::SeqCst)
     }
 
-    /// Whether nobody may add the user.
+    /// Whether the user has opted out of the whole platform.
     pub(crate) fn is_suppressed(&self, user: &UserKey) -> bool {
         !self.is_empty() && self.has(user, [None])
     }
 
-    /// Keeps people out of `member`'s hands, or of all. On return that is durable, and every record that was
+    /// Opts people out of `member`, or of the whole platform. On return this is durable, and every record that was
     /// resolved without it is in the log.
     pub(crate) async fn add(&self, people: &[Person], member: Option<MemberId>) -> Result<(), CatalogError> {
         let entry = |user: &UserKey| SuppressedUser { hash: self.hash(user), member };
@@ -103,7 +103,7 @@ impl OptOuts {
         Ok(())
     }
 
-    /// Takes that back; what others keep them out of stays.
+    /// Undoes an opt-out of the same `member`. Other opt-outs of the users stay.
     pub(crate) async fn lift(&self, users: &[UserKey], member: Option<MemberId>) -> Result<(), CatalogError> {
         let entries: Vec<SuppressedUser> =
             users.iter().map(|user| SuppressedUser { hash: self.hash(user), member }).collect();
@@ -118,7 +118,7 @@ impl OptOuts {
     fn has<const N: usize>(&self, user: &UserKey, members: [Option<MemberId>; N]) -> bool {
         let hash = self.hash(user);
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        members.into_iter().any(|member| table.keep_out(&SuppressedUser { hash, member }))
+        members.into_iter().any(|member| table.contains(&SuppressedUser { hash, member }))
     }
 
     fn hash(&self, user: &UserKey) -> [u8; 16] {
@@ -136,17 +136,17 @@ pub(crate) struct InForce {
 }
 
 impl InForce {
-    /// Whether `writer` may not add the user to anything.
+    /// Whether `writer` may not add the user to any segment.
     pub(crate) fn refuses(&self, user: &UserKey, writer: MemberId) -> bool {
         !self.is_empty && self.opt_outs.has(user, [None, Some(writer)])
     }
 
-    /// Whether the user wants to be in no segment of `owner`, whoever writes.
+    /// Whether the user may be in no segment of `owner`, for any writer.
     pub(crate) fn keeps_out_of(&self, user: &UserKey, owner: MemberId) -> bool {
         !self.is_empty && self.opt_outs.has(user, [Some(owner)])
     }
 
-    /// What is in force where nobody has ever opted out.
+    /// An instance without any opt-outs.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn of_nobody() -> &'static InForce {
         static NOBODY: std::sync::LazyLock<InForce> = std::sync::LazyLock::new(|| {

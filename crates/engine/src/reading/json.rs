@@ -1,5 +1,5 @@
-//! The JSON of a user's memberships, written by hand: an answer of a thousand users has ten thousand of
-//! them, and a serializer that escapes each key and formats each time anew took three quarters of it.
+//! Writes the JSON of a user's memberships by hand. An answer for a thousand users has ten thousand memberships, and a
+//! serializer, which escapes each key and formats each time anew, took three quarters of its time.
 
 use crate::json::{write_number, write_text};
 use ia_catalog::Segment;
@@ -22,11 +22,11 @@ pub(super) fn write_user<'a>(
     write_text_or_null(out, user.domain().name());
     out.extend_from_slice(br#","segments":["#);
     let memberships: Vec<_> = memberships.collect();
-    // The codes lie all over the catalog. Read like this they come together, not one after the other.
+    // The codes are spread over the catalog's memory. This loads them in parallel, not one after the other.
     let first_byte = |(segment, _): &(&Segment, _)| segment.code.as_deref()?.bytes().next();
     black_box(memberships.iter().filter_map(first_byte).fold(0, |sum, byte| sum ^ byte));
-    let (mut added_on, mut expires_on) = (Clock::default(), Clock::default());
-    // What is not the segment's own is mostly the same from membership to membership, and copied then.
+    let (mut added_on, mut expires_on) = (TimeText::default(), TimeText::default());
+    // Value and times are often equal to those of the membership before, and are copied then.
     let mut before: Option<(&Membership, Range<usize>)> = None;
     let count = memberships.len();
     for (index, (segment, membership)) in memberships.into_iter().enumerate() {
@@ -61,10 +61,10 @@ pub(super) fn write_user<'a>(
     count
 }
 
-/// More than a membership takes whose code is not long.
+/// Larger than the JSON of a membership, unless its code is long.
 const ENTRY_BYTES: usize = 256;
 
-/// Whether all that is not the segment's is the same.
+/// Whether everything but the segment is the same.
 fn has_facts_of(membership: &Membership, other: &Membership) -> bool {
     membership.value == other.value
         && membership.added_at == other.added_at
@@ -72,14 +72,14 @@ fn has_facts_of(membership: &Membership, other: &Membership) -> bool {
         && membership.last_seen == other.last_seen
 }
 
-/// The wire form of a minute, kept for the next membership, which often has the same.
+/// The text of a minute, kept for the next membership, which often has the same minute.
 #[derive(Default)]
-struct Clock {
+struct TimeText {
     minute: Option<Minute>,
     text: [u8; UTC_BYTES],
 }
 
-impl Clock {
+impl TimeText {
     fn write(&mut self, out: &mut Vec<u8>, minute: Minute) {
         if self.minute != Some(minute) {
             self.text = time::utc_text(minute.unix_ms());
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_code_and_a_time_hold_is_read_back() {
+    fn any_code_and_any_time_are_read_back() {
         let uuid = "aebe52e7-03ee-455a-b3c4-e57283966239";
         let user = UserKey::parse(Domain::Idfa, uuid).unwrap();
         let codes = [

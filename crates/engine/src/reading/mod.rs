@@ -1,4 +1,4 @@
-//! Reading memberships: a user's profile, as far as the caller may see it.
+//! Reads memberships: the part of a user's profile that the caller may see.
 
 mod json;
 mod openrtb;
@@ -12,24 +12,24 @@ use ia_profiles::{Membership, Profiles, ProfilesError, get_joined, load_joined};
 pub use openrtb::OpenRtbUser;
 use std::sync::Arc;
 
-/// Who reads, and whose segments.
+/// The reader of memberships, and the segments it reads.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadScope {
-    /// The member that reads; `None` sees everything.
+    /// The reading member; `None` sees everything.
     pub viewer: Option<MemberId>,
     /// Only segments of this owner.
     pub owner: Option<MemberId>,
-    /// Also segments that are switched off, whose memberships are kept: for people who ask what is stored about them.
+    /// Also inactive segments, whose memberships are kept: for people who ask what is stored about them.
     pub with_inactive: bool,
-    /// The name space of an id without a domain; `None` where it is the platform's.
+    /// The name space of an id without a domain; `None` if it is the platform's.
     pub namespace: Option<MemberId>,
 }
 
-/// The most memberships of one answer: some 30 MB. A user may be in any number of segments, and may be
-/// asked for any number of times.
+/// The most memberships of one answer: about 30 MB. A user may be in any number of segments, and a request may name it
+/// any number of times.
 const MAX_MEMBERSHIPS: usize = 200_000;
 
-/// How many users are read before others get their turn: about a tenth of a millisecond.
+/// How many users are read before the thread yields: about a tenth of a millisecond.
 const USERS_PER_TURN: usize = 64;
 
 /// Why users cannot be read.
@@ -43,27 +43,27 @@ pub enum ReadError {
     Profiles(#[from] ProfilesError),
 }
 
-/// Reads memberships. A clone shares all parts.
+/// Reads memberships. Clones share all parts.
 #[derive(Clone)]
 pub struct Reader {
-    /// What users are in.
+    /// Holds the memberships.
     pub(crate) profiles: Arc<dyn Profiles>,
-    /// What they do not want to be in.
+    /// Gives the opt-outs, which reads leave out.
     pub(crate) opt_outs: Arc<OptOuts>,
-    /// Whose segments are whose.
+    /// Gives the owners of segments.
     pub(crate) catalog: Arc<CatalogView>,
-    /// By which memberships end.
+    /// Gives the time at which memberships end.
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Reader {
-    /// The current minute, by which memberships are live.
+    /// The current minute, which decides which memberships are live.
     pub fn now(&self) -> Minute {
         Minute::containing(self.clock.now_ms())
     }
 
-    /// The live memberships of a user, with those of the ids that are linked to it. A profile in memory is read at
-    /// once, one that may be on disk on a thread that may block.
+    /// The live memberships of a user and of the ids linked to it. A profile in memory is read at once; one that may be
+    /// on disk is read on a blocking thread.
     pub async fn memberships(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
         if let Some(memberships) = get_joined(&*self.profiles, user, now) {
             return Ok(self.without_opt_outs(user, memberships));
@@ -76,8 +76,8 @@ impl Reader {
         .await
     }
 
-    /// Reads users, in the order they were asked for, and hands each to `visit`, which returns how many of its
-    /// memberships were shown. It may block: not for an async worker.
+    /// Reads users in the given order and passes each to `visit`, which returns how many of its memberships the answer
+    /// shows. May block, so not for an async worker.
     pub fn read_many(
         &self,
         users: &[UserKey],
@@ -87,7 +87,7 @@ impl Reader {
         let mut shown = 0;
         for (index, user) in users.iter().enumerate() {
             if index % USERS_PER_TURN == USERS_PER_TURN - 1 {
-                // Reads of single users do not wait for the end of this one's time slice.
+                // Reads of single users need not wait for the end of this thread's time slice.
                 std::thread::yield_now();
             }
             let memberships = load_joined(&*self.profiles, user, now)?;
@@ -99,8 +99,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Leaves out what the user does not want to be in. Little of it is there: what was added under a linked id, and
-    /// what a crash kept from being erased.
+    /// Leaves out memberships that the user has opted out of. Few exist: those added under a linked id, and those
+    /// whose erase a crash has prevented.
     fn without_opt_outs(&self, user: &UserKey, mut memberships: Vec<Membership>) -> Vec<Membership> {
         if self.opt_outs.is_empty() {
             return memberships;
@@ -117,10 +117,10 @@ impl Reader {
     }
 }
 
-/// What a caller sees of profiles at one moment: live, active, and its own or shared with it.
+/// A caller's view of profiles at one moment: memberships of active segments that it owns or that are shared with it.
 #[derive(Clone, Copy)]
 pub struct View<'s> {
-    /// Who reads.
+    /// The reader.
     pub scope: ReadScope,
     /// The catalog of this moment.
     pub snapshot: &'s Snapshot,
@@ -145,12 +145,12 @@ impl<'s> View<'s> {
         })
     }
 
-    /// Appends the JSON of a user with its memberships, and returns how many are shown.
+    /// Appends the JSON of a user with its visible memberships, and returns their number.
     pub fn write(&self, out: &mut Vec<u8>, user: &UserKey, memberships: &[Membership]) -> usize {
         json::write_user(out, user, self.now, self.visible(memberships))
     }
 
-    /// The codes of the segments that have one, a line each; one empty line where there is none.
+    /// The codes of the visible segments, one a line; one empty line if there are none.
     pub fn codes(&self, memberships: &[Membership]) -> String {
         let codes = self.visible(memberships).filter_map(|(segment, _)| segment.code.as_deref());
         let mut text: String = codes.flat_map(|code| [code, "\n"]).collect();
@@ -160,7 +160,7 @@ impl<'s> View<'s> {
         text
     }
 
-    /// The user as OpenRTB has it, and how many memberships are shown.
+    /// The OpenRTB object of the user, and the number of its visible memberships.
     pub fn openrtb(&self, user: &UserKey, memberships: &[Membership]) -> (OpenRtbUser, usize) {
         let visible: Vec<_> = self.visible(memberships).collect();
         (OpenRtbUser::new(user, &visible, self.snapshot), visible.len())

@@ -1,4 +1,4 @@
-//! The `user` object of OpenRTB 2.6, as far as segments go.
+//! The segments in the `user` object of OpenRTB 2.6.
 
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{MemberId, UserKey};

@@ -29,7 +29,7 @@ pub trait ResourceKind: 'static {
 
 /// How objects of a kind are listed and changed.
 pub trait CatalogService: ResourceKind {
-    /// Who asks, and for whose objects.
+    /// The caller, or the objects that the call is confined to.
     type Scope: Sync;
 
     /// A page of the objects that the scope may see.

@@ -64,7 +64,7 @@ answer_fields! {
 }
 
 impl CatalogService for PublicKeys {
-    /// To whose keys the call is confined; `None` is all.
+    /// The login that the call is confined to; `None` is all.
     type Scope = Option<u32>;
 
     async fn list(

@@ -8,13 +8,13 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-/// Adds up records in memory and writes the sums, with the log position that they cover, in one
-/// transaction: whatever crashes, each record counts once.
+/// Adds up records in memory and writes the sums, with the log position that they cover, in one transaction. So each
+/// record counts once, also after a crash.
 pub struct UsageFollower {
     store: Arc<dyn UsageStore>,
     pending: Mutex<Pending>,
-    /// Held for writing while what is pending moves into the store, so that positions reach it in order;
-    /// held for reading while a report adds the two up, so that nothing is counted twice or missed.
+    /// Locked for writing while pending sums move into the store, so that positions reach it in order. Locked for
+    /// reading while a report adds both up, so that nothing is counted twice or missed.
     moving: RwLock<()>,
 }
 
@@ -25,15 +25,15 @@ struct Pending {
     /// The position that the store covers.
     stored: u64,
     hours: Hours,
-    /// Whose ids are to leave the lines.
+    /// Ids to remove from the lines.
     erased: Vec<ErasedId>,
     newest_erase: u64,
-    /// A write that failed. It may have happened all the same: a failed commit says nothing about the disk.
-    in_doubt: Option<Doubt>,
+    /// A failed write, which may have happened all the same: a failed commit says nothing about the disk.
+    uncertain: Option<UncertainWrite>,
 }
 
-/// What was to be written, and the position that it was to cover.
-struct Doubt {
+/// The content of a write that may have happened, and the position that it covers.
+struct UncertainWrite {
     position: u64,
     hours: Hours,
     erased: Vec<ErasedId>,
@@ -44,25 +44,25 @@ type Hours = BTreeMap<(MemberId, u64), Hour>;
 #[derive(Default)]
 struct Hour {
     counters: Counters,
-    /// The newest; deques, because each record pushes an old one out.
+    /// The newest lines. These are deques, because each new line pushes an old one out.
     error_lines: VecDeque<String>,
     segment_lines: VecDeque<String>,
-    /// The newest records of all, whose lines (all of them segment lines) nobody has asked for yet.
-    without_lines: VecDeque<Box<Ingest>>,
+    /// The newest records. Their lines, which are all segment lines, are not written until a report needs them.
+    unwritten: VecDeque<Box<Ingest>>,
 }
 
-/// Only records with fewer pairs are kept: lines are bounded, records are not.
+/// Only records with fewer pairs are kept: the size of a line is limited, that of a record is not.
 const MAX_KEPT_PAIRS: usize = 16;
 
 impl UsageFollower {
-    /// A follower that goes on where `store` stands.
+    /// A follower that continues at the position of `store`.
     pub async fn open(store: Arc<dyn UsageStore>) -> Result<UsageFollower, CatalogError> {
         let position = store.position().await?;
         let pending = Pending { observed: position, stored: position, ..Pending::default() };
         Ok(UsageFollower { store, pending: Mutex::new(pending), moving: RwLock::new(()) })
     }
 
-    /// Counts one record. Called in log order, each position once.
+    /// Counts one record. Must be called in log order, once for each position.
     pub fn observe(&self, position: u64, record: Record) {
         let mut pending = self.pending();
         debug_assert!(position > pending.observed, "records come in log order");
@@ -80,30 +80,30 @@ impl UsageFollower {
         }
     }
 
-    /// The position up to which everything is counted in the store: the log before it may go.
+    /// The position up to which the store counts every record: the log up to it may be removed.
     pub fn covered_position(&self) -> u64 {
         self.pending().stored
     }
 
-    /// The newest position at which a user was erased, as far as the log was read; 0 where there is none.
+    /// The position of the newest erase that was read from the log; 0 if there is none.
     pub fn newest_erase(&self) -> u64 {
         self.pending().newest_erase
     }
 
-    /// The log has an erase at `position` that is counted already.
-    pub fn note_erase(&self, position: u64) {
+    /// Reports an erase at `position` that is counted already but still in the log.
+    pub fn report_erase(&self, position: u64) {
         let mut pending = self.pending();
         pending.newest_erase = pending.newest_erase.max(position);
     }
 
-    /// Goes on behind `position`, without what came before it.
+    /// Continues after `position` and leaves out the records up to it.
     pub fn skip_to(&self, position: u64) {
         let mut pending = self.pending();
         pending.observed = position;
         pending.stored = position;
     }
 
-    /// Writes what is pending. On failure it stays pending and the next flush takes it along.
+    /// Writes the pending sums. After a failure the next flush writes them.
     pub async fn flush(&self) -> Result<(), CatalogError> {
         let _nobody_reads = self.moving.write().await;
         self.settle().await?;
@@ -120,27 +120,29 @@ impl UsageFollower {
         let mut pending = self.pending();
         match written {
             Ok(()) => pending.stored = position,
-            Err(_) => pending.in_doubt = Some(Doubt { position, hours, erased }),
+            Err(_) => pending.uncertain = Some(UncertainWrite { position, hours, erased }),
         }
         written
     }
 
-    /// Writes what is pending, and takes the ids of all who were erased out of the lines. On failure that is
-    /// tried again by the next call, also after a restart.
+    /// Writes the pending sums and removes the ids of erased users from the lines. Returns the number of changed lines.
+    /// After a failure the next call tries again, also after a restart.
     pub async fn scrub(&self) -> Result<u64, CatalogError> {
         self.flush().await?;
         self.store.scrub().await
     }
 
-    /// Finds out whether a write that failed has happened: counted once, either way. The caller holds
+    /// Finds out whether a failed write has happened, so that it counts once either way. The caller has locked
     /// `moving` for writing.
     async fn settle(&self) -> Result<(), CatalogError> {
-        if self.pending().in_doubt.is_none() {
+        if self.pending().uncertain.is_none() {
             return Ok(());
         }
         let stored = self.store.position().await?;
         let mut pending = self.pending();
-        let Some(Doubt { position, hours, erased }) = pending.in_doubt.take() else { return Ok(()) };
+        let Some(UncertainWrite { position, hours, erased }) = pending.uncertain.take() else {
+            return Ok(());
+        };
         if stored >= position {
             pending.stored = position;
         } else {
@@ -153,10 +155,10 @@ impl UsageFollower {
         Ok(())
     }
 
-    /// Waits until nothing moves and nothing is in doubt.
+    /// Waits until no sums move into the store and no write is uncertain.
     async fn read(&self) -> Result<RwLockReadGuard<'_, ()>, CatalogError> {
         let guard = self.moving.read().await;
-        if self.pending().in_doubt.is_none() {
+        if self.pending().uncertain.is_none() {
             return Ok(guard);
         }
         drop(guard);
@@ -169,13 +171,13 @@ impl UsageFollower {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets the hours that started before `unix_ms`.
+    /// Deletes the hours that started before `unix_ms`.
     pub async fn purge_before(&self, unix_ms: u64) -> Result<(), CatalogError> {
         self.store.purge_before(unix_ms).await.map(drop)
     }
 
-    /// The hours of a member that start in `hours` and had traffic, oldest first. Every record observed
-    /// before this call is in them, so every answered POST is.
+    /// The hours of a member that start in `hours` (milliseconds since 1970) and had traffic, oldest first. They
+    /// include every record observed before this call, and so every answered POST.
     pub async fn hours(&self, member: MemberId, hours: Range<u64>) -> Result<Vec<HourRow>, CatalogError> {
         let _nothing_moves = self.read().await?;
         let mut rows = self.store.report(member, hours.clone()).await?;
@@ -198,7 +200,7 @@ impl UsageFollower {
         Ok(rows)
     }
 
-    /// The sum of [`UsageFollower::hours`], without reading their lines.
+    /// The sum of [`UsageFollower::hours`], without the lines.
     pub async fn totals(&self, member: MemberId, hours: Range<u64>) -> Result<Counters, CatalogError> {
         let _nothing_moves = self.read().await?;
         let mut sum = self.store.totals(member, hours.clone()).await?;
@@ -238,11 +240,11 @@ impl Hour {
             && users.contains(&ingest.batch.users())
             && ingest.batch.operations().len() < MAX_KEPT_PAIRS
         {
-            // Each gives a line at least: those before it would be pushed out.
-            if self.without_lines.len() == LINES_PER_HOUR {
-                self.without_lines.pop_front();
+            // Each record gives at least one line, so older records would give none of the kept lines.
+            if self.unwritten.len() == LINES_PER_HOUR {
+                self.unwritten.pop_front();
             }
-            self.without_lines.push_back(ingest);
+            self.unwritten.push_back(ingest);
         } else {
             self.write_lines();
             push_lines(&mut self.error_lines, lines::error_lines(&ingest));
@@ -250,9 +252,9 @@ impl Hour {
         }
     }
 
-    /// Writes the lines of the records that were kept for them.
+    /// Writes the lines of the kept records.
     fn write_lines(&mut self) {
-        for ingest in self.without_lines.drain(..) {
+        for ingest in self.unwritten.drain(..) {
             push_lines(&mut self.segment_lines, lines::segment_lines(&ingest));
         }
     }
@@ -277,7 +279,7 @@ impl Hour {
         self.write_lines();
         push_lines(&mut self.error_lines, later.error_lines);
         push_lines(&mut self.segment_lines, later.segment_lines);
-        self.without_lines = later.without_lines;
+        self.unwritten = later.unwritten;
     }
 
     fn delta(&mut self, member: MemberId, hour_start_ms: u64) -> HourDelta {
@@ -352,7 +354,7 @@ mod tests {
         }))
     }
 
-    /// A record of `users` users in a segment each, or without any and with a refused one.
+    /// A record of `users` users in one segment, with a refused user if `refused`.
     fn ingest(number: u64, users: u64, refused: bool) -> Box<Ingest> {
         let Record::Ingest(mut ingest) = record() else { unreachable!() };
         ingest.batch = Batch::default();
@@ -384,7 +386,7 @@ mod tests {
                     late.delta(MemberId(1), 0);
                 }
             }
-            prop_assert!(late.without_lines.len() <= LINES_PER_HOUR);
+            prop_assert!(late.unwritten.len() <= LINES_PER_HOUR);
             prop_assert_eq!(late.delta(MemberId(1), 0), at_once.delta(MemberId(1), 0));
         }
 

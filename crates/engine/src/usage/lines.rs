@@ -1,12 +1,12 @@
 //! The lines of a usage report. A request gives at most one line of each kind, with its first
-//! [`SAMPLES_PER_RECORD`] items, or fewer where they are long.
+//! [`SAMPLES_PER_RECORD`] items, or fewer if they are long.
 
 use ia_model::record::{Ingest, SAMPLES_PER_RECORD, SegmentRef};
 use ia_model::{Change, Expiry, Minute, SegmentId, UserKey};
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// What was refused.
+/// Lines about the refused users and segments of a request.
 pub(super) fn error_lines(ingest: &Ingest) -> impl Iterator<Item = String> {
     let usage = &ingest.usage;
     let users =
@@ -21,7 +21,7 @@ pub(super) fn error_lines(ingest: &Ingest) -> impl Iterator<Item = String> {
     users.into_iter().chain(segments)
 }
 
-/// What was accepted.
+/// Lines about the accepted users and segments of a request.
 pub(super) fn segment_lines(ingest: &Ingest) -> impl Iterator<Item = String> {
     let users = ingest.batch.iter().map(|(user, _)| user);
     let operations =
@@ -43,10 +43,10 @@ pub(super) fn segment_lines(ingest: &Ingest) -> impl Iterator<Item = String> {
     lines.into_iter().flatten()
 }
 
-/// A line takes no further item once it has this length: an hour keeps 400 lines, a report hundreds of hours.
+/// A line of this length gets no further item: an hour keeps 400 lines, and a report has hundreds of hours.
 const LONG_LINE_BYTES: usize = 800;
 
-/// The line of that name; `None` where there are no items.
+/// A line with a name and its items; `None` if there are no items.
 fn line<T>(
     name: &str,
     items: impl Iterator<Item = T>,
@@ -81,12 +81,12 @@ fn change(line: &mut String, (user, segment, minutes): (&UserKey, SegmentId, i64
     write!(line, "({}, {segment}, {minutes})", user.id()).expect("writing to a String does not fail");
 }
 
-/// What was sent with a line break in it must not look like a line of its own.
+/// A line break in sent text must not start a new line.
 fn one_line(text: &str) -> Cow<'_, str> {
     if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ").into() } else { text.into() }
 }
 
-/// An expiry as the minutes that were asked for; 0 is for ever.
+/// The minutes that the request asked for; 0 means for ever.
 fn minutes(expires: Expiry, accepted_at: Minute) -> i64 {
     match expires {
         Expiry::Never => 0,

@@ -1,4 +1,4 @@
-//! Usage statistics: a follower of the log that adds up what each member sent in each hour.
+//! Usage statistics: follows the log and counts what each member sent in each hour.
 
 mod follower;
 mod lines;

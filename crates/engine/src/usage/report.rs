@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 
-/// What a report without a range covers.
+/// The length of a report without a range.
 const DEFAULT_DAYS: u32 = 14;
 
 /// The hours that a report covers, both ends included.
@@ -19,19 +19,20 @@ pub struct Range {
     last_hour_ms: u64,
 }
 
-/// A range that makes no sense.
+/// Why a range is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// Not a date.
+    /// The parameter of this name is not a date.
     #[error("'{0}' must be a date like 2026-01-31 13:00:00")]
     NotADate(&'static str),
-    /// The wrong way round.
+    /// The range ends before it starts.
     #[error("'start' must not be after 'end'")]
     StartAfterEnd,
 }
 
 impl Range {
-    /// The hours that lie wholly or in part between `start` and `end`; the last two weeks where both are missing.
+    /// The hours that are wholly or partly between `start` and `end`. An absent `end` means now, an absent `start` two
+    /// weeks before the end.
     pub fn parse(start: Option<&str>, end: Option<&str>, now_ms: u64) -> Result<Range, RangeError> {
         let parse = |name, text: Option<&str>| {
             text.map(|text| time::parse_utc(text).ok_or(RangeError::NotADate(name))).transpose()
@@ -46,7 +47,7 @@ impl Range {
     }
 }
 
-/// The payload under `report`.
+/// The value of `report` in the answer.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Report {
@@ -82,16 +83,16 @@ pub struct Entry {
     segment_log_lines: Option<String>,
 }
 
-/// Reports by the hour that are put together at once; each can take a hundred megabytes.
+/// The most hourly reports at once; each can take a hundred megabytes.
 const LONG_REPORTS_AT_ONCE: usize = 2;
 
-/// Puts reports together.
+/// Makes reports.
 pub struct Reports {
     usage: Arc<UsageFollower>,
     long_reports: Arc<Semaphore>,
 }
 
-/// A report. One by the hour counts among those that are put together at once until it is dropped.
+/// A report. An hourly one counts against the limit of reports at once until it is dropped.
 pub struct HeldReport {
     /// The report.
     pub report: Report,
@@ -103,7 +104,8 @@ impl Reports {
         Reports { usage, long_reports: Arc::new(Semaphore::new(LONG_REPORTS_AT_ONCE)) }
     }
 
-    /// The report of `member`: an entry an hour, or with `aggregate` their sum.
+    /// The report of `member`: an entry for each hour, or their sum if `aggregate`. Waits if there are too many
+    /// hourly reports.
     pub async fn report(
         &self,
         member: MemberId,

@@ -1,4 +1,4 @@
-//! Commit: into the log, onto stable storage, into the profiles, and only then an answer.
+//! Commits records: into the log, onto stable storage, into the profiles, and only then answers.
 
 use crate::alarm::Alarm;
 use crate::budget::{ByteBudget, Reservation};
@@ -19,24 +19,24 @@ use tokio::sync::oneshot;
 /// Why a record was not committed. Nothing of it is visible.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
-    /// More bytes wait for the log and the profiles than the bound allows.
+    /// The limit of bytes that wait for the log and the profiles is reached.
     #[error("the backlog of writes is full")]
     Backlog,
-    /// The log did not take it.
+    /// The log did not take the record.
     #[error(transparent)]
     Log(#[from] AppendError),
-    /// An earlier record could not be applied, so none after it may be.
+    /// An earlier record could not be applied, so no later one may be.
     #[error("the profiles could not take an earlier record")]
     Broken,
 }
 
-/// The views that follow the log record by record.
+/// The views that apply the log record by record.
 pub(crate) struct Followers {
-    /// Who is in which segment.
+    /// The memberships of each user.
     pub(crate) profiles: Arc<dyn Profiles>,
-    /// What each member sent.
+    /// The usage statistics of each member.
     pub(crate) usage: Arc<UsageFollower>,
-    /// What is told to Prometheus.
+    /// Counters for Prometheus.
     pub(crate) metrics: AppliedMetrics,
 }
 
@@ -49,8 +49,8 @@ impl Followers {
     }
 }
 
-/// A record in both forms that a commit needs. Encoding a large one takes as long as a hundred small requests, so
-/// it is not for an async worker.
+/// A record and its encoded bytes. Encoding a large one takes as long as a hundred small requests, so it is not for
+/// an async worker.
 pub(crate) struct Encoded {
     record: Record,
     payload: Vec<u8>,
@@ -63,19 +63,19 @@ impl Encoded {
         Encoded { payload: record.encode(), record, opt_outs: None }
     }
 
-    /// With the opt-outs that it was resolved with, which are held until it is applied, also when the caller has
-    /// gone away by then: a new opt-out waits for it, to see and to undo it.
+    /// Adds the opt-outs with which the record was resolved. They are kept until it is applied, even if the client
+    /// disconnects, so that a later opt-out waits for the record and undoes it.
     pub(crate) fn resolved_with(self, opt_outs: InForce) -> Encoded {
         Encoded { opt_outs: Some(opt_outs), ..self }
     }
 
-    /// How long it is in the log.
+    /// Its size in the log, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.payload.len()
     }
 }
 
-/// The write side: one log writer thread, one applier thread, a bound in bytes over both.
+/// The write side: one log writer thread, one applier thread, and a limit in bytes over both.
 pub(crate) struct Committer {
     log: Arc<dyn Log>,
     to_applier: mpsc::Sender<Job>,
@@ -83,8 +83,8 @@ pub(crate) struct Committer {
     alarm: Alarm,
 }
 
-/// What the record of a body of that length takes, as long as it is not known: enough for most. One that needs
-/// more has to find more room when it is committed.
+/// An estimate of the record's size before the body is parsed, enough for most. A record that needs more reserves it
+/// in [`Committer::commit`].
 fn expected_bytes(body_bytes: usize) -> usize {
     body_bytes / 8
 }
@@ -95,18 +95,18 @@ enum Job {
     Stop,
 }
 
-/// A record that is on stable storage and waits to be applied.
+/// A record on stable storage that waits to be applied.
 struct Durable {
     position: u64,
     record: Record,
     answer: oneshot::Sender<Result<u64, CommitError>>,
-    share: Reservation,
+    reservation: Reservation,
     opt_outs: Option<InForce>,
 }
 
 impl Committer {
-    /// Starts the applier thread, from within the runtime; [`Committer::stop`] ends it. When a record cannot
-    /// be applied, it raises `alarm`, and no write succeeds from then on.
+    /// Starts the applier thread, which [`Committer::stop`] ends. Must be called within the runtime. If a record
+    /// cannot be applied, the thread raises `alarm`, and every later write fails.
     pub(crate) fn start(
         log: Arc<dyn Log>,
         followers: Followers,
@@ -118,7 +118,7 @@ impl Committer {
         let (to_answer, answers) = unbounded_channel();
         let applier = thread::Builder::new().name("applier".to_owned()).spawn(move || {
             let _watch = applier_alarm.watch("applier thread");
-            Urgency::Lower.take_on();
+            Urgency::Lower.set_for_this_thread();
             apply_in_order(&from_log, &followers, &applier_alarm, &to_answer);
         })?;
         sync::spawn(answer_all(answers));
@@ -126,28 +126,32 @@ impl Committer {
         Ok((Committer { log, to_applier, backlog, alarm }, applier))
     }
 
-    /// Fails where there is no room now for the record of a body of that length: to be asked before it comes in.
-    /// Nothing is held, or who sends slowly would keep others out.
+    /// Fails if there is no room now for the record of a body of `body_bytes`. Called before the body is received;
+    /// it reserves nothing, otherwise slow clients would keep others out.
     pub(crate) fn check_room(&self, body_bytes: usize) -> Result<(), CommitError> {
         if self.backlog.has_room(expected_bytes(body_bytes)) { Ok(()) } else { Err(CommitError::Backlog) }
     }
 
-    /// Room in the backlog for the record of a body of that length, as it was sent, from before it is parsed until
-    /// the record is applied: under an overload a refusal does not wait behind work that ends in refusals too.
+    /// Reserves room in the backlog for the record of a body of `body_bytes` on the wire, from before parsing until
+    /// the record is applied. Under overload a refusal then comes at once, not after the work.
     pub(crate) fn reserve(&self, body_bytes: usize) -> Result<Reservation, CommitError> {
-        let mut share = self.backlog.share();
-        if share.grow(expected_bytes(body_bytes)) { Ok(share) } else { Err(CommitError::Backlog) }
+        let mut reservation = self.backlog.share();
+        if reservation.grow(expected_bytes(body_bytes)) { Ok(reservation) } else { Err(CommitError::Backlog) }
     }
 
-    /// Makes a record durable and visible, in the room that was reserved for it, and returns its position in
-    /// the log. After an error nothing of it is visible; after [`CommitError::Broken`] or a latched log it may be there after a restart. If
-    /// the caller goes away meanwhile, the record is committed whole or not at all.
-    pub(crate) async fn commit(&self, record: Encoded, mut share: Reservation) -> Result<u64, CommitError> {
+    /// Makes a record durable and visible, and returns its position in the log. `reservation` is the room reserved for
+    /// it. After an error nothing of the record is visible; after [`CommitError::Broken`] or a latched log it may be
+    /// visible after a restart. If the client disconnects, the record is committed whole or not at all.
+    pub(crate) async fn commit(
+        &self,
+        record: Encoded,
+        mut reservation: Reservation,
+    ) -> Result<u64, CommitError> {
         if self.alarm.reason().is_some() {
             return Err(CommitError::Broken);
         }
         let Encoded { record, payload, opt_outs } = record;
-        if !share.become_bytes(payload.len()) {
+        if !reservation.resize(payload.len()) {
             return Err(CommitError::Backlog);
         }
         let (answer, answered) = oneshot::channel();
@@ -156,31 +160,36 @@ impl Committer {
             payload,
             Box::new(move |written| match written {
                 Ok(position) => {
-                    // Fails only when the applier thread is gone; the answer is dropped with it.
-                    let _ =
-                        to_applier.send(Job::Apply(Durable { position, record, answer, share, opt_outs }));
+                    // Fails only when the applier thread has ended; this drops the answer.
+                    let _ = to_applier.send(Job::Apply(Durable {
+                        position,
+                        record,
+                        answer,
+                        reservation,
+                        opt_outs,
+                    }));
                 }
                 Err(error) => {
                     let _ = answer.send(Err(error.into()));
                 }
             }),
         )?;
-        // The applier drops what it cannot answer only when it is gone.
+        // A dropped answer means that the applier thread has ended.
         answered.await.unwrap_or(Err(CommitError::Broken))
     }
 
-    /// Ends the applier thread once it has applied what the log has handed over. Close the log first.
+    /// Ends the applier thread after it has applied all records from the log. Close the log first.
     pub(crate) fn stop(&self) {
-        // Fails only when the thread is gone already.
+        // Fails only when the thread has ended already.
         let _ = self.to_applier.send(Job::Stop);
     }
 
-    /// Bytes that wait to become durable and visible.
+    /// Bytes of records that wait to become durable and visible.
     pub(crate) fn backlog_bytes(&self) -> usize {
         self.backlog.held_bytes()
     }
 
-    /// Why writes fail at present; `None` while they succeed.
+    /// Why writes fail now; `None` while they succeed.
     pub(crate) fn fault(&self) -> Option<String> {
         if let Some(reason) = self.alarm.reason() {
             return Some(reason.to_owned());
@@ -193,13 +202,13 @@ impl Committer {
     }
 }
 
-/// How many answers are handed over at once.
+/// The most answers that are sent together.
 const ANSWERS_AT_ONCE: usize = 64;
 
-/// A record with more users takes its time: who was applied before it does not wait for it.
+/// A record with more users takes long to apply, so the answers before it are sent first.
 const FEW_USERS: usize = 8;
 
-/// How long an applied record may wait for company; the next ones may have to be read from disk.
+/// How long an answer may wait for others; the next records may need disk reads.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
 
 type Answer = (oneshot::Sender<Result<u64, CommitError>>, Result<u64, CommitError>);
@@ -215,14 +224,16 @@ fn apply_in_order(
     loop {
         let job = match from_log.try_recv() {
             Err(mpsc::TryRecvError::Empty) => {
-                hand_over(&mut answers, to_answer);
+                send_answers(&mut answers, to_answer);
                 from_log.recv().ok()
             }
             job => job.ok(),
         };
-        let Some(Job::Apply(Durable { position, record, answer, share, opt_outs })) = job else { break };
+        let Some(Job::Apply(Durable { position, record, answer, reservation, opt_outs })) = job else {
+            break;
+        };
         if matches!(&record, Record::Ingest(ingest) if ingest.batch.users() > FEW_USERS) {
-            hand_over(&mut answers, to_answer);
+            send_answers(&mut answers, to_answer);
         }
         let result = if alarm.reason().is_some() {
             Err(CommitError::Broken)
@@ -234,33 +245,33 @@ fn apply_in_order(
                 CommitError::Broken
             })
         };
-        // Given back first: who has an answer may count on the room.
-        drop((share, opt_outs));
+        // Released before the answer, so that a client with an answer can rely on the room.
+        drop((reservation, opt_outs));
         let applied = Instant::now();
         if answers.is_empty() {
             first_applied = applied;
         }
         answers.push((answer, result));
         if answers.len() == ANSWERS_AT_ONCE || applied - first_applied >= LONGEST_WAIT {
-            hand_over(&mut answers, to_answer);
+            send_answers(&mut answers, to_answer);
         }
     }
-    hand_over(&mut answers, to_answer);
+    send_answers(&mut answers, to_answer);
 }
 
-fn hand_over(answers: &mut Vec<Answer>, to_answer: &UnboundedSender<Vec<Answer>>) {
+fn send_answers(answers: &mut Vec<Answer>, to_answer: &UnboundedSender<Vec<Answer>>) {
     if !answers.is_empty() {
-        // Fails only when the runtime is gone, and with it all who wait.
+        // Fails only when the runtime has ended, together with all callers.
         let _ = to_answer.send(std::mem::take(answers));
     }
 }
 
-/// Wakes those who wait for their answers. A task of the runtime does it, because each waking from outside
-/// may have to wake a worker as well: one for a group of records is enough.
+/// Answers the callers. This is a task of the runtime because each wake-up from outside may also have to wake a
+/// worker thread: one for a group of records is enough.
 async fn answer_all(mut answers: UnboundedReceiver<Vec<Answer>>) {
     while let Some(answers) = answers.recv().await {
         for (answer, result) in answers {
-            // The caller may have gone away.
+            // The client may have disconnected.
             let _ = answer.send(result);
         }
     }

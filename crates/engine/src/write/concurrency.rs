@@ -1,11 +1,11 @@
-//! The commit under a scheduler that tries interleavings of callers, log, applier and the waking of callers:
+//! Tests of the commit under a scheduler that tries interleavings of callers, log, applier and wake-ups:
 //!
 //! ```text
 //! cargo test -p ia-engine --features shuttle --lib concurrency
 //! ```
 //!
-//! Whoever is answered OK has a record that is durable, applied, and not overtaken; nobody waits for ever, which the
-//! scheduler sees as a deadlock. A failure prints its schedule, which `shuttle::replay` runs again.
+//! A record that is answered OK is durable, applied and in order. No caller waits for ever, which the scheduler would
+//! report as a deadlock. A failure prints its schedule, which `shuttle::replay` runs again.
 
 use super::commit::{CommitError, Committer, Encoded, Followers};
 use crate::alarm::Alarm;
@@ -28,8 +28,8 @@ use shuttle::{Config, Runner, thread};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many changes of priority the second scheduler makes.
-const DEPTH: usize = 3;
+/// How many times the second scheduler changes priorities.
+const PRIORITY_CHANGES: usize = 3;
 
 /// Runs a scenario under many schedules.
 #[expect(clippy::print_stdout, reason = "the figure of these tests")]
@@ -44,12 +44,12 @@ fn explore(name: &str, scenario: fn()) {
         config.silence_warnings = true;
         Runner::new(scheduler, config).run(scenario)
     };
-    let ran =
-        run(Box::new(RandomScheduler::new(schedules))) + run(Box::new(PctScheduler::new(DEPTH, schedules)));
+    let ran = run(Box::new(RandomScheduler::new(schedules)))
+        + run(Box::new(PctScheduler::new(PRIORITY_CHANGES, schedules)));
     println!("figure: concurrency: scenario={name} schedules={ran} violations=0");
 }
 
-/// Profiles that cannot take the record of one position, as when a blob on disk is damaged.
+/// Profiles that fail to apply the record at one position, as if a blob on disk is damaged.
 struct Failing {
     profiles: MemoryProfiles,
     fails_at: u64,
@@ -105,11 +105,12 @@ impl Profiles for Failing {
     }
 }
 
-const NOBODY: u64 = 0;
+/// No record has this position.
+const NEVER: u64 = 0;
 
 /// A committer over a log on a simulated disk.
 #[derive(Clone)]
-struct Bed {
+struct Testbed {
     disk: SimulatedDisk,
     log: Arc<DiskLog>,
     profiles: Arc<Failing>,
@@ -118,8 +119,8 @@ struct Bed {
     alarm: Alarm,
 }
 
-impl Bed {
-    fn new(fails_at: u64, max_backlog_bytes: usize) -> (Bed, thread::JoinHandle<()>) {
+impl Testbed {
+    fn new(fails_at: u64, max_backlog_bytes: usize) -> (Testbed, thread::JoinHandle<()>) {
         let disk = SimulatedDisk::default();
         let options = LogOptions { segment_bytes: 300, ..LogOptions::default() };
         let (log, _) = DiskLog::open("/data/log", options, Arc::new(disk.clone()), Arc::new(())).unwrap();
@@ -135,10 +136,10 @@ impl Bed {
         let alarm = Alarm::default();
         let (committer, applier) =
             Committer::start(Arc::clone(&log) as _, followers, max_backlog_bytes, alarm.clone()).unwrap();
-        (Bed { disk, log, profiles, usage, committer: Arc::new(committer), alarm }, applier)
+        (Testbed { disk, log, profiles, usage, committer: Arc::new(committer), alarm }, applier)
     }
 
-    /// Commits one add, and checks an OK.
+    /// Commits one add. If the answer is OK, checks that the record is visible and durable.
     fn commit(&self, user: u64, segment: u32) -> Result<u64, CommitError> {
         let key = UserKey::platform(user).unwrap();
         let mut batch = Batch::default();
@@ -167,17 +168,17 @@ impl Bed {
         Ok(position)
     }
 
-    /// Each caller commits some adds for its own user and for one that all share; how many are answered OK.
+    /// Starts callers that each commit adds for their own user and a shared one. Each returns how many were OK.
     fn callers(&self, callers: u64, commits: u32) -> Vec<thread::JoinHandle<u64>> {
         let spawn = |user: u64| {
-            let bed = self.clone();
+            let testbed = self.clone();
             thread::spawn(move || {
                 let mut last = 0;
                 let mut accepted = 0;
                 for number in 1..=commits {
                     let user = if number % 2 == 0 { 100 } else { user };
-                    if let Ok(position) = bed.commit(user, number * 10) {
-                        assert!(position > last, "what is sent later comes later");
+                    if let Ok(position) = testbed.commit(user, number * 10) {
+                        assert!(position > last, "a later record has a later position");
                         last = position;
                         accepted += 1;
                     }
@@ -188,7 +189,7 @@ impl Bed {
         (1..=callers).map(spawn).collect()
     }
 
-    /// Stops in order; then nothing is held.
+    /// Stops in order and checks that no room stays reserved.
     fn stop(&self, applier: thread::JoinHandle<()>) {
         self.log.close();
         self.committer.stop();
@@ -204,23 +205,23 @@ fn join(callers: Vec<thread::JoinHandle<u64>>) -> u64 {
 #[test]
 fn concurrency_of_commits() {
     explore("commits", || {
-        let (bed, applier) = Bed::new(NOBODY, 64 << 20);
-        let accepted = join(bed.callers(3, 3));
+        let (testbed, applier) = Testbed::new(NEVER, 64 << 20);
+        let accepted = join(testbed.callers(3, 3));
         assert_eq!(accepted, 9);
-        let totals = bed.usage.totals(MemberId(1), 0..u64::MAX).now_or_never().unwrap().unwrap();
+        let totals = testbed.usage.totals(MemberId(1), 0..u64::MAX).now_or_never().unwrap().unwrap();
         assert_eq!(totals.valid_adds, 9, "each counts once");
-        bed.stop(applier);
+        testbed.stop(applier);
     });
 }
 
 #[test]
 fn concurrency_of_commits_and_a_failing_disk() {
     explore("commits-latch", || {
-        let (bed, applier) = Bed::new(NOBODY, 64 << 20);
-        bed.disk.cut_power_after(shuttle::rand::thread_rng().gen_range(0..12));
-        let accepted = join(bed.callers(3, 2));
-        assert_eq!(bed.profiles.applied_position(), accepted, "what is refused is not visible");
-        bed.stop(applier);
+        let (testbed, applier) = Testbed::new(NEVER, 64 << 20);
+        testbed.disk.cut_power_after(shuttle::rand::thread_rng().gen_range(0..12));
+        let accepted = join(testbed.callers(3, 2));
+        assert_eq!(testbed.profiles.applied_position(), accepted, "what is refused is not visible");
+        testbed.stop(applier);
     });
 }
 
@@ -228,42 +229,42 @@ fn concurrency_of_commits_and_a_failing_disk() {
 fn concurrency_of_commits_and_a_profile_that_cannot_be_read() {
     explore("commits-broken", || {
         let fails_at = shuttle::rand::thread_rng().gen_range(1..5);
-        let (bed, applier) = Bed::new(fails_at, 64 << 20);
-        let accepted = join(bed.callers(3, 2));
+        let (testbed, applier) = Testbed::new(fails_at, 64 << 20);
+        let accepted = join(testbed.callers(3, 2));
         assert_eq!(accepted, fails_at - 1, "nothing after it succeeds");
-        assert_eq!(bed.profiles.applied_position(), fails_at - 1);
-        assert!(bed.alarm.reason().is_some());
-        assert!(matches!(bed.commit(7, 7), Err(CommitError::Broken)));
-        bed.stop(applier);
+        assert_eq!(testbed.profiles.applied_position(), fails_at - 1);
+        assert!(testbed.alarm.reason().is_some());
+        assert!(matches!(testbed.commit(7, 7), Err(CommitError::Broken)));
+        testbed.stop(applier);
     });
 }
 
 #[test]
 fn concurrency_of_commits_and_a_stop() {
     explore("commits-stop", || {
-        let (bed, applier) = Bed::new(NOBODY, 64 << 20);
-        let callers = bed.callers(2, 3);
-        bed.log.close();
-        bed.committer.stop();
+        let (testbed, applier) = Testbed::new(NEVER, 64 << 20);
+        let callers = testbed.callers(2, 3);
+        testbed.log.close();
+        testbed.committer.stop();
         applier.join().unwrap();
-        // Whoever was taken is answered, although the applier is gone.
+        // Every record in the log is answered, although the applier has ended.
         let accepted = join(callers);
-        assert_eq!(bed.profiles.applied_position(), accepted);
-        assert!(matches!(bed.commit(7, 7), Err(CommitError::Log(AppendError::Closed))));
-        assert_eq!(bed.committer.backlog_bytes(), 0);
+        assert_eq!(testbed.profiles.applied_position(), accepted);
+        assert!(matches!(testbed.commit(7, 7), Err(CommitError::Log(AppendError::Closed))));
+        assert_eq!(testbed.committer.backlog_bytes(), 0);
     });
 }
 
 #[test]
 fn concurrency_of_a_backlog_that_is_full() {
     explore("commits-backlog", || {
-        // Of one record, or two.
-        let (bed, applier) = Bed::new(NOBODY, 120);
-        let accepted = join(bed.callers(3, 2));
-        assert!(accepted >= 1, "who is alone gets through");
-        assert_eq!(bed.profiles.applied_position(), accepted);
-        assert!(bed.commit(7, 7).is_ok(), "the room is back");
-        bed.stop(applier);
+        // Room for one record, or two.
+        let (testbed, applier) = Testbed::new(NEVER, 120);
+        let accepted = join(testbed.callers(3, 2));
+        assert!(accepted >= 1, "a single record is always accepted");
+        assert_eq!(testbed.profiles.applied_position(), accepted);
+        assert!(testbed.commit(7, 7).is_ok(), "the room is back");
+        testbed.stop(applier);
     });
 }
 
@@ -277,9 +278,13 @@ fn concurrency_of_a_budget() {
             let (budget, held) = (Arc::clone(&budget), Arc::clone(&held));
             thread::spawn(move || {
                 for bytes in [30, 60, 500] {
-                    let mut share = budget.share();
+                    let mut reservation = budget.share();
                     for wanted in [bytes, bytes + 20, bytes / 2] {
-                        let ok = if wanted == bytes { share.grow(bytes) } else { share.become_bytes(wanted) };
+                        let ok = if wanted == bytes {
+                            reservation.grow(bytes)
+                        } else {
+                            reservation.resize(wanted)
+                        };
                         let mut held = held.lock().unwrap();
                         if ok {
                             held.retain(|(of, _)| *of != taker);
@@ -287,11 +292,11 @@ fn concurrency_of_a_budget() {
                         }
                         let sum: usize = held.iter().map(|(_, bytes)| bytes).sum();
                         let largest = held.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
-                        // One that was alone may have more; then no other has come in.
+                        // A reservation that was alone may be over the limit; then no other was accepted.
                         assert!(sum <= MAX_BYTES.max(largest) + MAX_BYTES, "{held:?}");
                     }
                     held.lock().unwrap().retain(|(of, _)| *of != taker);
-                    drop(share);
+                    drop(reservation);
                 }
             })
         });

@@ -1,4 +1,4 @@
-//! The write path: into the log, onto stable storage, into the views, and only then an answer.
+//! The write path: records go into the log, onto stable storage and into the views, before the caller is answered.
 
 pub(crate) mod commit;
 #[cfg(all(test, feature = "shuttle"))]

@@ -1,4 +1,4 @@
-//! Opening: the views catch up with the log.
+//! Brings the views up to date with the log at a start.
 
 use crate::usage::UsageFollower;
 use ia_log::Log;
@@ -16,17 +16,17 @@ pub(crate) enum ReplayError {
     Ahead {
         /// Which view.
         view: &'static str,
-        /// What it covers.
+        /// The position that it covers.
         covered: u64,
         /// The log's last position.
         end: u64,
     },
-    /// The log no longer holds what the profiles need.
+    /// The log no longer holds records that the profiles need.
     #[error(
         "the profiles cover position {covered}, but the log starts at {first}: the records between are gone; restore the data directory from a backup"
     )]
     Gap {
-        /// What it covers.
+        /// The position that the profiles cover.
         covered: u64,
         /// The log's first position.
         first: u64,
@@ -34,7 +34,7 @@ pub(crate) enum ReplayError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] ia_log::LogError),
-    /// A record of a known position cannot be read.
+    /// A record cannot be decoded.
     #[error("the record at position {position} cannot be read")]
     Record {
         /// Its position.
@@ -49,23 +49,21 @@ pub(crate) enum ReplayError {
     Profiles {
         /// Its position.
         position: u64,
-        /// Why not.
+        /// The reason.
         source: ProfilesError,
     },
-    /// The server was told to stop meanwhile.
+    /// The server was told to stop.
     #[error("stopped while the log was replayed")]
     Stopped,
 }
 
-/// Brings the views up to the end of the log; each starts behind the position that it covers. Gives up
-/// when `stop` turns true.
+/// Applies the log to the views; each starts after the position that it covers. Returns the number of records that
+/// were applied. Gives up when `stop` turns true.
 ///
-/// Statistics that the log no longer reaches back to are gone, which is told and is no reason to keep the
-/// memberships from being served. Profiles that it does not reach back to are.
+/// If the log starts after the position of the statistics, some of them are lost. That is logged, and the server
+/// starts all the same. If it starts after the position of the profiles, this is an error.
 ///
-/// Also finds the erases that the views have already: the log is not free of them yet.
-///
-/// Returns how many records the views took.
+/// It also reports the erases that the views have applied already: the log still holds them.
 pub(crate) fn replay(
     log: &dyn Log,
     profiles: &dyn Profiles,
@@ -88,7 +86,7 @@ pub(crate) fn replay(
         tracing::error!(
             covered,
             first,
-            "usage statistics are missing what came before the log's first position"
+            "usage statistics for records before the log's first position are lost"
         );
         usage.skip_to(first - 1);
     }
@@ -102,7 +100,7 @@ pub(crate) fn replay(
         let position = entry.position;
         if position <= covered_by_profiles && position <= covered_by_usage {
             if Record::is_erase(&entry.payload) {
-                usage.note_erase(position);
+                usage.report_erase(position);
             }
             continue;
         }
@@ -114,7 +112,7 @@ pub(crate) fn replay(
         if position > covered_by_usage {
             usage.observe(position, record);
         } else if matches!(record, Record::Erase(_)) {
-            usage.note_erase(position);
+            usage.report_erase(position);
         }
         records += 1;
     }

@@ -1,4 +1,4 @@
-//! A disk in memory that loses power: what was not flushed survives sector by sector, or does not.
+//! A disk in memory that loses power: each unflushed sector survives or is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::{Access, Disk, DiskFile};
 
-/// What a disk writes as a whole.
+/// The unit that a disk writes as a whole.
 const SECTOR_BYTES: usize = 512;
 
 /// How long a flush takes where time is simulated.
@@ -20,7 +20,7 @@ const FLUSH_TIME: std::time::Duration = std::time::Duration::from_millis(4);
 pub struct Dice(u64);
 
 impl Dice {
-    /// Dice that fall alike for equal seeds.
+    /// Dice with equal numbers for equal seeds.
     pub fn new(seed: u64) -> Dice {
         Dice(seed | 1)
     }
@@ -43,7 +43,7 @@ struct State {
     files: Vec<File>,
     names: Names,
     durable_names: Names,
-    /// Since the directory was last flushed, in order.
+    /// The names after each change since the directory was last flushed.
     pending_names: Vec<Names>,
     /// Changing calls left before the power goes.
     calls_left: Option<u64>,
@@ -77,7 +77,7 @@ impl Change {
         }
     }
 
-    /// What the disk may keep of it.
+    /// The parts that the disk may keep.
     fn survivors(&self, dice: &mut Dice) -> Vec<Change> {
         match self {
             Change::Resize(_) if dice.below(2) == 0 => Vec::new(),
@@ -104,7 +104,7 @@ impl SimulatedDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a file there, durably, in place of what had the name.
+    /// Puts a durable file there, in place of any file of that name.
     pub fn put(&self, path: &Path, content: &[u8]) {
         let mut state = self.lock();
         let number = state.files.len();
@@ -119,24 +119,24 @@ impl SimulatedDisk {
         state.names.iter().map(|(path, &number)| (path.clone(), state.files[number].now.clone())).collect()
     }
 
-    /// What would be there after a power cut at this moment that keeps nothing but what was flushed.
+    /// The files after a power cut at this moment that keeps only flushed bytes.
     pub fn durable_contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let state = self.lock();
         let durable = state.durable_names.iter();
         durable.map(|(path, &number)| (path.clone(), state.files[number].durable.clone())).collect()
     }
 
-    /// Lets so many more changes happen before the power goes.
+    /// Lets that many more changes happen before the power goes.
     pub fn cut_power_after(&self, calls: u64) {
         self.lock().calls_left = Some(calls);
     }
 
-    /// It was the process that ended, not the power: what it wrote is there, and still not flushed.
+    /// Only the process ended, not the power: its writes are there, and still not flushed.
     pub fn resume(&self) {
         self.lock().calls_left = None;
     }
 
-    /// The power comes back; what was not flushed is there in part.
+    /// The power comes back; unflushed changes are there in part.
     pub fn restart(&self, dice: &mut Dice) {
         let mut state = self.lock();
         let kept = dice.below(state.pending_names.len() as u64 + 1) as usize;

@@ -1,9 +1,9 @@
-//! From the bytes of an input to files of a log: a small language, because no chance finds a checksum.
+//! Makes log files from the bytes of an input: a small language, because random bytes never match a checksum.
 //!
-//! Each file is a header and a run of items: records and marks, sound or spoiled in one respect, zeros, and bytes
-//! as they are. Then bytes are flipped, and files cut.
+//! Each file is a header and a run of items: records and marks, sound or with one fault, zeros, and raw bytes.
+//! Then bytes are flipped, and files cut.
 
-/// Takes the input apart; at its end all is zero.
+/// Reads the input; after its end every byte is zero.
 struct Input<'a>(&'a [u8]);
 
 impl Input<'_> {
@@ -77,7 +77,7 @@ fn file(input: &mut Input<'_>, first: u64, salt: u8, has_odd_header: bool) -> (u
                 let length = usize::from(input.byte() & 63);
                 file.content.extend(input.bytes(length));
             }
-            // As after a mark: the next write puts its frames in its place.
+            // The next write overwrites the mark.
             13 => file.take_mark_back(),
             _ => break,
         }
@@ -94,7 +94,7 @@ impl File {
         self.frame(u32::from(length), &payload, spoiled);
     }
 
-    /// A frame; `spoiled` says in which respect it is not what belongs here.
+    /// A frame; `spoiled` picks its fault.
     fn frame(&mut self, length: u32, payload: &[u8], spoiled: u8) {
         let is_record = length < u32::MAX - 1;
         let position = match spoiled {
@@ -134,7 +134,7 @@ impl File {
     }
 }
 
-/// Flips bytes and cuts files, as what is left of the input says.
+/// Flips bytes and cuts files, as the rest of the input says.
 fn spoil(input: &mut Input<'_>, files: &mut [(u64, Vec<u8>)]) {
     let mut spoiled = 0;
     while !input.is_empty() && spoiled < 4 {

@@ -1,4 +1,4 @@
-//! The opening of a log by the words of `docs/FORMAT.md`, as plainly as can be. It shares no code with the real one.
+//! The opening of a log by the words of `docs/FORMAT.md`, as simple as can be. It shares no code with the real one.
 
 use super::Records;
 
@@ -45,7 +45,7 @@ fn frame_at(content: &[u8], seed: u32, at: usize) -> Option<Frame<'_>> {
     Some(Frame { length, position, index, link, checksum, payload, bytes: 24 + payload_bytes })
 }
 
-/// Where the walk over a file ends, and with what.
+/// The result of a walk over a file.
 struct Walked {
     records: Records,
     stop: usize,
@@ -66,7 +66,7 @@ fn walk(name: u64, content: &[u8]) -> Result<Walked, &'static str> {
     let mut walked = Walked { records: Vec::new(), stop: 32, next_position: name, stopped_at: None, seed };
     let mut link = seed;
     while let Some(frame) = frame_at(content, seed, walked.stop) {
-        // A frame's header is never zero; what is zero is no frame, whatever its checksum.
+        // A frame's header is never all zeros, even with a matching checksum.
         let is_zero = content[walked.stop..walked.stop + 24].iter().all(|&byte| byte == 0);
         if is_zero || frame.position != walked.next_position || frame.link != link {
             break;
@@ -83,7 +83,7 @@ fn walk(name: u64, content: &[u8]) -> Result<Walked, &'static str> {
     Ok(walked)
 }
 
-/// The records that an opening must serve, or why it must refuse.
+/// The records that an opening must serve, or the reason why it must refuse.
 pub(super) fn open(files: &[(u64, Vec<u8>)]) -> Result<Records, &'static str> {
     let Some((newest, older)) = files.split_last() else { return Ok(Vec::new()) };
     let last = walk(newest.0, &newest.1);
@@ -110,7 +110,7 @@ pub(super) fn open(files: &[(u64, Vec<u8>)]) -> Result<Records, &'static str> {
         frame.is_some_and(|frame| {
             // A mark proves all before its position; so does a record, but for those of its own write.
             frame.position.saturating_sub(u64::from(frame.index)) > last.next_position
-                // No file holds so many records as to reach further.
+                // No file holds more records than bytes.
                 && frame.position <= last.next_position.saturating_add(newest.1.len() as u64)
         })
     };

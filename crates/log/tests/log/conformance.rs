@@ -1,4 +1,4 @@
-//! What every log must do, run over every log there is.
+//! The behaviour of a log, tested on every implementation.
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use ia_log::faults::{Call, Errno};
-use ia_log::{Copied, Log, LogError, LogOptions, copy};
+use ia_log::{Log, LogCopy, LogError, LogOptions, copy};
 
-use crate::support::{Bed, LogExt, files, small};
+use crate::support::{LogExt, Testbed, files, small};
 
-impl Bed {
-    /// A bed with a copy of this log.
-    fn copied(&self) -> Result<(Bed, Copied), LogError> {
-        let to = Bed { options: self.options.clone(), ..Bed::new() };
+impl Testbed {
+    /// A testbed with a copy of this log.
+    fn copied(&self) -> Result<(Testbed, LogCopy), LogError> {
+        let to = Testbed { options: self.options.clone(), ..Testbed::new() };
         let copied = copy(&self.path(), &to.path(), &self.disk.as_disk(), |_| {})?;
         Ok((to, copied))
     }
@@ -20,7 +20,7 @@ impl Bed {
 
 #[test]
 fn a_copy_of_a_closed_log_is_that_log() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = bed.open();
     for n in 0..20u8 {
         log.put(vec![n; 1000]).unwrap();
@@ -32,11 +32,11 @@ fn a_copy_of_a_closed_log_is_that_log() {
     let (to, copied) = bed.copied().unwrap();
     let sizes = files(&to.path()).into_iter().map(|file| fs::metadata(file).unwrap().len());
     let bytes = sizes.sum();
-    assert_eq!(copied, Copied { first_position, next_position: 21, files: files(&bed.path()).len(), bytes });
+    assert_eq!(copied, LogCopy { first_position, next_position: 21, files: files(&bed.path()).len(), bytes });
     let (log, recovery) = to.try_open().unwrap();
     assert_eq!((log.payloads(), recovery.torn_bytes, recovery.rewritten_bytes), (payloads, 0, 0));
     assert_eq!(log.put("next"), Ok(21));
-    let empty = Bed::new();
+    let empty = Testbed::new();
     empty.open();
     assert!(empty.copied().unwrap().0.open().payloads().is_empty());
     assert!(matches!(
@@ -47,7 +47,7 @@ fn a_copy_of_a_closed_log_is_that_log() {
 
 #[test]
 fn a_copy_under_load_has_all_that_was_acknowledged() {
-    let bed = Bed { options: LogOptions { segment_bytes: 64 << 10, ..small() }, ..Bed::new() };
+    let bed = Testbed { options: LogOptions { segment_bytes: 64 << 10, ..small() }, ..Testbed::new() };
     let log = Arc::new(bed.open());
     let (acknowledged, ends) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -74,13 +74,11 @@ fn a_copy_under_load_has_all_that_was_acknowledged() {
 
 #[test]
 fn nothing_of_a_write_that_is_under_way_is_copied() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = bed.open();
     log.put("one").unwrap();
-    bed.disk.hold(Call::Flush);
-    let two = log.submit("two");
-    bed.disk.wait_until_held();
-    // It waits for the flush, which comes.
+    let two = bed.submit_held(&log, "two");
+    // The copy waits for the flush.
     let disk = bed.disk.clone();
     let releaser = std::thread::spawn(move || disk.release());
     let (to, _) = bed.copied().unwrap();
@@ -90,13 +88,11 @@ fn nothing_of_a_write_that_is_under_way_is_copied() {
 }
 
 #[test]
-fn what_a_killed_writer_left_is_copied_as_a_start_takes_it() {
-    let bed = Bed::new();
+fn records_that_a_killed_writer_left_are_copied_as_a_start_takes_them() {
+    let bed = Testbed::new();
     let log = bed.open();
     log.put("one").unwrap();
-    bed.disk.hold(Call::Flush);
-    let _two = log.submit("two");
-    bed.disk.wait_until_held();
+    let _two = bed.submit_held(&log, "two");
     let killed = bed.after_a_kill();
     bed.disk.release();
     let (to, copied) = killed.copied().unwrap();
@@ -106,12 +102,7 @@ fn what_a_killed_writer_left_is_copied_as_a_start_takes_it() {
 
 #[test]
 fn damage_is_found_and_named() {
-    let bed = Bed::new();
-    let log = bed.open();
-    for n in 0..10u8 {
-        log.put(vec![n; 1500]).unwrap();
-    }
-    drop(log);
+    let bed = Testbed::with_files();
     for (n, file) in files(&bed.path()).into_iter().enumerate() {
         let sound = fs::read(&file).unwrap();
         for at in [5, 25, 32, 60, 32 + 24 + 1500 + 3] {
@@ -131,7 +122,7 @@ fn damage_is_found_and_named() {
 
 #[test]
 fn a_copy_that_cannot_be_made_durable_is_an_error() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     bed.open().put("one").unwrap();
     for call in [
         Call::CreateDir,

@@ -4,11 +4,11 @@ use std::fs;
 
 use ia_log::{LogError, LogOptions};
 
-use crate::support::{Bed, LogExt, files, small};
+use crate::support::{LogExt, Testbed, files, small};
 
 /// Files of some records each, the newest with room behind its mark.
-fn sound() -> (Bed, Vec<Vec<u8>>) {
-    let mut bed = Bed::in_memory();
+fn sound() -> (Testbed, Vec<Vec<u8>>) {
+    let mut bed = Testbed::in_memory();
     bed.options = LogOptions { segment_bytes: 280, ..small() };
     let log = bed.open();
     for n in 0..14u8 {
@@ -58,7 +58,7 @@ fn no_changed_byte_is_a_silent_loss() {
                     }
                     Err(error) => panic!("{case}: {error}"),
                 }
-                // What was refused is as it was; what was opened may have been mended.
+                // A refused log is unchanged; an opened one may have been repaired.
                 for (file, bytes) in files.iter().zip(&sound) {
                     fs::write(file, bytes).unwrap();
                 }
@@ -68,7 +68,7 @@ fn no_changed_byte_is_a_silent_loss() {
             fs::write(file, &sound[n][..length]).unwrap();
             counts.cases += 1;
             match bed.try_open() {
-                // Like a write that was never finished: a whole number of records is there.
+                // As after an unfinished write: a whole number of records is there.
                 Ok((log, _)) => {
                     assert_eq!(n, files.len() - 1, "only the newest file may end early");
                     let found = log.payloads();

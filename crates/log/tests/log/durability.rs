@@ -1,4 +1,4 @@
-//! What is promised when: before and after the flush, with a full disk and with a broken one.
+//! The promises before and after a flush, with a full disk and with a broken one.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,17 +10,15 @@ use std::time::Duration;
 use ia_log::faults::{Call, Errno};
 use ia_log::{AppendError, DiskLog, Log, LogError, LogOptions, LogState, Observer};
 
-use crate::support::{Answer, Bed, LogExt, PATIENCE, files, small};
+use crate::support::{Answer, LogExt, PATIENCE, Testbed, files, small};
 
 fn is_latched(result: &Result<u64, AppendError>) -> bool {
     matches!(result, Err(AppendError::Latched { .. }))
 }
 
 /// Writes the payloads in one batch, behind a record of its own.
-fn put_as_one_batch(bed: &Bed, log: &DiskLog, payloads: &[&[u8]]) -> Vec<Answer> {
-    bed.disk.hold(Call::Flush);
-    let first = log.submit("keeps the log busy");
-    bed.disk.wait_until_held();
+fn put_as_one_batch(bed: &Testbed, log: &DiskLog, payloads: &[&[u8]]) -> Vec<Answer> {
+    let first = bed.submit_held(log, "keeps the log busy");
     let answers = payloads.iter().map(|payload| log.submit(*payload)).collect();
     bed.disk.release();
     assert!(first.wait().is_ok());
@@ -29,12 +27,10 @@ fn put_as_one_batch(bed: &Bed, log: &DiskLog, payloads: &[&[u8]]) -> Vec<Answer>
 
 #[test]
 fn nothing_is_answered_or_readable_before_the_flush() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = bed.open();
     log.put("one").unwrap();
-    bed.disk.hold(Call::Flush);
-    let two = log.submit("two");
-    bed.disk.wait_until_held();
+    let two = bed.submit_held(&log, "two");
     assert_eq!(two.now(), None);
     assert_eq!(log.next_position(), 2);
     assert_eq!(log.payloads(), [b"one"]);
@@ -45,7 +41,7 @@ fn nothing_is_answered_or_readable_before_the_flush() {
 }
 
 #[test]
-fn what_waits_shares_a_flush() {
+fn queued_records_share_a_flush() {
     #[derive(Default)]
     struct Counts(AtomicUsize, AtomicUsize);
     impl Observer for Counts {
@@ -54,14 +50,12 @@ fn what_waits_shares_a_flush() {
             self.1.fetch_add(bytes, SeqCst);
         }
     }
-    let bed = Bed { options: LogOptions { segment_bytes: 1 << 20, ..small() }, ..Bed::new() };
+    let bed = Testbed { options: LogOptions { segment_bytes: 1 << 20, ..small() }, ..Testbed::new() };
     let counts = Arc::new(Counts::default());
     let (log, _) =
         DiskLog::open(bed.path(), bed.options.clone(), bed.disk.as_disk(), counts.clone()).unwrap();
     let (flushes, writes) = (bed.disk.calls(Call::Flush), bed.disk.calls(Call::Write));
-    bed.disk.hold(Call::Flush);
-    let first = log.submit("x");
-    bed.disk.wait_until_held();
+    let first = bed.submit_held(&log, "x");
     let rest: Vec<Answer> = (0..500).map(|_| log.submit("x")).collect();
     bed.disk.release();
     assert_eq!(first.wait(), Ok(1));
@@ -76,13 +70,11 @@ fn what_waits_shares_a_flush() {
 
 #[test]
 fn a_failed_flush_latches_and_is_not_tried_again() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = bed.open();
     log.put("durable").unwrap();
-    bed.disk.hold(Call::Flush);
     bed.disk.fail_next(Call::Flush, Errno::IO);
-    let failing = log.submit("failing");
-    bed.disk.wait_until_held();
+    let failing = bed.submit_held(&log, "failing");
     let waiting = log.submit("waiting");
     let flushes = bed.disk.calls(Call::Flush);
     bed.disk.release();
@@ -105,7 +97,7 @@ fn a_failed_flush_latches_and_is_not_tried_again() {
 
 #[test]
 fn after_a_latch_that_could_not_cut_a_refused_record_may_return_but_only_durable() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = bed.open();
     bed.disk.fail_next(Call::Flush, Errno::IO);
     bed.disk.fail_next(Call::SetSize, Errno::IO);
@@ -123,7 +115,7 @@ fn after_a_latch_that_could_not_cut_a_refused_record_may_return_but_only_durable
 
 #[test]
 fn every_other_failure_of_the_disk_latches() {
-    // What fails, and how many of its calls before that succeed. The file is full after one record.
+    // The failing call, and how many of these calls succeed before. The file is full after one record.
     let cases = [
         (Call::Write, 0, "small"),
         (Call::Write, 1, "small"),
@@ -139,12 +131,12 @@ fn every_other_failure_of_the_disk_latches() {
     ];
     for (call, before, size) in cases {
         let case = format!("{call:?} {before} {size}");
-        let bed = Bed::new();
+        let bed = Testbed::new();
         let log = bed.open();
         log.put(vec![1; 3000]).unwrap();
         bed.disk.fail_nth(call, before + 1, Errno::IO);
         let result = log.put(vec![2; if size == "small" { 10 } else { 3000 }]);
-        // The mark behind a small record is written when the record is durable already.
+        // The mark behind a small record is written after the record is durable.
         let mark = (call, before, size) == (Call::Write, 1, "small");
         assert_eq!(is_latched(&result), !mark, "{case}: {result:?}");
         log.wait_for_latch();
@@ -165,7 +157,7 @@ fn a_full_disk_refuses_and_then_carries_on() {
     for (call, errno) in
         [(Call::Write, Errno::NOSPC), (Call::Write, Errno::DQUOT), (Call::Allocate, Errno::NOSPC)]
     {
-        let mut bed = Bed::new();
+        let mut bed = Testbed::new();
         bed.options.full_probe_interval = Duration::from_secs(3600);
         let log = bed.open();
         log.put(vec![1; 3000]).unwrap();
@@ -193,7 +185,7 @@ fn a_disk_without_room_for_a_seal_is_full_and_no_more() {
     // Writes of a rotation: the header of the new file, then the seal of the old one, which is cut then.
     for (call, before) in [(Call::Write, 1), (Call::SetSize, 0)] {
         for torn in [0, 5, 24] {
-            let mut bed = Bed::new();
+            let mut bed = Testbed::new();
             bed.options.full_probe_interval = Duration::from_secs(3600);
             let log = bed.open();
             log.put(vec![1; 3000]).unwrap();
@@ -204,7 +196,7 @@ fn a_disk_without_room_for_a_seal_is_full_and_no_more() {
             let killed = bed.after_a_kill();
             assert_eq!(killed.open().put("behind a start"), Ok(2), "{call:?}");
             assert_eq!(killed.open().payloads().len(), 2);
-            // It would fit the old file, where it must not go any more: the new one has its position.
+            // It would fit the old file, but must go to the new one, which has its position.
             assert_eq!(log.put("small"), Ok(2), "{call:?}");
             assert_eq!(log.put("another"), Ok(3));
             assert_eq!(log.state(), LogState::Writable);
@@ -218,7 +210,7 @@ fn a_disk_without_room_for_a_seal_is_full_and_no_more() {
 #[test]
 fn a_full_disk_heals_without_traffic() {
     for (call, size) in [(Call::Write, 10), (Call::Allocate, 3000)] {
-        let bed = Bed::new();
+        let bed = Testbed::new();
         let log = bed.open();
         log.put(vec![1; 3000]).unwrap();
         bed.disk.fail_always(Call::Allocate, Errno::NOSPC);
@@ -229,16 +221,16 @@ fn a_full_disk_heals_without_traffic() {
         bed.disk.wait_for_calls(Call::Allocate, tried + 2);
         assert_eq!(log.state(), LogState::Full);
         bed.disk.heal();
-        log.wait_for_state(&LogState::Writable);
+        log.wait_for_state(|state| *state == LogState::Writable);
         assert_eq!(log.put("again"), Ok(2));
     }
 }
 
 #[test]
-fn a_disk_that_is_full_at_the_start_is_no_reason_not_to_read() {
-    let bed = Bed::new();
+fn a_log_is_readable_when_the_disk_is_full_at_the_start() {
+    let bed = Testbed::new();
     bed.open().put("kept").unwrap();
-    // A file shorter than it should be needs room at the start.
+    // A file that is too short needs room at the start.
     let file = &files(&bed.path())[0];
     std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(100).unwrap();
     bed.disk.fail_always(Call::Allocate, Errno::NOSPC);
@@ -251,10 +243,10 @@ fn a_disk_that_is_full_at_the_start_is_no_reason_not_to_read() {
 }
 
 #[test]
-fn a_refused_batch_is_gone_for_good_before_anybody_hears_of_it() {
-    // 3 frames of 124 bytes; whatever part of them reaches the disk.
+fn a_refused_batch_is_removed_before_the_failure_is_reported() {
+    // 3 frames of 124 bytes, of which any part may reach the disk.
     for torn in (0..=372).step_by(31) {
-        let bed = Bed::new();
+        let bed = Testbed::new();
         let log = bed.open();
         bed.disk.tear_failing_writes_after(torn);
         // After the record that keeps the log busy and its mark.
@@ -266,7 +258,7 @@ fn a_refused_batch_is_gone_for_good_before_anybody_hears_of_it() {
         let killed = bed.after_a_kill();
         let (log_after_kill, recovery) = killed.try_open().unwrap();
         assert_eq!(log_after_kill.payloads(), [b"keeps the log busy"], "torn after {torn}");
-        assert_eq!(recovery.torn_bytes, 0, "the log itself had cleaned up");
+        assert_eq!(recovery.torn_bytes, 0, "the log itself had cut the file");
 
         // A record of the same size in the place of the first: the others would fit behind it.
         bed.disk.heal();
@@ -280,7 +272,7 @@ fn a_refused_batch_is_gone_for_good_before_anybody_hears_of_it() {
 #[test]
 fn a_full_disk_that_cannot_be_cut_latches() {
     for call in [Call::SetSize, Call::Flush] {
-        let bed = Bed::new();
+        let bed = Testbed::new();
         let log = bed.open();
         log.put("durable").unwrap();
         bed.disk.fail_next(Call::Write, Errno::NOSPC);
@@ -292,16 +284,16 @@ fn a_full_disk_that_cannot_be_cut_latches() {
 
 #[test]
 fn a_flush_that_finds_the_disk_full_latches() {
-    // The kernel may have dropped the pages, so this is no different from any other failed flush.
-    let bed = Bed::new();
+    // The kernel may have dropped the pages, as after any other failed flush.
+    let bed = Testbed::new();
     let log = bed.open();
     bed.disk.fail_next(Call::Flush, Errno::NOSPC);
     assert!(is_latched(&log.put("x")));
 }
 
 #[test]
-fn closing_flushes_what_waits() {
-    let bed = Bed::new();
+fn closing_flushes_queued_records() {
+    let bed = Testbed::new();
     let log = bed.open();
     bed.disk.hold(Call::Flush);
     let answers: Vec<Answer> = (0..50).map(|n| log.submit(vec![n; 200])).collect();
@@ -318,7 +310,7 @@ fn closing_flushes_what_waits() {
 
 #[test]
 fn the_last_owner_may_be_a_completion() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = Arc::new(bed.open());
     let (sender, receiver) = channel();
     let (owner, (go, gone)) = (log.clone(), channel());
@@ -335,7 +327,7 @@ fn the_last_owner_may_be_a_completion() {
 
 #[test]
 fn a_log_has_one_writer() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = bed.open();
     assert!(matches!(bed.try_open(), Err(LogError::Locked { dir }) if dir == bed.path()));
     drop(log);
@@ -343,8 +335,8 @@ fn a_log_has_one_writer() {
 }
 
 #[test]
-fn others_cannot_look_in() {
-    let bed = Bed::new();
+fn other_users_cannot_read_it() {
+    let bed = Testbed::new();
     let _log = bed.open();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&bed.path()), 0o700);
@@ -359,7 +351,7 @@ fn options_that_cannot_work_are_refused() {
         LogOptions { segment_bytes: 55, ..small() },
     ];
     for options in bad {
-        let bed = Bed { options, ..Bed::new() };
+        let bed = Testbed { options, ..Testbed::new() };
         assert!(matches!(bed.try_open(), Err(LogError::InvalidOptions(_))));
         assert!(!bed.path().exists());
     }

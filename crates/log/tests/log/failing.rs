@@ -1,7 +1,7 @@
-//! A whole life of a log in which the disk fails once, or from a moment on: at every call of every kind.
+//! A whole life of a log in which the disk fails once, or from some call on: at every call of every kind.
 //!
-//! What was answered with OK is there afterwards; what was refused because the disk is full is not; a latch
-//! holds until the log is opened anew, and opening a healthy disk always works.
+//! Acknowledged records are there afterwards; records refused because the disk is full are not; a latch holds
+//! until the log is opened anew, and opening on a healthy disk always works.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use ia_log::faults::{Call, Errno};
 use ia_log::{AppendError, DiskLog, Log, LogState};
 
-use crate::support::{Bed, LogExt};
+use crate::support::{LogExt, Testbed};
 
 /// In the second file.
 const TRIM_BEFORE: u64 = 6;
@@ -18,16 +18,16 @@ const TRIM_BEFORE: u64 = 6;
 #[derive(Debug, Clone, Copy)]
 struct Fault {
     call: Call,
-    /// Which call of that kind, counted from the beginning of the life.
+    /// The number of the call among its kind, counted from the beginning of the life.
     n: usize,
     errno: Errno,
-    /// It fails from then on, and not once.
+    /// All later calls fail as well.
     lasts: bool,
-    /// How much of a failing write reaches the disk.
+    /// The bytes of a failing write that reach the disk.
     torn_bytes: usize,
 }
 
-/// What the life of a log has told those who append.
+/// The answers to the appends of a life.
 #[derive(Debug, Default)]
 struct Journal {
     appended: u64,
@@ -73,7 +73,7 @@ impl Journal {
         }
     }
 
-    /// What can be read of a log that is open is what was acknowledged, in order. A read may fail.
+    /// An open log reads as the acknowledged records, in order. A read may fail.
     fn read(&self, log: &DiskLog, case: &dyn Debug) {
         let first = log.first_position();
         let Ok(entries) = log.read_from(first) else { return };
@@ -89,8 +89,8 @@ impl Journal {
         assert_eq!(expected.next(), None, "{case:?}: a read has ended early");
     }
 
-    /// Checks the log as a healthy start finds it. Says how many records are wrong.
-    fn check(&self, bed: &Bed, case: &dyn Debug) {
+    /// Checks the log after a healthy start. Returns the number of wrong records.
+    fn check(&self, bed: &Testbed, case: &dyn Debug) {
         let (log, _) = bed.try_open().unwrap_or_else(|error| panic!("{case:?}: no clean restart: {error}"));
         let first = log.first_position();
         assert!(first <= TRIM_BEFORE, "{case:?}: first position {first}");
@@ -111,12 +111,12 @@ impl Journal {
     }
 }
 
-/// Returns the journal, what a kill in the middle leaves, and whether the fault came about.
-fn live(bed: &Bed, fault: Fault) -> (Journal, Option<Bed>, bool) {
+/// Returns the journal, the log after a kill in the middle, and whether the fault occurred.
+fn live(bed: &Testbed, fault: Fault) -> (Journal, Option<Testbed>, bool) {
     let mut journal = Journal::default();
     let mut killed = None;
     let calls = bed.disk.calls(fault.call);
-    let came_about = |bed: &Bed| bed.disk.calls(fault.call) >= calls + fault.n;
+    let came_about = |bed: &Testbed| bed.disk.calls(fault.call) >= calls + fault.n;
     bed.disk.tear_failing_writes_after(fault.torn_bytes);
     if fault.lasts {
         bed.disk.fail_from(fault.call, fault.n, fault.errno);
@@ -128,20 +128,20 @@ fn live(bed: &Bed, fault: Fault) -> (Journal, Option<Bed>, bool) {
         journal.append(&log, 1, &fault);
         journal.append(&log, 4, &fault);
         journal.read(&log, &fault);
-        // Whatever comes of it, it loses no record, and gets an answer.
+        // With any result, it loses no record, and gets an answer.
         let (sender, receiver) = std::sync::mpsc::channel();
         if log.seal(Box::new(move |sealed| drop(sender.send(sealed)))).is_ok() {
             let sealed = receiver.recv_timeout(crate::support::PATIENCE).expect("an answer");
             assert!(sealed.is_err() || came_about(bed) || sealed == Ok(log.next_position()), "{fault:?}");
         }
         if opening == 0 {
-            // Whether it could remove them or not.
+            // Removed or not.
             let _ = log.trim_before(TRIM_BEFORE);
         }
         for _ in 0..4 {
             let (failed_before, acknowledged) = (came_about(bed), journal.acknowledged.len());
             journal.append(&log, 1, &fault);
-            // The bytes may be there all the same, as here; but nobody knows.
+            // The bytes may still be there, as here, but that is unknown.
             let flush_failed = fault.call == Call::Flush && came_about(bed) && !failed_before;
             assert!(
                 !flush_failed || journal.acknowledged.len() == acknowledged,
@@ -176,7 +176,7 @@ fn no_failing_call_makes_a_false_ok() {
             {
                 for n in 1.. {
                     let fault = Fault { call, n, errno, lasts, torn_bytes };
-                    let bed = Bed::in_memory();
+                    let bed = Testbed::in_memory();
                     let (journal, killed, came_about) = live(&bed, fault);
                     for bed in killed.iter().chain([&bed]) {
                         journal.check(bed, &fault);

@@ -1,15 +1,15 @@
-//! A file of format version 1 that was written once and must stay readable.
+//! A file of format version 1, which must stay readable.
 
 use ia_log::{Found, Log};
 
-use crate::support::{Bed, LogExt};
+use crate::support::{LogExt, Testbed};
 
 /// Records at positions 41 (`first`), 42 (empty) and 43 (300 bytes of 0xab), each in a write of its own.
 const VERSION_1: &[u8] = include_bytes!("../fixtures/version-1.log");
 
 #[test]
 fn a_file_of_version_1_is_read() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     std::fs::create_dir(bed.path()).unwrap();
     std::fs::write(bed.path().join(format!("{:020}.log", 41)), VERSION_1).unwrap();
     let found = ia_log::Inspector::open(&bed.path(), bed.disk.as_disk()).unwrap();

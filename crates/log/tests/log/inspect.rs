@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use ia_log::faults::Call;
 use ia_log::{Fault, Found, Inspector, Log, LogError};
 
-use crate::support::{Bed, LogExt, files};
+use crate::support::{LogExt, Testbed, files};
 
-impl Bed {
+impl Testbed {
     fn inspect(&self) -> Vec<Found> {
         let inspector = Inspector::open(&self.path(), self.disk.as_disk()).unwrap();
         inspector.map(|found| found.unwrap()).collect()
@@ -17,7 +17,7 @@ impl Bed {
 
 #[test]
 fn every_file_record_and_mark_is_shown() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = bed.open();
     log.put(vec![1; 2000]).unwrap();
     log.put(vec![2; 3000]).unwrap();
@@ -41,7 +41,7 @@ fn every_file_record_and_mark_is_shown() {
 
 #[test]
 fn the_end_a_torn_write_and_damage_are_told_apart() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = bed.open();
     assert_eq!(bed.inspect()[1..], [Found::End { offset: 32, next_position: 1 }]);
     log.put("one").unwrap();
@@ -64,7 +64,7 @@ fn the_end_a_torn_write_and_damage_are_told_apart() {
 
 #[test]
 fn a_bad_file_does_not_hide_the_next() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = bed.open();
     for n in 0..3 {
         log.put(vec![n; 3000]).unwrap();
@@ -80,7 +80,7 @@ fn a_bad_file_does_not_hide_the_next() {
 
 #[test]
 fn nothing_is_changed() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     drop(bed.open());
     let changing = [Call::Create, Call::Rename, Call::Remove, Call::Write, Call::SetSize, Call::Allocate];
     let before = changing.map(|call| bed.disk.calls(call));
@@ -95,7 +95,7 @@ fn nothing_is_changed() {
 
 #[test]
 fn it_works_beside_a_writer() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let log = Arc::new(bed.open());
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! The log from outside.
+//! The log through its public interface.
 
 mod conformance;
 mod copy;

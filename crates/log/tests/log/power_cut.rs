@@ -1,5 +1,5 @@
-//! The promise itself: what was answered OK survives a kill and a power cut at any moment, and what was
-//! served once stays.
+//! The main promise: acknowledged records survive a kill and a power cut at any moment, and records that
+//! were read once stay.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ fn live(disk: &SimulatedDisk, dice: &mut Dice, answered: &mut Vec<Vec<u8>>, life
     assert!(held.len() + first >= answered.len(), "life {life}: an answered record is lost");
     let known = answered.len() - first;
     assert_eq!(held[..known], answered[first..], "life {life}: an answered record is another one");
-    // Records that nobody was told about may be there, if they were sent.
+    // Records without an answer may be there, if they were sent.
     for extra in &held[known..] {
         assert!(extra.starts_with(format!("{}:", life - 1).as_bytes()), "life {life}: a record nobody sent");
     }
     answered.extend_from_slice(&held[known..]);
 
-    // Often so early that only the opening itself can have made durable what it served.
+    // Often so early that only the opening itself can have made its records durable.
     let calls = [4, 15, 60][dice.below(3) as usize];
     disk.cut_power_after(dice.below(calls));
     let mut number = 0;
@@ -73,7 +73,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_answered_survives_power_cuts(seed in any::<u64>()) {
+    fn acknowledged_records_survive_power_cuts(seed in any::<u64>()) {
         let (disk, mut dice) = (SimulatedDisk::default(), Dice::new(seed));
         let mut answered = Vec::new();
         for life in 1..=8 {

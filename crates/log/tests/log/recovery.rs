@@ -1,19 +1,18 @@
-//! Opening what a crash, or damage, left.
+//! Opening a log after a crash or damage.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use ia_log::faults::Call;
 use ia_log::{DiskLog, Fault, Log, LogError, LogOptions, Recovery};
 
-use crate::support::{Bed, LogExt, files, small};
+use crate::support::{LogExt, Testbed, files, small};
 
 const FILE_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-impl Bed {
+impl Testbed {
     /// The bytes of the `n`-th file.
     fn read(&self, n: usize) -> Vec<u8> {
         fs::read(&files(&self.path())[n]).unwrap()
@@ -27,7 +26,7 @@ impl Bed {
         files(&self.path()).remove(n)
     }
 
-    /// Opens a log of which the newest file has these bytes.
+    /// Opens the log with these bytes in its newest file.
     fn open_with(&self, bytes: &[u8]) -> Result<(DiskLog, Recovery), LogError> {
         let last = files(&self.path()).len() - 1;
         self.write(last, bytes);
@@ -36,17 +35,15 @@ impl Bed {
 
     /// A closed log with these payloads, the last `together` of them in one write. Its newest file is
     /// cut right behind the last frame and its mark.
-    fn filled(payloads: &[&[u8]], together: usize) -> Bed {
-        let bed = Bed::new();
+    fn filled(payloads: &[&[u8]], together: usize) -> Testbed {
+        let bed = Testbed::new();
         let log = bed.open();
         let (alone, batch) = payloads.split_at(payloads.len() - together);
         let (last_alone, before) = alone.split_last().expect("one alone, to keep the log busy");
         for payload in before {
             log.put(*payload).unwrap();
         }
-        bed.disk.hold(Call::Flush);
-        let mut answers = vec![log.submit(*last_alone)];
-        bed.disk.wait_until_held();
+        let mut answers = vec![bed.submit_held(&log, *last_alone)];
         answers.extend(batch.iter().map(|payload| log.submit(*payload)));
         bed.disk.release();
         for answer in answers {
@@ -56,7 +53,7 @@ impl Bed {
         let last = files(&bed.path()).len() - 1;
         let bytes = bed.read(last);
         let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
-        // The end of a mark is a checksum, which can be zero at its end.
+        // A mark ends in a checksum, which can end in zeros.
         let end = end.max(FILE_HEADER + payloads.iter().map(|p| FRAME_HEADER + p.len()).sum::<usize>() + 24);
         bed.write(last, &bytes[..end]);
         bed
@@ -64,8 +61,8 @@ impl Bed {
 }
 
 /// Three records in writes of their own; the length of the file without the mark.
-fn three() -> (Bed, usize) {
-    let bed = Bed::filled(&[b"first", b"second", b"third"], 0);
+fn three() -> (Testbed, usize) {
+    let bed = Testbed::filled(&[b"first", b"second", b"third"], 0);
     let length = bed.read(0).len();
     assert_eq!(length, FILE_HEADER + 4 * FRAME_HEADER + 16);
     (bed, length - FRAME_HEADER)
@@ -85,7 +82,7 @@ fn corrupt_at(opened: Result<(DiskLog, Recovery), LogError>) -> Option<(PathBuf,
 
 #[test]
 fn a_closed_log_opens_as_it_was() {
-    let bed = Bed::new();
+    let bed = Testbed::new();
     let (log, recovery) = bed.try_open().unwrap();
     let empty = Recovery { first_position: 1, next_position: 1, files: 1, ..Recovery::default() };
     assert_eq!(recovery, empty);
@@ -96,7 +93,7 @@ fn a_closed_log_opens_as_it_was() {
     log.trim_before(8).unwrap();
     let first = log.first_position();
     assert!(first > 1);
-    // The last record was answered a moment ago, and gives its room back after that.
+    // A record gives its room back only after its answer.
     while log.stats().queued_records > 0 {
         std::thread::yield_now();
     }
@@ -137,7 +134,7 @@ fn the_last_record_may_be_cut_at_every_byte() {
             assert_eq!(payloads(opened), ["first", "second"], "cut at {end}");
             let rest = &bed.read(0)[third + FRAME_HEADER..];
             assert!(rest.iter().all(|&byte| byte == 0), "nothing is left behind the mark");
-            // What was cut is gone, and the place can be used.
+            // The cut bytes are gone, and their place can be used.
             let log = bed.open();
             assert_eq!(log.put("new"), Ok(3));
             drop(log);
@@ -162,7 +159,7 @@ fn a_flipped_bit_at_any_byte_is_never_a_silent_loss() {
                 if bytes[8..12] != [1, 0, 0, 0] && bytes[8..12] != [0; 4] {
                     assert!(matches!(opened, Err(LogError::UnknownVersion { .. })), "byte {at}");
                 } else if at >= frames[2] && !marked {
-                    // As an unfinished write would look: nobody was told OK, as far as the disk knows.
+                    // It looks like an unfinished write: nothing on disk shows that it was acknowledged.
                     let torn = opened.as_ref().unwrap().1.torn_bytes as usize;
                     assert_eq!(torn, length - frames[2]);
                     assert_eq!(payloads(opened), ["first", "second"]);
@@ -170,7 +167,7 @@ fn a_flipped_bit_at_any_byte_is_never_a_silent_loss() {
                     let frame = frames.iter().rfind(|&&frame| frame <= at).copied().unwrap_or(0);
                     let (file, offset, _) = corrupt_at(opened).unwrap_or_else(|| panic!("byte {at}"));
                     assert_eq!((file, offset), (bed.file(0), frame as u64), "byte {at} bit {bit}");
-                    assert_eq!(bed.read(0), bytes, "what is refused is left as it is");
+                    assert_eq!(bed.read(0), bytes, "a refused file is left as it is");
                 }
             }
         }
@@ -190,7 +187,7 @@ fn damage_to_a_mark_loses_nothing() {
 
 #[test]
 fn a_power_cut_may_keep_any_part_of_an_unfinished_write() {
-    let bed = Bed::filled(&[b"flushed", b"one", b"two", b"three"], 3);
+    let bed = Testbed::filled(&[b"flushed", b"one", b"two", b"three"], 3);
     let whole = bed.read(0);
     let one = FILE_HEADER + FRAME_HEADER + 7;
     let two = one + FRAME_HEADER + 3;
@@ -201,11 +198,11 @@ fn a_power_cut_may_keep_any_part_of_an_unfinished_write() {
         bytes[lost].fill(0);
         bytes
     };
-    // Later records of the write are there, and prove nothing.
+    // Later records of the same write prove nothing.
     assert_eq!(payloads(bed.open_with(&without(one..two, false))), ["flushed"]);
     assert_eq!(payloads(bed.open_with(&without(one + 4..one + 9, false))), ["flushed"]);
     assert_eq!(payloads(bed.open_with(&without(two..three, false))), ["flushed", "one"]);
-    // A record of an earlier write is another matter, and so is a write that was flushed.
+    // Damage to an earlier write, or to a flushed one, is refused.
     let (_, offset, fault) = corrupt_at(bed.open_with(&without(FILE_HEADER..one, false))).unwrap();
     assert_eq!((offset, fault), (FILE_HEADER as u64, Fault::Missing));
     let (_, offset, _) = corrupt_at(bed.open_with(&without(two..two + 9, true))).unwrap();
@@ -214,13 +211,13 @@ fn a_power_cut_may_keep_any_part_of_an_unfinished_write() {
 
 #[test]
 fn frames_of_a_failed_write_do_not_follow_a_later_one() {
-    // As if the cut after a failed write had been lost: the three frames of the failed write, the first
-    // overwritten by a record of the same size.
-    let failed = Bed::filled(&[b"flushed", b"old-5", b"old-6", b"old-7"], 3);
+    // As if the cut after a failed write had been lost: its three frames, the first overwritten by a record of
+    // the same size.
+    let failed = Testbed::filled(&[b"flushed", b"old-5", b"old-6", b"old-7"], 3);
     let bytes = failed.read(0);
     let first = FILE_HEADER + FRAME_HEADER + 7;
     let second = first + FRAME_HEADER + 5;
-    let later = Bed { options: small(), ..Bed::new() };
+    let later = Testbed { options: small(), ..Testbed::new() };
     later.open();
     later.write(0, &bytes[..first]);
     assert_eq!(later.open().put("new-5"), Ok(2));
@@ -234,32 +231,20 @@ fn frames_of_a_failed_write_do_not_follow_a_later_one() {
 }
 
 #[test]
-fn a_payload_cannot_pose_as_a_frame() {
-    // The sender knows the format, and what frames of some other log look like.
-    let other = Bed::filled(&[b"a", b"b", b"c", b"d", b"e", b"f"], 0);
+fn a_payload_cannot_look_like_a_frame() {
+    // The sender knows the format, and has frames of another log.
+    let other = Testbed::filled(&[b"a", b"b", b"c", b"d", b"e", b"f"], 0);
     let frames = other.read(0)[FILE_HEADER..].to_vec();
-    let bed = Bed::filled(&[b"first", &frames], 0);
+    let bed = Testbed::filled(&[b"first", &frames], 0);
     let mut bytes = bed.read(0);
     bytes.truncate(bytes.len() - FRAME_HEADER);
     bytes[FILE_HEADER + FRAME_HEADER + 5] ^= 1;
     assert_eq!(payloads(bed.open_with(&bytes)), ["first"]);
 }
 
-/// Four files or more.
-fn with_files() -> Bed {
-    let bed = Bed::new();
-    let log = bed.open();
-    for n in 0..10u8 {
-        log.put(vec![n; 1500]).unwrap();
-    }
-    assert_eq!(log.stats().files, 5);
-    drop(log);
-    bed
-}
-
 #[test]
 fn damage_to_an_older_file_is_refused() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     let whole = bed.read(1);
     assert_eq!(whole.len(), FILE_HEADER + 2 * (FRAME_HEADER + 1500) + FRAME_HEADER, "an older file is cut");
     for at in (0..whole.len()).filter(|at| at % 61 == 0 || *at < 70 || *at > whole.len() - 30) {
@@ -286,7 +271,7 @@ fn damage_to_an_older_file_is_refused() {
 #[test]
 fn a_missing_file_is_named() {
     for (gone, expected) in [(1, 3), (3, 7), (4, 9)] {
-        let bed = with_files();
+        let bed = Testbed::with_files();
         let before = bed.file(gone - 1);
         fs::remove_file(bed.file(gone)).unwrap();
         match bed.try_open().err().unwrap() {
@@ -296,15 +281,15 @@ fn a_missing_file_is_named() {
             other => panic!("{other}"),
         }
     }
-    // The oldest may be gone: that is what trimming does.
-    let bed = with_files();
+    // The oldest may be missing, as after a trim.
+    let bed = Testbed::with_files();
     fs::remove_file(bed.file(0)).unwrap();
     assert_eq!(bed.open().first_position(), 3);
 }
 
 #[test]
 fn a_file_under_a_wrong_name_is_refused() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     let renamed = bed.path().join(format!("{:020}.log", 4));
     fs::rename(bed.file(1), &renamed).unwrap();
     // The order of the files finds it first.
@@ -316,7 +301,7 @@ fn a_file_under_a_wrong_name_is_refused() {
 
 #[test]
 fn a_version_of_the_future_is_named() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     let mut bytes = bed.read(4);
     bytes[8] = 2;
     match bed.open_with(&bytes).err().unwrap() {
@@ -327,7 +312,7 @@ fn a_version_of_the_future_is_named() {
 
 #[test]
 fn foreign_files_are_left_alone_unless_they_look_like_ours() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     for name in [".DS_Store", "notes.txt", "1.log.bak"] {
         fs::write(bed.path().join(name), "mine").unwrap();
     }
@@ -343,8 +328,8 @@ fn foreign_files_are_left_alone_unless_they_look_like_ours() {
 }
 
 #[test]
-fn what_an_interrupted_rotation_left_is_cleaned() {
-    let bed = with_files();
+fn the_remains_of_an_interrupted_rotation_are_removed() {
+    let bed = Testbed::with_files();
     let leftover = bed.path().join(format!("{:020}.log.new", 11));
     fs::write(&leftover, [0; 100]).unwrap();
     let (log, recovery) = bed.try_open().unwrap();
@@ -352,7 +337,7 @@ fn what_an_interrupted_rotation_left_is_cleaned() {
     assert!(!leftover.exists());
     drop(log);
 
-    // The newest file exists, and the one before it has not been told.
+    // The newest file exists, and the one before it is not sealed.
     let mut unsealed = bed.read(3);
     unsealed.truncate(unsealed.len() - FRAME_HEADER);
     unsealed.resize(4096, 0);
@@ -372,10 +357,10 @@ fn payloads_len(opened: Result<(DiskLog, Recovery), LogError>) -> usize {
 #[test]
 fn a_newest_file_that_has_lost_its_header_is_refused() {
     // The only file from the first record on, the only one after a trim, and one behind older files. No
-    // crash does this to them, so what was in it may have been acknowledged.
-    let trimmed = with_files();
+    // crash does this, so its records may have been acknowledged.
+    let trimmed = Testbed::with_files();
     assert_eq!(trimmed.open().trim_before(10).unwrap(), 4);
-    for (bed, n, records) in [(three().0, 0, 3), (trimmed, 0, 2), (with_files(), 4, 10)] {
+    for (bed, n, records) in [(three().0, 0, 3), (trimmed, 0, 2), (Testbed::with_files(), 4, 10)] {
         let whole = bed.read(n);
         for length in [0, 1, 8, 16, 20, 31] {
             // Cut there, or zero from there on.
@@ -398,7 +383,7 @@ fn a_newest_file_that_has_lost_its_header_is_refused() {
 
 #[test]
 fn smaller_files_can_be_asked_for_at_any_time() {
-    let mut bed = with_files();
+    let mut bed = Testbed::with_files();
     bed.options = LogOptions { segment_bytes: 100, ..small() };
     let log = bed.open();
     for n in 0..5u8 {
@@ -410,7 +395,7 @@ fn smaller_files_can_be_asked_for_at_any_time() {
 
 #[test]
 fn reading_finds_damage_that_came_later() {
-    let bed = with_files();
+    let bed = Testbed::with_files();
     let log = bed.open();
     let mut bytes = bed.read(2);
     bytes[FILE_HEADER + FRAME_HEADER + 1500 + FRAME_HEADER + 3] ^= 1;

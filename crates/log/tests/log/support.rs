@@ -1,15 +1,15 @@
-//! The small language of these tests.
+//! A log on a disk that can fail, and short calls on it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use ia_log::faults::FaultyDisk;
+use ia_log::faults::{Call, FaultyDisk};
 use ia_log::{AppendError, DiskLog, Entry, Log, LogError, LogOptions, LogState, RealDisk, Recovery};
 use tempfile::TempDir;
 
-/// How long a wait for the log's thread may take before the test is given up.
+/// The longest wait for the log's thread before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Options that make files and waits small.
@@ -22,7 +22,7 @@ pub(crate) fn small() -> LogOptions {
     }
 }
 
-/// The answer to an append, some time.
+/// The answer to an append, now or later.
 pub(crate) struct Answer(Receiver<Result<u64, AppendError>>);
 
 impl Answer {
@@ -31,13 +31,13 @@ impl Answer {
         self.0.recv_timeout(PATIENCE).expect("an answer to the append")
     }
 
-    /// What there is now.
+    /// The answer, if there is one yet.
     pub(crate) fn now(&self) -> Option<Result<u64, AppendError>> {
         self.0.try_recv().ok()
     }
 }
 
-/// What every log can do, for tests.
+/// Short calls on any log.
 pub(crate) trait LogExt: Log {
     fn submit(&self, payload: impl Into<Vec<u8>>) -> Answer {
         let (sender, receiver) = channel();
@@ -70,17 +70,13 @@ pub(crate) trait LogExt: Log {
     }
 
     fn wait_for_latch(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        while !matches!(self.state(), LogState::Latched { .. }) {
-            assert!(Instant::now() < deadline, "waited in vain for a latch");
-            std::thread::yield_now();
-        }
+        self.wait_for_state(|state| matches!(state, LogState::Latched { .. }));
     }
 
-    fn wait_for_state(&self, state: &LogState) {
+    fn wait_for_state(&self, is_reached: impl Fn(&LogState) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        while self.state() != *state {
-            assert!(Instant::now() < deadline, "waited in vain for {state:?}");
+        while !is_reached(&self.state()) {
+            assert!(Instant::now() < deadline, "waited in vain, in {:?}", self.state());
             std::thread::yield_now();
         }
     }
@@ -89,20 +85,32 @@ pub(crate) trait LogExt: Log {
 impl<L: Log + ?Sized> LogExt for L {}
 
 /// A directory with a log on a disk that can fail.
-pub(crate) struct Bed {
+pub(crate) struct Testbed {
     pub(crate) dir: TempDir,
     pub(crate) disk: FaultyDisk,
     pub(crate) options: LogOptions,
 }
 
-impl Bed {
-    pub(crate) fn new() -> Bed {
-        Bed { dir: TempDir::new().unwrap(), disk: FaultyDisk::new(RealDisk), options: small() }
+impl Testbed {
+    pub(crate) fn new() -> Testbed {
+        Testbed { dir: TempDir::new().unwrap(), disk: FaultyDisk::new(RealDisk), options: small() }
     }
 
-    /// A bed in memory, where there is a place: flushes cost nothing there.
-    pub(crate) fn in_memory() -> Bed {
-        Bed { dir: TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap(), ..Bed::new() }
+    /// A testbed in memory if possible, where flushes cost nothing.
+    pub(crate) fn in_memory() -> Testbed {
+        Testbed { dir: TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap(), ..Testbed::new() }
+    }
+
+    /// A testbed with a closed log of 10 records in 5 files.
+    pub(crate) fn with_files() -> Testbed {
+        let bed = Testbed::new();
+        let log = bed.open();
+        for n in 0..10u8 {
+            log.put(vec![n; 1500]).unwrap();
+        }
+        assert_eq!(log.stats().files, 5);
+        drop(log);
+        bed
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -117,11 +125,19 @@ impl Bed {
         DiskLog::open(self.path(), self.options.clone(), self.disk.as_disk(), Arc::new(()))
     }
 
-    /// A bed with the bytes that the disk holds now: what a killed process leaves.
-    pub(crate) fn after_a_kill(&self) -> Bed {
+    /// Appends a record, and returns when its flush is held; [`FaultyDisk::release`] lets it go on.
+    pub(crate) fn submit_held(&self, log: &DiskLog, payload: impl Into<Vec<u8>>) -> Answer {
+        self.disk.hold(Call::Flush);
+        let answer = log.submit(payload);
+        self.disk.wait_until_held();
+        answer
+    }
+
+    /// A testbed with the bytes that the disk holds now, as a killed process leaves them.
+    pub(crate) fn after_a_kill(&self) -> Testbed {
         let beside = self.dir.path().parent().expect("a folder for temporary ones");
         let dir = TempDir::new_in(beside).unwrap();
-        let copy = Bed { dir, disk: FaultyDisk::new(RealDisk), options: self.options.clone() };
+        let copy = Testbed { dir, disk: FaultyDisk::new(RealDisk), options: self.options.clone() };
         std::fs::create_dir(copy.path()).unwrap();
         for file in files(&self.path()) {
             std::fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();

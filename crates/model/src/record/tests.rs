@@ -26,7 +26,7 @@ fn usage() -> impl Strategy<Value = Usage> {
     )
 }
 
-/// `after` counts minutes from `base`; a value over 100,000 stands for "never".
+/// `after` counts minutes from `base`; a value over 100,000 means "never".
 fn operation(base: Minute) -> impl Strategy<Value = Operation> {
     (any::<u32>(), prop::option::of((0u32..110_000, 0..=i32::MAX as u32))).prop_map(move |(segment, add)| {
         let change = add.map_or(Change::Remove, |(after, value)| {

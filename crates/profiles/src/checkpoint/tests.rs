@@ -1,13 +1,10 @@
-//! What only shows in the middle of a checkpoint: changes that come in, and a kill at each of its stages.
+//! A checkpoint with records applied in the middle of it, and with a kill at each of its stages.
 
 use super::Stage;
+use crate::records::*;
 use crate::store::Store;
 use crate::{MemoryProfiles, PackedProfiles, ProfileOptions, Profiles, ProfilesError};
-use ia_model::record::Usage;
-use ia_model::{
-    Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, MemberId, Minute, Operation, Record,
-    SegmentId, UserKey,
-};
+use ia_model::{Change, Domain, Expiry, Minute, Operation, Record, SegmentId, UserKey};
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -18,49 +15,14 @@ const OPTIONS: ProfileOptions =
     ProfileOptions { memory_budget_bytes: 1 << 20, shards: 2, store_cache_bytes: 1 << 20, links_per_user: 3 };
 const STAGES: [Stage; 5] =
     [Stage::PositionRead, Stage::Collected, Stage::Written, Stage::Clean, Stage::Rewritten];
-const NOW: Minute = Minute(100);
-
-fn user(id: u64) -> UserKey {
-    UserKey::platform(id).unwrap()
-}
-
-fn at(minute: u32, user: UserKey, operations: impl IntoIterator<Item = Operation>) -> Record {
-    let mut batch = Batch::default();
-    batch.push(user, operations);
-    Record::Ingest(Box::new(Ingest {
-        accepted_at_ms: Minute(minute).unix_ms(),
-        member: MemberId(1),
-        request_id: String::new(),
-        batch,
-        usage: Usage::default(),
-    }))
-}
-
-fn add(id: u64, segment: u32) -> Record {
-    let change = Change::Add { expires: Expiry::Never, value: 1 };
-    at(NOW.0, user(id), [Operation { segment: SegmentId(segment), change }])
-}
-
-fn remove(id: u64, segment: u32) -> Record {
-    at(NOW.0, user(id), [Operation { segment: SegmentId(segment), change: Change::Remove }])
-}
-
-fn erase(user: UserKey) -> Record {
-    Record::Erase(Erase { accepted_at_ms: NOW.unix_ms(), user, segments: ErasedSegments::All, member: None })
-}
-
-fn segments(profiles: &PackedProfiles, id: u64) -> Vec<u32> {
-    let live = profiles.load(&user(id), NOW).unwrap();
-    live.iter().map(|membership| membership.segment.0).collect()
-}
 
 /// Without a thread that changes files while they are copied.
 fn open_still(dir: &Path) -> PackedProfiles {
     PackedProfiles::over(Store::open_still(dir, OPTIONS.store_cache_bytes).unwrap(), OPTIONS).unwrap()
 }
 
-/// What a kill at this moment would leave: fjall syncs all that counts, and the files of a store that is
-/// in use are what they would be after the kill.
+/// Copies the store as a kill at this moment would leave it: fjall syncs all that matters, and the files of a
+/// store in use are the same after a kill.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -68,7 +30,7 @@ fn copy(from: &Path, to: &Path) {
         if path.is_dir() {
             copy(&path, &to.join(name));
         } else if path.metadata().unwrap().blocks() == 0 {
-            // fjall's journal is 64 MiB without a byte in it.
+            // fjall's journal is 64 MiB without a block.
             let copy = fs::File::create(to.join(name)).unwrap();
             copy.set_len(path.metadata().unwrap().len()).unwrap();
         } else {
@@ -78,7 +40,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn what_changes_during_a_checkpoint_is_in_the_next_one() {
+fn changes_during_a_checkpoint_are_in_the_next_one() {
     for stage in STAGES {
         let dir = tempfile::tempdir().unwrap();
         let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
@@ -94,7 +56,7 @@ fn what_changes_during_a_checkpoint_is_in_the_next_one() {
         assert_eq!(profiles.run_checkpoint(during).unwrap().position, 2, "{stage:?}");
         let dirty = match stage {
             Stage::PositionRead => 0,
-            // The user that is new; the profiles of the others are taken afterwards.
+            // The new user; the profiles of the others are taken afterwards.
             Stage::Collected => 1,
             _ => 3,
         };
@@ -111,7 +73,7 @@ fn what_changes_during_a_checkpoint_is_in_the_next_one() {
 }
 
 #[test]
-fn a_checkpoint_that_fails_is_made_good_by_the_next() {
+fn a_failed_checkpoint_is_completed_by_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
     profiles.apply(1, &add(1, 10)).unwrap();
@@ -139,16 +101,14 @@ fn a_checkpoint_that_fails_is_made_good_by_the_next() {
     assert_eq!((segments(&profiles, 1), segments(&profiles, 3)), (vec![10, 11], vec![10]));
 }
 
-/// An erase that comes in while the running checkpoint is about to write the profile to disk.
+/// An erase is applied while the running checkpoint is about to write the profile to disk.
 #[test]
 fn an_erase_during_a_checkpoint_is_gone_from_disk_after_the_next() {
     for stage in STAGES {
         let dir = tempfile::tempdir().unwrap();
         let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
         let key = UserKey::parse(Domain::Md5Udid, "d41d8cd98f00b204e9800998ecf8427e").unwrap();
-        let change = Change::Add { expires: Expiry::Never, value: 1 };
-        let operation = Operation { segment: SegmentId(1), change };
-        profiles.apply(1, &at(NOW.0, key.clone(), [operation])).unwrap();
+        profiles.apply(1, &add_all([key.clone()], 1)).unwrap();
         profiles.apply(2, &add(2, 10)).unwrap();
         let during = |reached| {
             if reached == stage {
@@ -164,16 +124,14 @@ fn an_erase_during_a_checkpoint_is_gone_from_disk_after_the_next() {
     }
 }
 
-/// A kill between the blobs' commit and the rewrite: the store knows that a rewrite is due.
+/// After a kill between the blobs' commit and the rewrite, the store knows that a rewrite is due.
 #[test]
 fn a_rewrite_that_a_kill_cut_off_is_done_by_the_next_checkpoint() {
     for stage in [Stage::Written, Stage::Clean] {
         let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let profiles = open_still(dir.path());
         let key = UserKey::parse(Domain::Md5Udid, "d41d8cd98f00b204e9800998ecf8427e").unwrap();
-        let change = Change::Add { expires: Expiry::Never, value: 1 };
-        let operation = Operation { segment: SegmentId(1), change };
-        profiles.apply(1, &at(NOW.0, key.clone(), [operation])).unwrap();
+        profiles.apply(1, &add_all([key.clone()], 1)).unwrap();
         profiles.checkpoint().unwrap();
         profiles.apply(2, &erase(key.clone())).unwrap();
         let during = |reached| {
@@ -201,7 +159,7 @@ fn occurrences(dir: &Path, bytes: &[u8]) -> usize {
     entries.map(|path| if path.is_dir() { occurrences(&path, bytes) } else { count(&path) }).sum()
 }
 
-/// A reader that took its blob from the store long ago must not put it in place any more.
+/// A reader with a blob read long ago must not put it into memory any more.
 #[test]
 fn an_outdated_blob_is_not_kept() {
     let dir = tempfile::tempdir().unwrap();
@@ -210,27 +168,27 @@ fn an_outdated_blob_is_not_kept() {
     profiles.apply(1, &add(1, 10)).unwrap();
     profiles.checkpoint().unwrap();
     let hashed_user = user(1);
-    let hashed = profiles.hasher.user(&hashed_user);
+    let hashed = profiles.shards.hashed(hashed_user.as_bytes());
     let evict = |position| {
-        // Each arrival lets clean ones go.
+        // Each arrival evicts clean records.
         let mut id = 100;
-        while profiles.shard(hashed.hash).contains(hashed) {
+        while profiles.shards.of(hashed.hash).contains(hashed) {
             id += 1;
             profiles.apply(position, &add(id, 1)).unwrap();
         }
     };
     evict(2);
-    let departures = profiles.shard(hashed.hash).departures();
+    let departures = profiles.shards.of(hashed.hash).departures();
     profiles.apply(3, &add(1, 11)).unwrap();
     profiles.checkpoint().unwrap();
     evict(4);
-    assert_ne!(profiles.shard(hashed.hash).departures(), departures);
+    assert_ne!(profiles.shards.of(hashed.hash).departures(), departures);
     let load = |departures| {
         profiles.load_stored::<Vec<crate::Membership>>(hashed, Domain::Platform, departures).unwrap()
     };
     load(departures);
-    assert!(!profiles.shard(hashed.hash).contains(hashed));
-    let departures = profiles.shard(hashed.hash).departures();
+    assert!(!profiles.shards.of(hashed.hash).contains(hashed));
+    let departures = profiles.shards.of(hashed.hash).departures();
     assert_eq!(load(departures).len(), 2);
 }
 
@@ -251,7 +209,7 @@ fn a_tombstone_outlives_the_warm_up_and_no_longer() {
 }
 
 #[test]
-fn damaged_blobs_are_told_by_domain_and_can_be_erased() {
+fn damaged_blobs_are_reported_by_domain_and_can_be_erased() {
     let dir = tempfile::tempdir().unwrap();
     let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
     let checkpoint = crate::store::Checkpoint { position: 1, ..Default::default() };
@@ -275,7 +233,7 @@ fn damaged_blobs_are_told_by_domain_and_can_be_erased() {
     assert!(profiles.store.get(key.as_bytes()).unwrap().is_none());
 }
 
-/// As it was before there were links, when only the lowest bit of the last byte meant something.
+/// Version 1 had no links, and used only the lowest bit of the last byte.
 #[test]
 fn a_checkpoint_of_version_1_is_read() {
     let dir = tempfile::tempdir().unwrap();
@@ -324,12 +282,12 @@ fn record(minute: u32, (_, id, segment, what): Step) -> Record {
         2 => Change::Add { expires: Expiry::Never, value: 1 },
         minutes => Change::Add { expires: Expiry::At(Minute(minute + u32::from(minutes))), value: 2 },
     };
-    at(minute, user(id), [Operation { segment: SegmentId(segment), change }])
+    ingest(Minute(minute), [user(id)], Operation { segment: SegmentId(segment), change })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
-    /// A kill at each stage of a checkpoint, with records coming in at each, then a replay.
+    /// A kill at each stage of a checkpoint, with records applied at each, then a replay.
     #[test]
     fn a_kill_at_any_stage_loses_nothing(
         steps in proptest::collection::vec((0u32..3, 1u64..5, 1u32..4, 0u8..9), 7..60)

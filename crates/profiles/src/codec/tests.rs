@@ -109,7 +109,7 @@ fn ten_segments_of_one_request_cost_less_than_four_bytes_each() {
 }
 
 #[test]
-fn what_is_no_blob_is_told_apart() {
+fn bytes_that_are_not_a_blob_are_refused() {
     let mut entries = Vec::new();
     let mut error = |blob: &[u8]| read_blob(blob, Domain::Idfa, &mut entries).unwrap_err();
     assert!(matches!(error(&[2, 1, 2]), ProfilesError::UnknownVersion { found: 2, .. }));

@@ -44,7 +44,7 @@ fn nothing_is_written_over_a_version_that_only_the_disk_has() {
     let store = Store::open_still(dir.path(), 1 << 20).unwrap();
     store.write_one(CHECKPOINT, &[1, 1], &[7]);
     let (folder, tables) = (store.profiles.path().to_owned(), store.profiles.path().join("tables"));
-    // As if the write of the next version had come to its rename, with a table of its own.
+    // As if the write of the next version had reached its rename, with a table of its own.
     let content = std::fs::read(folder.join("current")).unwrap();
     let mut ahead = content.clone();
     ahead[0] += 1;

@@ -1,10 +1,10 @@
-//! What a write that failed leaves on the disk, which fjall sees to only when it is opened.
+//! The remains of a failed write on the disk, which fjall removes only when it is opened.
 //!
-//! - *Table files* that no version names. Each try that fails leaves as much as it had written: a disk without room
-//!   for a checkpoint would be filled up by the tries, and the log would have no room left.
+//! - *Table files* that no version names. Each failed try leaves the bytes that it had written: on a disk without
+//!   room for a checkpoint, the tries would take the room that the log needs.
 //! - *A version that is on the disk and not in memory*: the rename that swaps it in was done, and a flush after it
-//!   failed. The next version gets the same number, and writing it begins with cutting the file that the disk
-//!   takes for the current one. A crash there would leave a store that cannot be opened. So nothing more is
+//!   failed. The next version gets the same number, and writing it begins with truncating the file of the version
+//!   that is current on the disk. A crash there would leave a store that cannot be opened. So nothing more is
 //!   written; the next start finds either version whole.
 
 use super::{Store, failed};
@@ -18,13 +18,13 @@ use std::{fs, io};
 const CURRENT_FILE: &str = "current";
 const TABLES_FOLDER: &str = "tables";
 
-/// How often versions are compared. A compaction may swap one in between two looks; not each time.
+/// How often versions are compared. A compaction may swap one in between two reads, but not each time.
 const LOOKS: u32 = 4;
 
-/// How things stood before a write.
+/// The state before a write.
 pub(super) struct Before {
     tables: HashSet<u64>,
-    /// That fjall's worker had completed.
+    /// The number that fjall's worker had completed.
     pub(super) compactions: usize,
 }
 
@@ -48,20 +48,20 @@ impl Store {
         Ok(u64::from_le_bytes(*number))
     }
 
-    /// To be asked before a write, for [`Store::remove_leftovers`].
+    /// The state before a write, for [`Store::remove_leftovers`].
     pub(super) fn before_write(&self) -> Result<Before, ProfilesError> {
         let compactions = self.db.compactions_completed();
         let tables = self.tables_on_disk().map_err(look_failed)?;
         Ok(Before { tables: tables.into_keys().collect(), compactions })
     }
 
-    /// Removes the table files that a write which has failed left. Keeps them where a compaction may have made
-    /// some of them meanwhile, or where the disk has a version that may name them: the next start sees to them.
+    /// Removes the table files that a failed write left. Keeps them where a compaction may have made some of them
+    /// meanwhile, or where the disk has a version that may name them: the next start removes them.
     pub(super) fn remove_leftovers(&self, before: &Before) {
         let Ok(mut tables) = self.tables_on_disk() else { return };
-        // In this order. A compaction that begins after the tables were listed made none of them; one that is at
-        // work now, or has ended since the write began, may have; and what it has made before it ended is named by
-        // the version that is in memory now.
+        // In this order. A compaction that begins after the tables were listed made none of them. One that runs
+        // now, or has ended since the write began, may have made some. The version that is in memory now names the
+        // tables of a compaction that ended before.
         let is_alone =
             self.db.active_compactions() == 0 && self.db.compactions_completed() == before.compactions;
         if !is_alone || self.check_version().is_err() {
@@ -72,7 +72,7 @@ impl Store {
         }
         tables.retain(|id, _| !before.tables.contains(id));
         for path in tables.values() {
-            // The write has failed already; what cannot be removed now is removed by the next start.
+            // The write has failed already; the next start removes the rest.
             let _ = fs::remove_file(path);
         }
     }

@@ -1,11 +1,11 @@
-//! The rules, run over every implementation.
+//! The rules, tested on every implementation.
 
 use crate::records::*;
 use ia_model::{ErasedSegments, Expiry, Minute, SegmentId};
 use ia_profiles::{Applied, MemoryProfiles, PackedProfiles, Profiles, get_joined, load_joined};
 use std::sync::atomic::AtomicBool;
 
-/// Runs a test over every implementation and every state that a profile can be in between two records.
+/// Runs a test on every implementation, and with profiles in every state between two records.
 fn over_all(test: impl Fn(&dyn Profiles, &dyn Fn())) {
     test(&MemoryProfiles::new(SMALL.links_per_user), &|| {});
     for options in [SMALL, NO_ROOM] {

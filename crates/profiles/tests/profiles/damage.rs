@@ -1,5 +1,5 @@
-//! What becomes of a store whose files were damaged: the right profiles, or an error that says what to
-//! do. Never other profiles, never fewer, never a panic.
+//! A store with damaged files gives the right profiles, or an error that says what to do. Never other
+//! profiles, never fewer, never a panic.
 
 use crate::records::*;
 use ia_model::{Expiry, Minute, UserKey};
@@ -15,26 +15,26 @@ const USERS: u64 = 400;
 const POSITION: u64 = 4;
 const NOW: Minute = Minute(100);
 
-/// What a damaged store came to.
+/// The result of opening and reading a damaged store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     /// An error at the start.
     RefusedAtStart,
-    /// An error when what is damaged was read; all else was right.
+    /// An error when the damaged part was read; all else was right.
     RefusedAtRead,
-    /// A new, empty store at position 0: the log decides whether it reaches back that far.
+    /// A new, empty store at position 0: the log may or may not reach back that far.
     BeginsAnew,
     /// All was right.
     Harmless,
 }
 
-/// Every user that ever was, and some that never were.
+/// Every user, and some unknown ones.
 fn users() -> impl Iterator<Item = UserKey> {
     (1..=USERS).map(user).chain((0..20).map(device)).chain((USERS + 1..USERS + 20).map(user))
 }
 
-/// Some tables, with users that were changed, removed and left alone since they were first written; and
-/// what it holds.
+/// Makes a store of several tables, with users that were changed, removed and left alone since they were first
+/// written, and returns its content.
 fn sound(dir: &Path) -> BTreeMap<UserKey, Vec<Membership>> {
     let profiles = open(dir, SMALL);
     let all =
@@ -59,7 +59,7 @@ fn sound(dir: &Path) -> BTreeMap<UserKey, Vec<Membership>> {
     content
 }
 
-/// A folder in memory where there is one: an opened store is flushed, thousands of times here.
+/// A folder in memory if possible: these tests open and flush a store thousands of times.
 fn in_memory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -83,7 +83,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The error with its causes, and a check that it tells the operator something.
+/// The error with its causes.
 fn message(error: &ProfilesError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -143,7 +143,7 @@ fn judge(folder: &Path, sound: &BTreeMap<UserKey, Vec<Membership>>, case: &str) 
     }
 }
 
-/// What is written from now on is what is read after a start.
+/// Later writes are read after a start.
 fn goes_on(profiles: PackedProfiles, folder: &Path, case: &str) {
     let all = (1..=USERS).map(|id| (user(id), vec![add(3, 77, Expiry::Never)]));
     profiles.apply(POSITION + 1, &ingest(95, all)).unwrap();
@@ -157,7 +157,7 @@ fn goes_on(profiles: PackedProfiles, folder: &Path, case: &str) {
     }
 }
 
-/// What is done to a file.
+/// The damage to a file.
 #[derive(Debug, Clone, Copy)]
 enum Damage {
     Flip(usize, u8),
@@ -234,16 +234,16 @@ fn a_damaged_store_never_gives_wrong_profiles() {
     assert!(peak_memory_mib() < 1024, "damage must not make it take memory");
 }
 
-/// The most memory that this process had.
+/// The peak memory of this process.
 fn peak_memory_mib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }
 
-/// A folder in which fjall would find nothing to recover, and would clear away what is there.
+/// In such a folder fjall would find nothing to recover, and would remove the files.
 #[test]
-fn what_is_refused_is_left_as_it_is() {
+fn a_refused_store_is_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     sound(dir.path());
     let store = dir.path().join("profiles");

@@ -6,9 +6,9 @@ use ia_profiles::{PackedProfiles, Profiles};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-/// As it stands in a blob: five bytes that are not there by chance.
+/// In a blob it is five bytes that are on no disk by chance.
 const RARE_VALUE: u32 = 0x7edc_ba98;
 
 fn occurrences(dir: &Path, bytes: &[u8]) -> usize {
@@ -18,8 +18,8 @@ fn occurrences(dir: &Path, bytes: &[u8]) -> usize {
         if path.is_dir() {
             found += occurrences(&path, bytes);
         } else if path.metadata().is_ok_and(|metadata| metadata.blocks() > 0) {
-            // A file without blocks holds no byte; fjall's journal is 64 MiB of that. A file may have
-            // gone since it was listed.
+            // A file without blocks holds no byte, such as fjall's journal of 64 MiB. A file may have been
+            // removed since it was listed.
             let content = fs::read(&path).unwrap_or_default();
             found += content.windows(bytes.len()).filter(|window| *window == bytes).count();
         }
@@ -27,8 +27,8 @@ fn occurrences(dir: &Path, bytes: &[u8]) -> usize {
     found
 }
 
-/// What stands of an id on disk in any case; the first bytes may be left out, where the key before it has
-/// the same.
+/// The bytes of an id that are always on disk; the store may leave out first bytes that equal those of the
+/// key before.
 fn id_bytes(user: &UserKey) -> &[u8] {
     &user.as_bytes()[7..]
 }
@@ -39,7 +39,7 @@ fn rare_value() -> Vec<u8> {
     bytes
 }
 
-/// Many others around it, and the one, on disk.
+/// A store with one user among many others.
 fn with_one_on_disk(dir: &Path) -> (PackedProfiles, UserKey) {
     let profiles = open(dir, SMALL);
     let one = device(500);
@@ -57,7 +57,7 @@ fn with_one_on_disk(dir: &Path) -> (PackedProfiles, UserKey) {
 fn assert_gone(dir: &Path, user: &UserKey) {
     assert_eq!(occurrences(dir, id_bytes(user)), 0);
     assert_eq!(occurrences(dir, &rare_value()), 0);
-    // The search does find what is there.
+    // The search does find existing users.
     assert!(occurrences(dir, id_bytes(&device(499))) > 0);
 }
 
@@ -113,8 +113,8 @@ fn the_links_of_an_erased_user_are_gone_from_disk() {
     assert_eq!(profiles.load_links(&user(251), Minute(101)).unwrap(), [of(251)]);
 }
 
-/// A remove leaves outdated bytes behind; an erase after it must find them, although the user has
-/// nothing any more.
+/// A remove leaves outdated bytes on disk; a later erase must remove them, although the user's profile is
+/// empty.
 #[test]
 fn an_erase_reaches_what_was_removed_before() {
     let dir = tempfile::tempdir().unwrap();
@@ -136,12 +136,8 @@ fn an_erase_is_seen_during_a_warm_up_and_gone_after_it() {
     let profiles = open(dir.path(), SMALL);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let _end = EndsWithMe(&done);
-        scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) {
-                profiles.warm_up(&done).unwrap();
-            }
-        });
+        let _end = StopOnDrop(&done);
+        scope.spawn(|| repeat_until(&done, || profiles.warm_up(&done).unwrap()));
         profiles.apply(3, &erase(102, one.clone(), ErasedSegments::All)).unwrap();
         profiles.checkpoint().unwrap();
         assert_gone(dir.path(), &one);

@@ -21,7 +21,7 @@ fn key(id: u64) -> UserKey {
     if id.is_multiple_of(5) { device(id as u32) } else { user(id) }
 }
 
-/// Mostly some segments, seldom so many that a profile needs kilobytes, and sometimes none in order.
+/// Mostly a few segments, rarely so many that a profile takes kilobytes, and sometimes out of order.
 fn operations(random: &mut u64, minute: u32) -> Vec<Operation> {
     let count = match next(random) % 40 {
         0 => 800,
@@ -45,7 +45,7 @@ fn operations(random: &mut u64, minute: u32) -> Vec<Operation> {
     operations
 }
 
-/// Now and then a user stands twice, which the normal form forbids: what comes later is done later.
+/// Sometimes a user is in it twice, which the normal form forbids: the later entry is applied later.
 fn record(random: &mut u64, minute: u32) -> Record {
     if next(random).is_multiple_of(8) {
         let segments = match next(random) % 3 {

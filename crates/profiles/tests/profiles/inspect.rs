@@ -1,4 +1,4 @@
-//! Reading a checkpoint from outside.
+//! Reading a checkpoint without the server.
 
 use crate::records::*;
 use ia_model::{Expiry, Minute};
@@ -6,7 +6,7 @@ use ia_profiles::{ErrorKind, Profiles, inspect};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 /// Every file with its content and the time it was changed.
@@ -50,31 +50,31 @@ fn a_checkpoint_can_be_read_beside_a_running_server_and_after_it() {
     };
     check();
     drop(profiles);
-    // Nobody else is at work in the folder now.
+    // Nothing else uses the folder now.
     let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
     listing(dir.path(), &mut before);
     check();
     listing(dir.path(), &mut after);
-    assert!(before == after, "looking has changed the folder");
+    assert!(before == after, "reading has changed the folder");
 }
 
 #[test]
-fn looking_while_checkpoints_come_and_go_gives_a_whole_one() {
+fn reading_while_checkpoints_are_written_gives_a_whole_one() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("profiles");
     let profiles = open(dir.path(), SMALL);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let _end = EndsWithMe(&done);
+        let _end = StopOnDrop(&done);
         scope.spawn(|| {
             let mut position = 0;
-            while !done.load(Ordering::SeqCst) {
+            repeat_until(&done, || {
                 position += 1;
-                // All users have as value the position; so a mixture would show.
+                // The value of every user is the position, so a mixture would show.
                 let users = (1..=50).map(|id| (user(id), vec![add(3, position, Expiry::Never)]));
                 profiles.apply(u64::from(position), &ingest(100, users)).unwrap();
                 profiles.checkpoint().unwrap();
-            }
+            });
         });
         let mut seen = 0;
         while seen < 10 {

@@ -1,4 +1,4 @@
-//! Links and what is linked may come in any order.
+//! Links and segments may come in any order.
 
 use crate::records::*;
 use ia_model::{Minute, Operation, Record, UserKey};
@@ -10,11 +10,11 @@ use std::sync::atomic::AtomicBool;
 const IDS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const PLATFORM: std::ops::RangeInclusive<u64> = 1..=3;
 
-/// Minutes after the one before, the user, and its segment with value and minutes, or without to be removed.
+/// Minutes since the change before, the user, and its segment with value and minutes; without them, a remove.
 type AnyChange = (u32, UserKey, (u32, Option<(u32, u32)>));
 
-/// Adds and removals of one user each, in the order of their minutes. What one user is sent keeps its order
-/// always: it is the last that counts.
+/// Adds and removals of one user each, in the order of their minutes. The changes of one user always keep
+/// their order: the last one counts.
 fn any_changes() -> impl Strategy<Value = Vec<(u32, Record)>> {
     let user = prop_oneof![
         1 => PLATFORM.prop_map(user),
@@ -49,7 +49,7 @@ fn any_links() -> impl Strategy<Value = Vec<(u32, Record)>> {
     })
 }
 
-/// What happens between two records.
+/// A step between two records.
 #[derive(Debug, Clone, Copy)]
 enum Between {
     Nothing,
@@ -112,10 +112,7 @@ proptest! {
                 Between::Crash => {
                     drop(profiles);
                     profiles = open(dir.path(), options);
-                    let covered = profiles.checkpointed_position() as usize;
-                    for (index, record) in log.iter().enumerate().take(index + 1).skip(covered) {
-                        profiles.apply(index as u64 + 1, record).unwrap();
-                    }
+                    replay(&profiles, &log[..=index]);
                 }
             }
         }

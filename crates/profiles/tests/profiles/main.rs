@@ -1,4 +1,4 @@
-//! What the profiles promise, through their public interface.
+//! The promises of the profiles, through their public interface.
 
 mod conformance;
 mod damage;
@@ -6,7 +6,7 @@ mod erase;
 mod groups;
 mod inspect;
 mod late_binding;
-mod model;
+mod lives;
 mod races;
 mod records;
 mod store;

@@ -14,13 +14,13 @@ fn operation(version: u32) -> Operation {
     if version.is_multiple_of(7) { remove(5) } else { add(5, version, Expiry::Never) }
 }
 
-/// What a read may find when versions `from..=to` were current at some moment of it.
+/// Whether a read may find this while versions `from..=to` were current.
 fn is_possible(found: Option<u32>, from: u32, to: u32) -> bool {
     (from..=to).any(|version| found == (!version.is_multiple_of(7)).then_some(version))
 }
 
-/// Each user goes through versions 1, 2, 3… Readers know which version was applied before they asked and
-/// which when they had the answer; anything outside is a blob from the past or a lost change.
+/// Each user goes through versions 1, 2, 3… Readers know the version applied before their read and the one
+/// after it; any other is an outdated blob or a lost change.
 fn versions_never_go_back(options: ProfileOptions) {
     let dir = tempfile::tempdir().unwrap();
     let profiles = open(dir.path(), options);
@@ -28,7 +28,7 @@ fn versions_never_go_back(options: ProfileOptions) {
     let begun: Vec<AtomicU32> = (0..=USERS).map(|_| AtomicU32::new(0)).collect();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let _end = EndsWithMe(&done);
+        let _end = StopOnDrop(&done);
         for first in 0..2 {
             let (profiles, applied, begun, done) = (&profiles, &applied, &begun, &done);
             scope.spawn(move || {
@@ -47,16 +47,8 @@ fn versions_never_go_back(options: ProfileOptions) {
                 }
             });
         }
-        scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) {
-                profiles.checkpoint().unwrap();
-            }
-        });
-        scope.spawn(|| {
-            while !done.load(Ordering::SeqCst) {
-                profiles.warm_up(&done).unwrap();
-            }
-        });
+        scope.spawn(|| repeat_until(&done, || profiles.checkpoint().unwrap()));
+        scope.spawn(|| repeat_until(&done, || profiles.warm_up(&done).unwrap()));
         let started = Instant::now();
         for round in 1..=ROUNDS {
             for id in 1..=USERS {
@@ -65,7 +57,7 @@ fn versions_never_go_back(options: ProfileOptions) {
                 profiles.apply(position, &ingest(100, [(user(id), vec![operation(round)])])).unwrap();
                 applied[id as usize].store(round, Ordering::SeqCst);
             }
-            // The others get a turn; with a bound, so that a slow disk does not stretch the test.
+            // The others get a turn; with a limit, so that a slow disk does not stretch the test.
             let checkpointed = profiles.checkpointed_position();
             while round.is_multiple_of(20)
                 && profiles.checkpointed_position() == checkpointed
@@ -92,7 +84,7 @@ fn versions_never_go_back_without_room() {
     versions_never_go_back(NO_ROOM);
 }
 
-/// A checkpoint that runs while records are applied, and a stop in the middle: the replay makes it whole.
+/// A checkpoint that runs while records are applied, and a stop in the middle: the replay completes it.
 #[test]
 fn a_replay_over_a_checkpoint_that_ran_meanwhile_is_right() {
     for options in [SMALL, NO_ROOM] {
@@ -102,12 +94,8 @@ fn a_replay_over_a_checkpoint_that_ran_meanwhile_is_right() {
         let mut log = Vec::new();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let _end = EndsWithMe(&done);
-            scope.spawn(|| {
-                while !done.load(Ordering::SeqCst) {
-                    profiles.checkpoint().unwrap();
-                }
-            });
+            let _end = StopOnDrop(&done);
+            scope.spawn(|| repeat_until(&done, || profiles.checkpoint().unwrap()));
             for position in 1..=3_000u32 {
                 let operations = (1..5).map(|n| match (position * n) % 5 {
                     0 => remove(n),
@@ -127,9 +115,7 @@ fn a_replay_over_a_checkpoint_that_ran_meanwhile_is_right() {
         let profiles = open(dir.path(), options);
         let covered = profiles.checkpointed_position();
         assert!(covered > 0 && covered <= last);
-        for (index, record) in log.iter().enumerate().skip(covered as usize) {
-            profiles.apply(index as u64 + 1, record).unwrap();
-        }
+        replay(&profiles, &log);
         for id in 1..=32 {
             let found = profiles.load(&user(id), Minute(1300)).unwrap();
             assert_eq!(found, reference.load(&user(id), Minute(1300)).unwrap(), "user {id}");

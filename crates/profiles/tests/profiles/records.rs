@@ -1,30 +1,44 @@
-//! Records in a line, and what one looks for afterwards.
+//! Short calls to make records, memberships and profiles.
 
 use ia_model::record::Usage;
 use ia_model::{
     Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, Link, MemberId, Minute, Operation, Record,
     SegmentId, UserKey,
 };
-use ia_profiles::{Membership, PackedProfiles, ProfileOptions};
+use ia_profiles::{Membership, PackedProfiles, ProfileOptions, Profiles};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) const SMALL: ProfileOptions =
     ProfileOptions { memory_budget_bytes: 1 << 20, shards: 4, store_cache_bytes: 1 << 20, links_per_user: 3 };
 
-/// Nothing that is clean stays in memory for long.
+/// No clean profile stays in memory for long.
 pub(crate) const NO_ROOM: ProfileOptions = ProfileOptions { memory_budget_bytes: 0, ..SMALL };
 
 pub(crate) fn open(dir: &Path, options: ProfileOptions) -> PackedProfiles {
     PackedProfiles::open(&dir.join("profiles"), options).unwrap()
 }
 
-/// Ends the loops of other threads when it goes, also when it goes with a panic.
-pub(crate) struct EndsWithMe<'a>(pub(crate) &'a AtomicBool);
+/// Applies the records after the checkpoint.
+pub(crate) fn replay(profiles: &PackedProfiles, log: &[Record]) {
+    let covered = profiles.checkpointed_position();
+    for (position, record) in (1..).zip(log).skip(covered as usize) {
+        profiles.apply(position, record).unwrap();
+    }
+}
 
-impl Drop for EndsWithMe<'_> {
+/// Ends the loops of other threads when it is dropped, also by a panic.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn repeat_until<T>(done: &AtomicBool, mut step: impl FnMut() -> T) {
+    while !done.load(Ordering::SeqCst) {
+        step();
     }
 }
 
@@ -32,8 +46,8 @@ pub(crate) fn user(id: u64) -> UserKey {
     UserKey::platform(id).unwrap()
 }
 
-/// A user with an id that is not to be found on a disk by chance. Neighbours share no first digits,
-/// because the store leaves those out.
+/// A user with an id whose bytes are on no disk by chance. Neighbours share no first digits, because the
+/// store leaves those out.
 pub(crate) fn device(number: u32) -> UserKey {
     let id = u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     UserKey::parse(Domain::Idfa, &format!("{id:032x}")).unwrap()

@@ -5,6 +5,16 @@ use ia_model::{Expiry, Minute};
 use ia_profiles::{ErrorKind, PackedProfiles, ProfileOptions, Profiles};
 use std::fs;
 use std::sync::atomic::AtomicBool;
+use tempfile::TempDir;
+
+/// A store with that many users on disk, and nothing in memory.
+fn stored(users: u64) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let profiles = open(dir.path(), SMALL);
+    fill(&profiles, 1, users);
+    profiles.checkpoint().unwrap();
+    dir
+}
 
 fn fill(profiles: &PackedProfiles, first: u64, users: u64) {
     let records = (first..first + users).map(|id| (user(id), vec![add(3, 1, Expiry::Never)]));
@@ -47,7 +57,7 @@ fn memory_stays_within_the_budget_once_it_is_clean() {
 }
 
 #[test]
-fn what_is_dirty_never_leaves() {
+fn dirty_profiles_are_never_evicted() {
     let dir = tempfile::tempdir().unwrap();
     let profiles = open(dir.path(), NO_ROOM);
     fill(&profiles, 1, 1000);
@@ -60,11 +70,7 @@ fn what_is_dirty_never_leaves() {
 
 #[test]
 fn an_unknown_user_needs_no_disk_when_all_is_in_memory() {
-    let dir = tempfile::tempdir().unwrap();
-    let profiles = open(dir.path(), SMALL);
-    fill(&profiles, 1, 100);
-    profiles.checkpoint().unwrap();
-    drop(profiles);
+    let dir = stored(100);
     let profiles = open(dir.path(), SMALL);
     assert_eq!(profiles.get(&user(101), Minute(100)), None, "it may be on disk");
     assert_eq!(profiles.get(&user(1), Minute(100)), None);
@@ -80,11 +86,7 @@ fn an_unknown_user_needs_no_disk_when_all_is_in_memory() {
 
 #[test]
 fn a_warm_up_stops_at_the_budget_and_when_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let profiles = open(dir.path(), SMALL);
-    fill(&profiles, 1, 20_000);
-    profiles.checkpoint().unwrap();
-    drop(profiles);
+    let dir = stored(20_000);
     let options = ProfileOptions { memory_budget_bytes: 100_000, ..SMALL };
     let profiles = open(dir.path(), options);
     profiles.warm_up(&AtomicBool::new(true)).unwrap();
@@ -97,12 +99,8 @@ fn a_warm_up_stops_at_the_budget_and_when_told() {
 }
 
 #[test]
-fn a_read_through_keeps_what_it_found() {
-    let dir = tempfile::tempdir().unwrap();
-    let profiles = open(dir.path(), SMALL);
-    fill(&profiles, 1, 100);
-    profiles.checkpoint().unwrap();
-    drop(profiles);
+fn a_read_through_keeps_the_profile() {
+    let dir = stored(100);
     let profiles = open(dir.path(), SMALL);
     assert_eq!(profiles.load(&user(7), Minute(100)).unwrap().len(), 1);
     assert_eq!(profiles.get(&user(7), Minute(100)).unwrap().len(), 1);
@@ -123,14 +121,10 @@ fn a_checkpoint_without_changes_writes_nothing() {
     assert_eq!(profiles.stats().store_bytes, bytes);
 }
 
-/// Whatever happens to a table file: an answer, or an error that says that the store is damaged.
+/// With any damage to a table file: an answer, or an error that says that the store is damaged.
 #[test]
 fn damaged_files_give_an_error_and_no_panic() {
-    let dir = tempfile::tempdir().unwrap();
-    let profiles = open(dir.path(), SMALL);
-    fill(&profiles, 1, 2000);
-    profiles.checkpoint().unwrap();
-    drop(profiles);
+    let dir = stored(2000);
     let tables = dir.path().join("profiles/keyspaces/1/tables");
     let table = fs::read_dir(tables).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read(&table).unwrap();

@@ -14,12 +14,12 @@ use std::sync::Arc;
 /// `apply FILE`
 #[derive(Debug, Args)]
 pub(super) struct ApplyArgs {
-    /// A catalog file in JSON; - reads standard input.
+    /// A catalog file in JSON. Use - for standard input.
     file: PathBuf,
-    /// A TOML file with settings.
+    /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder for everything that is kept.
+    /// The data directory. Overrides server.data_dir of the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }

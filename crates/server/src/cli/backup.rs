@@ -1,9 +1,10 @@
-//! `instant-audience backup`: a copy of a data directory that a server can start on, also while one runs.
+//! `instant-audience backup`: copies a data directory, also while a server uses it. A server can start on the copy.
 //!
-//! The order makes the parts fit. First the log is held: a server removes none of its files until the end.
-//! Then the views are copied, each with the position of the log that it covers; then the log, up to an end
-//! that lies behind all of them. So the log in the copy goes on from the oldest view, and no view is ahead
-//! of it. At last the copy is opened and read as a start would.
+//! The parts of the copy fit each other because of their order. First the backup holds the log, so that a server
+//! removes no log file until the backup is done. Then it copies the views (statistics, profiles, catalog). A view
+//! covers the log up to a position that is copied with it. The log comes last, up to an end behind all those
+//! positions. So the log in the copy continues from the oldest view, and no view is ahead of it. At the end the copy
+//! is opened and read as a start would do it.
 
 use super::start_logging;
 use crate::config::{Config, LogFormat, Overrides};
@@ -12,7 +13,7 @@ use clap::Args;
 use ia_catalog::usage::{SqliteUsage, UsageStore};
 use ia_catalog::{Catalog, SqliteCatalog};
 use ia_engine::data_dir::{DataDir, LogHold};
-use ia_log::{Copied, Disk, Found, Inspector, RealDisk};
+use ia_log::{Disk, Found, Inspector, LogCopy, RealDisk};
 use ia_model::{Record, SystemClock};
 use ia_profiles::StoreCopy;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -22,21 +23,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a server may take to remove the log files that it has begun to remove.
+/// How long to wait for the lock: a server holds it while it removes log files.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often progress is shown on a terminal.
+/// How often the progress on a terminal is updated.
 const PROGRESS: Duration = Duration::from_millis(200);
 
 /// `backup TO`
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
-    /// The folder for the copy: a new one, or an empty one.
+    /// The folder for the copy. It must be new or empty.
     to: PathBuf,
-    /// A TOML file with settings.
+    /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder to copy.
+    /// The data directory to copy. Overrides server.data_dir of the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -46,7 +47,7 @@ pub(super) fn run(args: BackupArgs) -> anyhow::Result<()> {
     let overrides = Overrides { file: args.config, data_dir: args.data_dir, ..Overrides::default() };
     let from = DataDir::existing(&Config::load(&overrides)?.server.data_dir)?;
     if !from.log().is_dir() {
-        bail!("{} holds no log; no server has run on it yet", from.path().display());
+        bail!("{} has no log: no server has run on it yet", from.path().display());
     }
     let target = Target::prepare(&args.to, from.path())?;
     match copy(&from, &target.dir) {
@@ -58,10 +59,10 @@ pub(super) fn run(args: BackupArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The folder that is filled.
+/// The folder for the copy.
 struct Target {
     dir: DataDir,
-    /// It was there before, empty.
+    /// The folder was there before, empty.
     existed: bool,
 }
 
@@ -71,13 +72,13 @@ impl Target {
         if existed {
             let mut entries = fs::read_dir(to).with_context(|| format!("cannot list {}", to.display()))?;
             if entries.next().is_some() {
-                bail!("{} is not empty; name a new folder", to.display());
+                bail!("{} is not empty: name a new folder", to.display());
             }
         }
         let parent = std::path::absolute(to)?;
         let inside = parent.ancestors().filter_map(|path| path.canonicalize().ok()).next();
         if inside.is_some_and(|inside| from.canonicalize().is_ok_and(|from| inside.starts_with(from))) {
-            bail!("{} lies in the data directory", to.display());
+            bail!("{} is inside the data directory", to.display());
         }
         let dir = DataDir::create(to)?;
         dir.make_private()?;
@@ -88,14 +89,14 @@ impl Target {
         }
     }
 
-    /// Removes what was made, lest somebody take it for a backup.
+    /// Removes the unfinished copy, so that nobody takes it for a backup.
     fn discard(&self, error: anyhow::Error) -> anyhow::Error {
         let path = self.dir.path();
         let removed = if self.existed { empty(path) } else { fs::remove_dir_all(path) };
         match removed {
             Ok(()) => error.context("no backup was made"),
             Err(cause) => error.context(format!(
-                "no backup was made, and {} could not be removed ({cause}); it is of no use",
+                "no backup was made, and the unfinished copy in {} could not be removed ({cause}): remove it",
                 path.display()
             )),
         }
@@ -110,9 +111,9 @@ fn empty(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What the copy holds, in a line.
+/// The summary that is printed.
 struct Done {
-    log: Copied,
+    log: LogCopy,
     profiles: StoreCopy,
     records: u64,
     bytes: u64,
@@ -178,7 +179,7 @@ fn copy(from: &DataDir, to: &DataDir) -> anyhow::Result<Done> {
     Ok(Done { log, profiles, records, bytes: log.bytes + profiles.bytes + database_bytes })
 }
 
-/// Every table of the profiles is open at once. What the system does not allow shows as an error there.
+/// The copy opens all tables of the profiles at once. If the limit stays too low, opening them fails with an error.
 fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
@@ -195,7 +196,7 @@ fn hold_log(from: &DataDir) -> anyhow::Result<LogHold> {
     }
 }
 
-/// Opens the databases of the copy as a server does, and says which position the statistics cover.
+/// Opens the databases of the copy as a server does. Returns the position that the statistics cover.
 async fn open_databases(to: &DataDir) -> anyhow::Result<u64> {
     let catalog = SqliteCatalog::open(&to.catalog(), Arc::new(SystemClock)).await?;
     catalog.snapshot().await?;
@@ -207,7 +208,7 @@ async fn open_databases(to: &DataDir) -> anyhow::Result<u64> {
 }
 
 /// Reads every record of the copy. Returns their number.
-fn check_log(to: &DataDir, log: &Copied, progress: &mut Progress) -> anyhow::Result<u64> {
+fn check_log(to: &DataDir, log: &LogCopy, progress: &mut Progress) -> anyhow::Result<u64> {
     let mut next = log.first_position;
     for found in Inspector::open(&to.log(), Arc::new(RealDisk))? {
         match found? {
@@ -226,13 +227,13 @@ fn check_log(to: &DataDir, log: &Copied, progress: &mut Progress) -> anyhow::Res
         }
     }
     if next != log.next_position {
-        bail!("the log ends before position {next}, and should before {}", log.next_position);
+        bail!("the log ends before position {next}, but should end before {}", log.next_position);
     }
     Ok(next - log.first_position)
 }
 
-/// A server refuses to start on parts that do not go together.
-fn check_positions(log: &Copied, profiles: u64, statistics: u64) -> anyhow::Result<()> {
+/// A server refuses to start if the parts do not fit each other.
+fn check_positions(log: &LogCopy, profiles: u64, statistics: u64) -> anyhow::Result<()> {
     let (first, end) = (log.first_position, log.next_position - 1);
     for (view, covered) in [("profiles", profiles), ("usage statistics", statistics)] {
         if covered > end {
@@ -242,11 +243,11 @@ fn check_positions(log: &Copied, profiles: u64, statistics: u64) -> anyhow::Resu
     if profiles + 1 < first {
         bail!("the profiles cover position {profiles}, but the log starts at {first}");
     }
-    // Statistics that were lost once have such a gap; a server starts all the same.
+    // The statistics are not checked for such a gap: they have one if they were lost once, and a server starts anyway.
     Ok(())
 }
 
-/// What is shown on a terminal meanwhile.
+/// The progress on a terminal.
 struct Progress {
     is_shown: bool,
     step: &'static str,
@@ -276,7 +277,7 @@ impl Progress {
         self.last = Instant::now();
         if self.is_shown {
             let mib = self.bytes >> 20;
-            // A progress that nobody sees is no reason to fail.
+            // A backup does not fail because its progress cannot be shown.
             let _ = write!(std::io::stderr(), "\r\x1b[K{}: {mib} MiB", self.step);
         }
     }

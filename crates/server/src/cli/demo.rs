@@ -10,7 +10,7 @@ use ia_model::MemberId;
 
 const CATALOG: &str = include_str!("../../demo/catalog.json");
 
-/// By which the demo's catalog is told from others.
+/// This member and its name identify the catalog of the demo.
 const DEMO_MEMBER: MemberId = MemberId(958);
 const DEMO_MEMBER_NAME: &str = "Demo Data Provider";
 
@@ -19,19 +19,19 @@ pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     for address in [config.server.listen, config.server.ops_listen] {
         ensure!(
             address.ip().is_loopback(),
-            "a demo has a login that everybody knows, so it listens on loopback only, not on {address}; \
-             use 'serve' with a catalog of your own"
+            "the demo has a login that everybody knows, so it listens on loopback only, not on {address}: \
+             use 'serve' with your own catalog"
         );
     }
     start_logging(config.server.log_format, &config.server.log_level)?;
     let catalog = CatalogFile::parse(CATALOG.as_bytes())?;
     let data_dir = DataDir::create(&config.server.data_dir)?;
     {
-        // Never beside a running server: the login would be good there at once.
+        // Not while a server runs on this folder: the public login would work there at once.
         let _lock = data_dir.lock()?;
         ensure!(
             is_empty_or_demo(&data_dir)?,
-            "{} holds a catalog that is not the demo's; give the demo a folder of its own with --data-dir",
+            "the catalog in {} is not the demo's: give the demo another folder with --data-dir",
             config.server.data_dir.display()
         );
         apply(&catalog, &data_dir).context("cannot load the sample catalog")?;
@@ -40,7 +40,7 @@ pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     serve::serve(config, |api| greeting(&format!("{scheme}://{api}")))
 }
 
-/// Whether the catalog may be given a login that everybody knows.
+/// Whether the public login may be added to the catalog.
 fn is_empty_or_demo(data_dir: &DataDir) -> anyhow::Result<bool> {
     with_catalog(data_dir, async |catalog| {
         let snapshot = catalog.snapshot().await?;
@@ -52,7 +52,7 @@ fn is_empty_or_demo(data_dir: &DataDir) -> anyhow::Result<bool> {
 fn greeting(api: &str) -> String {
     format!(
         r#"
-Member 958 may write into its own segments 10001, 10002, 12 and 23784, and into those of members 1661
+Member 958 may write to its own segments 10001, 10002, 12 and 23784, and to those of members 1661
 (code "abcd") and 1262 (code "zywx"). Its login is {USERNAME} / {PASSWORD}. Try:
 
 TOKEN=$(curl -s {api}/auth -d '{{"auth": {{"username": "{USERNAME}", "password": "{PASSWORD}"}}}}' | grep -o 'hbapi:[^"]*')

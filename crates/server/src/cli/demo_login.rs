@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(super) const USERNAME: &str = "demo";
 pub(super) const PASSWORD: &str = "Instant-Audience-1";
 
-/// Fails when the demo's login is in the catalog and the server would listen to more than this machine.
+/// Fails if the demo's login works and the server would listen beyond loopback.
 pub(super) fn refuse_to_publish(config: &Config) -> anyhow::Result<()> {
     let data_dir = DataDir::create(&config.server.data_dir)?;
     if config.server.listen.ip().is_loopback() || !data_dir.catalog().exists() {
@@ -20,8 +20,8 @@ pub(super) fn refuse_to_publish(config: &Config) -> anyhow::Result<()> {
     let found = with_catalog(&data_dir, async |catalog| Ok(catalog.login_by_name(USERNAME).await?))?;
     ensure!(
         check_credentials(found, PASSWORD).is_err(),
-        "{} holds the demo's login, which everybody knows: listen on loopback, switch the login off, or \
-         give it another password",
+        "the catalog in {} has the demo's login, which everybody knows: listen on loopback only, switch the login \
+         off, or give it another password",
         config.server.data_dir.display()
     );
     Ok(())

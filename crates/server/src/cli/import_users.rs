@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A domain, a comma and the longest id take less.
+/// A domain, a comma and the longest id need less.
 const MAX_LINE_BYTES: usize = 1024;
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -23,13 +23,13 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// `import-users FILE`
 #[derive(Debug, Args)]
 pub(super) struct ImportUsersArgs {
-    /// A text file, plain or gzip, with an id a line: of the platform, or after its domain and a comma. - reads
+    /// A text file, plain or gzip, with one id on each line: a platform id, or a domain, a comma and an id. Use - for
     /// standard input.
     file: PathBuf,
-    /// A TOML file with settings.
+    /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder for everything that is kept.
+    /// The data directory. Overrides server.data_dir of the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -75,7 +75,7 @@ async fn import(
     outcome
 }
 
-/// The file, and how long it is where that is known.
+/// The file, and its length if it is known.
 fn open(path: &Path) -> std::io::Result<(Box<dyn Read>, Option<u64>)> {
     if path == Path::new("-") {
         return Ok((Box::new(std::io::stdin()), None));
@@ -86,7 +86,7 @@ fn open(path: &Path) -> std::io::Result<(Box<dyn Read>, Option<u64>)> {
     Ok((Box::new(file), bytes))
 }
 
-/// Shown on standard error, and only where that is a terminal.
+/// Shown on standard error, if that is a terminal.
 fn progress_bar(bytes: Option<u64>) -> ProgressBar {
     let (bar, template) = match bytes {
         Some(bytes) => {
@@ -123,7 +123,7 @@ fn read_ids(source: impl Read, hasher: &KnownUserHasher) -> anyhow::Result<Vec<u
         if line.len() == MAX_LINE_BYTES && !line.ends_with(b"\n") {
             bail!("line {number} is longer than {MAX_LINE_BYTES} bytes");
         }
-        // What it says is not repeated: ids belong neither on a screen nor in the log of a job.
+        // Errors do not repeat the line: ids must not show up on a screen or in the log of a job.
         let text = std::str::from_utf8(&line).with_context(|| format!("line {number} is not UTF-8"))?.trim();
         if !text.is_empty() {
             let user = parse(text).with_context(|| format!("line {number}"))?;
@@ -133,7 +133,7 @@ fn read_ids(source: impl Read, hasher: &KnownUserHasher) -> anyhow::Result<Vec<u
     Ok(hashes)
 }
 
-/// `domain,id`, or an id of the platform.
+/// `domain,id`, or a platform id.
 fn parse(line: &str) -> anyhow::Result<UserKey> {
     let (domain, id) = match line.split_once(',') {
         None | Some(("", _)) => (Domain::Platform, line.trim_start_matches(',')),

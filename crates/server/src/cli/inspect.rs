@@ -1,4 +1,4 @@
-//! `instant-audience inspect`: what lies in a data directory, as one JSON object a line.
+//! `instant-audience inspect`: the contents of a data directory, one JSON object on each line.
 
 use crate::config::{Config, Overrides};
 use anyhow::{Context, bail};
@@ -16,44 +16,44 @@ use std::sync::Arc;
 /// What to look at.
 #[derive(Debug, Subcommand)]
 pub(super) enum Inspect {
-    /// Print every record of the log and check every frame. Fails when one is damaged.
+    /// Print every record of the log and check every frame. Fails if a frame or a record is damaged.
     Log {
         #[command(flatten)]
         place: Place,
-        /// Leave out records before this position.
+        /// Do not print records before this position.
         #[arg(long, default_value_t = 1)]
         from: u64,
-        /// Check all, print only files and faults.
+        /// Check everything, but print only files and faults.
         #[arg(long)]
         quiet: bool,
     },
-    /// Print what the checkpoint says of a user, and what the log has changed since.
+    /// Print what the checkpoint holds of a user, and what the log has changed since then.
     Profile {
         #[command(flatten)]
         place: Place,
         /// The user's id.
         user_id: String,
-        /// Its domain; the platform's own ids have none.
+        /// The domain of the id. Platform ids have none.
         #[arg(long)]
         domain: Option<String>,
-        /// The member in whose name space it is, for an id that a member made up.
+        /// The member whose name space the id is in, for an external id.
         #[arg(long, value_name = "MEMBER", conflicts_with = "domain")]
         namespace: Option<u32>,
     },
-    /// Sum up the checkpoint.
+    /// Check every file of the checkpoint and print a summary.
     Checkpoint {
         #[command(flatten)]
         place: Place,
     },
 }
 
-/// Which data directory.
+/// The data directory.
 #[derive(Debug, Args)]
 pub(super) struct Place {
-    /// A TOML file with settings.
+    /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder to look into.
+    /// The data directory to read. Overrides server.data_dir of the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -85,7 +85,7 @@ pub(super) fn run(what: Inspect) -> anyhow::Result<()> {
 fn user_key(domain: Option<&str>, id: &str) -> anyhow::Result<UserKey> {
     let domain = match domain {
         None => Domain::Platform,
-        Some(name) => Domain::from_name(name).with_context(|| format!("'{name}' is no domain"))?,
+        Some(name) => Domain::from_name(name).with_context(|| format!("'{name}' is not a domain"))?,
     };
     UserKey::parse(domain, id).context("the user id is not well formed for its domain")
 }
@@ -163,7 +163,7 @@ fn profile(data_dir: &DataDir, user: &UserKey, out: &mut impl Write) -> anyhow::
     Ok(())
 }
 
-/// What a record does to a user; `None` for nothing.
+/// The changes of a record to a user; `None` if it changes nothing.
 fn changes_of(record: &Record, user: &UserKey) -> Option<Value> {
     match record {
         Record::Ingest(ingest) => {
@@ -239,7 +239,7 @@ fn show_record(record: &Record) -> Value {
     }
 }
 
-/// A user without a domain is the platform's, or of a name space.
+/// A user without a domain is a platform user, or an external id with its name space.
 fn show_user(user: &UserKey) -> Value {
     let mut shown = json!({"user_id": user.id(), "domain": user.domain().name()});
     if let Some(member) = user.namespace() {

@@ -21,9 +21,9 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Durable, instantly targetable audience segments.
+/// A server for audience segments: a write is durable, and visible to every read, before it is answered.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,34 +33,34 @@ pub struct Cli {
 enum Command {
     /// Run the server.
     Serve(ServerArgs),
-    /// Run the server on a sample catalog, with a login to try it.
+    /// Run the server with a sample catalog and a public login, on loopback only.
     Demo(ServerArgs),
-    /// Load a catalog file (members, logins, segments); also while a server runs.
+    /// Load a catalog file (members, logins, segments, sharing). Works while a server runs.
     Apply(apply::ApplyArgs),
-    /// Make ids known, for a service that rejects unknown ones; also while a server runs.
+    /// Add ids to the known users, for a server that rejects unknown users. Works while a server runs.
     ImportUsers(import_users::ImportUsersArgs),
-    /// Copy a data directory into a new folder, checked and durable; also while a server runs.
+    /// Copy the data directory to a new folder and check the copy. Works while a server runs.
     Backup(backup::BackupArgs),
-    /// Look into a data directory without changing it; also while a server runs.
+    /// Print what is in the data directory. Changes nothing, and works while a server runs.
     #[command(subcommand)]
     Inspect(inspect::Inspect),
-    /// Read the configuration, and print what results.
+    /// Check the configuration and print the resulting settings.
     CheckConfig(ServerArgs),
 }
 
-/// What the commands that run a server share.
+/// The options of commands that run a server.
 #[derive(Debug, Clone, Args)]
 struct ServerArgs {
-    /// A TOML file with settings.
+    /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The folder for everything that is kept.
+    /// The data directory. Overrides server.data_dir of the configuration.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Where the API listens.
+    /// The address of the API. Overrides server.listen.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Where health and metrics listen.
+    /// The address of health checks and metrics. Overrides server.ops_listen.
     #[arg(long, value_name = "ADDR")]
     ops_listen: Option<SocketAddr>,
 }
@@ -72,9 +72,9 @@ impl ServerArgs {
     }
 }
 
-/// Runs a command. A failure is told on standard error, with its causes.
+/// Runs a command. A failure is printed on standard error, with its causes.
 pub fn run(cli: Cli) -> ExitCode {
-    // Everything that is written is for this user alone.
+    // All files are private to the user that runs the command.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(args),
@@ -87,7 +87,7 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has seen enough.
+        // The reader of the output has closed it, for example `head`.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "instant-audience: {error:#}");
@@ -107,7 +107,7 @@ fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // A log line that cannot be written is lost. Telling so on the same stream would panic.
+        // A log line that cannot be written is lost. Reporting that on the same stream would panic.
         .log_internal_errors(false);
     match format {
         LogFormat::Text => {
@@ -118,7 +118,8 @@ fn start_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whatever level is asked for: below "info" h2 logs targets that it cannot read, and a token may stand in their query.
+/// At "debug" and below, h2 logs request targets that it cannot read, and their query may hold a token. So its lines
+/// are dropped there, whatever level is configured.
 fn is_discreet(line: &Metadata<'_>) -> bool {
     !line.target().starts_with("h2") || *line.level() <= Level::INFO
 }

@@ -20,12 +20,12 @@ pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     serve(config, |_| String::new())
 }
 
-/// Runs a server until SIGTERM or SIGINT. `greeting` makes what is printed after the "ready" line from
-/// the address of the API.
+/// Runs a server until SIGTERM or SIGINT. `greeting` gets the address of the API and returns the text that is printed
+/// after the "ready" line.
 pub(super) fn serve(config: Config, greeting: impl FnOnce(SocketAddr) -> String) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let result = runtime.block_on(async {
-        // Set up before the ready line: a signal that follows it at once must not kill the process.
+        // Set up before the ready line, so that a signal right after it does not kill the process.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let shutdown = async move {
@@ -43,7 +43,7 @@ pub(super) fn serve(config: Config, greeting: impl FnOnce(SocketAddr) -> String)
         let announce = async move {
             if is_ready.await.is_ok() {
                 let mut out = std::io::stdout().lock();
-                // A server whose output nobody reads serves all the same.
+                // The server runs on even if nobody reads its output.
                 let _ = writeln!(out, "ready api={scheme}://{api} ops=http://{ops}");
                 let _ = write!(out, "{}", greeting(api)).and_then(|()| out.flush());
             }
@@ -51,7 +51,7 @@ pub(super) fn serve(config: Config, greeting: impl FnOnce(SocketAddr) -> String)
         let (result, ()) = tokio::join!(run::run(config, listeners, machine, ready, shutdown), announce);
         result
     });
-    // Nothing that is left has work to finish.
+    // The tasks that are left have no work to finish.
     runtime.shutdown_background();
     result
 }

@@ -2,7 +2,7 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use std::fmt;
 
-/// Texts, written as an array, or as one text with commas: a variable of the environment has no arrays.
+/// A list of texts: an array, or one text with commas, because an environment variable cannot hold an array.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct List(pub Vec<String>);
 
@@ -12,7 +12,7 @@ impl<'de> Deserialize<'de> for List {
         impl<'de> Visitor<'de> for ArrayOrText {
             type Value = List;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of texts, or one text with commas between them")
+                f.write_str("an array of texts, or one text with commas between the items")
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<List, E> {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());

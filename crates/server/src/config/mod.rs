@@ -1,4 +1,4 @@
-//! Settings: read from their layers once and checked, then handed on as plain values.
+//! Settings: read from their layers and checked once, then passed on as plain values.
 
 mod bytes;
 mod list;
@@ -14,10 +14,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
-/// The shipped settings: the base layer, and their documentation.
+/// The default settings. This file is the lowest layer, and it documents every setting.
 pub const DEFAULTS: &str = include_str!("default.toml");
 
-/// A read of a user reads all that is linked to it.
+/// A read of a user also reads all ids that are linked to it, so their number has a limit.
 const MAX_LINKS_PER_USER: usize = 1000;
 
 /// All settings.
@@ -59,7 +59,7 @@ pub struct Server {
     pub log_level: String,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -111,7 +111,7 @@ pub struct Memberships {
     pub unknown_users: UnknownUsers,
 }
 
-/// What becomes of ids that the service has not seen before.
+/// What happens with ids that the service has not seen before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownUsers {
@@ -166,7 +166,7 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// What the command line says; `None` leaves a setting to the layers below.
+/// Settings from the command line; `None` keeps the value of the layers below.
 #[derive(Debug, Default)]
 pub struct Overrides {
     /// `--config`
@@ -180,12 +180,12 @@ pub struct Overrides {
 }
 
 impl Config {
-    /// Reads all layers. Fails on an unknown key, which it names, and on values that make no sense.
+    /// Reads all layers. Fails on an unknown key or an invalid value, and names it.
     pub fn load(overrides: &Overrides) -> anyhow::Result<Config> {
         Config::load_with(overrides, None)
     }
 
-    /// [`Config::load`] with the variables of the environment given, for tests.
+    /// [`Config::load`] with the given environment variables, for tests.
     fn load_with(
         overrides: &Overrides,
         environment: Option<config::Map<String, String>>,
@@ -193,7 +193,7 @@ impl Config {
         let mut layers =
             config::Config::builder().add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml));
         if let Some(path) = &overrides.file {
-            // Read here: the config crate would look for the name with other endings too.
+            // Read here, because the config crate would also try the name with other endings.
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
             layers = layers.add_source(config::File::from_str(&text, config::FileFormat::Toml));
@@ -251,14 +251,14 @@ impl Config {
         }
         ensure!(
             self.tls.cert.as_os_str().is_empty() == self.tls.key.as_os_str().is_empty(),
-            "tls.cert and tls.key go together"
+            "set both tls.cert and tls.key, or neither"
         );
         self.pixels.options()?;
         self.pixels.write_rules()?;
         Ok(())
     }
 
-    /// The certificate and key files, where TLS is on.
+    /// The certificate and key files, if TLS is on.
     pub fn tls_files(&self) -> Option<(&PathBuf, &PathBuf)> {
         (!self.tls.cert.as_os_str().is_empty()).then_some((&self.tls.cert, &self.tls.key))
     }

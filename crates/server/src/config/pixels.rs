@@ -21,37 +21,34 @@ pub struct Pixels {
     pub writes_per_second_per_member: u32,
 }
 
-/// When cookies are for encrypted connections only.
+/// When cookies are sent over encrypted connections only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecureCookies {
-    /// When this server itself speaks TLS.
+    /// If this server speaks TLS.
     Auto,
-    /// Something before it does.
+    /// Always: a proxy in front of the server speaks TLS.
     Always,
-    /// Nobody does.
+    /// Never: nothing speaks TLS.
     Never,
 }
 
 impl Pixels {
-    /// What the pixels are run with; `None` while they are off. Fails on what makes no sense, whether they are on
-    /// or off.
+    /// The options of the pixels; `None` if they are off. Fails on invalid values, even if pixels are off.
     pub(crate) fn options(&self) -> anyhow::Result<Option<PixelOptions>> {
         // Browsers keep no cookie for longer than 400 days.
         ensure!(
             (1..=400).contains(&self.cookie_max_age_days),
-            "pixels.cookie_max_age_days must be 1 to 400, which is as long as browsers keep a cookie"
+            "pixels.cookie_max_age_days must be 1 to 400: browsers keep no cookie for longer"
         );
         let host = |text: &String| {
             RedirectHost::parse(text).with_context(|| {
-                format!("pixels.redirect_hosts has {text:?}, which is no host, \"*.\" and a host, or either with a port")
+                format!("pixels.redirect_hosts: {text:?} is not a host, \"*.\" and a host, or one of these with a port")
             })
         };
         let origin = |text: &String| {
             Origin::parse(text).with_context(|| {
-                format!(
-                    "pixels.cors_origins has {text:?}, which is no origin such as \"https://www.example.com\""
-                )
+                format!("pixels.cors_origins: {text:?} is not an origin such as \"https://www.example.com\"")
             })
         };
         let options = PixelOptions {
@@ -77,7 +74,7 @@ impl Pixels {
     pub(crate) fn write_rules(&self) -> anyhow::Result<PixelWriteRules> {
         let member = |text: &String| {
             let id = text.parse().ok().filter(|&id| id > 0).map(MemberId);
-            id.with_context(|| format!("pixels.members has {text:?}, which is no member id"))
+            id.with_context(|| format!("pixels.members: {text:?} is not a member id"))
         };
         Ok(PixelWriteRules {
             members: self.members.0.iter().map(member).collect::<Result<_, _>>()?,

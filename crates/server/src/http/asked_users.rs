@@ -1,4 +1,4 @@
-//! The users that a read of memberships asks for.
+//! The users in a request to read memberships.
 
 use super::body;
 use super::error::ApiError;
@@ -27,7 +27,7 @@ struct User<'b> {
     domain: Option<Cow<'b, str>>,
 }
 
-/// A JSON integer is taken as its digits.
+/// An id: a JSON string, or an integer, which is read as its digits.
 struct UserId<'b>(Cow<'b, str>);
 
 impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
@@ -56,14 +56,14 @@ impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
     }
 }
 
-/// The users of a POST, in their order.
+/// The users of a POST, in the order of the request.
 pub(super) fn user_keys(scope: ReadScope, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
     let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
     let owned;
-    let plain = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
-    let Object(Users { users }) = match plain {
+    let direct = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
+    let Object(Users { users }) = match direct {
         Some(users) => users,
-        // Not as plain as most are: read with more patience, or refused with a reason.
+        // The slow way, which takes more forms and gives a reason for a refusal.
         None => {
             owned = body::parse::<serde_json::Value>(body, form)?;
             Object::deserialize(&owned)

@@ -2,12 +2,12 @@
 
 use super::body;
 use super::caller::TOKEN_COOKIE;
+use super::connection::Peer;
 use super::envelope::{DbgInfo, RequestInfo, json};
 use super::error::ApiError;
 use super::openapi::{
     self, BadRequest, LoginRequest, NotAuthenticated, TooLarge, TooManyRequests, Unavailable,
 };
-use super::serve::Peer;
 use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
@@ -42,7 +42,7 @@ struct Answer<'a> {
 
 /// Log in
 ///
-/// Gives a token, which dies 2 hours after its last use and 24 hours after it was issued.
+/// Gives a token, which expires 2 hours after its last use and 24 hours after it was issued.
 #[utoipa::path(
     post,
     path = "/auth",
@@ -69,7 +69,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (body, _share) = body::read(&http, &headers, body, MAX_LOGIN_BYTES).await?.decode()?;
+    let (body, _reservation) = body::read(&http, &headers, body, MAX_LOGIN_BYTES).await?.decode()?;
     let form = "{\"auth\": {\"username\": \"...\", \"password\": \"...\"}}";
     let request: Value = body::parse(&body, form)?;
     let field = |name| {
@@ -111,7 +111,7 @@ pub(super) async fn post_signed(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (jwt, _share) = body::read(&http, &headers, body, MAX_JWT_BYTES).await?.decode()?;
+    let (jwt, _reservation) = body::read(&http, &headers, body, MAX_JWT_BYTES).await?.decode()?;
     let token = http.engine.authenticator.login_signed(&jwt, peer.address.ip()).await?;
     Ok(issued(&http, &info, &peer, &token))
 }

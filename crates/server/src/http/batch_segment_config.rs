@@ -2,8 +2,8 @@
 
 use super::error::ApiError;
 use super::openapi::{
-    Append, ChangeFailures, ChangedOf, CreateFailures, Fields, Forbidden, ListFailures, ListOf,
-    ListParameters, MetaFailures, NotFound, RequestOf,
+    Append, ChangeFailures, ChangedOf, CreateFailures, Forbidden, ListFailures, ListOf, ListParameters,
+    NotFound, RequestOf,
 };
 use super::service::ServiceCall;
 use axum::body::Body;
@@ -85,21 +85,4 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
     call.caller.must_be_admin()?;
     let member = call.query.member_id()?.map(|id| id.0);
     call.change::<Batch>(&call.caller.0, member.map(|id| vec![id]), call.append()?, (headers, body)).await
-}
-
-/// What a set-up has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/batch-segment-config/meta",
-    operation_id = "batch_config_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        MetaFailures,
-    )
-)]
-pub(super) async fn meta(call: ServiceCall) -> Response {
-    call.meta::<Batch>()
 }

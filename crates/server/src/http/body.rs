@@ -1,4 +1,4 @@
-//! Takes a request's body in: bounded in size, in time, and in the memory of all bodies together.
+//! Receives the body of a request, with limits on its size, its time, and the memory of all bodies together.
 
 use super::error::ApiError;
 use crate::http::Http;
@@ -16,17 +16,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// The bound where an operator has lifted the limit: a body is held in memory.
+/// The limit, in bytes, if the operator has set none: a body is held in memory.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
-/// How much room is made for a body before it is there.
+/// The largest buffer that is reserved before a body arrives.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
 
-/// How much of a body is received before other connections get their turn.
+/// How many bytes of a body are received before the task yields to other connections.
 const MAX_TURN_BYTES: usize = 64 << 10;
 
-/// How much of a body that nobody read is read and dropped before the answer, and for how long. A client
-/// that sends all before it listens would see a broken connection otherwise, and lose the answer.
+/// How much of an unread body is read and dropped before the answer, and for how long. Otherwise a client that sends
+/// everything before it reads would see a broken connection and lose the answer.
 const MAX_DRAINED_BYTES: usize = 8 << 20;
 const MAX_DRAIN: Duration = Duration::from_secs(5);
 
@@ -37,17 +37,17 @@ fn max_bytes(payload_bytes: u32) -> usize {
     }
 }
 
-/// The most that may be sent, so that not more than `max_bytes` come of it.
+/// The most bytes on the wire for a body of at most `max_bytes` decoded bytes.
 fn max_sent_bytes(encoding: Encoding, max_bytes: usize) -> usize {
     match encoding {
         Encoding::Identity => max_bytes,
-        // What cannot be packed grows a little.
+        // Data that cannot be compressed grows a little.
         Encoding::Gzip => max_bytes + max_bytes / 1000 + 1024,
     }
 }
 
-/// How much of a body is to come, as far as its head says so. Refuses what [`read`] would refuse: it is too large
-/// at any time, and must not be told to try again.
+/// The size of a body by its head, in bytes; 0 if the head does not tell it. Refuses a body that [`read`] would refuse
+/// as too large: its caller must not be told to try again.
 pub(crate) fn expected_bytes(headers: &HeaderMap, payload_bytes: u32) -> Result<usize, ApiError> {
     let max_bytes = max_bytes(payload_bytes);
     let announced = announced_bytes(headers);
@@ -57,8 +57,7 @@ pub(crate) fn expected_bytes(headers: &HeaderMap, payload_bytes: u32) -> Result<
     Ok(announced)
 }
 
-/// Reads a body to its end, as it was sent. A `payload_bytes` of 0 lifts the limit, up to what memory is
-/// given for.
+/// Reads a body to its end, without decoding it. A `payload_bytes` of 0 means a limit of [`MAX_BODY_BYTES`].
 pub(crate) async fn read(
     http: &Http,
     headers: &HeaderMap,
@@ -82,9 +81,8 @@ pub(crate) async fn read(
     }
 }
 
-/// Reads a decoded body whose content is small: nesting is bounded everywhere, the last of two equal keys
-/// counts. `form` says what is expected; the content itself is not repeated in the error, since it may be
-/// a password or a user id.
+/// Parses a small decoded body: nesting is limited, and the last of two equal keys counts. `form` says in the error
+/// what is expected; the error does not repeat the content, which may be a password or a user id.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], form: &str) -> Result<T, ApiError> {
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -97,7 +95,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
     let value = values.next().map_or(&b""[..], |value| value.as_bytes().trim_ascii());
     match value.to_ascii_lowercase().as_slice() {
-        // Two lines say that it is packed twice.
+        // Two headers mean that the body is compressed twice.
         _ if values.next().is_some() => Err(ApiError::syntax("Only one Content-Encoding is understood")),
         b"" | b"identity" => Ok(Encoding::Identity),
         b"gzip" | b"x-gzip" => Ok(Encoding::Gzip),
@@ -105,7 +103,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {
     }
 }
 
-/// How long a body is, as far as its head says so; 0 where it does not.
+/// The length of a body by its head, in bytes; 0 if the head does not tell it.
 fn announced_bytes(headers: &HeaderMap) -> usize {
     let length = headers.get(header::CONTENT_LENGTH);
     length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or_default()
@@ -141,7 +139,7 @@ async fn collect(
         }
         turn_bytes += data.len();
         if turn_bytes >= MAX_TURN_BYTES {
-            // Other connections are looked at before it goes on.
+            // Other connections get their turn.
             tokio::task::yield_now().await;
             turn_bytes = 0;
         }
@@ -150,8 +148,7 @@ async fn collect(
             first = data;
         } else {
             if buffer.is_empty() {
-                // One copy, not one for each time that the buffer has doubled. Room that nothing is written
-                // to takes no memory.
+                // One copy, not one each time the buffer doubles. Reserved room without content takes no memory.
                 buffer.reserve(announced.min(MAX_RESERVED_BYTES));
             }
             buffer.extend_from_slice(&std::mem::take(&mut first));
@@ -161,11 +158,11 @@ async fn collect(
     Ok(if buffer.is_empty() { first } else { buffer.freeze() })
 }
 
-/// What a handler leaves of a body can be read after it.
+/// The part of a body that a handler does not read.
 pub(super) struct Leftover(Arc<Mutex<Body>>);
 
 impl Leftover {
-    /// A body for the handler, and a hold on what it leaves.
+    /// A body for the handler, and the rest that it may leave.
     pub(super) fn of(body: Body) -> (Body, Leftover) {
         let body = Arc::new(Mutex::new(body));
         (Body::new(SharedBody(Arc::clone(&body))), Leftover(body))
@@ -183,7 +180,7 @@ impl Leftover {
                 }
             }
         };
-        // Who takes longer is cut off.
+        // A slower client is cut off.
         let _ = tokio::time::timeout(MAX_DRAIN, draining).await;
     }
 }

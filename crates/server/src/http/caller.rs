@@ -1,4 +1,4 @@
-//! Who is calling: the token of a request and the login behind it.
+//! The caller of a request: its token, and the login of the token.
 
 use super::error::ApiError;
 use crate::http::Http;
@@ -13,11 +13,11 @@ use std::sync::Arc;
 /// The cookie that carries a token.
 pub(crate) const TOKEN_COOKIE: &str = "ia_token";
 
-/// The login behind a good token. Extracting it refuses requests without one.
+/// The login of a valid token. Extracting it refuses a request without one.
 pub(crate) struct Caller(pub(crate) Login);
 
 impl Caller {
-    /// The login of a request with those headers and that target.
+    /// The login of a request, found in its headers and its target.
     pub(crate) fn of(http: &Http, headers: &HeaderMap, uri: &Uri) -> Result<Caller, ApiError> {
         let token = token(headers, uri.query())
             .ok_or_else(|| ApiError::unauthenticated("A token is required; log in at /auth"))?;
@@ -29,16 +29,16 @@ impl Caller {
         matches!(self.0.user_type, UserType::Bidder | UserType::Admin)
     }
 
-    /// The member that the caller asks about: its own where it names none. Another's is for admins.
-    pub(crate) fn member(&self, asked: Option<MemberId>) -> Result<MemberId, ApiError> {
-        match asked {
+    /// The member of a request: the named one, or else the caller's own. Only admins may name another.
+    pub(crate) fn member(&self, named: Option<MemberId>) -> Result<MemberId, ApiError> {
+        match named {
             None => Ok(self.0.member),
             Some(member) if member == self.0.member || self.0.user_type == UserType::Admin => Ok(member),
             Some(_) => Err(ApiError::forbidden("This member is not yours")),
         }
     }
 
-    /// Refuses who is no admin.
+    /// Refuses a caller that is not an admin.
     pub(crate) fn must_be_admin(&self) -> Result<(), ApiError> {
         match self.0.user_type {
             UserType::Admin => Ok(()),
@@ -46,7 +46,7 @@ impl Caller {
         }
     }
 
-    /// Refuses logins that may change nothing.
+    /// Refuses a login that may only read.
     pub(crate) fn may_change(&self) -> Result<(), ApiError> {
         if self.0.read_only { Err(ApiError::forbidden("This login may only read")) } else { Ok(()) }
     }
@@ -60,11 +60,11 @@ impl FromRequestParts<Arc<Http>> for Caller {
     }
 }
 
-/// The token of a request: from the `Authorization` header, bare or after `Bearer`; else from the query;
-/// else from the cookie.
+/// The token of a request: from the `Authorization` header, with or without `Bearer`, or else from the query, or else
+/// from the cookie.
 fn token<'r>(headers: &'r HeaderMap, query: Option<&'r str>) -> Option<Cow<'r, str>> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
-        // One that is no text is no token, and says so by being unknown.
+        // A value that is not text becomes an unknown token.
         let value = value.to_str().unwrap_or("?").trim();
         let token = match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),

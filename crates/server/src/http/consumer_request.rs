@@ -1,4 +1,4 @@
-//! `POST /privacy/consumer-request`: what people ask about their data, through a member or the operator.
+//! `POST /privacy/consumer-request`: requests of people about their data, sent by a member or the operator.
 
 use super::body;
 use super::caller::Caller;
@@ -42,10 +42,10 @@ impl RequestType {
     }
 }
 
-/// See, delete or refuse what is held of a person
+/// See, delete or refuse data about a person
 ///
-/// For a member, its own segments are meant; for an `admin`, all members'. What was deleted is gone from every read
-/// that starts after the answer, and from the disk after the next checkpoint.
+/// For a member, this is about its own segments; for an `admin`, about those of all members. Deleted data is gone from
+/// every read that starts after the answer, and from the disk after the next checkpoint.
 #[utoipa::path(
     post,
     path = "/privacy/consumer-request",
@@ -77,31 +77,31 @@ pub(super) async fn post(
     };
     let limits = http.engine.limits.of(&http.engine.catalog.snapshot(), caller.0.member);
     http.engine.limits.take_consumer_request(caller.0.member, &limits, http.engine.clock.now_ms())?;
-    let (bytes, _share) = body::read(&http, &headers, body, limits.payload_bytes).await?.decode()?;
-    let asked = ConsumerRequest::parse(&bytes)?;
-    if asked.request_type != RequestType::Access {
+    let (bytes, _reservation) = body::read(&http, &headers, body, limits.payload_bytes).await?.decode()?;
+    let request = ConsumerRequest::parse(&bytes)?;
+    if request.request_type != RequestType::Access {
         caller.may_change()?;
     }
-    let users = &asked.users;
+    let users = &request.users;
     let people = &http.engine.people;
-    match asked.request_type {
+    match request.request_type {
         RequestType::Access => {}
         RequestType::Delete => people.delete(users, scope).await?,
         RequestType::OptOut => people.opt_out(users, scope).await?,
         RequestType::OptIn => people.opt_in(users, scope).await?,
     }
-    let (request_type, member) = (asked.request_type.name(), caller.0.member);
+    let (request_type, member) = (request.request_type.name(), caller.0.member);
     http.engine.metrics.consumer_request(request_type);
-    tracing::info!(request_id = %info.id, %member, is_for_all = scope.is_none(), request_type, "a person's request is carried out");
-    let held = match asked.request_type {
-        RequestType::Access => Some(held(&http.engine, users, scope).await?),
+    tracing::info!(request_id = %info.id, %member, is_for_all = scope.is_none(), request_type, "a person's request was carried out");
+    let stored = match request.request_type {
+        RequestType::Access => Some(stored_data(&http.engine, users, scope).await?),
         _ => None,
     };
-    Ok(json_bytes(info.success(&http, "consumer_request", |out| asked.write(out, held.as_deref()))))
+    Ok(json_bytes(info.success(&http, "consumer_request", |out| request.write(out, stored.as_deref()))))
 }
 
-/// What `scope` sees of the users: the JSON of those of whom there is anything, and whether they have opted out.
-async fn held(engine: &Engine, users: &[UserKey], scope: Scope) -> Result<Vec<u8>, ApiError> {
+/// The fields of an answer to `access`: the users with memberships in segments of `scope`, and whether they opted out.
+async fn stored_data(engine: &Engine, users: &[UserKey], scope: Scope) -> Result<Vec<u8>, ApiError> {
     let scope_of_read = ReadScope { viewer: scope, owner: scope, with_inactive: true, namespace: None };
     let now = engine.reader.now();
     let start = br#""users":["#;
@@ -129,13 +129,13 @@ struct ConsumerRequest {
 }
 
 impl ConsumerRequest {
-    /// The identifier is in no error: it is a person's, and errors are logged.
+    /// Errors do not contain the identifier: it is personal data, and errors are logged.
     fn parse(bytes: &[u8]) -> Result<ConsumerRequest, ApiError> {
         let body: Value = body::parse(bytes, "JSON")?;
         let Value::Object(fields) = body else {
             return Err(ApiError::unprocessable("The request body must be an object"));
         };
-        // One that is ignored might have been meant to narrow what is deleted.
+        // An ignored field might have been meant to limit what is deleted.
         let known = ["identifier", "identifier_type", "request_type"];
         if fields.keys().any(|name| !known.contains(&name.as_str())) {
             let message = "Only 'identifier', 'identifier_type' and 'request_type' are known fields";
@@ -171,7 +171,7 @@ impl ConsumerRequest {
         Ok(ConsumerRequest { users, identifier_type, request_type })
     }
 
-    fn write(&self, out: &mut Vec<u8>, held: Option<&[u8]>) {
+    fn write(&self, out: &mut Vec<u8>, stored: Option<&[u8]>) {
         let identifier_type = match self.identifier_type {
             IdentifierType::Platform => "uuid2",
             IdentifierType::Device => "maid",
@@ -184,9 +184,9 @@ impl ConsumerRequest {
         {
             out.extend_from_slice(format!(r#","{name}":"{value}""#).as_bytes());
         }
-        if let Some(held) = held {
+        if let Some(stored) = stored {
             out.push(b',');
-            out.extend_from_slice(held);
+            out.extend_from_slice(stored);
         }
         out.push(b'}');
     }

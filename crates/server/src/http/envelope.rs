@@ -153,7 +153,7 @@ pub(crate) async fn envelope(State(http): State<Arc<Http>>, mut request: Request
     let route =
         request.extensions().get::<MatchedPath>().map_or(&routes::UNKNOWN, |path| Route::of(path.as_str()));
     request.extensions_mut().insert(info.clone());
-    // Who expects a "100 Continue" sends its body only when someone reads it.
+    // A client that expects a "100 Continue" sends its body only when a handler reads it.
     let waits_to_send = request.headers().contains_key(header::EXPECT);
     let (request, leftover) = if waits_to_send || request.body().is_end_stream() {
         (request, None)
@@ -174,7 +174,8 @@ pub(crate) async fn envelope(State(http): State<Arc<Http>>, mut request: Request
     finish(&http, &info, &method, route, response)
 }
 
-/// The same around one handler, for a request whose body is there, and which needs no router.
+/// The same around one handler, for a request that needs no router. What it leaves of the body is the caller's to
+/// read.
 pub(crate) async fn enclose<F: Future<Output = Result<Response, ApiError>>>(
     http: &Arc<Http>,
     request: Request,
@@ -201,7 +202,7 @@ fn finish(
     }
     let id = HeaderValue::from_str(&info.id).expect("a request id is plain ASCII");
     response.headers_mut().insert(REQUEST_ID, id);
-    if route.is_catalog_service() {
+    if route.resource().is_some() {
         tell_rates(http, response.headers_mut());
     }
     let known_method = metric_method(method);

@@ -1,4 +1,4 @@
-//! What a failure looks like on the wire: the one table from kinds of errors to statuses.
+//! Failures on the wire: the only table from kinds of errors to statuses.
 
 use crate::pixels::{BadForm, BadPixel, BadTarget, ChoiceError};
 use axum::http::StatusCode;
@@ -7,16 +7,16 @@ use ia_catalog::CatalogError;
 use ia_engine::{Error, ErrorKind};
 use std::borrow::Cow;
 
-/// A failure as the caller sees it.
+/// A failure for the caller.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     /// The HTTP status.
     pub(crate) status: StatusCode,
-    /// The vendor's identifier of the kind.
+    /// The vendor's `error_id` for its kind.
     pub(crate) error_id: &'static str,
-    /// One clear sentence.
+    /// One clear sentence for the caller.
     pub(crate) message: Cow<'static, str>,
-    /// When to try again.
+    /// Seconds after which to try again.
     pub(crate) retry_after_seconds: Option<u64>,
 }
 
@@ -25,32 +25,32 @@ impl ApiError {
         ApiError { status, error_id, message: message.into(), retry_after_seconds: None }
     }
 
-    /// The request makes no sense: 400.
+    /// The request is not valid: 400.
     pub(crate) fn syntax(message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, "SYNTAX", message)
     }
 
-    /// A request of a person that makes no sense: 422.
+    /// A person's request about their data is not valid: 422.
     pub(crate) fn unprocessable(message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "SYNTAX", message)
     }
 
-    /// Not the caller's: 403.
+    /// The caller has no right to it: 403.
     pub(crate) fn forbidden(message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::new(StatusCode::FORBIDDEN, "UNAUTH", message)
     }
 
-    /// No such path, or no such method on it: 404, never 405, which clients take for throttling.
+    /// There is no such path or method: 404, never 405, which clients take for throttling.
     pub(crate) fn no_such_service() -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", "No such service, or no such method on it")
     }
 
-    /// There is no such object, or none that the caller may know of: 404.
+    /// There is no such object, or the caller may not know of it: 404.
     pub(crate) fn no_such_object(what: &'static str) -> ApiError {
         CatalogError::NotFound(what.to_owned()).into()
     }
 
-    /// No usable token: 401.
+    /// There is no valid token: 401.
     pub(crate) fn unauthenticated(message: impl Into<Cow<'static, str>>) -> ApiError {
         ApiError::new(StatusCode::UNAUTHORIZED, "NOAUTH", message)
     }
@@ -62,12 +62,12 @@ impl ApiError {
         ApiError::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "SYNTAX", message)
     }
 
-    /// A fault of ours: 500 to the caller, the cause to the log.
+    /// A fault of the server: 500. The cause goes to the log, not to the caller.
     pub(crate) fn internal(cause: &(dyn std::error::Error + 'static)) -> ApiError {
         Error::internal(cause).into()
     }
 
-    /// A fault of ours whose cause is in the log already.
+    /// A fault of the server whose cause is in the log already.
     pub(crate) fn internal_without_cause() -> ApiError {
         Error::new(ErrorKind::Internal, "The server failed to answer this request").into()
     }
@@ -97,8 +97,8 @@ impl<E: Into<Error>> From<E> for ApiError {
     }
 }
 
-/// The envelope (`http::envelope`) finds the error among the extensions and writes the body, which holds
-/// facts of the request that are not known here.
+/// The envelope (`http::envelope`) takes the error from the extensions and writes the body, which holds facts of the
+/// request that are not known here.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
@@ -123,7 +123,7 @@ impl From<BadForm> for ApiError {
     fn from(error: BadForm) -> ApiError {
         match error {
             BadForm::Choice => ApiError::syntax(error.to_string()),
-            BadForm::Foreign => ApiError::forbidden(error.to_string()),
+            BadForm::OtherSite => ApiError::forbidden(error.to_string()),
         }
     }
 }

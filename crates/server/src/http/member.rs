@@ -2,8 +2,8 @@
 
 use super::error::ApiError;
 use super::openapi::{
-    ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, Fields, ListFailures, ListOf,
-    ListParameters, MetaFailures, RequestOf,
+    ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, ListFailures, ListOf, ListParameters,
+    RequestOf,
 };
 use super::service::ServiceCall;
 use axum::body::Body;
@@ -71,21 +71,4 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
 )]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.change::<Members>(&call.caller.0, call.ids()?, call.append()?, (headers, body)).await
-}
-
-/// What a member has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/member/meta",
-    operation_id = "member_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        MetaFailures,
-    )
-)]
-pub(super) async fn meta(call: ServiceCall) -> Response {
-    call.meta::<Members>()
 }

@@ -2,8 +2,8 @@
 
 use super::error::ApiError;
 use super::openapi::{
-    Append, ChangeFailures, ChangedIds, ChangedOf, CreateFailures, DeleteFailures, Fields, Ids, ListFailures,
-    ListOf, ListParameters, MetaFailures, RequestOf,
+    Append, ChangeFailures, ChangedIds, ChangedOf, CreateFailures, DeleteFailures, Ids, ListFailures, ListOf,
+    ListParameters, RequestOf,
 };
 use super::service::ServiceCall;
 use axum::body::Body;
@@ -91,21 +91,4 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
 )]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     call.delete::<Sharing>(&call.caller.0, &call.required_ids()?).await
-}
-
-/// What a sharing has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/member-data-sharing/meta",
-    operation_id = "sharing_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        MetaFailures,
-    )
-)]
-pub(super) async fn meta(call: ServiceCall) -> Response {
-    call.meta::<Sharing>()
 }

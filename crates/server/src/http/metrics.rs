@@ -1,4 +1,4 @@
-//! What is counted of HTTP, and the gauges that are read from the engine when someone asks. No label is made from what a
+//! The counters of HTTP, and gauges that are read from the engine for each scrape. A label never holds a value that a
 //! caller sent.
 
 use ia_engine::metrics::seconds;
@@ -13,9 +13,9 @@ use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// What answers are counted by.
+/// The labels of counted answers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answer {
+struct AnswerLabels {
     route: &'static str,
     method: &'static str,
     status: u16,
@@ -24,24 +24,24 @@ struct Answer {
 /// The metrics of the process, with the registry that names them.
 pub(crate) struct HttpMetrics {
     registry: Registry,
-    requests: Family<Answer, Counter>,
+    requests: Family<AnswerLabels, Counter>,
     request_seconds: Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>,
-    gauges: Vec<(Gauge, Read)>,
+    gauges: Vec<(Gauge, ReadGauge)>,
     evictions: Counter,
     read_throughs: Counter,
 }
 
-/// What gauges are read from.
-struct Now<'s> {
+/// The state from which gauges are read.
+struct GaugeSource<'s> {
     is_ready: bool,
     body_bytes: usize,
     engine: &'s Status,
 }
 
-type Read = fn(&Now<'_>) -> u64;
+type ReadGauge = fn(&GaugeSource<'_>) -> u64;
 
-/// Name, help and source of each gauge.
-const GAUGES: [(&str, &str, Read); 15] = [
+/// Name, help text and value of each gauge.
+const GAUGES: [(&str, &str, ReadGauge); 15] = [
     ("ready", "1 while the server takes writes", |now| now.is_ready.into()),
     ("log_writable", "1 while the log can make records durable", |now| {
         (now.engine.log_state == LogState::Writable).into()
@@ -68,9 +68,9 @@ const GAUGES: [(&str, &str, Read); 15] = [
 ];
 
 impl HttpMetrics {
-    /// Metrics from 0, beside what `registry` has already.
+    /// Metrics at 0, registered in `registry` after those it has.
     pub(crate) fn new(mut registry: Registry) -> HttpMetrics {
-        let requests = Family::<Answer, Counter>::default();
+        let requests = Family::<AnswerLabels, Counter>::default();
         registry.register("requests", "Answered requests", requests.clone());
         let request_seconds = Family::new_with_constructor(seconds as fn() -> Histogram);
         registry.register_with_unit(
@@ -99,15 +99,15 @@ impl HttpMetrics {
         }
     }
 
-    /// An answer went out.
+    /// Counts an answer that was sent.
     pub(crate) fn answered(&self, route: &'static str, method: &'static str, status: u16, took: Duration) {
-        self.requests.get_or_create(&Answer { route, method, status }).inc();
+        self.requests.get_or_create(&AnswerLabels { route, method, status }).inc();
         self.request_seconds.get_or_create(&[("route", route)]).observe(took.as_secs_f64());
     }
 
     /// The text that Prometheus reads.
     pub(super) fn encode(&self, is_ready: bool, body_bytes: usize, engine: &Status) -> String {
-        let now = Now { is_ready, body_bytes, engine };
+        let now = GaugeSource { is_ready, body_bytes, engine };
         for (gauge, read) in &self.gauges {
             gauge.set(i64::try_from(read(&now)).unwrap_or(i64::MAX));
         }

@@ -5,21 +5,20 @@ mod auth;
 mod batch_segment_config;
 mod body;
 mod caller;
+mod connection;
 mod consumer_request;
 mod envelope;
 mod error;
-mod framing;
-mod general;
+mod h1;
+mod h2;
 mod member;
 mod member_data_sharing;
 mod metrics;
 mod openapi;
 mod ops;
 mod pixels;
-mod plain;
 mod public_key;
 mod query;
-mod refusal;
 mod routes;
 mod rt_segment;
 mod rt_segment_processed;
@@ -31,18 +30,17 @@ mod user;
 mod user_segment;
 
 #[cfg(any(test, feature = "fuzz"))]
-pub(crate) use plain::fuzz;
+pub(crate) use h1::fuzz;
 
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use connection::Peer;
 use error::ApiError;
-use ia_engine::budget::Reservation;
 use routes::{RT_SEGMENT, USER_SEGMENT};
-use serve::Peer;
 pub(crate) use state::{Http, HttpOptions};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -65,20 +63,11 @@ impl Service {
         let mut routes = OpenApiRouter::with_openapi(openapi::beginning())
             .routes(routes!(auth::post))
             .routes(routes!(auth::post_signed))
-            .routes(routes!(public_key::get, public_key::post, public_key::put, public_key::delete))
-            .routes(routes!(public_key::meta))
             .routes(routes!(rt_segment::post))
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
             .routes(routes!(consumer_request::post))
-            .routes(routes!(segment::get, segment::post, segment::put, segment::delete))
-            .routes(routes!(segment::meta))
-            .routes(openapi::alias(
-                "/segment/{member_id}",
-                "of_member",
-                routes!(segment::get, segment::post, segment::put, segment::delete),
-            ))
-            .merge(account_routes())
+            .merge(catalog_routes())
             .routes(routes!(openapi::get));
         // What is switched off is neither there nor described.
         if http.pixels.is_some() {
@@ -107,9 +96,9 @@ impl Service {
         Service { router, http: None }
     }
 
-    /// Answers a request that came whole. The routes that carry the load do without the router, whose layers
-    /// take longer than they do.
-    async fn answer(&self, mut request: Request, peer: Peer) -> Response {
+    /// Answers a request. The two routes that carry the load do without the router, whose layers take longer than
+    /// they do. What they leave of the body is the caller's to read.
+    async fn answer(&self, request: Request, peer: Peer) -> Response {
         let (method, path) = (request.method(), request.uri().path());
         match &self.http {
             Some(http) if *method == Method::GET && path == USER_SEGMENT.path => {
@@ -118,22 +107,36 @@ impl Service {
             Some(http) if *method == Method::POST && path == RT_SEGMENT.path => {
                 envelope::enclose(http, request, &RT_SEGMENT, rt_segment::post).await
             }
-            _ => {
-                request.extensions_mut().insert(peer);
-                let Ok(response) = self.router.clone().oneshot(request).await;
-                response
-            }
+            _ => self.route(request, peer).await,
         }
     }
 
-    /// For the memory that a body takes while it comes in; `None` where none is expected.
-    fn body_share(&self) -> Option<Reservation> {
-        self.http.as_ref().map(|http| http.body_budget.share())
+    /// Answers a request by the router.
+    async fn route(&self, mut request: Request, peer: Peer) -> Response {
+        request.extensions_mut().insert(peer);
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        response
+    }
+
+    /// The whole answer in HTTP/1.1 to what is no request. The connection ends with it.
+    fn refusal(&self, refused: h1::Refused) -> Vec<u8> {
+        let error = match refused {
+            h1::Refused::TooLarge => ApiError::head_too_large(h1::MAX_HEAD_BYTES),
+            h1::Refused::Malformed => ApiError::syntax("This is no well-formed HTTP request"),
+        };
+        match &self.http {
+            Some(http) => envelope::refusal(http, &error),
+            None => {
+                let status: StatusCode = error.status;
+                format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").into_bytes()
+            }
+        }
     }
 }
 
-/// Members, logins, sharing and batch set-ups.
-fn account_routes() -> OpenApiRouter<Arc<Http>> {
+/// The catalog services.
+fn catalog_routes() -> OpenApiRouter<Arc<Http>> {
+    let segments = || routes!(segment::get, segment::post, segment::put, segment::delete);
     let sharing = || {
         routes!(
             member_data_sharing::get,
@@ -142,18 +145,27 @@ fn account_routes() -> OpenApiRouter<Arc<Http>> {
             member_data_sharing::delete
         )
     };
-    let sharing_fields = || routes!(member_data_sharing::meta);
-    OpenApiRouter::new()
+    let mut routes = OpenApiRouter::new()
+        .routes(segments())
+        .routes(openapi::alias("/segment/{member_id}", |id| format!("{id}_of_member"), segments()))
         .routes(routes!(member::get, member::post, member::put))
-        .routes(routes!(member::meta))
         .routes(routes!(user::get, user::post, user::put, user::delete))
-        .routes(routes!(user::meta))
         .routes(sharing())
-        .routes(sharing_fields())
-        .routes(openapi::alias("/member-data-sharings", "plural", sharing()))
-        .routes(openapi::alias("/member-data-sharings/meta", "plural", sharing_fields()))
+        .routes(openapi::alias("/member-data-sharings", |id| format!("{id}_plural"), sharing()))
         .routes(routes!(batch_segment_config::get, batch_segment_config::post, batch_segment_config::put))
-        .routes(routes!(batch_segment_config::meta))
+        .routes(routes!(public_key::get, public_key::post, public_key::put, public_key::delete));
+    for (path, operation_id) in [
+        ("/segment/meta", "segment_fields"),
+        ("/member/meta", "member_fields"),
+        ("/user/meta", "user_fields"),
+        ("/member-data-sharing/meta", "sharing_fields"),
+        ("/member-data-sharings/meta", "sharing_fields_plural"),
+        ("/batch-segment-config/meta", "batch_config_fields"),
+        ("/public-key/meta", "public_key_fields"),
+    ] {
+        routes = routes.routes(openapi::alias(path, |_| operation_id.to_owned(), routes!(service::meta)));
+    }
+    routes
 }
 
 async fn no_such_service() -> ApiError {

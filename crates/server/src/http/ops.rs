@@ -1,4 +1,4 @@
-//! The ops listener: is the process alive, can it take writes, what does it measure.
+//! The routes of the ops listener: whether the process is alive, whether it takes writes, and its metrics.
 
 use crate::http::Http;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::sync::{Arc, OnceLock};
 
-/// Empty until the server is open.
+/// Empty until the server has started.
 pub(super) type Started = Arc<OnceLock<Arc<Http>>>;
 
 pub(super) async fn healthz() -> &'static str {

@@ -2,8 +2,8 @@
 
 use super::error::ApiError;
 use super::openapi::{
-    ChangeFailures, ChangedOf, CreateFailures, DeleteFailures, Fields, Forbidden, Ids, ListFailures, ListOf,
-    ListParameters, MetaFailures, NotFound, RequestOf,
+    ChangeFailures, ChangedOf, CreateFailures, DeleteFailures, Forbidden, Ids, ListFailures, ListOf,
+    ListParameters, NotFound, RequestOf,
 };
 use super::service::ServiceCall;
 use axum::body::Body;
@@ -114,23 +114,6 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
     call.delete::<PublicKeys>(&owner, &target(&call)?).await
-}
-
-/// What a public key has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/public-key/meta",
-    operation_id = "public_key_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        MetaFailures,
-    )
-)]
-pub(super) async fn meta(call: ServiceCall) -> Response {
-    call.meta::<PublicKeys>()
 }
 
 /// `user_id` of the query.

@@ -1,4 +1,4 @@
-//! The query of a request, read leniently: what is not known is ignored, the last of two equal names counts.
+//! The query of a request, read leniently: unknown names are ignored, and the last of two equal names counts.
 
 use super::error::ApiError;
 use axum::extract::FromRequestParts;
@@ -8,36 +8,36 @@ use ia_model::MemberId;
 use std::borrow::Cow;
 use std::convert::Infallible;
 
-/// Its names and values, decoded, in their order: there are few.
+/// Decoded names and values, in the order of the request. A list, because there are few.
 pub(crate) struct Query<'u>(Vec<(Cow<'u, str>, Cow<'u, str>)>);
 
 impl<'u> Query<'u> {
-    /// The query of that target.
+    /// The query of a request's target.
     pub(crate) fn of(uri: &'u Uri) -> Query<'u> {
         Query(form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).collect())
     }
 
-    /// All names and values, in their order.
+    /// All names and values, in the order of the request.
     pub(crate) fn pairs(&self) -> impl DoubleEndedIterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The value of that name; an empty one counts as absent.
+    /// The value of `name`; an empty value counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.get_even_empty(name).filter(|value| !value.is_empty())
     }
 
-    /// The value of that name, where an empty one is a mistake.
+    /// The value of `name`, for parameters whose empty value is an error.
     pub(crate) fn get_even_empty(&self, name: &str) -> Option<&str> {
         self.0.iter().rev().find_map(|(own, value)| (own == name).then_some(&**value))
     }
 
-    /// A switch: absent is off.
+    /// A boolean parameter; absent means false.
     pub(crate) fn flag(&self, name: &'static str) -> Result<bool, ApiError> {
         self.flag_or(name, false)
     }
 
-    /// A switch that says what its absence means.
+    /// A boolean parameter with a default.
     pub(crate) fn flag_or(&self, name: &'static str, absent: bool) -> Result<bool, ApiError> {
         match self.get(name).map(str::to_ascii_lowercase).as_deref() {
             None => Ok(absent),
@@ -47,7 +47,7 @@ impl<'u> Query<'u> {
         }
     }
 
-    /// `member_id`
+    /// The parameter `member_id`.
     pub(crate) fn member_id(&self) -> Result<Option<MemberId>, ApiError> {
         self.get("member_id").map(member_id).transpose()
     }

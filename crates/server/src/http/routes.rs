@@ -22,8 +22,8 @@ enum Payload {
     Memberships,
     /// Objects of a catalog service.
     Objects(&'static Resource),
-    /// The fields of a catalog service.
-    Fields,
+    /// The fields of the objects of a catalog service.
+    Fields(&'static Resource),
 }
 
 /// Adds users to segments.
@@ -38,7 +38,7 @@ pub(super) const UNKNOWN: Route = unnamed("unknown");
 static ROUTES: &[Route] = &[
     named("/auth", "token"),
     objects("/batch-segment-config", &BATCH_SEGMENT_CONFIG),
-    fields("/batch-segment-config/meta"),
+    fields("/batch-segment-config/meta", &BATCH_SEGMENT_CONFIG),
     unnamed("/getuid"),
     unnamed("/getuidj"),
     unnamed("/getuidnb"),
@@ -46,24 +46,24 @@ static ROUTES: &[Route] = &[
     unnamed("/getuidu"),
     unnamed("/mapuid"),
     objects("/member", &MEMBER),
-    fields("/member/meta"),
+    fields("/member/meta", &MEMBER),
     objects("/member-data-sharing", &MEMBER_DATA_SHARING),
-    fields("/member-data-sharing/meta"),
+    fields("/member-data-sharing/meta", &MEMBER_DATA_SHARING),
     objects("/member-data-sharings", &MEMBER_DATA_SHARING),
-    fields("/member-data-sharings/meta"),
+    fields("/member-data-sharings/meta", &MEMBER_DATA_SHARING),
     unnamed("/openapi.json"),
     unnamed("/optout"),
     named("/privacy/consumer-request", "consumer_request"),
     objects("/public-key", &PUBLIC_KEY),
-    fields("/public-key/meta"),
+    fields("/public-key/meta", &PUBLIC_KEY),
     RT_SEGMENT,
     named("/rt-segment-processed", "report"),
     unnamed("/seg"),
     objects("/segment", &SEGMENT),
-    fields("/segment/meta"),
+    fields("/segment/meta", &SEGMENT),
     objects("/segment/{member_id}", &SEGMENT),
     objects("/user", &USER),
-    fields("/user/meta"),
+    fields("/user/meta", &USER),
     USER_SEGMENT,
     named("/v2/auth/jwt", "token"),
 ];
@@ -80,8 +80,8 @@ const fn objects(path: &'static str, resource: &'static Resource) -> Route {
     Route { path, payload: Payload::Objects(resource) }
 }
 
-const fn fields(path: &'static str) -> Route {
-    Route { path, payload: Payload::Fields }
+const fn fields(path: &'static str, resource: &'static Resource) -> Route {
+    Route { path, payload: Payload::Fields(resource) }
 }
 
 impl Route {
@@ -90,9 +90,12 @@ impl Route {
         ROUTES.iter().find(|route| route.path == path).unwrap_or(&UNKNOWN)
     }
 
-    /// Whether it belongs to a catalog service, whose answers tell the rates.
-    pub(super) fn is_catalog_service(&self) -> bool {
-        matches!(self.payload, Payload::Objects(_) | Payload::Fields)
+    /// The objects of its catalog service.
+    pub(super) fn resource(&self) -> Option<&'static Resource> {
+        match self.payload {
+            Payload::Objects(resource) | Payload::Fields(resource) => Some(resource),
+            Payload::Unnamed | Payload::Named(_) | Payload::Memberships => None,
+        }
     }
 
     /// The key of the payload of a success: for objects the plural of a list and the singular of a change.
@@ -104,7 +107,7 @@ impl Route {
             (Payload::Memberships, _) => "user_segment",
             (Payload::Objects(resource), &Method::POST | &Method::PUT) => resource.singular,
             (Payload::Objects(resource), _) => resource.plural,
-            (Payload::Fields, _) => "fields",
+            (Payload::Fields(_), _) => "fields",
         }
     }
 }

@@ -18,17 +18,17 @@ use std::sync::Arc;
 
 /// Add users to segments, remove them
 ///
-/// OK means that it survives a power cut and that every read that starts afterwards sees it. Parts of the request
-/// that are malformed, or name what the caller may not write to, are left out; the rest is applied.
+/// OK means that the changes survive a power cut and that every read that starts afterwards sees them. Parts of the
+/// request that are malformed, or name a segment that the caller may not write to, are left out; the rest is applied.
 #[utoipa::path(
     post,
     path = "/rt-segment",
     operation_id = "add_to_segments",
     tag = "memberships",
-    params(("verbose" = inline(Option<Flag>), Query, description = "Whether to tell what was accepted, and a warning for each block that was not")),
+    params(("verbose" = inline(Option<Flag>), Query, description = "Whether to report the accepted changes, and a warning for each refused block")),
     request_body = RtSegmentRequest,
     responses(
-        (status = 200, description = "Applied, but for what the warnings name", body = RtSegmentAnswer),
+        (status = 200, description = "Applied, except for the parts in the warnings", body = RtSegmentAnswer),
         BadRequest,
         NotAuthenticated,
         Forbidden,

@@ -29,10 +29,10 @@ struct Answer<'r> {
     report: &'r Report,
 }
 
-/// What was counted
+/// Usage report
 ///
-/// By the hour, or with `agg=true` the sums. Each accepted POST is counted once, and a report that starts after its
-/// answer has it.
+/// An entry for each hour, or their sum with `agg=true`. Each accepted POST is counted once, and a report that starts
+/// after its answer includes it.
 #[utoipa::path(
     get,
     path = "/rt-segment-processed",
@@ -70,7 +70,7 @@ pub(super) async fn get(
     let aggregate = query.flag("agg")?;
     let report = http.engine.reports.report(member, range, aggregate).await?;
     let reservation = http.body_budget.share();
-    // Hundreds of hours with hundreds of lines: written off the async workers.
+    // Hundreds of hours with hundreds of lines are too much for an async worker.
     let work = &http.engine.large_work;
     let permit = work.permit(!aggregate).await;
     let answer = work

@@ -2,8 +2,8 @@
 
 use super::error::ApiError;
 use super::openapi::{
-    Append, ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, DeleteFailures, Fields,
-    Forbidden, Ids, ListFailures, ListOf, ListParameters, MetaFailures, NotFound, RequestOf, Unavailable,
+    Append, ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, DeleteFailures, Forbidden, Ids,
+    ListFailures, ListOf, ListParameters, NotFound, RequestOf, Unavailable,
 };
 use super::service::ServiceCall;
 use axum::body::Body;
@@ -128,23 +128,6 @@ pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
         None => call.required_ids()?,
     };
     call.delete::<Segments>(&of(owner), &ids).await
-}
-
-/// What a segment has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/segment/meta",
-    operation_id = "segment_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        MetaFailures,
-    )
-)]
-pub(super) async fn meta(call: ServiceCall) -> Response {
-    call.meta::<Segments>()
 }
 
 /// The segments of one member.

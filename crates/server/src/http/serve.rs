@@ -1,44 +1,30 @@
 //! Listening: a bounded number of connections, each with deadlines, until a shutdown that answers what was taken.
 
-use super::plain::Outcome;
-use super::{Service, general, plain};
+pub(crate) use super::connection::ConnectionLimits;
+use super::connection::Peer;
+use super::{Service, h1, h2};
 use axum::BoxError;
+use bytes::BytesMut;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_io_timeout::TimeoutStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+
+/// What every HTTP/2 connection begins with, and no other.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What is read at once of a new connection.
+const READ_BYTES: usize = 8 << 10;
 
 /// How long a stop waits for answers that are under way: longer than a body may take as shipped.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// How long to wait after the system refused to accept, as it does when files run out.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// Bounds on connections.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ConnectionLimits {
-    /// More wait in the listen queue.
-    pub max_connections: usize,
-    /// For the TLS handshake, and for the request line and headers. An HTTP/1.1 connection that is kept
-    /// open waits this long for its next request.
-    pub header_timeout: Duration,
-    /// Without a byte in or out. An HTTP/2 connection, on which pings go to and fro, may also not be
-    /// without a request for longer.
-    pub idle_timeout: Duration,
-}
-
-/// Where a request comes from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer {
-    /// The other end of the connection.
-    pub address: SocketAddr,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
-}
 
 /// Serves `service` on `listener` until `shutdown` turns true; then takes no more, and returns when what
 /// was taken is answered.
@@ -62,6 +48,8 @@ pub(crate) async fn serve(
                 let (tls, service, stopping) = (tls.clone(), service.clone(), stopping.clone());
                 tokio::spawn(async move {
                     let _place = place;
+                    // Dropped last: when it is gone, so is the service, and with it what the data directory holds open.
+                    let _running = stopping.clone();
                     if let Err(error) = connection(stream, address, tls, service, limits, stopping).await {
                         tracing::debug!(%error, "a connection ended early");
                     }
@@ -75,7 +63,7 @@ pub(crate) async fn serve(
     }
     drop((listener, stopping));
     stop.send_replace(());
-    if tokio::time::timeout(DRAIN_TIMEOUT, stop.closed()).await.is_err() {
+    if timeout(DRAIN_TIMEOUT, stop.closed()).await.is_err() {
         tracing::warn!("stopped with requests unanswered: their clients took too long");
     }
 }
@@ -100,28 +88,43 @@ async fn connection(
 ) -> Result<(), BoxError> {
     // Answers are small and complete: waiting to fill a packet only delays them.
     stream.set_nodelay(true)?;
-    let Some(tls) = tls else {
-        let peer = Peer { address, tls: false };
-        return match plain::serve(stream, peer, &service, limits, &stopping).await? {
-            Outcome::Closed => Ok(()),
-            Outcome::GoesOn(stream, read) => {
-                let stream = with_timeouts(stream, limits);
-                general::serve(stream, read, peer, service, limits, stopping).await
-            }
-        };
-    };
-    let stream = with_timeouts(stream, limits);
-    let stream = tokio::time::timeout(limits.header_timeout, tls.accept(stream)).await??;
-    let peer = Peer { address, tls: true };
-    match plain::serve(stream, peer, &service, limits, &stopping).await? {
-        Outcome::Closed => Ok(()),
-        Outcome::GoesOn(stream, read) => general::serve(stream, read, peer, service, limits, stopping).await,
+    match tls {
+        None => speak(stream, Peer { address, tls: false }, service, limits, stopping).await,
+        Some(tls) => {
+            let stream = timeout(limits.header_timeout, tls.accept(stream)).await??;
+            speak(stream, Peer { address, tls: true }, service, limits, stopping).await
+        }
     }
 }
 
-fn with_timeouts(stream: TcpStream, limits: ConnectionLimits) -> Pin<Box<TimeoutStream<TcpStream>>> {
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_read_timeout(Some(limits.idle_timeout));
-    stream.set_write_timeout(Some(limits.idle_timeout));
-    Box::pin(stream)
+/// Serves the version of HTTP that the client begins with.
+async fn speak(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    service: Service,
+    limits: ConnectionLimits,
+    mut stopping: watch::Receiver<()>,
+) -> Result<(), BoxError> {
+    let mut received = BytesMut::with_capacity(READ_BYTES);
+    let first = tokio::select! {
+        biased;
+        first = timeout(limits.patience(), first_bytes(&mut stream, &mut received)) => first,
+        _ = stopping.changed() => return Ok(()),
+    };
+    first??;
+    if received.starts_with(HTTP2_PREFACE) {
+        h2::serve(stream, received.freeze(), peer, service, limits, stopping).await
+    } else {
+        Ok(h1::serve(stream, received, peer, &service, limits, &stopping).await?)
+    }
+}
+
+/// Reads until it can be told which version of HTTP is spoken.
+async fn first_bytes(stream: &mut (impl AsyncRead + Unpin), received: &mut BytesMut) -> std::io::Result<()> {
+    while HTTP2_PREFACE.starts_with(received) && received.len() < HTTP2_PREFACE.len() {
+        if stream.read_buf(received).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,9 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
+use super::openapi::{Fields, MetaFailures};
 use super::query::{self, Query};
+use super::routes::Route;
 use crate::http::Http;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath};
@@ -31,6 +33,7 @@ pub(super) struct ServiceCall {
     pub(super) caller: Caller,
     /// What was asked.
     pub(super) query: Query<'static>,
+    route: &'static Route,
     /// `member_id` of the path, where its route has one.
     member_in_path: Option<String>,
     info: RequestInfo,
@@ -48,15 +51,27 @@ impl FromRequestParts<Arc<Http>> for ServiceCall {
         }
         let info = parts.extensions.get::<RequestInfo>().expect("every route is under the envelope").clone();
         let Ok(query) = Query::from_request_parts(parts, http).await;
-        let member_in_path = member_in_path(parts);
-        Ok(ServiceCall { http: Arc::clone(http), caller, query, member_in_path, info })
+        let route = Route::of(parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str));
+        let mut segments = route.path.split('/').zip(parts.uri.path().split('/'));
+        let member_in_path =
+            segments.find_map(|(name, value)| (name == "{member_id}").then(|| value.to_owned()));
+        Ok(ServiceCall { http: Arc::clone(http), caller, query, route, member_in_path, info })
     }
 }
 
-fn member_in_path(parts: &Parts) -> Option<String> {
-    let route = parts.extensions.get::<MatchedPath>()?.as_str().split('/');
-    let mut segments = route.zip(parts.uri.path().split('/'));
-    segments.find_map(|(name, value)| (name == "{member_id}").then(|| value.to_owned()))
+/// What a service has
+///
+/// The fields of its objects, with what can be filtered and sorted by.
+#[utoipa::path(
+    get,
+    path = "/meta",
+    operation_id = "fields",
+    tag = "catalog",
+    responses((status = 200, description = "The fields", body = Fields), MetaFailures)
+)]
+pub(super) async fn meta(call: ServiceCall) -> Response {
+    let fields = call.route.resource().map(meta::fields).unwrap_or_default();
+    call.answer(&[], "fields", &fields, &[])
 }
 
 impl ServiceCall {
@@ -171,11 +186,6 @@ impl ServiceCall {
         K::delete(&self.http.engine.services, scope, ids).await?;
         let gone: Vec<AnswerObject> = ids.iter().map(|&id| AnswerObject(vec![("id", id.into())])).collect();
         Ok(self.answer(&[("count", ids.len() as u64)], K::TABLE.plural, &gone, &[]))
-    }
-
-    /// Answers the fields of the service.
-    pub(super) fn meta<K: ResourceKind>(&self) -> Response {
-        self.answer(&[], "fields", &meta::fields(K::TABLE), &[])
     }
 
     /// What was created or changed: `id` and the singular key for one object, `count` and the plural key for several.

@@ -1,4 +1,4 @@
-//! What all handlers share.
+//! The state that all handlers share.
 
 use super::metrics::HttpMetrics;
 use crate::pixels::{PixelOptions, Pixels};
@@ -12,22 +12,22 @@ use std::time::Duration;
 
 /// The settings of the HTTP side.
 pub(crate) struct HttpOptions {
-    /// The name of this process, which answers tell.
+    /// The name of this process, which is in every answer.
     pub(crate) instance: String,
     /// How long a body may take to arrive.
     pub(crate) body_timeout: Duration,
-    /// Memory for all request bodies together.
+    /// Memory for all request bodies together, in bytes.
     pub(crate) max_body_memory: usize,
     /// `None` while pixels are switched off.
     pub(crate) pixels: Option<PixelOptions>,
 }
 
-/// The engine, and what only HTTP needs beside it.
+/// The engine, and the state that only HTTP needs.
 pub(crate) struct Http {
     pub(crate) engine: Arc<Engine>,
     pub(crate) instance: String,
     pub(crate) body_timeout: Duration,
-    /// Bounds the memory of bodies, however slowly they come in.
+    /// Limits the memory of bodies, also of those that arrive slowly.
     pub(crate) body_budget: Arc<ByteBudget>,
     /// `None` while they are switched off.
     pub(crate) pixels: Option<Pixels>,
@@ -37,7 +37,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Fails when the system gives no random numbers. Metrics are named in `registry` beside those of the engine.
+    /// Fails if the system gives no random numbers. `registry` has the engine's metrics already.
     pub(crate) fn new(
         engine: Arc<Engine>,
         options: HttpOptions,
@@ -55,12 +55,12 @@ impl Http {
         })
     }
 
-    /// From now on this server asks for no more requests.
+    /// From now on `/readyz` tells load balancers to send no more requests.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Why this server should get no requests at present; `None` when it should.
+    /// Why this server should get no requests now; `None` if it should get them.
     pub(crate) fn not_ready(&self) -> Option<String> {
         if self.stopping.load(Ordering::Relaxed) {
             return Some("stopping".to_owned());
@@ -80,7 +80,7 @@ impl Http {
     }
 }
 
-/// Unique over restarts and instances: a random start, then a count.
+/// Request ids, unique over restarts and instances: a random prefix and a count.
 struct RequestIds {
     prefix: Box<str>,
     count: AtomicU64,

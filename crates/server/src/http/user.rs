@@ -2,8 +2,8 @@
 
 use super::error::ApiError;
 use super::openapi::{
-    ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, DeleteFailures, Fields, Ids,
-    ListFailures, ListOf, ListParameters, MetaFailures, RequestOf,
+    ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, DeleteFailures, Ids, ListFailures,
+    ListOf, ListParameters, RequestOf,
 };
 use super::service::ServiceCall;
 use axum::body::Body;
@@ -106,23 +106,6 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
 )]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     call.delete::<Users>(&call.caller.0, &call.required_ids()?).await
-}
-
-/// What a login has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/user/meta",
-    operation_id = "user_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        MetaFailures,
-    )
-)]
-pub(super) async fn meta(call: ServiceCall) -> Response {
-    call.meta::<Users>()
 }
 
 /// The caller's login where the query asks for the current one.

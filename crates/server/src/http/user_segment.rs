@@ -1,4 +1,4 @@
-//! `GET` and `POST /user-segment`: what segments a user is in.
+//! `GET` and `POST /user-segment`: the segments of users.
 
 use super::asked_users::{user_key, user_keys};
 use super::body;
@@ -24,7 +24,7 @@ use ia_engine::user_ids;
 use ia_model::UserKey;
 use std::sync::Arc;
 
-/// How the answer is written.
+/// The format of the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Plain,
@@ -43,9 +43,9 @@ impl Format {
     }
 }
 
-/// What segments a user is in
+/// The segments of a user
 ///
-/// The caller's own and those shared with it; logins of type `bidder` and `admin` see all.
+/// A member sees its own segments and those shared with it; logins of type `bidder` and `admin` see all.
 #[utoipa::path(
     get,
     path = "/user-segment",
@@ -92,7 +92,7 @@ pub(super) async fn get(
     })
 }
 
-/// What segments many users are in
+/// The segments of many users
 #[utoipa::path(
     post,
     path = "/user-segment",
@@ -130,7 +130,7 @@ pub(super) async fn post(
     let payload_bytes = engine.limits.of(&engine.catalog.snapshot(), caller.0.member).payload_bytes;
     let body = body::read(&http, &headers, body, payload_bytes).await?;
     let worker = Arc::clone(&http);
-    // A thousand profiles take milliseconds, and may have to come from disk.
+    // A thousand profiles take milliseconds, and may have to be read from disk.
     let permit = engine.large_work.permit(true).await;
     let work = move || {
         let (bytes, reservation) = body.decode()?;
@@ -138,8 +138,8 @@ pub(super) async fn post(
         let reader = &worker.engine.reader;
         let view = View { scope, snapshot: &worker.engine.catalog.snapshot(), now: reader.now() };
         let answer = match format {
-            Format::OpenRtb => openrtb_of_many(reader, view, &users)?,
-            _ => many(&worker, &info, view, &users)?,
+            Format::OpenRtb => write_openrtb_of_many(reader, view, &users)?,
+            _ => write_many(&worker, &info, view, &users)?,
         };
         Ok::<_, ApiError>(HeldAnswer::new(answer, reservation)?)
     };
@@ -147,7 +147,12 @@ pub(super) async fn post(
     Ok(json_bytes(answer.into_bytes()))
 }
 
-fn many(http: &Http, info: &RequestInfo, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
+fn write_many(
+    http: &Http,
+    info: &RequestInfo,
+    view: View<'_>,
+    users: &[UserKey],
+) -> Result<Vec<u8>, ReadError> {
     let mut result = Ok(());
     let answer = info.success(http, "user_segments", |out| {
         out.push(b'[');
@@ -162,7 +167,7 @@ fn many(http: &Http, info: &RequestInfo, view: View<'_>, users: &[UserKey]) -> R
     result.map(|()| answer)
 }
 
-fn openrtb_of_many(reader: &Reader, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
+fn write_openrtb_of_many(reader: &Reader, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
     let mut found = Vec::with_capacity(users.len());
     reader.read_many(users, view.now, |user, memberships| {
         let (user, shown) = view.openrtb(user, memberships);
@@ -172,7 +177,7 @@ fn openrtb_of_many(reader: &Reader, view: View<'_>, users: &[UserKey]) -> Result
     Ok(serde_json::to_vec(&found).expect("answers hold nothing that JSON cannot say"))
 }
 
-/// Bidders ask for every bid, and admins are the operator: only members are counted.
+/// Counts the reads of members only: bidders read for every bid, and admins are the operator.
 fn take_read(http: &Http, caller: &Caller) -> Result<(), ApiError> {
     if caller.0.user_type == UserType::Member {
         let now_ms = http.engine.clock.now_ms();

@@ -1,11 +1,11 @@
-//! The name of the function that gets the browser's id.
+//! The name of the JavaScript function that receives the browser's id.
 
 use super::BadPixel;
 
-/// The longest name.
+/// The longest name, in characters.
 const MAX_CHARS: usize = 64;
 
-/// The name, if it is one and nothing more: `[A-Za-z_$][\w$.]{0,63}`.
+/// The name, if it matches `[A-Za-z_$][\w$.]{0,63}`; the error tells the rule.
 pub(crate) fn callback(sent: Option<&str>) -> Result<&str, BadPixel> {
     let name = sent.ok_or(BadPixel("'callback' is required".into()))?;
     let is_start = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte == b'$';

@@ -1,4 +1,4 @@
-//! Opting out and in. The form that asks for it must be this server's own: a page of another site could else undo
+//! Opting out and in by a form. The form must come from this server's page: otherwise a page of another site could undo
 //! a person's choice with the browser's cookies.
 
 use super::cookie::values;
@@ -6,22 +6,22 @@ use super::{Browser, IdCookie};
 use ia_engine::pixels::{PixelError, PixelWriter};
 use ia_model::UserKey;
 
-/// The cookie that comes with the form, and comes back with it only from a page of this server.
+/// The cookie that is set with the form. Browsers return it only from a page of this server.
 pub(crate) const FORM_COOKIE: &str = "ia_optout";
 
 const TOKEN_DIGITS: usize = 32;
 
-/// What the cookie and the hidden field of the form both hold.
+/// The random token in the cookie and in the form's hidden field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FormToken(String);
 
 impl FormToken {
-    /// A new one.
+    /// A new random token.
     pub(crate) fn new() -> Result<FormToken, getrandom::Error> {
         Ok(FormToken(format!("{:016x}{:016x}", getrandom::u64()?, getrandom::u64()?)))
     }
 
-    /// The one that a browser has, of its `Cookie` headers.
+    /// The token in a browser's `Cookie` headers.
     pub(crate) fn of<'h>(headers: impl Iterator<Item = &'h str>) -> Option<FormToken> {
         let is_token = |value: &&str| {
             value.len() == TOKEN_DIGITS && value.bytes().all(|byte| b"0123456789abcdef".contains(&byte))
@@ -35,7 +35,7 @@ impl FormToken {
     }
 }
 
-/// What a person wants.
+/// A person's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// Opts out.
@@ -44,19 +44,19 @@ pub(crate) enum Choice {
     In,
 }
 
-/// A form that is not followed.
+/// Why a form is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadForm {
-    /// It has no choice that there is.
+    /// Its choice is neither `out` nor `in`.
     #[error("'choice' must be out or in")]
     Choice,
-    /// It may not be this server's.
+    /// It may come from another site.
     #[error("This form did not come from the page of this server; open /optout and try again")]
-    Foreign,
+    OtherSite,
 }
 
 impl Choice {
-    /// Reads a form. `token` is the browser's own, `sent_from` the `Sec-Fetch-Site` of browsers that tell it.
+    /// Reads a form. `token` is from the browser's cookie, `sent_from` from its `Sec-Fetch-Site` header, if sent.
     pub(crate) fn read(
         form: &[u8],
         token: Option<FormToken>,
@@ -64,11 +64,11 @@ impl Choice {
     ) -> Result<(Choice, FormToken), BadForm> {
         let field =
             |name: &str| form_urlencoded::parse(form).find_map(|(own, value)| (own == name).then_some(value));
-        let token = token.ok_or(BadForm::Foreign)?;
+        let token = token.ok_or(BadForm::OtherSite)?;
         if field("token").as_deref() != Some(token.as_str())
             || sent_from.is_some_and(|site| site != "same-origin")
         {
-            return Err(BadForm::Foreign);
+            return Err(BadForm::OtherSite);
         }
         match field("choice").as_deref() {
             Some("out") => Ok((Choice::Out, token)),
@@ -81,7 +81,7 @@ impl Choice {
 /// Why a choice was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChoiceError {
-    /// What is stored about the browser could not be changed.
+    /// The user of the browser could not be changed.
     #[error(transparent)]
     Pixel(#[from] PixelError),
     /// The system gave no random id.
@@ -89,7 +89,7 @@ pub(crate) enum ChoiceError {
     Random(#[from] getrandom::Error),
 }
 
-/// Carries out a choice, and gives the browser as it is from now on.
+/// Carries out a choice, and returns the browser after it.
 pub(crate) async fn choose(
     writer: &PixelWriter,
     cookie: IdCookie,
@@ -104,7 +104,7 @@ pub(crate) async fn choose(
         (Choice::Out, _) => Ok(Browser::OPTED_OUT),
         (Choice::In, cookie) => {
             let browser = Browser::of(cookie, |user| writer.is_suppressed(user))?;
-            // Nobody can show that an opted-out id was theirs. So its opt-out stays, and the browser gets another id.
+            // A browser cannot prove that an opted-out id is its own. The opt-out stays, and the browser gets a new id.
             let browser = if browser.user().is_some() { browser } else { Browser::new()? };
             if let Some(user) = browser.user() {
                 writer.seen(&user).await?;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_of_another_page_is_not_followed() {
+    fn a_form_of_another_site_is_refused() {
         let token = FormToken::new().unwrap();
         let own = || Some(token.clone());
         let form = |choice: &str, token: &str| format!("choice={choice}&token={token}").into_bytes();
@@ -137,7 +137,7 @@ mod tests {
             (form("out", ""), own(), None),
             (b"choice=out".to_vec(), own(), None),
         ] {
-            assert_eq!(Choice::read(&form, token, from), Err(BadForm::Foreign));
+            assert_eq!(Choice::read(&form, token, from), Err(BadForm::OtherSite));
         }
         assert_eq!(Choice::read(&form("maybe", token.as_str()), own(), None), Err(BadForm::Choice));
         let cookies = |text: &'static str| FormToken::of([text].into_iter());

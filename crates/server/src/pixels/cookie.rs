@@ -1,4 +1,4 @@
-//! The cookie in which a browser keeps its id.
+//! The cookie that holds a browser's id.
 
 use std::fmt::Write;
 
@@ -8,26 +8,26 @@ pub(crate) const ID_COOKIE: &str = "uuid2";
 /// How the cookies of the pixels are set.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CookieRules {
-    /// How long a browser keeps its id, from its last call on.
+    /// How long a browser keeps its id after its last call.
     pub(crate) max_age_seconds: u32,
-    /// Whether it is for encrypted connections; `None` where this server's own are.
+    /// Whether cookies are `Secure`; `None` means: on connections over this server's TLS.
     pub(crate) secure: Option<bool>,
 }
 
-/// What a browser's cookies say of its id.
+/// The state of a browser's id cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdCookie {
-    /// Nothing, or nothing of use.
+    /// There is no valid cookie.
     Absent,
-    /// It wants no id.
+    /// The browser has opted out of having an id.
     OptedOut,
-    /// An id, never 0.
+    /// The browser's id, never 0.
     Id(u64),
 }
 
 impl IdCookie {
-    /// Reads the `Cookie` headers of a request. Where there are several of its name, a wish to be left alone counts
-    /// before an id, and the first id before others.
+    /// Reads the `Cookie` headers of a request. If there are several cookies of this name, an opt-out counts before an
+    /// id, and the first id before others.
     pub(crate) fn read<'h>(headers: impl Iterator<Item = &'h str>) -> IdCookie {
         let mut found = IdCookie::Absent;
         for value in values(headers, ID_COOKIE) {
@@ -41,7 +41,7 @@ impl IdCookie {
     }
 }
 
-/// The values of the cookies of that name.
+/// The values of the cookies with this name.
 pub(crate) fn values<'h>(
     headers: impl Iterator<Item = &'h str>,
     name: &str,
@@ -50,21 +50,21 @@ pub(crate) fn values<'h>(
     pairs.filter_map(move |(own, value)| (own == name).then_some(value))
 }
 
-/// The number that is written there as this server writes it.
+/// The number in `text`, if this server would write it in the same way.
 fn id(text: &str) -> Option<u64> {
     let is_number = text == "0" || (text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0'));
     text.parse().ok().filter(|_| is_number)
 }
 
 impl CookieRules {
-    /// The `Set-Cookie` that gives a browser its id, or takes it away for good, with 0. Pages of other sites are
-    /// where it is asked for, and those send only cookies that are `Secure`.
+    /// The `Set-Cookie` header that sets a browser's id; 0 opts it out. Calls come from pages of other sites, and
+    /// browsers send only `Secure` cookies with those.
     pub(crate) fn set_id(self, id: u64, over_tls: bool) -> String {
         let same_site = if self.is_secure(over_tls) { "SameSite=None; Secure" } else { "SameSite=Lax" };
         format!("{ID_COOKIE}={id}; Path=/; Max-Age={}; HttpOnly; {same_site}", self.max_age_seconds)
     }
 
-    /// The `Set-Cookie` of one that a browser sends to this server's own pages below `path` only.
+    /// The `Set-Cookie` header of a cookie that only this server's own pages below `path` send.
     pub(crate) fn set_own(self, name: &str, value: &str, path: &str, over_tls: bool) -> String {
         let mut cookie = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict");
         if self.is_secure(over_tls) {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn other_sites_pages_need_an_encrypted_connection() {
+    fn pages_of_other_sites_need_an_encrypted_connection() {
         let rules = |secure| CookieRules { max_age_seconds: 60, secure };
         let secure = "uuid2=7; Path=/; Max-Age=60; HttpOnly; SameSite=None; Secure";
         let open = "uuid2=7; Path=/; Max-Age=60; HttpOnly; SameSite=Lax";

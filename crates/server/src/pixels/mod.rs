@@ -1,9 +1,9 @@
-//! Pixels: what web pages call from browsers. A browser has an id, which it keeps in a cookie; a call of a page can put
-//! that id into segments, link it to ids of a member, and tell it to the page or to a server on a list.
+//! Pixels: URLs that web pages call from browsers. A browser keeps its id in a cookie. A call can put that id into
+//! segments, link it to ids of a member, and give it to the page or to a server on a list.
 //!
-//! No call carries a token: a pixel stands in the source of a page for everybody to read. So whoever calls one can write
-//! what the pixel could, which is why they are off until an operator switches them on, bounded in their rates, and why
-//! their answers do not tell what exists.
+//! No call carries a token: everybody can read a pixel in the source of a page, and so can write everything that it can
+//! write. Pixels are therefore off by default and limited in their rates, and their answers do not reveal which members
+//! and segments exist.
 
 mod callback;
 mod choice;
@@ -16,7 +16,7 @@ pub(crate) use callback::callback;
 pub(crate) use choice::{BadForm, Choice, ChoiceError, FORM_COOKIE, FormToken, choose};
 pub(crate) use cookie::{CookieRules, IdCookie};
 pub(crate) use origin::Origin;
-pub(crate) use redirect::{BadTarget, RedirectHost, Written, plain_target, target};
+pub(crate) use redirect::{BadTarget, RedirectHost, TargetEncoding, plain_target, target};
 pub(crate) use segments::{BadPixel, Mapping, Reply, SegmentPixel};
 
 use ia_engine::auth::network;
@@ -25,29 +25,29 @@ use ia_engine::rate::RateLimiter;
 use ia_model::UserKey;
 use std::net::IpAddr;
 
-/// How pixels are run.
+/// The settings of pixels.
 #[derive(Debug, Clone)]
 pub(crate) struct PixelOptions {
-    /// Where they may send browsers on to.
+    /// Hosts to which they may redirect browsers.
     pub(crate) redirect_hosts: Vec<RedirectHost>,
-    /// Which pages may read a browser's id with its cookie.
+    /// Origins whose pages may read a browser's id with its cookie.
     pub(crate) cors_origins: Vec<Origin>,
     /// How cookies are set.
     pub(crate) cookies: CookieRules,
-    /// How much is taken.
+    /// The limits of calls.
     pub(crate) rates: PixelRates,
 }
 
-/// Calls a second; 0 lifts a bound.
+/// Limits in calls a second; 0 means no limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PixelRates {
-    /// All of them.
+    /// All calls together.
     pub(crate) requests_per_second: u32,
-    /// Those from one address, or from one /64 of IPv6.
+    /// Calls from one IPv4 address or one IPv6 /64.
     pub(crate) requests_per_second_per_address: u32,
 }
 
-/// What the pixels of a server share.
+/// The state that all pixels of a server share.
 pub(crate) struct Pixels {
     pub(crate) options: PixelOptions,
     all: RateLimiter<()>,
@@ -57,9 +57,9 @@ pub(crate) struct Pixels {
 /// The browser that calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Browser {
-    /// What it is to keep as its id: 0 is that it wants none.
+    /// The value of its id cookie; 0 means that it has opted out.
     pub(crate) cookie: u64,
-    /// The id under which it is known; `None` where nothing may be known of it.
+    /// The id under which data may be stored; `None` if its user has opted out.
     id: Option<u64>,
 }
 
@@ -72,7 +72,7 @@ impl Pixels {
         }
     }
 
-    /// Counts a call. The address first: one that is over its own bound takes nothing from the others.
+    /// Counts a call. The address first: a call over the limit of its address does not count for the others.
     pub(crate) fn take_request(&self, address: IpAddr, now_ms: u64) -> Result<(), OverPixelRate> {
         let PixelRates { requests_per_second, requests_per_second_per_address, .. } = self.options.rates;
         let limit = requests_per_second_per_address;
@@ -91,8 +91,8 @@ impl Pixels {
 }
 
 impl Browser {
-    /// The browser with those cookies; one without an id gets a new one. `is_suppressed` tells of whom nothing may be
-    /// kept: such a browser keeps its cookie, so that the wish can be taken back, and is treated as if it had opted out.
+    /// The browser with this cookie; without an id it gets a new one. `is_suppressed` tells whether a user has opted
+    /// out of the platform: its browser counts as opted out, but keeps the cookie so that it can opt in again.
     pub(crate) fn of(
         cookie: IdCookie,
         is_suppressed: impl FnOnce(&UserKey) -> bool,
@@ -106,26 +106,26 @@ impl Browser {
         Ok(Browser { cookie: id, id: (!is_suppressed(&key)).then_some(id) })
     }
 
-    /// One that wants no id.
+    /// A browser that has opted out of having an id.
     pub(crate) const OPTED_OUT: Browser = Browser { cookie: 0, id: None };
 
-    /// One with a new id: of 63 bits, since many programs hold no larger number.
+    /// A browser with a new id. The id has 63 bits, because many programs cannot hold larger numbers.
     pub(crate) fn new() -> Result<Browser, getrandom::Error> {
         let id = (getrandom::u64()? >> 1).max(1);
         Ok(Browser { cookie: id, id: Some(id) })
     }
 
-    /// What pages are told: 0 where nothing may be known of it.
-    pub(crate) fn shown_id(self) -> u64 {
+    /// The id that pages and servers get; 0 if the browser or its user has opted out.
+    pub(crate) fn public_id(self) -> u64 {
         self.id.unwrap_or(0)
     }
 
-    /// Whom its cookie names, also where nothing may be kept of it; `None` for one that has opted out of having an id.
-    pub(crate) fn named(self) -> Option<UserKey> {
+    /// The user in its cookie, even if the user has opted out; `None` if the browser has opted out of having an id.
+    pub(crate) fn cookie_user(self) -> Option<UserKey> {
         UserKey::platform(self.cookie).ok()
     }
 
-    /// The user that it is; `None` where nothing may be known of it.
+    /// The user about which data may be stored; `None` if the browser or its user has opted out.
     pub(crate) fn user(self) -> Option<UserKey> {
         self.id.map(|id| UserKey::platform(id).expect("an id is not 0"))
     }

@@ -1,19 +1,19 @@
-//! Which pages may read an answer that was made with the browser's cookie.
+//! Origins whose pages may read an answer to a request with the browser's cookie.
 
 use url::Url;
 
-/// An origin, as browsers write it: `https://www.example.com`, `http://localhost:8080`.
+/// An origin as browsers write it, for example `https://www.example.com` or `http://localhost:8080`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin(String);
 
 impl Origin {
-    /// Reads an origin of the web; anything that browsers would write in another way is none.
+    /// Reads an http or https origin; `None` if browsers would write it in another way.
     pub(crate) fn parse(text: &str) -> Option<Origin> {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
         (url.origin().ascii_serialization() == text && !text.contains('*')).then(|| Origin(text.to_owned()))
     }
 
-    /// Whether it is the one that a browser sent.
+    /// Whether a browser sent this origin.
     pub(crate) fn is(&self, sent: &str) -> bool {
         self.0 == sent
     }

@@ -1,63 +1,63 @@
-//! Where a browser may be sent on to. Whoever can choose the target of a redirect can make a link to this server that
-//! leads to a page of his: so there is a list, and what could be read in two ways is refused.
+//! Targets of redirects. Somebody who can choose the target can make a link to this server that leads to their own
+//! page. So the hosts are on a list, and a target that could be read in two ways is refused.
 
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use url::Url;
 
-/// The longest target.
+/// The longest target, in bytes.
 pub(crate) const MAX_TARGET_BYTES: usize = 2048;
 
-/// What stands for the browser's id in a target.
+/// The placeholder for the browser's id in a target.
 const MACRO: &str = "$UID";
-/// The same where the target is kept encoded.
+/// The same placeholder, percent-encoded.
 const ENCODED_MACRO: &str = "%24UID";
 
-/// A host to which redirects may go, or all hosts below one.
+/// A host to which redirects may go, or all hosts below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RedirectHost {
-    /// As a parsed URL has it.
+    /// The host as in a parsed URL.
     host: String,
-    /// `None` for the scheme's own.
+    /// `None` means the scheme's default port.
     port: Option<u16>,
     is_suffix: bool,
 }
 
-/// A target to which no browser is sent.
+/// Why a target is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadTarget {
-    /// Nothing to go to.
+    /// There is no URL.
     #[error("the URL is missing")]
     Missing,
-    /// Over the limit.
+    /// It is longer than [`MAX_TARGET_BYTES`].
     #[error("the URL is longer than {MAX_TARGET_BYTES} bytes")]
     TooLong,
-    /// It is no URL of the web, or one that some would read in another way.
+    /// It is not an http or https URL, or some programs would read it in another way.
     #[error("it must be a plain http or https URL")]
     NotPlain,
-    /// The operator has not named its host.
+    /// Its host is not on the list of the operator.
     #[error("redirects to this host are not allowed")]
-    Foreign,
+    HostNotListed,
 }
 
-/// How the target of a redirect is written in a query.
+/// How a query holds the target of a redirect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Written {
-    /// With one layer of percent-encoding, or none, over all of it.
+pub(crate) enum TargetEncoding {
+    /// With at most one layer of percent-encoding, which is removed.
     Encoded,
-    /// As it is: what is encoded in it stays so. Where not even its `://` can be read, it has a layer over it.
+    /// Unchanged: encoded parts stay encoded. If even its `://` is encoded, one layer is removed.
     AsIs,
 }
 
 impl RedirectHost {
-    /// Reads `host`, `*.host`, either with `:port`.
+    /// Reads `host` or `*.host`, each optionally with `:port`.
     pub(crate) fn parse(text: &str) -> Option<RedirectHost> {
         let (is_suffix, name) = match text.strip_prefix("*.") {
             Some(name) => (true, name),
             None => (false, text),
         };
         let url = Url::parse(&format!("https://{name}/")).ok()?;
-        // The parser forgives much; an operator should get what is written.
+        // The parser is lenient; the operator should get exactly the host that is written.
         let is_alone = authority(url.as_str()).is_some_and(|parsed| parsed.eq_ignore_ascii_case(name))
             || name.eq_ignore_ascii_case(&format!("{}:443", url.host_str()?));
         let host = url.host_str()?.to_owned();
@@ -80,26 +80,26 @@ impl RedirectHost {
     }
 }
 
-/// The URL to which `text` sends the browser of that id: `$UID` stands for the id, which is appended where it does
-/// not stand. The result is the URL as the parser wrote it, so that a browser has nothing to make out.
+/// The URL of a redirect: `text` with the id `uid` in place of `$UID`, or at the end if there is no `$UID`. The result
+/// is the URL as the parser writes it, so that browsers cannot read it in another way.
 pub(crate) fn target(
     text: &str,
-    written: Written,
+    encoding: TargetEncoding,
     uid: u64,
     allowed: &[RedirectHost],
 ) -> Result<String, BadTarget> {
-    let text = decode(text, written)?;
+    let text = decode(text, encoding)?;
     if text.is_empty() {
         return Err(BadTarget::Missing);
     }
-    let filled = fill(&text, written, uid);
+    let filled = fill(&text, encoding, uid);
     if filled.len() > MAX_TARGET_BYTES {
         return Err(BadTarget::TooLong);
     }
     checked(&filled, allowed)
 }
 
-/// The same without an id in it.
+/// The URL of a redirect without an id.
 pub(crate) fn plain_target(text: &str, allowed: &[RedirectHost]) -> Result<String, BadTarget> {
     if text.len() > MAX_TARGET_BYTES {
         return Err(BadTarget::TooLong);
@@ -107,21 +107,21 @@ pub(crate) fn plain_target(text: &str, allowed: &[RedirectHost]) -> Result<Strin
     checked(text, allowed)
 }
 
-fn decode(text: &str, written: Written) -> Result<Cow<'_, str>, BadTarget> {
+fn decode(text: &str, encoding: TargetEncoding) -> Result<Cow<'_, str>, BadTarget> {
     let begins = |with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
-    let is_open = begins("https://") || begins("http://");
-    match written {
-        Written::AsIs if is_open => Ok(text.into()),
-        Written::AsIs | Written::Encoded => {
+    let is_decoded = begins("https://") || begins("http://");
+    match encoding {
+        TargetEncoding::AsIs if is_decoded => Ok(text.into()),
+        TargetEncoding::AsIs | TargetEncoding::Encoded => {
             percent_decode_str(text).decode_utf8().map_err(|_| BadTarget::NotPlain)
         }
     }
 }
 
-fn fill(text: &str, written: Written, uid: u64) -> String {
+fn fill(text: &str, encoding: TargetEncoding, uid: u64) -> String {
     let uid = uid.to_string();
     let mut filled = text.replace(MACRO, &uid);
-    if written == Written::AsIs {
+    if encoding == TargetEncoding::AsIs {
         filled = filled.replace(ENCODED_MACRO, &uid);
     }
     if filled == text {
@@ -130,8 +130,8 @@ fn fill(text: &str, written: Written, uid: u64) -> String {
     filled
 }
 
-/// Refuses all that a browser, or what stands between, could take for another host than the parser does: the host
-/// must stand there as the parser has it, with nothing but a port.
+/// Refuses a URL in which a browser or a proxy could see another host than the parser: the text must hold the parser's
+/// host exactly, followed by a port at most.
 fn checked(text: &str, allowed: &[RedirectHost]) -> Result<String, BadTarget> {
     let is_odd = |c: char| c.is_control() || c.is_whitespace() || c == '\\';
     if text.contains(is_odd) {
@@ -141,22 +141,22 @@ fn checked(text: &str, allowed: &[RedirectHost]) -> Result<String, BadTarget> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(BadTarget::NotPlain);
     }
-    let written = authority(text).ok_or(BadTarget::NotPlain)?;
+    let sent_host = authority(text).ok_or(BadTarget::NotPlain)?;
     let host = url.host_str().ok_or(BadTarget::NotPlain)?;
     let with_port = format!("{host}:{}", url.port_or_known_default().ok_or(BadTarget::NotPlain)?);
-    let is_plain = (written.eq_ignore_ascii_case(host) && url.port().is_none())
-        || written.eq_ignore_ascii_case(&with_port);
+    let is_plain = (sent_host.eq_ignore_ascii_case(host) && url.port().is_none())
+        || sent_host.eq_ignore_ascii_case(&with_port);
     if !is_plain || !url.username().is_empty() || url.password().is_some() {
         return Err(BadTarget::NotPlain);
     }
     if !allowed.iter().any(|host| host.allows(&url)) {
-        return Err(BadTarget::Foreign);
+        return Err(BadTarget::HostNotListed);
     }
-    let written = String::from(url);
-    if written.len() > MAX_TARGET_BYTES { Err(BadTarget::TooLong) } else { Ok(written) }
+    let url = String::from(url);
+    if url.len() > MAX_TARGET_BYTES { Err(BadTarget::TooLong) } else { Ok(url) }
 }
 
-/// What stands between `://` and the path.
+/// The part between `://` and the path.
 fn authority(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     rest.split(['/', '?', '#']).next()
@@ -172,21 +172,21 @@ mod tests {
         hosts.map(|host| RedirectHost::parse(host).unwrap()).to_vec()
     }
 
-    fn sent(text: &str, written: Written) -> Result<String, BadTarget> {
-        target(text, written, 42, &allowed())
+    fn sent(text: &str, encoding: TargetEncoding) -> Result<String, BadTarget> {
+        target(text, encoding, 42, &allowed())
     }
 
     #[test]
-    fn the_id_gets_to_where_it_belongs() {
-        use Written::{AsIs, Encoded};
-        for (text, written, expected) in [
+    fn the_id_is_inserted_or_appended() {
+        use TargetEncoding::{AsIs, Encoded};
+        for (text, encoding, expected) in [
             ("https://ok.example.com/x?id=$UID", Encoded, "https://ok.example.com/x?id=42"),
             ("https%3A%2F%2Fok.example.com%2Fx%3Fid%3D%24UID", Encoded, "https://ok.example.com/x?id=42"),
             ("https%3a%2f%2fok.example.com%2fx%3fid%3d", Encoded, "https://ok.example.com/x?id=42"),
             ("https://ok.example.com/x?id=", Encoded, "https://ok.example.com/x?id=42"),
             ("https://ok.example.com/$UID/x?a=$UID", Encoded, "https://ok.example.com/42/x?a=42"),
             ("HTTP://OK.example.com:80/x?id=", Encoded, "http://ok.example.com/x?id=42"),
-            // Decoded, the inner address falls apart: what `getuidu` is for.
+            // Decoding breaks the inner URL; `getuidu` avoids that.
             (
                 "https://ok.example.com/?u=https%3A%2F%2Fb%2F%3Fa%26b&i=$UID",
                 Encoded,
@@ -213,7 +213,7 @@ mod tests {
                 "https://ok.example.com/?a=//evil.example&i=42",
             ),
         ] {
-            assert_eq!(sent(text, written).as_deref(), Ok(expected), "{text}");
+            assert_eq!(sent(text, encoding).as_deref(), Ok(expected), "{text}");
         }
     }
 
@@ -306,31 +306,34 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_hostile_or_strange_leads_nowhere() {
+    fn hostile_and_strange_targets_are_refused() {
         let encode = |text: &str| {
             percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
         };
         for text in HOSTILE {
-            for (form, written) in [
-                (encode(text), Written::Encoded),
-                (encode(text), Written::AsIs),
-                ((*text).to_owned(), Written::AsIs),
+            for (form, encoding) in [
+                (encode(text), TargetEncoding::Encoded),
+                (encode(text), TargetEncoding::AsIs),
+                ((*text).to_owned(), TargetEncoding::AsIs),
             ] {
-                assert!(sent(&form, written).is_err(), "{form:?} {written:?}: {:?}", sent(&form, written));
+                assert!(sent(&form, encoding).is_err(), "{form:?} {encoding:?}: {:?}", sent(&form, encoding));
             }
             assert!(plain_target(text, &allowed()).is_err() || *text == "https://ok.example.com", "{text:?}");
         }
         let long = format!("https://ok.example.com/{}", "x".repeat(MAX_TARGET_BYTES));
-        assert_eq!(sent(&long, Written::Encoded), Err(BadTarget::TooLong));
-        // Grows when it is written: each of these letters takes six bytes.
+        assert_eq!(sent(&long, TargetEncoding::Encoded), Err(BadTarget::TooLong));
+        // Too long only after parsing: each of these letters becomes six bytes.
         let growing = format!("https://ok.example.com/{}", "\u{e9}".repeat(1000));
-        assert_eq!(sent(&growing, Written::AsIs), Err(BadTarget::TooLong));
-        assert_eq!(target("https://ok.example.com/", Written::Encoded, 1, &[]), Err(BadTarget::Foreign));
-        assert_eq!(sent("https://ok.example.com/%FF", Written::Encoded), Err(BadTarget::NotPlain));
+        assert_eq!(sent(&growing, TargetEncoding::AsIs), Err(BadTarget::TooLong));
+        assert_eq!(
+            target("https://ok.example.com/", TargetEncoding::Encoded, 1, &[]),
+            Err(BadTarget::HostNotListed)
+        );
+        assert_eq!(sent("https://ok.example.com/%FF", TargetEncoding::Encoded), Err(BadTarget::NotPlain));
     }
 
     proptest! {
-        /// Whatever is thrown at it: what comes out is a URL of one line whose host is on the list.
+        /// For any input, an accepted target is a URL of one line whose host is on the list.
         #[test]
         fn no_way_around_the_list(
             parts in prop::collection::vec(prop::sample::select(vec![
@@ -339,10 +342,10 @@ mod tests {
                 "javascript", "\u{3002}", "\u{ff0f}", "%", "\u{0}",
             ]), 0..9),
             start in prop::sample::select(vec!["https://", "http://", ""]),
-            written in prop::sample::select(vec![Written::Encoded, Written::AsIs]),
+            encoding in prop::sample::select(vec![TargetEncoding::Encoded, TargetEncoding::AsIs]),
         ) {
             let text = format!("{start}{}", parts.concat());
-            if let Ok(target) = sent(&text, written) {
+            if let Ok(target) = sent(&text, encoding) {
                 prop_assert!(target.bytes().all(|byte| byte.is_ascii_graphic()), "{target:?}");
                 let again = Url::parse(&target).unwrap();
                 prop_assert_eq!(again.as_str(), &target);

@@ -1,4 +1,4 @@
-//! What the query of a pixel asks for.
+//! Reads the queries of segment and mapping pixels.
 
 use super::{BadTarget, RedirectHost, plain_target};
 use ia_engine::pixels::{MAX_VALUE, PixelSegment, PixelSegmentName};
@@ -13,28 +13,28 @@ pub(crate) const MAX_SEGMENTS: usize = 100;
 /// The most ids that one call maps.
 pub(crate) const MAX_MAPPED_IDS: usize = 20;
 
-/// A call that makes no sense.
+/// A call that is not valid, with the message for the caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BadPixel(pub(crate) Cow<'static, str>);
 
-/// How a segment pixel is answered.
+/// The kind of answer to a segment pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// For an `img`.
+    /// A transparent image, for an `img` element.
     Gif,
-    /// For a `script`.
+    /// An empty script, for a `script` element.
     JavaScript,
-    /// To that URL.
+    /// A redirect to this URL.
     Redirect(String),
 }
 
 /// `GET /seg`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SegmentPixel {
-    /// In whose name it writes; `None` leaves it to the owner of the first segment.
+    /// The member for which it writes; `None` means the owner of the first segment.
     pub(crate) member: Option<MemberId>,
-    /// At least one, and not more than [`MAX_SEGMENTS`].
+    /// 1 to [`MAX_SEGMENTS`] segments.
     pub(crate) segments: Vec<PixelSegment>,
     pub(crate) reply: Reply,
 }
@@ -42,15 +42,15 @@ pub(crate) struct SegmentPixel {
 /// `GET /mapuid`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mapping {
-    /// In whose name it writes, and whose ids they are.
+    /// The member for which it writes and whose ids are linked.
     pub(crate) member: MemberId,
-    /// At least one, and not more than [`MAX_MAPPED_IDS`], each of 1 to 255 bytes.
+    /// 1 to [`MAX_MAPPED_IDS`] ids, each of 1 to 255 bytes.
     pub(crate) ids: Vec<String>,
-    /// Not more than [`MAX_SEGMENTS`].
+    /// At most [`MAX_SEGMENTS`] segments.
     pub(crate) segments: Vec<PixelSegment>,
 }
 
-/// Names and values, decoded; the last of two equal names counts, and an empty value is an absent one.
+/// Decoded names and values. The last of several equal names counts, and an empty value counts as absent.
 struct Parameters<'q> {
     query: &'q str,
     decoded: Vec<(Cow<'q, str>, Cow<'q, str>)>,
@@ -61,8 +61,8 @@ impl<'q> Parameters<'q> {
         Parameters { query, decoded: form_urlencoded::parse(query.as_bytes()).collect() }
     }
 
-    /// Refuses a value that is no UTF-8. Decoding puts one character in the place of all that cannot be read, so that
-    /// two ids of another encoding would become one.
+    /// Refuses a value that is not UTF-8. Decoding replaces all invalid bytes by the same character, so that two
+    /// different ids could become one.
     fn must_be_utf8(&self, name: &'static str) -> Result<(), BadPixel> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
         let mut values = pairs.filter(|(own, _)| percent_decode_str(own).eq(name.bytes()));
@@ -77,7 +77,7 @@ impl<'q> Parameters<'q> {
         found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
     }
 
-    /// The parts of a value that are not empty.
+    /// The non-empty parts of a value, separated by commas.
     fn parts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.get(name).unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty())
     }
@@ -88,7 +88,7 @@ impl<'q> Parameters<'q> {
         self.get("member").map(|text| parse(text).ok_or_else(bad)).transpose()
     }
 
-    /// Adds what the list of that name says; ids where `by_code` is not set.
+    /// Adds the segments in the list `name`: codes if `by_code`, otherwise ids.
     fn segments(
         &self,
         name: &'static str,
@@ -133,7 +133,7 @@ impl SegmentPixel {
         let member = parameters.member()?;
         let value = parameters.get("value").map_or(Ok(0), |value| int("value", value))?;
         let mut segments = Vec::new();
-        // What is both added and removed is removed: the later operation on a segment wins.
+        // Removals last: the later operation on a segment wins.
         for (name, by_code, removes) in [
             ("add", false, false),
             ("add_code", true, false),
@@ -170,10 +170,10 @@ impl Mapping {
         let member = parameters.member()?.ok_or_else(|| BadPixel("'member' is required".into()))?;
         let mut ids: Vec<String> = Vec::new();
         parameters.must_be_utf8("user")?;
-        // To the byte, as the member sends them elsewhere: a space is part of an id.
+        // Ids are exact bytes, as in other requests of the member: a space is part of an id.
         let parts = parameters.get("user").unwrap_or_default().split(';');
         for id in parts.filter(|id| !id.is_empty()) {
-            // Whoever the member is: an answer does not tell whether it exists.
+            // Checked for any member id, so that the answer does not reveal whether the member exists.
             if key_without_domain(Some(member), id).is_err() {
                 let number = ids.len() + 1;
                 return Err(BadPixel(format!("'user': id {number} {NO_EXTERNAL_ID}").into()));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pixel_says_what_becomes_of_which_segments() {
+    fn a_pixel_names_segments_and_their_changes() {
         let query = "add=1,2:5,,%203&remove=4&add_code=a:7,b&remove_code=c&member=958&value=9&t=1";
         let (add, remove) = (false, true);
         let segments = vec![
@@ -222,14 +222,14 @@ mod tests {
         assert_eq!(SegmentPixel::parse(query, &[]), Ok(pixel));
         let mapping = Mapping::parse("member=958&user=A%3Bb;;c%2B&seg=1,2:5&seg_code=x:3").unwrap();
         assert_eq!(mapping.ids, ["A", "b", "c+"]);
-        // An id is what stands there, to the byte.
+        // Ids are exact bytes.
         let exact = Mapping::parse("member=958&user=%20a;b%20;c+d;caf%C3%A9&other=%FF").unwrap();
         assert_eq!(exact.ids, [" a", "b ", "c d", "caf\u{e9}"]);
         assert_eq!(mapping.segments, [by_id(1, 0, add), by_id(2, 5, add), by_code("x", 3, add)]);
     }
 
     #[test]
-    fn what_makes_no_sense_is_named() {
+    fn an_invalid_parameter_is_named() {
         let many = |count: usize, separator: &str| vec!["7"; count].join(separator);
         let hosts = [RedirectHost::parse("ok.example").unwrap()];
         for (query, message) in [
@@ -267,7 +267,7 @@ mod tests {
             (format!("member=958&user={}", "x".repeat(256)), "'user'"),
             ("member=958&user=a;b%0ac".into(), "'user': id 2"),
             ("member=958&user=a%0d%0a".into(), "'user': id 1"),
-            // Not one id for all that are not UTF-8.
+            // Two ids that are not UTF-8 must not become one.
             ("member=958&user=caf%E9".into(), "'user' must be UTF-8"),
             ("member=958&us%65r=a;caf%E9".into(), "'user' must be UTF-8"),
             ("member=958&user=hbapi:1:x:ia1".into(), "'user': id 1"),

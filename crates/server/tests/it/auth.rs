@@ -1,4 +1,4 @@
-//! Logging in and being let in.
+//! Logging in, and the use of tokens.
 
 use ia_testkit::{Answer, Client, Kit, PASSWORD};
 use serde_json::json;
@@ -15,7 +15,7 @@ fn outcome(status: u16, id: &str) -> (u16, Option<String>) {
     (status, Some(id.to_owned()))
 }
 
-async fn is_let_in(client: &Client) -> bool {
+async fn is_authenticated(client: &Client) -> bool {
     client.get("/user-segment?user_id=1").await.status == 200
 }
 
@@ -70,17 +70,17 @@ async fn a_token_dies_2_hours_after_its_last_use() {
     let mut kit = Kit::start().await;
     let (used, unused) = (kit.login("provider").await, kit.login("provider").await);
     kit.clock.advance(2 * HOUR_MS - 1);
-    assert!(is_let_in(&used).await);
+    assert!(is_authenticated(&used).await);
     kit.clock.advance(2);
-    assert!(is_let_in(&used).await, "its use made it live on");
+    assert!(is_authenticated(&used).await, "its use made it live on");
     assert_eq!(unused.get("/user-segment?user_id=1").await.outcome(), outcome(401, "NOAUTH"));
-    // The last use is known after a restart.
+    // The last use survives a restart.
     kit.clock.advance(HOUR_MS);
-    assert!(is_let_in(&used).await);
+    assert!(is_authenticated(&used).await);
     kit.restart().await;
     let used = Client { address: kit.api(), ..used };
     kit.clock.advance(2 * HOUR_MS - 1);
-    assert!(is_let_in(&used).await);
+    assert!(is_authenticated(&used).await);
 }
 
 #[tokio::test]
@@ -89,10 +89,10 @@ async fn a_token_dies_24_hours_after_it_was_issued_whatever_its_use() {
     let client = kit.login("provider").await;
     for _ in 0..23 {
         kit.clock.advance(HOUR_MS);
-        assert!(is_let_in(&client).await);
+        assert!(is_authenticated(&client).await);
     }
     kit.clock.advance(HOUR_MS);
-    assert!(!is_let_in(&client).await);
+    assert!(!is_authenticated(&client).await);
 }
 
 #[tokio::test]

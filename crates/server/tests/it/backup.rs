@@ -1,4 +1,4 @@
-//! `instant-audience backup` beside a running server, and starting on what it made.
+//! `instant-audience backup` beside a running server, and a start on the backup.
 
 use ia_testkit::{Client, ServerProcess, eventually};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ const SETTINGS: [(&str, &str); 5] = [
     ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
     ("INSTANT_AUDIENCE__LIMITS__GETS_PER_SECOND", "0"),
     ("INSTANT_AUDIENCE__LIMITS__LOGINS_PER_FIVE_MINUTES", "0"),
-    // So that backups meet checkpoints, rotations and trims.
+    // Small, so that backups overlap with checkpoints, new log files and removals.
     ("INSTANT_AUDIENCE__PROFILES__CHECKPOINT_INTERVAL_SECONDS", "1"),
     ("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "1MiB"),
 ];
@@ -47,12 +47,12 @@ async fn stop(server: ServerProcess) {
     assert_eq!(server.wait().await.code(), Some(0));
 }
 
-/// The users that one POST sets to one value: nobody else writes to them.
+/// The users that one POST sets to one value. No other writer writes to them.
 fn users_of(group: u64) -> impl Iterator<Item = u64> {
     (1..=USERS_PER_POST).map(move |n| group * 1000 + n)
 }
 
-/// What is known of each group: the value that was acknowledged last. Values rise.
+/// The last acknowledged value of each group. Values only rise.
 type Acknowledged = BTreeMap<u64, u64>;
 
 #[derive(Default)]
@@ -84,7 +84,7 @@ async fn post(client: &Client, group: u64, value: u64) {
     client.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
 }
 
-/// The value of each group that has one. Panics where a POST is there in part.
+/// The value of each group that has one. Panics if a POST is there only in part.
 async fn values(client: &Client) -> Acknowledged {
     let mut values = BTreeMap::new();
     for group in 0..WRITERS * GROUPS {
@@ -103,12 +103,12 @@ async fn values(client: &Client) -> Acknowledged {
     values
 }
 
-/// How many acknowledged values are not there.
+/// How many acknowledged values are missing.
 fn missing(found: &Acknowledged, acknowledged: &Acknowledged) -> usize {
     acknowledged.iter().filter(|(group, value)| found.get(group).is_none_or(|found| found < value)).count()
 }
 
-/// The statistics are those of so many POSTs.
+/// Checks that the statistics are those of `posts` POSTs.
 async fn check_statistics(client: &Client, posts: u64) {
     let report = client.get("/rt-segment-processed?agg=true").await.ok()["report"].clone();
     let counted =
@@ -125,7 +125,7 @@ fn all_files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// `… up to position N: …`
+/// The number in `… up to position N: …`
 fn position_in(stdout: &str) -> u64 {
     let after = stdout.split_once("up to position ").unwrap_or_else(|| panic!("{stdout}")).1;
     after.split(':').next().unwrap().parse().unwrap()
@@ -167,7 +167,7 @@ async fn a_backup_of_a_server_under_load_has_all_that_was_acknowledged() {
         lost += missing(&values(&reader).await, &acknowledged);
         check_statistics(&reader, end).await;
         checked += posts_before;
-        // It takes more, and starts again with it.
+        // The copy takes writes, and starts again with them.
         post(&reader, 0, 1_000_000).await;
         copy.kill().await;
         let copy = serve(&to).await;
@@ -257,7 +257,7 @@ async fn a_backup_of_a_stopped_or_killed_server_works_as_well() {
     assert!(backup(&data_dir, &killed).status.success());
     stop(serve(&data_dir).await).await;
     let stopped = dir.path().join("stopped");
-    // An empty folder that is there will do.
+    // An existing empty folder is accepted.
     fs::create_dir(&stopped).unwrap();
     let made = backup(&data_dir, &stopped);
     assert!(made.status.success(), "{}", text(&made.stderr));
@@ -286,9 +286,9 @@ async fn a_backup_that_cannot_be_made_leaves_nothing_and_says_why() {
         assert_eq!(made.status.code(), Some(1), "{error}");
         assert!(made.stdout.is_empty() && error.contains(reason), "{error}");
     };
-    refused(&data_dir.join("inside"), "lies in the data directory");
+    refused(&data_dir.join("inside"), "is inside the data directory");
     refused(dir.path(), "is not empty");
-    // Each part, damaged in turn.
+    // Each part is damaged in turn.
     let table =
         fs::read_dir(data_dir.join("profiles/keyspaces/1/tables")).unwrap().next().unwrap().unwrap().path();
     let log = all_files(&data_dir.join("log")).into_iter().find(|path| path.is_file()).unwrap();
@@ -308,7 +308,7 @@ async fn a_backup_that_cannot_be_made_leaves_nothing_and_says_why() {
     }
     fs::create_dir(&to).unwrap();
     assert!(backup(&data_dir, &to).status.success());
-    // As it is while a backup is being made, or was killed.
+    // As during a backup, or after a killed one.
     fs::write(to.join("INCOMPLETE"), "").unwrap();
     let start = run(&[
         "serve",
@@ -325,7 +325,7 @@ async fn a_backup_that_cannot_be_made_leaves_nothing_and_says_why() {
     assert!(text(&again.stderr).contains("was not finished"), "{}", text(&again.stderr));
 }
 
-/// A backup that runs beside others.
+/// Starts a backup beside others.
 fn start_backup(data_dir: &Path, to: &Path) -> std::process::Child {
     let mut command = Command::new(BINARY);
     command.args(["backup", "--data-dir"]).arg(data_dir).arg(to);
@@ -346,7 +346,7 @@ async fn a_backup_that_is_killed_leaves_what_nobody_takes_for_one_and_holds_noth
     assert!(was_killed, "it was done before it could be killed, which proves nothing");
     let restored = backup(&to, &dir.path().join("again"));
     assert!(text(&restored.stderr).contains("was not finished"), "{}", text(&restored.stderr));
-    // The log is given up by who held it, or the next would wait for ever.
+    // The killed backup has released the log; otherwise the next one would wait for ever.
     let next = backup(&data_dir, &dir.path().join("next"));
     assert!(next.status.success(), "{}", text(&next.stderr));
     server.kill().await;

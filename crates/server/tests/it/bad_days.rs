@@ -1,4 +1,4 @@
-//! A disk that fails or is full: 503, nothing applied, reads go on.
+//! A failing or full disk: 503, nothing applied, and reads go on.
 
 use ia_log::faults::{Call, Errno};
 use ia_testkit::{Answer, Client, Kit, eventually};
@@ -22,7 +22,7 @@ async fn after_a_failed_flush_writes_stop_and_reads_go_on() {
     try_add(&provider, 1).await.ok();
     kit.disk.fail_next(Call::Flush, Errno::IO);
     assert_unavailable(&try_add(&provider, 2).await);
-    // The flush would succeed now; that proves nothing about what the failed one lost.
+    // A flush would succeed now, but that does not prove that the failed one lost nothing.
     assert_unavailable(&try_add(&provider, 3).await);
     assert_eq!(provider.segments_of("1").await, [12]);
     assert_eq!(provider.segments_of("2").await, [0; 0]);
@@ -95,7 +95,7 @@ async fn more_than_the_backlog_holds_is_refused_at_once() {
         (2..=900).map(|user| json!({"user_id": user, "seg_block": [{"seg_id": 12}]})).collect();
     let refused = provider.post("/rt-segment", &json!({"rt_segment": large})).await;
     assert_unavailable(&refused);
-    // What is too large at any time is not told to try again.
+    // A body over the limit is not told to try again.
     let too_large = provider.post("/rt-segment", &json!({"rt_segment": "x".repeat(8 << 20)})).await;
     assert_eq!(too_large.status, 413, "{too_large:?}");
     kit.disk.release();
@@ -115,7 +115,7 @@ async fn a_stop_answers_what_was_taken() {
     tokio::task::spawn_blocking(move || disk.wait_until_held()).await.unwrap();
     let disk = kit.disk.clone();
     let (stopped, ()) = tokio::join!(kit.stop(), async {
-        // The stop is under way once nobody takes connections.
+        // The stop has begun when no connection is accepted.
         eventually("the listener to close", async || {
             tokio::net::TcpStream::connect(provider.address).await.is_err().then_some(())
         })

@@ -1,4 +1,4 @@
-//! Input that makes no sense: a clear answer, nothing applied, and the server goes on.
+//! Invalid input: a clear answer, nothing applied, and the server goes on.
 
 use ia_testkit::{Answer, Kit};
 use serde_json::json;
@@ -7,7 +7,7 @@ fn outcome(status: u16, id: &str) -> (u16, Option<String>) {
     (status, Some(id.to_owned()))
 }
 
-/// Every rule that failures keep.
+/// Checks the rules that hold for every failure.
 fn assert_failure(answer: &Answer, status: u16, id: &str) {
     assert_eq!(answer.outcome(), outcome(status, id));
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -220,7 +220,7 @@ async fn queries_that_make_no_sense_are_refused() {
     ] {
         assert_failure(&provider.post("/user-segment", &body).await, 400, "SYNTAX");
     }
-    // The body of a GET is nobody's business.
+    // A GET's body is ignored.
     let answer = provider.send(hyper::Method::GET, "/user-segment?user_id=1", &[], "{".into()).await;
     answer.ok();
 }

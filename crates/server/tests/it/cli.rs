@@ -46,7 +46,7 @@ async fn the_demo_keeps_its_data_and_answers_the_lines_that_it_prints() {
             printed.push_str(&text(&chunk[..read]));
         }
         assert!(printed.starts_with("ready api=http://127.0.0.1:"), "{printed}");
-        // Run by a shell, as a newcomer does.
+        // Run by a shell, as a new user does.
         let is_command = |line: &&str| line.starts_with("TOKEN=") || line.starts_with("curl");
         let script = printed.lines().filter(is_command).collect::<Vec<_>>().join("\n");
         let shell = tokio::process::Command::new("bash").args(["-ec", &script]).output().await.unwrap();
@@ -184,7 +184,7 @@ async fn damage_is_found_by_inspect_and_refused_by_serve() {
     server.kill().await;
     let file = std::fs::read_dir(path.join("data/log")).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&file).unwrap();
-    // In the first record: behind the header of the file (32 bytes) and of the frame (24).
+    // In the first record: after the header of the file (32 bytes) and of the frame (24).
     bytes[60] ^= 1;
     std::fs::write(&file, bytes).unwrap();
     let log = run(path, &["inspect", "log"]);
@@ -208,7 +208,7 @@ async fn lost_statistics_do_not_keep_the_memberships_from_being_served() {
     std::fs::write(path.join("catalog.json"), catalog().to_string()).unwrap();
     run(path, &["apply", "catalog.json"]);
     let data_dir = path.join("data");
-    // Small files, so that the log is given up behind a checkpoint.
+    // Small files, so that old log files are removed after a checkpoint.
     let small = [
         ("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "1MiB"),
         ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
@@ -276,7 +276,7 @@ async fn a_log_output_that_cannot_be_written_disturbs_nothing() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let server = ServerProcess::serve_with_log(Path::new(BINARY), &path.join("data"), &[], full.into()).await;
     let client = server.login("provider").await;
-    // This is logged, or would be.
+    // This writes to the log output, or tries to.
     assert_eq!(client.get("/nothing").await.status, 404);
     client.add("7", None, json!([{"seg_id": 12}])).await;
     assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());

@@ -1,4 +1,4 @@
-//! Deadlines and caps on connections, HTTP/2, TLS.
+//! Deadlines and limits of connections, HTTP/2, TLS.
 
 use ia_testkit::Kit;
 use serde_json::{Value, json};
@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long a server may take for what it must do; only a broken one takes it up.
+/// How long a server may take for an expected step; only a broken one takes that long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the server sends until it closes the connection.
+/// All bytes from the server until it closes the connection.
 async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut bytes = Vec::new();
-    // A reset is a way to close, too.
+    // A reset also closes the connection.
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -83,13 +83,13 @@ async fn headers_have_a_bound() {
     for n in 0..40 {
         request.extend(format!("X-{n}: {}\r\n", "a".repeat(25_000)).bytes());
     }
-    // The server may close before all is written.
+    // The server may close before everything is written.
     let _ = stream.write_all(&request).await;
     let answer = rest(&mut stream).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
-/// What the server answers to these bytes, which end the connection.
+/// The server's answer to these bytes, after which it closes the connection.
 async fn answer_to(kit: &Kit, bytes: &[u8]) -> (u16, String, Value) {
     let mut stream = TcpStream::connect(kit.api()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -182,7 +182,7 @@ async fn connections_over_the_cap_wait_for_a_place() {
     let client = kit.anonymous();
     let second = tokio::spawn(async move { client.get("/user-segment?user_id=1").await });
     for _ in 0..50 {
-        // Time enough for an answer that should not come.
+        // Time enough for an answer that must not come.
         kit.ops("/healthz").await;
     }
     assert!(!second.is_finished(), "there was no place for it");
@@ -193,7 +193,7 @@ async fn connections_over_the_cap_wait_for_a_place() {
 type Http2Sender = hyper::client::conn::http2::SendRequest<http_body_util::Full<bytes::Bytes>>;
 type Http2Task = tokio::task::JoinHandle<Result<(), hyper::Error>>;
 
-/// An HTTP/2 connection, whose task answers pings until the server ends it.
+/// An HTTP/2 connection whose task answers pings until the server closes it.
 async fn http2(kit: &Kit, stream_window: u32) -> (Http2Sender, Http2Task) {
     let stream = TcpStream::connect(kit.api()).await.unwrap();
     let io = hyper_util::rt::TokioIo::new(stream);
@@ -224,13 +224,13 @@ async fn http_2_is_spoken_with_prior_knowledge() {
     assert_eq!(provider.segments_of("7").await, [12]);
 }
 
-/// Connections are closed after a second without a request.
+/// A server that closes connections after a second without a request.
 async fn kit_with_short_idle_timeout() -> Kit {
     Kit::builder().config(|config| config.http.idle_timeout_seconds = 1).start().await
 }
 
-/// Connections are closed after two seconds without a request, while pings go to and fro: they prove only
-/// that the client lives.
+/// A server that closes connections after two seconds without a request, even while pings are answered: they only
+/// prove that the client is alive.
 async fn kit_with_pings() -> Kit {
     let timeouts = |config: &mut instant_audience::config::Config| {
         config.http.idle_timeout_seconds = 2;
@@ -246,7 +246,7 @@ async fn an_http_2_connection_without_requests_is_closed_in_order() {
     let (mut sender, task) = http2(&kit, 1 << 16).await;
     let busy_since = std::time::Instant::now();
     while busy_since.elapsed() < Duration::from_millis(2500) {
-        // Longer than the timeout in all, but never without a request for so long.
+        // Longer than the timeout in total, but never as long without a request.
         let answer = sender.send_request(empty_get(&kit, "/user-segment")).await.unwrap();
         assert_eq!(answer.status(), 401);
         assert!(!task.is_finished());
@@ -267,13 +267,13 @@ async fn an_http_2_answer_that_is_not_taken_ends_the_connection() {
     let (mut sender, task) = http2(&kit, 0).await;
     let answer = sender.send_request(empty_get(&kit, "/user-segment")).await.unwrap();
     assert_eq!(answer.status(), 401);
-    // There is no window for its body, and the connection is told to end: with an answer outstanding it
-    // does not end by itself.
+    // The client gives no window for the body, and the server asks it to end the connection: with an answer
+    // outstanding, the connection does not end by itself.
     let ended = tokio::time::timeout(Duration::from_secs(10), task).await.expect("the server ends it");
     drop((ended, answer, sender));
 }
 
-/// A body whose bytes come one every so often.
+/// A body whose bytes arrive one at a time, with pauses.
 struct Trickle {
     left: Vec<u8>,
     pause: std::pin::Pin<Box<tokio::time::Sleep>>,
@@ -313,8 +313,8 @@ async fn an_http_1_connection_may_take_its_time_for_the_headers() {
     let mut stream = TcpStream::connect(kit.api()).await.unwrap();
     stream.write_all(b"PRI / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Slow: ").await.unwrap();
     let client = kit.anonymous();
-    // Bytes move, so the idle timeout does not count, though all of it takes twice as long: two silent
-    // connections, one after the other, are closed meanwhile. An answer is waited for between the bytes.
+    // Bytes arrive, so the idle timeout does not apply, although the request takes twice as long: meanwhile two
+    // silent connections, one after the other, are closed. Between the bytes the test waits for an answer.
     for _ in 0..2 {
         let mut silent = TcpStream::connect(kit.api()).await.unwrap();
         let mut closed = Box::pin(async move { rest(&mut silent).await });
@@ -381,7 +381,7 @@ async fn a_refusal_reaches_a_client_that_sends_its_whole_body_first() {
     let mut stream = TcpStream::connect(kit.api()).await.unwrap();
     let body = vec![b' '; 900_000];
     for _ in 0..2 {
-        // Twice on one connection: it is kept.
+        // Twice, to show that the connection is kept.
         let head = format!("POST /rt-segment HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&body).await.unwrap();

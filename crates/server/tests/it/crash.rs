@@ -1,4 +1,4 @@
-//! The real binary, killed and stopped: what was answered OK is there afterwards.
+//! The real binary, killed and stopped: afterwards every change that was answered OK is there.
 
 use ia_testkit::{Client, ServerProcess, eventually};
 use serde_json::{Value, json};
@@ -15,11 +15,11 @@ const UNLIMITED: [(&str, &str); 4] = [
     ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
     ("INSTANT_AUDIENCE__LIMITS__GETS_PER_SECOND", "0"),
     ("INSTANT_AUDIENCE__LIMITS__LOGINS_PER_FIVE_MINUTES", "0"),
-    // Often, so that kills meet checkpoints.
+    // Often, so that kills overlap with checkpoints.
     ("INSTANT_AUDIENCE__PROFILES__CHECKPOINT_INTERVAL_SECONDS", "1"),
 ];
 
-/// What a writer knows of its users: the value of each, as last acknowledged, and as last sent.
+/// A writer's knowledge of its users: the last acknowledged and the last sent value of each.
 #[derive(Default)]
 struct Journal {
     acknowledged: HashMap<u64, u64>,
@@ -27,7 +27,7 @@ struct Journal {
     posts: u64,
 }
 
-/// Posts until the server is gone. Each POST gives ten users one value in both segments.
+/// Posts until the server ends. Each POST gives ten users one value in both segments.
 async fn write(client: Client, writer: u64, first_value: u64, journal: Arc<Mutex<Journal>>) {
     for value in first_value.. {
         let users: Vec<u64> = (0..10).map(|n| 1 + writer * 1000 + (value * 7 + n) % 100).collect();
@@ -45,7 +45,7 @@ async fn write(client: Client, writer: u64, first_value: u64, journal: Arc<Mutex
     }
 }
 
-/// Checks a journal against the server. The POST in doubt is there wholly or not at all; returns whether it is.
+/// Checks a journal against the server. An unanswered POST is there wholly or not at all; returns whether it is.
 async fn check(client: &Client, journal: &Journal) -> bool {
     let mut users: Vec<u64> = journal.acknowledged.keys().chain(journal.in_doubt.keys()).copied().collect();
     users.sort_unstable();
@@ -94,7 +94,7 @@ async fn what_was_acknowledged_survives_sigkill_under_load() {
         for writer in writers {
             writer.await.unwrap();
         }
-        // Above all that was sent, so that a value tells its cycle.
+        // Higher than every sent value, so that a value tells its cycle.
         value += 1000;
 
         let server = ServerProcess::serve(binary(), &data_dir, &UNLIMITED).await;
@@ -113,7 +113,7 @@ async fn what_was_acknowledged_survives_sigkill_under_load() {
         }
         server.kill().await;
     }
-    // Exactly once: ten users a POST, whatever was killed when.
+    // Each POST of ten users counts exactly once, despite all kills.
     let server = ServerProcess::serve(binary(), &data_dir, &UNLIMITED).await;
     let client = server.login("provider").await;
     let report = client.get("/rt-segment-processed?agg=true").await.ok()["report"].clone();

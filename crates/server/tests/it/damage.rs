@@ -1,4 +1,4 @@
-//! Damaged data directories and the real binary: what it says, and the ways out that it names.
+//! The real binary on damaged data directories: its messages, and the repairs that they name.
 
 use ia_testkit::{Client, ServerProcess};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const BINARY: &str = env!("CARGO_BIN_EXE_instant-audience");
 const USERS: u64 = 50;
 
-/// A start looks at all of a log file.
+/// Small log files, because a start reads all of one.
 const SETTINGS: [(&str, &str); 2] =
     [("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "1MiB"), ("INSTANT_AUDIENCE__LIMITS__GETS_PER_SECOND", "0")];
 
@@ -25,7 +25,7 @@ struct Place {
 }
 
 impl Place {
-    /// One that a server has run on and was stopped: a log from position 1 on, a checkpoint, statistics.
+    /// A directory after an orderly stop: a log from position 1 on, a checkpoint, statistics.
     async fn stopped() -> Place {
         let place = Place { dir: TempDir::new().unwrap() };
         let catalog = json!({
@@ -62,7 +62,7 @@ impl Place {
         ServerProcess::serve(Path::new(BINARY), &self.data(), &SETTINGS).await
     }
 
-    /// What a start that is refused says.
+    /// The message of a refused start.
     fn refusal(&self) -> String {
         let mut server = self
             .command(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
@@ -118,7 +118,7 @@ async fn counted_users(client: &Client) -> u64 {
 async fn a_damaged_profile_store_is_named_and_built_again_from_the_log() {
     let place = Place::stopped().await;
     let store = place.data().join("profiles");
-    // The one in force; another may be left of the checkpoint before.
+    // The current version; the one of the previous checkpoint may also be left.
     let current = fs::read(store.join("keyspaces/1/current")).unwrap();
     let number = u64::from_le_bytes(*current.first_chunk().unwrap());
     let version = store.join(format!("keyspaces/1/v{number}"));
@@ -138,7 +138,7 @@ async fn a_damaged_profile_store_is_named_and_built_again_from_the_log() {
         assert!(place.refusal().contains(name));
         fs::write(&file, sound).unwrap();
     }
-    // The way out, where the log begins at position 1.
+    // The repair if the log begins at position 1.
     flip(&place.table(), 0);
     fs::rename(&store, place.dir.path().join("profiles.damaged")).unwrap();
     let server = place.serve().await;
@@ -158,7 +158,7 @@ async fn a_block_that_is_damaged_is_never_served() {
         .collect();
     server.login("provider").await.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
     stop(server).await;
-    // A block in the middle of the newest table, which no start reads.
+    // A block in the middle of the newest table; no start reads it.
     let tables = fs::read_dir(place.table().parent().unwrap()).unwrap().map(|table| table.unwrap().path());
     let newest = tables.max_by_key(|table| fs::metadata(table).unwrap().len()).unwrap();
     flip(&newest, fs::metadata(&newest).unwrap().len() as usize / 2);
@@ -187,7 +187,7 @@ async fn a_profile_store_that_is_gone_is_built_again_only_from_a_whole_log() {
     let server = place.serve().await;
     check_all(&server.login("provider").await).await;
     stop(server).await;
-    // A log that does not reach back: as if its first file had been given up.
+    // A log without its first file, as if it was removed.
     let log = place.data().join("log");
     let first = log.join(format!("{:020}.log", 1));
     assert!(first.exists());
@@ -202,7 +202,7 @@ async fn a_damaged_catalog_is_named_and_can_be_applied_again() {
     let place = Place::stopped().await;
     let catalog = place.data().join("catalog.sqlite");
     let sound = fs::read(&catalog).unwrap();
-    // A value: one that no structure depends on.
+    // `code` is in a value, on which no structure depends.
     let code = sound.windows(4).position(|bytes| bytes == b"cars").unwrap();
     for at in [0, 20, code] {
         flip(&catalog, at);

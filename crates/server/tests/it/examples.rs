@@ -1,4 +1,4 @@
-//! The published examples of the wire, as request and response pairs.
+//! The published examples of requests and answers.
 
 use ia_testkit::Kit;
 use serde_json::Value;
@@ -14,7 +14,7 @@ async fn every_published_example_is_answered_as_printed() {
     assert_eq!(files.len(), 7);
     for file in files {
         let pair: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        // `curl -d` announces a form: that must not matter.
+        // `curl -d` sends the content type of a form, which must not matter.
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let answer = provider.post_bytes("/rt-segment", &headers, pair["request"].to_string()).await;
         answer.ok();

@@ -1,4 +1,4 @@
-//! Members that send user ids of their own, and what reads of the platform's users make of them.
+//! Members with their own user ids, and how they change reads of the platform's users.
 
 use ia_log::{DiskLog, Log, LogOptions, RealDisk};
 use ia_model::{Link, MemberId, Minute, Record, UserKey};
@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 
-/// Member 77 (login `stranger`, segment 777) has ids of its own, and member 1262 (login `partner`, segment 30002)
-/// sends the same ones. Both let 958 see their segments.
+/// Member 77 (login `stranger`, segment 777) has its own ids, and member 1262 (login `partner`, segment 30002) sends
+/// the same ids. Both let 958 see their segments.
 async fn kit() -> Kit {
     let mut kit = Kit::start().await;
     kit.stop().await.unwrap();
@@ -32,7 +32,7 @@ fn external(namespace: u32, id: &str) -> UserKey {
     UserKey::external(MemberId(namespace), id).unwrap()
 }
 
-/// Puts a link of member 77 into the log, as a mapping does.
+/// Puts a link of member 77 into the log, as `/mapuid` does.
 async fn link(kit: &mut Kit, user: u64, ids: &[&str], minutes: u32) {
     let now_ms = START_MS;
     let end = Minute(Minute::not_before(now_ms).0 + minutes);
@@ -55,7 +55,7 @@ fn encoded(id: &str) -> String {
     id.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// What a read of one user answers, but for the times.
+/// The answer to a read of one user, without the times.
 async fn seen(client: &Client, id: &str) -> Vec<(u64, u64)> {
     let answer = client.get(&format!("/user-segment?user_id={}", encoded(id))).await.ok();
     assert_eq!(answer["user_segment"]["user_id"], id, "as it was sent");
@@ -74,7 +74,7 @@ async fn whatever_text_a_member_calls_a_user_comes_back_as_it_was_sent() {
         let answer = stranger.add(id, None, json!([{"seg_id": 777, "value": value}])).await;
         assert_eq!(answer["message"]["users_accepted"], 1, "{id:?}");
     }
-    // A number is taken as its digits.
+    // A number is read as its digits.
     let number = json!({"rt_segment": [{"user_id": 42, "seg_block": [{"seg_id": 777, "value": 42}]}]});
     stranger.post("/rt-segment", &number).await.ok();
     kit.restart().await;
@@ -104,14 +104,14 @@ async fn an_id_is_of_its_name_space_alone() {
     provider.add("7", None, json!([{"seg_id": 12, "value": 3}])).await;
     let uuid = "aebe52e7-03ee-455a-b3c4-e57283966239";
     stranger.add(uuid, Some("idfa"), json!([{"seg_id": 777, "value": 4}])).await;
-    // Both write to the same user. Each sees its own segments.
+    // Both write to the same user, and each sees its own segments.
     assert_eq!(seen(&stranger, "7").await, [(777, 1)]);
     assert_eq!(seen(&partner, "7").await, [(30002, 2)]);
-    // For those without ids of their own, and for the platform's own callers, 7 is the platform's user.
+    // For a member without its own ids, and for bidders and admins, 7 is the platform's user.
     for client in [&provider, &admin, &kit.login("bidder").await] {
         assert_eq!(seen(client, "7").await, [(12, 3)]);
     }
-    // A device is the same for all.
+    // A device id means the same user for all.
     let device = format!("/user-segment?user_id={uuid}&domain=idfa");
     for client in [&stranger, &admin] {
         assert_eq!(client.get(&device).await.ok()["user_segment"]["segments"][0]["value"], 4);
@@ -152,7 +152,7 @@ async fn what_cannot_be_an_id_is_refused_by_name_and_counted() {
     assert!(refused.contains("Invalid users: (a token)") && !refused.contains(&token), "{refused}");
 }
 
-/// Where nobody has ids of its own, an id stays the platform's, as before.
+/// Without members that have their own ids, an id is the platform's, as before.
 #[tokio::test]
 async fn switching_own_ids_on_leaves_what_is_there() {
     let mut kit = Kit::start().await;
@@ -183,7 +183,7 @@ async fn a_mapping_makes_what_was_sent_before_and_after_it_count() {
     partner.add("late", None, json!([{"seg_id": 30002, "value": 6}])).await;
     let joined = [(12, 2), (777, 1), (30002, 6)];
     assert_eq!(seen(&bidder, "7").await, joined, "the one that was added last");
-    // In every form, and for every viewer as far as it may see.
+    // In every format, and for every viewer, limited to its rights.
     let segments = |id: &str, value: &str| json!({"id": id, "value": value});
     let openrtb = bidder.get("/user-segment?user_id=7&format=openrtb").await.json();
     let data: Vec<&Value> = openrtb["data"].as_array().unwrap().iter().map(|of| &of["segment"][0]).collect();
@@ -194,14 +194,14 @@ async fn a_mapping_makes_what_was_sent_before_and_after_it_count() {
     assert_eq!(many["user_segments"][0]["segments"].as_array().unwrap().len(), 3);
     assert_eq!(many["user_segments"][1]["segments"], json!([]));
     assert_eq!(seen(&kit.login("provider").await, "7").await, joined);
-    // A removal under the id takes it away; the id itself is in what it was sent for.
+    // A removal under one of the linked ids ends that membership; the other ids are not changed.
     stranger.add("early", None, json!([{"seg_id": 777, "expiration": -1}])).await;
     assert_eq!(seen(&bidder, "7").await, [(12, 2), (30002, 6)]);
     assert_eq!(seen(&partner, "late").await, [(30002, 6)]);
     kit.restart().await;
     let bidder = kit.login("bidder").await;
     assert_eq!(seen(&bidder, "7").await, [(12, 2), (30002, 6)]);
-    // A mapping that is not seen again ends.
+    // A link that is not made again ends.
     kit.clock.advance(28 * 60_000);
     assert_eq!(seen(&bidder, "7").await, [(12, 2), (30002, 6)]);
     kit.clock.advance(60_000);

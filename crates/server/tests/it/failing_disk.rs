@@ -1,5 +1,5 @@
-//! The log's disk fails at every call of some POSTs: what is answered with OK is there, before and after a
-//! restart, and what is refused for want of room is not.
+//! The log's disk fails at every call of some POSTs. A POST that was answered OK is there, before and after a restart;
+//! a POST that was refused because the disk is full is not.
 
 use ia_log::faults::{Call, Errno};
 use ia_testkit::{Client, Kit};
@@ -7,12 +7,12 @@ use serde_json::json;
 
 const POSTS: u64 = 4;
 
-/// What a client was told.
+/// The answer to a client.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
     Ok,
     Refused,
-    /// The log is out of service: it may be there after a restart.
+    /// The log is out of service: the record may be there after a restart.
     Unknown,
 }
 
@@ -45,21 +45,21 @@ async fn no_failing_call_makes_a_false_ok_over_http() {
             let calls = kit.disk.calls(call);
             kit.disk.tear_failing_writes_after(30 * n);
             kit.disk.fail_nth(call, n, errno);
-            let came_about = |kit: &Kit| kit.disk.calls(call) >= calls + n;
+            let has_failed = |kit: &Kit| kit.disk.calls(call) >= calls + n;
             let mut told: Vec<(u64, Told)> = Vec::new();
             for _ in 0..POSTS {
                 user += 1;
-                let failed_before = came_about(&kit);
+                let failed_before = has_failed(&kit);
                 let answer = post(&kit, &client, user).await;
                 let case = format!("{call:?} {errno:?} {n}: user {user}, {answer:?}");
-                // The bytes may be there all the same, as here; but nobody knows.
-                let flush_failed = call == Call::Flush && came_about(&kit) && !failed_before;
+                // As here, the bytes may be there all the same, but the server cannot know that.
+                let flush_failed = call == Call::Flush && has_failed(&kit) && !failed_before;
                 assert!(!flush_failed || answer != Told::Ok, "OK without a flush: {case}");
                 let is_latched = told.iter().any(|(_, told)| *told == Told::Unknown);
                 assert!(!is_latched || answer == Told::Unknown, "the latch holds: {case}");
                 told.push((user, answer));
             }
-            let came_about = came_about(&kit);
+            let has_failed = has_failed(&kit);
             for (user, told) in &told {
                 let seen = !client.segments_of(&user.to_string()).await.is_empty();
                 assert_eq!(seen, *told == Told::Ok, "{call:?} {errno:?} {n}: user {user}, {told:?}");
@@ -81,7 +81,7 @@ async fn no_failing_call_makes_a_false_ok_over_http() {
                     Told::Unknown => 2,
                 }] += 1;
             }
-            if !came_about {
+            if !has_failed {
                 break;
             }
             cases += 1;

@@ -1,4 +1,4 @@
-//! What a POST does to memberships, and what it says of it.
+//! The effects of a POST on memberships, and its answers.
 
 use ia_testkit::{Kit, START_MS};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Rates: the server's, a member's own, and what a caller over them hears.
+//! Rates of the server and of members, and the answers to callers over them.
 
 use ia_testkit::{Kit, eventually};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! The product's tests: a real server, spoken to over HTTP.
+//! Tests of the product: a real server, called over HTTP.
 
 mod abuse;
 mod accounts;
@@ -14,12 +14,12 @@ mod damage;
 mod examples;
 mod external_ids;
 mod failing_disk;
+mod h1;
 mod ingest;
 mod limits;
 mod openapi;
 mod ops;
 mod pixels;
-mod plain;
 mod privacy;
 mod reading;
 mod secrets;

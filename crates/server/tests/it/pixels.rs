@@ -1,4 +1,4 @@
-//! Pixels, as a browser calls them: with the cookies that it was given, and nothing else.
+//! Pixels as a browser calls them: with the cookies that it received and nothing else.
 
 use bytes::Bytes;
 use hyper::Method;
@@ -17,7 +17,7 @@ fn pixels() -> KitBuilder {
     })
 }
 
-/// A browser, as far as cookies go.
+/// A browser with its cookies.
 struct Browser {
     client: Client,
     cookies: Vec<(String, String)>,
@@ -32,7 +32,7 @@ impl Browser {
         Browser { cookies: vec![("uuid2".to_owned(), id.to_owned())], ..Browser::new(kit) }
     }
 
-    /// The id that it keeps.
+    /// The id in its cookie.
     fn id(&self) -> &str {
         &self.cookies.iter().find(|(name, _)| name == "uuid2").expect("an id").1
     }
@@ -60,7 +60,7 @@ impl Browser {
     }
 }
 
-/// A GIF with all that goes with it.
+/// Checks the GIF and its headers.
 fn assert_gif(answer: &Answer) {
     assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, Some("image/gif")));
     assert_eq!((answer.body.len(), &answer.body[..6]), (43, &b"GIF89a"[..]));
@@ -100,7 +100,7 @@ async fn a_browser_gets_an_id_and_keeps_it() {
     assert_eq!(first.header("content-type"), Some("application/json"));
     assert_eq!((first.header("cache-control"), first.header("vary")), (Some("no-store"), Some("Origin")));
     assert_eq!(first.header("access-control-allow-origin"), None);
-    // Every call is told the same, and makes the cookie last longer.
+    // Every call gets the same id and renews the cookie.
     let called = browser.get("/getuidp?callback=a.b$_1").await;
     assert_eq!(called.body, format!("/**/a.b$_1({{\"uid\":{id}}});"));
     assert_eq!(called.header("content-type"), Some("text/javascript; charset=utf-8"));
@@ -119,14 +119,14 @@ async fn a_browser_gets_an_id_and_keeps_it() {
         assert_eq!((answer.status.as_u16(), answer.body.len()), (302, 0));
         assert_eq!(answer.header("location"), Some(&*location.replace("{}", &id.to_string())), "{path}");
     }
-    // Others have others, and what is no id is replaced.
+    // Other browsers get other ids, and an invalid id is replaced.
     for cookie in ["", "x", "-1", "18446744073709551616", "<script>"] {
         let mut other = Browser::with_id(&kit, cookie);
         other.get("/getuidj").await;
         let new: u64 = other.id().parse().unwrap();
         assert!(new != 0 && new != id, "{cookie:?}");
     }
-    // One that wants none keeps that.
+    // A browser that has opted out stays so.
     let mut out = Browser::with_id(&kit, "0");
     assert_eq!(out.get("/getuidj").await.body, "{\"uid\":0}");
     assert_eq!(out.get("/getuidp?callback=f").await.body, "/**/f({\"uid\":0});");
@@ -162,7 +162,7 @@ async fn pages_that_are_not_named_read_no_id() {
 async fn nobody_is_sent_where_the_operator_has_not_said() {
     let kit = pixels().start().await;
     let provider = kit.login("provider").await;
-    // More of them, and in other spellings, at `pixels/redirect.rs`.
+    // `pixels/redirect.rs` has more of them, and other spellings.
     for target in [
         "//evil.example/",
         "https://evil.example/",
@@ -181,7 +181,7 @@ async fn nobody_is_sent_where_the_operator_has_not_said() {
         let mut browser = Browser::with_id(&kit, "4711");
         let decoded_once = target.contains('%');
         for path in ["getuid", "getuidnb", "getuidu"] {
-            // What stays encoded is a plain path on an allowed host.
+            // With `getuidu` the encoded part stays a path on an allowed host.
             if path == "getuidu" && decoded_once && target.starts_with("https://ok.example.com/") {
                 continue;
             }
@@ -231,7 +231,7 @@ async fn a_pixel_writes_as_a_post_does() {
     let provider = by_pixel.login("provider").await;
     assert_eq!(provider.segments_of(USER).await, [12, 10001, 23784, 30001], "it is in the log");
 
-    // The other answers; and without a member the segment's owner writes.
+    // The other kinds of answer. Without a member, the segment's owner writes.
     let mut browser = Browser::with_id(&by_pixel, USER);
     by_pixel.clock.advance(HOUR_MS);
     let script = browser.get("/seg?remove=12&t=1").await;
@@ -272,7 +272,7 @@ async fn a_mapping_joins_what_was_sent_before_it_and_after() {
         .add("Cart-8", None, json!([{"seg_id": 777, "expiration": -1}, {"seg_id": 778, "value": 9}]))
         .await;
     assert_eq!(bidder.segments_of(&id).await, [777, 778, 779]);
-    // 18 days after it was last seen, a link is gone.
+    // 18 days after its last call, a link has ended.
     kit.clock.advance(18 * 24 * HOUR_MS + 60_000);
     let bidder = kit.login("bidder").await;
     assert_eq!(bidder.segments_of(&id).await, [779]);
@@ -293,7 +293,7 @@ async fn a_mapping_joins_what_was_sent_before_it_and_after() {
     }
 }
 
-/// Who has no say, does not exist, or is not to be known: the answer is the same, and nothing is written.
+/// The answer is the same, and nothing is written, if the member or segment does not exist or may not be used.
 #[tokio::test]
 async fn a_pixel_does_not_tell_what_there_is() {
     let kit = pixels()
@@ -415,7 +415,7 @@ async fn a_person_opts_out_and_in_again() {
     let token = browser.cookies.iter().find(|(name, _)| name == "ia_optout").unwrap().1.clone();
     let form = |choice: &str| format!("token={token}&choice={choice}");
 
-    // A page of another site has the cookies of the browser at best, but not what is in them.
+    // A page of another site can send the browser's cookies at best, but cannot read them.
     let mut forged = Browser { cookies: browser.cookies.clone(), ..Browser::new(&kit) };
     for (headers, body, status) in [
         (&[][..], "choice=out".to_owned(), 403),
@@ -437,12 +437,12 @@ async fn a_person_opts_out_and_in_again() {
     assert_eq!(bidder.segments_of(&id).await, [0; 0], "what was stored is gone");
     assert_gif(&browser.get("/seg?add=12&member=958").await);
     assert_eq!(browser.get("/getuidj").await.body, "{\"uid\":0}");
-    // Nor does it come back with a cookie that was kept.
+    // A cookie from before the opt-out does not bring the user back.
     let mut kept = Browser::with_id(&kit, &id);
     assert_gif(&kept.get("/seg?add=12&member=958").await);
     assert_eq!(kept.get("/getuidj").await.body, "{\"uid\":0}");
     assert_eq!(bidder.segments_of(&id).await, [0; 0]);
-    // That is counted as in a POST, and the id is not written down. A browser without an id is nobody.
+    // The dropped user counts as in a POST, but its id is not written. A browser without an id does not count.
     let counted = report(&kit.login("provider").await).await;
     assert_eq!((&counted[0]["num_valid_users"], &counted[0]["num_invalid_users"]), (&json!(1), &json!(1)));
     assert!(!counted[0]["error_log_lines"].as_str().unwrap().contains(&id));

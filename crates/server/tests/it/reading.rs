@@ -1,4 +1,4 @@
-//! Reading memberships: formats, and who sees what.
+//! Reading memberships: formats, and the rights of readers.
 
 use ia_testkit::Kit;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Signing in by a token that the login has signed itself, and the keys for it.
+//! Logging in by a token that the login has signed, and the keys for it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -29,7 +29,7 @@ fn sign(pem: &str, header: &str, claims: &str) -> String {
     sign_with(pem, &RSA_PKCS1_SHA256, header, claims)
 }
 
-/// With the key whose public half is `one.pub.pem`.
+/// Signed with the key whose public half is `one.pub.pem`.
 pub(crate) fn sign_with_one(header: &str, claims: &str) -> String {
     sign(ONE.0, header, claims)
 }
@@ -41,7 +41,7 @@ fn now_seconds(kit: &Kit) -> i64 {
     i64::try_from(kit.clock.now_ms() / 1000).unwrap()
 }
 
-/// The claims that a client of that login sends now.
+/// The claims that a client of this login sends now.
 pub(crate) fn claims(kit: &Kit, username: &str) -> String {
     json!({"sub": username, "iat": now_seconds(kit)}).to_string()
 }
@@ -67,16 +67,16 @@ async fn kit_without_limits() -> Kit {
     Kit::builder().config(lift).start().await
 }
 
-async fn is_let_in(client: &Client) -> bool {
+async fn is_authenticated(client: &Client) -> bool {
     client.get("/user-segment?user_id=1").await.status == 200
 }
 
-/// A PUT of a body as it is.
+/// A PUT with the body unchanged.
 async fn put(client: &Client, target: &str, body: &str) -> Answer {
     client.send(Method::PUT, target, &[], Bytes::from(body.to_owned())).await
 }
 
-/// The body of a refusal without what differs between any two: its request id and the time it took.
+/// The body of a refusal without its request id and time.
 fn masked_refusal(answer: &Answer) -> String {
     let mut response = answer.response();
     response["dbg_info"]["time"] = 0.into();
@@ -107,25 +107,28 @@ async fn a_key_lets_its_login_in_until_it_is_switched_off_or_deleted() {
     kit.restart().await;
     let signed = Client { address: kit.api(), ..signed };
     let provider = Client { address: kit.api(), ..provider };
-    assert!(is_let_in(&signed).await, "both outlive a restart");
+    assert!(is_authenticated(&signed).await, "both outlive a restart");
     let again = sign_in(&kit, &format!("{}\n", good(&kit, "provider"))).await.ok();
     let again = Client { token: again["token"].as_str().map(str::to_owned), ..kit.anonymous() };
 
     let off = put(&provider, "/public-key?key_id=1&user_id=1", r#"{"public-key": {"active": false}}"#).await;
     assert_eq!(off.ok()["public-key"]["active"], false);
-    assert!(!is_let_in(&signed).await && !is_let_in(&again).await, "at once, and every token of it");
-    assert!(is_let_in(&provider).await, "but none that a password has given");
+    assert!(
+        !is_authenticated(&signed).await && !is_authenticated(&again).await,
+        "at once, and every token of it"
+    );
+    assert!(is_authenticated(&provider).await, "but none that a password has given");
     let refused = sign_in(&kit, &good(&kit, "provider")).await;
     assert_eq!(refused.outcome(), (401, Some("NOAUTH".to_owned())));
     put(&provider, "/public-key?id=1", r#"{"public-key": {"active": true}}"#).await.ok();
-    assert!(!is_let_in(&signed).await, "what was taken back stays so");
+    assert!(!is_authenticated(&signed).await, "what was taken back stays so");
     let third = sign_in(&kit, &good(&kit, "provider")).await.ok();
     let third = Client { token: third["token"].as_str().map(str::to_owned), ..kit.anonymous() };
-    assert!(is_let_in(&third).await);
+    assert!(is_authenticated(&third).await);
 
     let gone = provider.send(Method::DELETE, "/public-key?id=1", &[], Bytes::new()).await.ok();
     assert_eq!((&gone["count"], &gone["public-keys"]), (&json!(1), &json!([{"id": 1}])));
-    assert!(!is_let_in(&third).await);
+    assert!(!is_authenticated(&third).await);
     assert_eq!(sign_in(&kit, &good(&kit, "provider")).await.status, 401);
     let next = provider.post("/public-key", &key("job", ONE.1)).await.ok();
     assert_eq!(next["id"], 2, "an id is never used again");
@@ -145,7 +148,7 @@ async fn every_bad_token_is_refused_in_the_same_words() {
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let unsigned =
         |header: &str| format!("{}.{}.", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(&mine));
-    // The attack that a verifier falls for which lets the header choose: the public key as a shared secret.
+    // A known attack on verifiers that trust the header's algorithm: HS256 with the public key as the secret.
     let confused = {
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","kid":"job"}"#);
         let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(&mine));
@@ -218,7 +221,7 @@ async fn every_bad_token_is_refused_in_the_same_words() {
     }
     let huge = sign_in(&kit, &"x".repeat(17 << 10)).await;
     assert_eq!(huge.outcome(), (413, Some("SYNTAX".to_owned())));
-    // At the edges, and by the other key under its name, it is let in.
+    // Accepted: times at the limits, and the other key under its own name.
     for jwt in [
         good.clone(),
         saying(&at(json!(now - 300))),
@@ -258,7 +261,7 @@ async fn only_who_has_the_key_learns_that_a_login_is_off() {
     let provider = kit.login("provider").await;
     provider.post("/public-key", &key("job", ONE.1)).await.ok();
     kit.apply(&json!({"users": [{"username": "provider", "member_id": 958, "state": "inactive"}]})).await;
-    eventually("the login to be off", async || (!is_let_in(&provider).await).then_some(())).await;
+    eventually("the login to be off", async || (!is_authenticated(&provider).await).then_some(())).await;
     let answer = sign_in(&kit, &good(&kit, "provider")).await;
     assert_eq!(answer.outcome(), (401, Some("NOAUTH_DISABLED".to_owned())));
     let stale = sign(ONE.0, HEADER, &json!({"sub": "provider", "iat": now_seconds(&kit) - 400}).to_string());

@@ -1,4 +1,4 @@
-//! Strict mode: who is not known is an invalid user; and how ids become known.
+//! Strict mode: an unknown user is invalid; and the ways in which ids become known.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 const BINARY: &str = env!("CARGO_BIN_EXE_instant-audience");
 const IDFA: &str = "aebe52e7-03ee-455a-b3c4-e57283966239";
 
-/// Runs `import-users` on that text, as standard input or as a file.
+/// Runs `import-users` on this text, as standard input or as a file.
 fn import(data_dir: &Path, text: &[u8], as_file: bool) -> Output {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();

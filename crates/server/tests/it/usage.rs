@@ -1,11 +1,11 @@
-//! The usage report: what was counted, for whom, and that it is counted once.
+//! The usage report: its counts and their members, and that each request counts once.
 
 use ia_testkit::{Client, Kit};
 use serde_json::{Value, json};
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// The aggregated report; every POST that was answered must be in it.
+/// The aggregated report, which must include every answered POST.
 async fn report_of(client: &Client, valid_users: u64) -> Value {
     let report = client.get("/rt-segment-processed?agg=true").await.ok()["report"].clone();
     assert_eq!(report["num_valid_users"], valid_users);
@@ -59,7 +59,7 @@ async fn every_kind_of_outcome_is_counted_once_a_request() {
          Valid removals (user id, segment id, expiration): (1, 10001, -1)"
     );
     assert_eq!(hours[0]["segment_log_lines"], valid);
-    // The same again: users and pairs count a request each.
+    // The same request again: users and pairs count in each request.
     provider.post("/rt-segment", &request).await.ok();
     assert_eq!(report_of(&provider, 4).await["num_invalid_segments"], 4);
 }
@@ -119,7 +119,7 @@ async fn an_hour_keeps_the_200_newest_lines() {
 async fn what_is_not_written_yet_is_in_the_report_once() {
     let kit = Kit::start().await;
     let provider = kit.login("provider").await;
-    // Long enough to see several flushes, from before and behind.
+    // Long enough for several flushes between requests.
     let mut users = 0;
     while kit.metric("instant_audience_usage_position").await < 20.0 {
         users += 1;

@@ -27,10 +27,10 @@ fn add(user: &UserKey) -> Encoded {
     })))
 }
 
-/// Whoever goes away while its record is in the queue leaves the record there. It was resolved without the opt-out,
-/// so the erase has to come after it.
+/// If a client disconnects while its record is in the queue, the record stays there. It was resolved without the
+/// opt-out, so the erase must come after it.
 #[tokio::test]
-async fn an_opt_out_waits_for_a_record_whose_caller_has_gone_away() {
+async fn an_opt_out_waits_for_a_record_whose_client_has_disconnected() {
     let disk = FaultyDisk::new(SimulatedDisk::default());
     let (log, _) = DiskLog::open("/data/log", LogOptions::default(), disk.as_disk(), Arc::new(())).unwrap();
     let log = Arc::new(log);

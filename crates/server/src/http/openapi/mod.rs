@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the API as a machine reads it, put together from what stands at the handlers.
+//! `GET /openapi.json`: the API as a machine reads it, put together from the attributes of the handlers.
 //!
 //! `routes!` puts a route and its description into router and document at once (`utoipa_axum`). One that goes past it
 //! is in no document, and no test would look for it.
@@ -96,19 +96,18 @@ fn token_schemes() -> [(&'static str, SecurityScheme); 4] {
     ]
 }
 
-/// The same handlers under another path. An operation's id gets the suffix, and a parameter of the query that the path
-/// names is one of the path.
+/// The same handlers under another path. `rename` gives an operation its other id, and a parameter of the query that
+/// the path names is one of the path.
 pub(super) fn alias<S>(
     path: &str,
-    suffix: &str,
+    rename: impl Fn(&str) -> String,
     (schemas, mut paths, router): UtoipaMethodRouter<S>,
 ) -> UtoipaMethodRouter<S> {
     let mut items = std::mem::take(&mut paths.paths).into_values();
     let mut alias = items.next().expect("one path has routes");
     items.for_each(|item| alias.merge_operations(item));
     for operation in operations(&mut alias) {
-        let id = operation.operation_id.take().unwrap_or_default();
-        operation.operation_id = Some(format!("{id}_{suffix}"));
+        operation.operation_id = operation.operation_id.as_deref().map(&rename);
         for parameter in operation.parameters.iter_mut().flatten() {
             let RefOr::T(parameter) = parameter else { continue };
             if path.contains(&format!("{{{}}}", parameter.name)) {

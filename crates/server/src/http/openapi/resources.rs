@@ -106,7 +106,7 @@ impl<K: ResourceKind> PartialSchema for RequestOf<K> {
         let (singular, plural) = (K::TABLE.singular, K::TABLE.plural);
         let one = Ref::from_schema_name(request_name::<K>());
         let body = ObjectBuilder::new().schema_type(Type::Object).property(singular, one.clone());
-        let body = body.example(Some(json!({singular: K::example()})));
+        let body = body.examples([json!({singular: K::example()})]);
         if !K::TAKES_SEVERAL {
             let about = format!("`{{\"{singular}\": {{…}}}}`");
             return body.required(singular).description(Some(about)).into();

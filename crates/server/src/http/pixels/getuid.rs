@@ -1,18 +1,18 @@
-//! `GET /getuid` and its variants: the id of the browser, to a server on the list or to the page.
+//! `GET /getuid` and its variants: they give the browser's id to a server on the list, or to the page.
 
 use super::{Call, GIF, JAVASCRIPT};
 use crate::http::error::ApiError;
 use crate::http::openapi::{BadRequest, BrowserId, TooManyRequests, Unavailable};
 use crate::http::query::Query;
-use crate::pixels::{self, BadTarget, Browser, Written};
+use crate::pixels::{self, BadTarget, Browser, TargetEncoding};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 
 /// Tell a server the browser's id
 ///
-/// The whole query is the URL to go to, plain or with one layer of percent-encoding, which is taken off. `$UID` in it
-/// becomes the id; where it does not stand, the id is appended. A browser without an id gets one; one that has opted
-/// out is 0.
+/// The whole query is the target URL, plain or with one layer of percent-encoding, which is removed. `$UID` in it
+/// is replaced by the id; without `$UID` the id is appended. A browser without an id gets one; the id of a browser that
+/// has opted out is 0.
 #[utoipa::path(
     get,
     path = "/getuid",
@@ -33,14 +33,14 @@ use axum::response::Response;
 )]
 pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
     let browser = call.browser()?;
-    let target = target(&call, browser, &uri, Written::Encoded)?;
+    let target = target(&call, browser, &uri, TargetEncoding::Encoded)?;
     seen(&call, browser).await?;
     call.redirect(browser, &target)
 }
 
 /// Tell a server the browser's id, unless it has none
 ///
-/// As `/getuid`, but a browser that has opted out stays where it is.
+/// Like `/getuid`, but a browser that has opted out is not redirected.
 #[utoipa::path(
     get,
     path = "/getuidnb",
@@ -66,9 +66,9 @@ pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
 )]
 pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError> {
     let browser = call.browser()?;
-    // A URL that goes nowhere is a mistake whoever calls.
-    let target = target(&call, browser, &uri, Written::Encoded)?;
-    if browser.shown_id() == 0 {
+    // A bad URL is an error for every browser.
+    let target = target(&call, browser, &uri, TargetEncoding::Encoded)?;
+    if browser.public_id() == 0 {
         return Ok(call.answer(browser, "image/gif", &GIF[..]));
     }
     seen(&call, browser).await?;
@@ -77,7 +77,7 @@ pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError>
 
 /// Tell a server the browser's id, with the URL kept as it is
 ///
-/// As `/getuid`, but what is percent-encoded in the URL stays so.
+/// Like `/getuid`, but percent-encoded parts of the URL stay encoded.
 #[utoipa::path(
     get,
     path = "/getuidu",
@@ -98,14 +98,14 @@ pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError>
 )]
 pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> {
     let browser = call.browser()?;
-    let target = target(&call, browser, &uri, Written::AsIs)?;
+    let target = target(&call, browser, &uri, TargetEncoding::AsIs)?;
     seen(&call, browser).await?;
     call.redirect(browser, &target)
 }
 
 /// The browser's id as JSON
 ///
-/// Pages of the origins that the operator has named may read it with the browser's cookie: for these the answer has
+/// Pages of origins that the operator has named may read it with the browser's cookie: the answer to them has
 /// `Access-Control-Allow-Origin` and `Access-Control-Allow-Credentials`.
 #[utoipa::path(
     get,
@@ -127,7 +127,7 @@ pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> 
 pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, ApiError> {
     let browser = call.browser()?;
     seen(&call, browser).await?;
-    let body = format!("{{\"uid\":{}}}", browser.shown_id());
+    let body = format!("{{\"uid\":{}}}", browser.public_id());
     let mut response = call.answer(browser, "application/json", body);
     let answered = response.headers_mut();
     answered.insert(header::VARY, HeaderValue::from_static("Origin"));
@@ -144,7 +144,7 @@ pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, 
 
 /// The browser's id as JavaScript
 ///
-/// A call of the function of that name with `{"uid": …}`.
+/// A call of the function `callback` with `{"uid": …}`.
 #[utoipa::path(
     get,
     path = "/getuidp",
@@ -167,12 +167,12 @@ pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Respons
     let callback = pixels::callback(query.get("callback"))?;
     let browser = call.browser()?;
     seen(&call, browser).await?;
-    // What begins with a comment cannot be taken for a file of another type.
-    let body = format!("/**/{callback}({{\"uid\":{}}});", browser.shown_id());
+    // The comment at the start keeps programs from taking the answer for a file of another type.
+    let body = format!("/**/{callback}({{\"uid\":{}}});", browser.public_id());
     Ok(call.answer(browser, JAVASCRIPT, body))
 }
 
-/// Whose id is told was here.
+/// Makes the browser's user known, which matters in strict mode.
 async fn seen(call: &Call, browser: Browser) -> Result<(), ApiError> {
     if let Some(user) = browser.user() {
         call.writer().seen(&user).await?;
@@ -180,8 +180,8 @@ async fn seen(call: &Call, browser: Browser) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Where the query sends the browser.
-fn target(call: &Call, browser: Browser, uri: &Uri, written: Written) -> Result<String, BadTarget> {
+/// The URL of the redirect.
+fn target(call: &Call, browser: Browser, uri: &Uri, encoding: TargetEncoding) -> Result<String, BadTarget> {
     let hosts = &call.pixels().options.redirect_hosts;
-    pixels::target(uri.query().unwrap_or_default(), written, browser.shown_id(), hosts)
+    pixels::target(uri.query().unwrap_or_default(), encoding, browser.public_id(), hosts)
 }

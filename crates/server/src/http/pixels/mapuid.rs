@@ -11,9 +11,9 @@ use axum::response::Response;
 
 /// Link the browser's id to ids of a member
 ///
-/// The links last as long as the operator has set, from the last call on. What was stored under an id of the member,
-/// before or after, is joined by reads of the browser's id. Nothing is written for a browser that has opted out, nor for
-/// a member that there is not or that has no ids of its own; the answer is the same.
+/// A link lasts for a time that the operator has set, from its last call on. Reads of the browser's id include
+/// everything stored under the member's ids, before or after the call. For a browser that has opted out, or a member
+/// that does not exist or has no ids of its own, nothing is written; the answer is the same.
 #[utoipa::path(
     get,
     path = "/mapuid",
@@ -21,13 +21,13 @@ use axum::response::Response;
     tag = "pixels",
     security(()),
     params(
-        ("member" = u64, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Whose ids they are, and in whose name segments are written"),
+        ("member" = u64, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The member whose ids they are, and for which segments are written"),
         ("user" = String, Query, min_length = 1, description = "1 to 20 ids of 1 to 255 bytes, with `;` between them"),
         ("seg" = Option<String>, Query, description = "Ids of segments to put the browser into, each with an optional value: `1,2:5`"),
         ("seg_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
     ),
     responses(
-        (status = 200, description = "One transparent pixel; what was to be written is durable and visible", body = String, content_type = "image/gif", headers(
+        (status = 200, description = "One transparent pixel; the writes are durable and visible", body = String, content_type = "image/gif", headers(
             ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
             ("Cache-Control" = String, description = "`no-store`"),
             ("X-Content-Type-Options" = String, description = "`nosniff`"),
@@ -44,7 +44,7 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     let mapping = Mapping::parse(uri.query().unwrap_or_default())?;
     let browser = call.browser()?;
-    match browser.named() {
+    match browser.cookie_user() {
         Some(user) => {
             let Mapping { member, ids, segments } = &mapping;
             call.writer().map(*member, ids, &info.id, user, segments).await?;

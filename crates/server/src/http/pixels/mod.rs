@@ -1,12 +1,12 @@
-//! What web pages call from browsers. None of it takes a token; the id of the browser is in a cookie.
+//! The pixels: routes that web pages call from browsers. They take no token; the browser's id is in a cookie.
 
 mod getuid;
 mod mapuid;
 mod optout;
 mod seg;
 
+use super::connection::Peer;
 use super::error::ApiError;
-use super::serve::Peer;
 use crate::http::Http;
 use crate::pixels::{Browser, IdCookie, Pixels};
 use axum::extract::FromRequestParts;
@@ -26,7 +26,7 @@ const GIF: &[u8; 43] =
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The routes, where they are switched on.
+/// The routes, for a server with pixels switched on.
 pub(super) fn routes() -> OpenApiRouter<Arc<Http>> {
     OpenApiRouter::new()
         .routes(routes!(getuid::getuid))
@@ -39,7 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Http>> {
         .routes(routes!(optout::get, optout::post))
 }
 
-/// A call within its rates. Extracting it refuses others.
+/// A call within the rates. Extracting it refuses a call over them.
 struct Call {
     http: Arc<Http>,
     peer: Peer,
@@ -67,13 +67,13 @@ impl Call {
         &self.http.engine.pixels
     }
 
-    /// Who calls; a browser that has no id gets one.
+    /// The calling browser; without an id it gets one.
     fn browser(&self) -> Result<Browser, ApiError> {
         let is_suppressed = |user: &UserKey| self.writer().is_suppressed(user);
         Browser::of(self.cookie, is_suppressed).map_err(|error| ApiError::internal(&error))
     }
 
-    /// An answer to `browser`, which keeps its id for longer by it.
+    /// An answer to `browser` that renews its id cookie.
     fn answer(&self, browser: Browser, content_type: &'static str, body: impl IntoResponse) -> Response {
         let mut response = body.into_response();
         let headers = response.headers_mut();
@@ -92,7 +92,7 @@ impl Call {
         let cookie = self.pixels().options.cookies.set_id(browser.cookie, self.peer.tls);
         let headers = response.headers_mut();
         add_cookie(headers, &cookie);
-        not_kept(headers);
+        forbid_caching(headers);
         response
     }
 }
@@ -106,8 +106,8 @@ fn add_cookie(headers: &mut HeaderMap, cookie: &str) {
     headers.append(header::SET_COOKIE, cookie);
 }
 
-/// What is told to one browser is for no cache, and is what it says it is.
-fn not_kept(headers: &mut HeaderMap) {
+/// No cache may keep an answer to one browser, and no browser may guess another content type.
+fn forbid_caching(headers: &mut HeaderMap) {
     const NOSNIFF: (HeaderName, HeaderValue) =
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

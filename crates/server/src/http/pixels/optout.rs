@@ -1,6 +1,6 @@
-//! `/optout`: a page on which the person in front of a browser has the last word.
+//! `/optout`: a page on which a person opts out, or in again.
 
-use super::{Call, add_cookie, cookies, not_kept};
+use super::{Call, add_cookie, cookies, forbid_caching};
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::openapi::{BadRequest, Forbidden, OptOutForm, TooLarge, TooManyRequests, Unavailable};
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 /// A form is small.
 const MAX_FORM_BYTES: u32 = 4 << 10;
 
-/// Nothing is loaded, nothing runs, and no other page shows it in a frame to have it clicked.
+/// The page loads nothing and runs nothing, and no other page may show it in a frame to trick people into a click.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The page on which a person opts out
@@ -44,8 +44,8 @@ pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiE
 
 /// Opt out, or in again
 ///
-/// Sent by the form of the page, with the cookie that came with it. Opting out takes the browser's id away, and all that
-/// is stored under it; opting in gives a new one.
+/// Sent by the form of the page, with the page's cookie. Opting out deletes the browser's id and everything stored
+/// under it; opting in gives a new id.
 #[utoipa::path(
     post,
     path = "/optout",
@@ -54,7 +54,7 @@ pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiE
     security(()),
     request_body(content = OptOutForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "The page, with what is so now", body = String, content_type = "text/html; charset=utf-8", headers(
+        (status = 200, description = "The page, with the new state", body = String, content_type = "text/html; charset=utf-8", headers(
             ("Set-Cookie" = String, description = "`uuid2=…`: 0 for a browser that has opted out"),
             ("Cache-Control" = String, description = "`no-store`"),
             ("Content-Security-Policy" = String, description = "Nothing is loaded, and no other page shows it in a frame"),
@@ -68,7 +68,7 @@ pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiE
     )
 )]
 pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let (body, _share) = body::read(&call.http, &headers, body, MAX_FORM_BYTES).await?.decode()?;
+    let (body, _reservation) = body::read(&call.http, &headers, body, MAX_FORM_BYTES).await?.decode()?;
     let sent_from = headers.get("sec-fetch-site").map(|site| site.to_str().unwrap_or_default());
     let token = FormToken::of(cookies(&headers));
     let (choice, token) = Choice::read(&body, token, sent_from)?;
@@ -78,7 +78,7 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
 }
 
 impl Call {
-    /// Whether nothing may be known of the browser. One without an id is not given one to find out.
+    /// Whether the browser or its user has opted out. A browser without an id does not get one here.
     fn is_out(&self) -> Result<bool, ApiError> {
         Ok(self.browser()?.user().is_none())
     }
@@ -112,6 +112,6 @@ fn page(is_out: bool, token: &FormToken, cookie: &str) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     add_cookie(headers, cookie);
-    not_kept(headers);
+    forbid_caching(headers);
     response
 }

@@ -11,9 +11,9 @@ use axum::response::Response;
 
 /// Put the browser into segments, take it out
 ///
-/// Written as a `POST /rt-segment` of the member would be, and counted in its statistics. Up to 100 segments; what is
-/// both added and removed is removed. Nothing is written for a browser that has opted out, nor for a member or segment
-/// that there is not; the answer is the same.
+/// Works like a `POST /rt-segment` of the member, and counts in its statistics. Up to 100 segments; a segment that is
+/// both added and removed is removed. For a browser that has opted out, or a member or segment that does not exist,
+/// nothing is written; the answer is the same.
 #[utoipa::path(
     get,
     path = "/seg",
@@ -25,13 +25,13 @@ use axum::response::Response;
         ("add_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
         ("remove" = Option<String>, Query, description = "Ids of segments"),
         ("remove_code" = Option<String>, Query, description = "The member's codes"),
-        ("member" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "In whose name it is written; needed with codes. Absent: the owner of the first segment"),
-        ("value" = Option<u64>, Query, maximum = 2_147_483_647_u64, description = "For those that have none of their own"),
-        ("redir" = Option<String>, Query, description = "Where to go then; a host that the operator has named"),
+        ("member" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The member for which it writes; required with codes. Absent: the owner of the first segment"),
+        ("value" = Option<u64>, Query, maximum = 2_147_483_647_u64, description = "The value for segments without their own"),
+        ("redir" = Option<String>, Query, description = "The URL of a redirect, on a host that the operator has named"),
         ("t" = inline(Option<PixelType>), Query, description = "1 for a `script`, 2 for an `img`, as if absent"),
     ),
     responses(
-        (status = 200, description = "One transparent pixel, or JavaScript that does nothing; what was to be written is durable and visible", content(
+        (status = 200, description = "One transparent pixel, or JavaScript that does nothing; the writes are durable and visible", content(
             (String = "image/gif"),
             (String = "text/javascript; charset=utf-8"),
         ), headers(
@@ -39,7 +39,7 @@ use axum::response::Response;
             ("Cache-Control" = String, description = "`no-store`"),
             ("X-Content-Type-Options" = String, description = "`nosniff`"),
         )),
-        (status = 302, description = "The same, on the way to `redir`", headers(
+        (status = 302, description = "A redirect to `redir`; the writes are durable and visible", headers(
             ("Location" = String, description = "The URL of `redir`"),
             ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
             ("Cache-Control" = String, description = "`no-store`"),
@@ -58,7 +58,7 @@ pub(super) async fn get(
     let hosts = &call.pixels().options.redirect_hosts;
     let pixel = SegmentPixel::parse(uri.query().unwrap_or_default(), hosts)?;
     let browser = call.browser()?;
-    match browser.named() {
+    match browser.cookie_user() {
         Some(user) => call.writer().write(pixel.member, &info.id, user, &pixel.segments).await?,
         None => call.http.engine.metrics.pixel_ignored("opted_out"),
     }

@@ -1,4 +1,4 @@
-//! Bodies that are traps, sent to the real binary: a clear answer, nothing applied in part, bounded memory.
+//! Hostile bodies, sent to the real binary: the answer is clear, nothing is applied in part, memory is bounded.
 
 mod table;
 mod trickery;
@@ -8,10 +8,10 @@ use serde_json::json;
 use std::path::Path;
 use table::{Case, Expected};
 
-/// The settings whose bound on memory is checked.
+/// The settings of the server whose memory is checked.
 const MAX_BODY_MEMORY_BYTES: usize = 256 << 20;
 const SETTINGS: [(&str, &str); 6] = [
-    // What waits for its turn on a busy machine is not idle to the test.
+    // On a busy machine a connection may wait long for its turn; that must not count as idle.
     ("INSTANT_AUDIENCE__HTTP__IDLE_TIMEOUT_SECONDS", "600"),
     ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
     ("INSTANT_AUDIENCE__LIMITS__GETS_PER_SECOND", "0"),
@@ -20,14 +20,14 @@ const SETTINGS: [(&str, &str); 6] = [
     ("INSTANT_AUDIENCE__HTTP__MAX_LARGE_REQUESTS", "2"),
 ];
 
-/// Who is in every body that is a trap, beside what is wrong with it; the number of the case is added.
+/// The valid user in every hostile body beside the faulty part; the number of the case is added.
 const FIRST_CANARY: usize = 5_000_000_000;
 
 fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_instant-audience"))
 }
 
-/// What was found.
+/// The results of all cases.
 #[derive(Default)]
 struct Tally {
     cases: usize,
@@ -50,7 +50,7 @@ impl Tally {
     }
 }
 
-/// The resident memory of a process and its peak, in bytes.
+/// The resident memory of a process and its maximum, in bytes.
 fn memory(process: u32) -> (usize, usize) {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the server runs");
     let field = |name: &str| {
@@ -96,7 +96,7 @@ async fn every_trap_has_a_clear_answer_and_memory_stays_bounded() {
     assert_eq!(client.segments_of("1").await, [12, 13], "the server goes on");
 }
 
-/// Sends one trap, and looks for what is in it.
+/// Sends one hostile body, and checks whether its users are in segments.
 async fn run(client: &Client, case: &Case, canary: &str, tally: &mut Tally) {
     let body = case.body_with(canary);
     let answer = client.post_bytes(case.path, &case.headers, body).await;
@@ -123,13 +123,13 @@ async fn run(client: &Client, case: &Case, canary: &str, tally: &mut Tally) {
             shown.chars().take(200).collect::<String>()
         ));
     }
-    // What stands beside the canary is never to be seen.
+    // The user beside the canary must be in no segment.
     if case.path == "/rt-segment" && !client.segments_of(table::SPOILED_USER).await.is_empty() {
         tally.faults.push(format!("{}: a part of it that is wrong was applied", case.name));
     }
 }
 
-/// The heaviest of them, many at once.
+/// Sends the bodies that take most memory or time, many at once.
 async fn storm(client: &Client, tally: &mut Tally) {
     let at_once = if super::is_long() { 64 } else { 4 };
     for case in table::heaviest() {

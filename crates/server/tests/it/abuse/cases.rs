@@ -1,4 +1,4 @@
-//! The table: requests that are odd, and what a strict parser makes of them.
+//! The table of odd requests, and how a strict parser treats them.
 
 mod chunks;
 mod heads;
@@ -8,18 +8,18 @@ use chunks::CHUNKS;
 use heads::{BYTES, HEADS, TARGETS, large};
 use lengths::{CODINGS, LENGTHS};
 
-/// What becomes of a request.
+/// The expected treatment of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// It is answered with that status, and so is what follows on its connection.
+    /// Answered with this status, and so are the next requests on the connection.
     GoesOn(u16),
-    /// It is answered with that status, and its connection is closed.
+    /// Answered with this status, and the connection is closed.
     Last(u16),
-    /// It is answered with that status; whether the connection is kept depends on what had come in by then.
+    /// Answered with this status. Whether the connection is kept depends on the bytes that have arrived by then.
     Either(u16),
-    /// No handler sees it: an answer of the HTTP layer, or none, and its connection is closed.
+    /// No handler sees it: the HTTP layer answers or not, and the connection is closed.
     Refused,
-    /// Its head is good and its body is not: a handler may refuse it with a 4xx, and its connection is closed.
+    /// The head is valid and the body is not: a handler may refuse it with a 4xx, and the connection is closed.
     BadBody,
 }
 
@@ -30,13 +30,13 @@ pub(super) struct Case {
     pub(super) expected: Expected,
 }
 
-/// What requests are made of.
+/// The parts of which requests are made.
 pub(super) struct Parts {
-    /// A token that may write.
+    /// A token of a login that may write.
     pub(super) token: String,
-    /// Who is put into a segment by an odd request whose body is one of its own.
+    /// The user that an odd request's own body adds to a segment.
     pub(super) own_user: u64,
-    /// Who is put into a segment by a request that stands where no request may be seen.
+    /// The user that a hidden request adds to a segment. No handler may see that request.
     pub(super) canary_user: u64,
 }
 
@@ -45,9 +45,9 @@ fn add(user: u64) -> String {
 }
 
 impl Parts {
-    /// Fills in what stands in braces:
+    /// Fills in the placeholders in braces:
     ///
-    /// - `{H}`: the fields that every request has but for its length
+    /// - `{H}`: the fields of every request except its length
     /// - `{own}`, `{n}`, `{x}`: a good body, its length, its length in hex
     /// - `{canary}`, `{c}`, `{cx}`: a whole request, its length, its length in hex
     fn fill(&self, template: &str) -> Vec<u8> {
@@ -72,7 +72,7 @@ impl Parts {
     }
 }
 
-/// All of the table.
+/// All cases.
 pub(super) fn all(parts: &Parts) -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, template, expected) in LENGTHS.iter().chain(CODINGS).chain(CHUNKS).chain(HEADS).chain(TARGETS)
@@ -88,5 +88,5 @@ pub(super) fn all(parts: &Parts) -> Vec<Case> {
     cases
 }
 
-/// Its name, the request, and what becomes of it.
+/// Its name, the request, and the expected treatment.
 type Row = (&'static str, &'static str, Expected);

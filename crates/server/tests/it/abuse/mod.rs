@@ -1,11 +1,11 @@
-//! Clients that mean harm: requests that two parsers may understand differently, bodies that are traps.
+//! Hostile clients: requests that two parsers may read differently, and hostile bodies.
 
 mod bodies;
 mod cases;
 mod http;
 mod wire;
 
-/// Whether the long form of the tests is asked for.
+/// Whether the long form of the tests is wanted.
 fn is_long() -> bool {
     std::env::var("IA_TORTURE").is_ok_and(|form| form == "long")
 }

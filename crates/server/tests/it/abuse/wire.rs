@@ -1,4 +1,4 @@
-//! Raw bytes to the server, and what comes back, read as strictly as a suspicious client would.
+//! Sends raw bytes to the server and reads the answers as strictly as a suspicious client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,27 +6,27 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long a server may take to close a connection that it must close; only a broken one takes it up.
+/// How long a server may take to close a connection that it must close; only a broken one takes that long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// Whose answer it is: the request id that was sent, or one of the server's. None where the HTTP layer
-    /// has refused the bytes before they were a request.
+    /// The request id: the one that was sent, or one of the server's. `None` if the HTTP layer refused the bytes
+    /// before they were a request.
     pub(super) id: Option<String>,
 }
 
-/// All that came back on one connection until its end.
+/// All answers on one connection until its end.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) answers: Vec<Answer>,
-    /// What is no answer in HTTP/1.
+    /// Bytes that are not an HTTP/1 answer.
     pub(super) rest: Vec<u8>,
 }
 
-/// A connection that is kept: an answer on it says that the server has looked at what others sent before.
+/// A connection that stays open. An answer on it shows that the server has processed earlier bytes of others.
 pub(super) struct Pacer(TcpStream);
 
 impl Pacer {
@@ -36,7 +36,7 @@ impl Pacer {
         Pacer(stream)
     }
 
-    /// Another client's request, which must be answered whatever goes on beside it.
+    /// Sends another client's request, which must always be answered.
     pub(super) async fn turn(&mut self) {
         self.0.write_all(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("others are served");
         let mut received = Vec::new();
@@ -48,8 +48,8 @@ impl Pacer {
     }
 }
 
-/// Sends `pieces` on a connection of their own, the server's turn between them, and reads to its end. `None`
-/// when the server does not end it.
+/// Sends `pieces` on a new connection, gives the server a turn after each, and reads to the end. `None` if the server
+/// does not end the connection.
 pub(super) async fn exchange(api: SocketAddr, pacer: &mut Pacer, pieces: &[&[u8]]) -> Option<Seen> {
     let mut stream = TcpStream::connect(api).await.expect("the server listens");
     stream.set_nodelay(true).expect("a socket");
@@ -57,12 +57,12 @@ pub(super) async fn exchange(api: SocketAddr, pacer: &mut Pacer, pieces: &[&[u8]
         if index > 0 {
             pacer.turn().await;
         }
-        // It may have been closed already: what came back tells.
+        // The server may have closed it already; the answers show that.
         let _ = stream.write_all(piece).await;
     }
     let mut received = Vec::new();
     let ended = timeout(PATIENCE, async {
-        // A reset is a way to close, too.
+        // A reset also closes the connection.
         while stream.read_buf(&mut received).await.is_ok_and(|read| read > 0) {}
     });
     ended.await.ok()?;
@@ -73,13 +73,13 @@ fn answers_in(received: &[u8]) -> Seen {
     let mut seen = Seen { answers: Vec::new(), rest: received.to_vec() };
     while let Some((answer, length)) = first_answer(&seen.rest) {
         seen.rest.drain(..length);
-        // A "100 Continue" is none.
+        // A "100 Continue" is not an answer.
         seen.answers.extend(Some(answer).filter(|answer| answer.status >= 200));
     }
     seen
 }
 
-/// The answer at the front and how long it is.
+/// The first answer, and its length in bytes.
 fn first_answer(received: &[u8]) -> Option<(Answer, usize)> {
     let head_bytes = received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&received[..head_bytes]).ok()?;

@@ -1,11 +1,11 @@
-//! What is refused, with what words; and that nothing of it is done.
+//! Refused input: the message of each refusal, and that nothing is changed.
 
 use super::{ask, everything, outcome};
 use hyper::Method;
 use ia_testkit::{Kit, PASSWORD};
 use serde_json::{Value, json};
 
-/// Method and target, the body's object, and the answer's outcome with the beginning of its error.
+/// Method and target, the object in the body, the expected outcome, and the start of the error message.
 fn cases() -> Vec<(&'static str, Value, &'static str)> {
     let user = |field: &str, value: Value| {
         let mut user = json!({"username": "new", "password": PASSWORD, "entity_id": 958});

@@ -1,4 +1,4 @@
-//! What is changed is in force when the answer is there, and gone when it is taken back.
+//! A change takes effect when it is answered, and ends when it is undone.
 
 use super::{delete, outcome, post, put};
 use ia_testkit::Kit;
@@ -39,7 +39,7 @@ async fn what_is_shared_is_seen_at_once_and_no_longer_when_it_is_taken_back() {
     put(&stranger, &target, shares(json!({"segments": [{"id": 777}]}))).await.ok();
     assert_eq!(provider.segments_of(USER).await, [777]);
 
-    // `all` follows what is new.
+    // `all` includes new segments.
     let all = put(
         &stranger,
         "/member-data-sharings",
@@ -51,7 +51,7 @@ async fn what_is_shared_is_seen_at_once_and_no_longer_when_it_is_taken_back() {
     stranger.add(USER, None, json!([{"seg_id": late}])).await;
     assert_eq!(provider.segments_of(USER).await, [777, first, late]);
 
-    // The buyer sees that it is shared, and cannot share it on.
+    // The buyer sees the sharing, but cannot share the segment further.
     assert_eq!(provider.get(&target).await.ok()["count"], 1);
     let on = shares(json!({"buyer_member_id": 1262, "segment_exposure": "list", "segments": [{"id": 777}]}));
     assert_eq!(outcome(&post(&provider, "/member-data-sharing", on).await), "400 SYNTAX");
@@ -85,7 +85,7 @@ async fn access_is_in_force_for_the_next_post() {
     let (by_id, by_code) = (json!({"seg_id": 777}), json!({"seg_code": "Secret", "member_id": 77}));
     assert_eq!((accepted(by_id.clone()).await, accepted(by_code.clone()).await), (0, 0));
 
-    // Set up by a POST, once.
+    // A POST creates the set-up, once.
     let made = post(&admin, target, access(&[77, 1661])).await.ok();
     assert_eq!(made["batch_segment_config"]["separator_1"], ":");
     assert_eq!((accepted(by_id.clone()).await, accepted(by_code.clone()).await), (1, 1));
@@ -102,7 +102,7 @@ async fn access_is_in_force_for_the_next_post() {
         access(&[77, 1661])["batch_segment_config"]["member_segment_access"]
     );
 
-    // What the set-up shares with the member is one thing.
+    // The set-up and the member share these fields.
     let more = json!({"batch_segment_config": {"member_id": 958, "default_expiration": 60, "segment_fields": "[SEG_CODE,VALUE]",
         "separator_4": "\t", "daily_byte_limit": 10_000_000_000_u64}});
     let shown = put(&admin, "/batch-segment-config", more).await.ok()["batch_segment_config"].clone();

@@ -1,4 +1,4 @@
-//! The real binary, killed after each change of the accounts: what was answered OK holds.
+//! Kills the real binary after each change of the accounts: every change that was answered OK is kept.
 
 use super::{ask, everything, outcome};
 use hyper::Method;
@@ -6,7 +6,7 @@ use ia_testkit::{PASSWORD, ServerProcess, prepare_data_dir_of};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Changes of all kinds, in order; each needs what those before it made.
+/// Changes of all kinds, in order; each needs the results of those before it.
 fn changes() -> Vec<(Method, &'static str, Value)> {
     let (post, put) = (Method::POST, Method::PUT);
     let share =
@@ -42,7 +42,7 @@ async fn what_was_answered_survives_a_kill() {
         "segments": [{"id": 12, "member_id": 958}, {"id": 13, "member_id": 958}],
     });
     let (_dir, data_dir) = prepare_data_dir_of(binary, &catalog);
-    // 20 logins in five minutes are not enough for this.
+    // This test needs more than 20 logins in five minutes.
     let settings = [("INSTANT_AUDIENCE__LIMITS__LOGINS_PER_FIVE_MINUTES", "0")];
     let mut shown = Value::Null;
     for (method, target, body) in changes() {
@@ -57,7 +57,7 @@ async fn what_was_answered_survives_a_kill() {
     }
     let server = ServerProcess::serve(binary, &data_dir, &settings).await;
     assert_eq!(everything(&server.login("admin").await).await, shown);
-    // It is not only shown.
+    // It works, too.
     let newcomer = server.login("new").await;
     let added = newcomer.add("7", None, json!([{"seg_id": 12}, {"seg_id": 13}])).await;
     assert_eq!(added["message"]["segments_accepted"], 2);

@@ -11,7 +11,7 @@ fn ids(answer: &Value, key: &str) -> Vec<u64> {
 #[tokio::test]
 async fn each_sees_its_own_and_an_admin_all() {
     let kit = Kit::start().await;
-    // For each caller how many members, logins and sharing it sees; a bidder is no admin.
+    // For each caller, how many members, logins and sharing objects it sees; a bidder is no admin.
     for (name, expected) in [
         ("provider", [1, 4, 1]),
         ("reader", [1, 4, 1]),

@@ -1,5 +1,5 @@
-//! `/member`, `/user`, `/member-data-sharing` and `/batch-segment-config`: who may do what, what is refused, and what
-//! of it is in force when the answer is there.
+//! `/member`, `/user`, `/member-data-sharing` and `/batch-segment-config`: rights, refusals, and that a change takes
+//! effect when it is answered.
 
 mod bad_input;
 mod in_force;
@@ -12,7 +12,7 @@ use hyper::Method;
 use ia_testkit::{Answer, Client, Kit};
 use serde_json::{Value, json};
 
-/// Sends a body, or none where it is null.
+/// Sends a body, or none if it is null.
 async fn ask(client: &Client, method: Method, target: &str, body: &Value) -> Answer {
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     client.send(method, target, &[], body).await
@@ -30,7 +30,7 @@ async fn delete(client: &Client, target: &str) -> Answer {
     ask(client, Method::DELETE, target, &Value::Null).await
 }
 
-/// Status and `error_id`, as one text.
+/// Status and `error_id` as one text.
 fn outcome(answer: &Answer) -> String {
     match answer.outcome() {
         (status, None) => status.to_string(),
@@ -38,7 +38,7 @@ fn outcome(answer: &Answer) -> String {
     }
 }
 
-/// Everything that the services of accounts show to an admin.
+/// Everything about accounts that the services show to an admin.
 async fn everything(admin: &Client) -> Value {
     let mut all = Vec::new();
     for target in ["/member", "/user", "/member-data-sharing", "/batch-segment-config"] {
@@ -49,7 +49,7 @@ async fn everything(admin: &Client) -> Value {
     json!(all)
 }
 
-/// The id of the login of that name.
+/// The id of the login with this name.
 async fn user_id(kit: &Kit, username: &str) -> u64 {
     let admin = kit.login("admin").await;
     let found = admin.get(&format!("/user?username={username}")).await.ok();

@@ -1,4 +1,4 @@
-//! Who may do what.
+//! The rights of callers.
 
 use super::{ask, delete, everything, outcome, post, put, user_id};
 use hyper::Method;
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 const CALLERS: [&str; 5] = ["provider", "reader", "bidder", "stranger", "admin"];
 
-/// What may change nothing, in the order of [`CALLERS`]: a request, and what each caller is answered. `{provider}` in
-/// a target is the id of that login. An admin's come last, since they take effect.
+/// Requests that change nothing for most callers, and the answer to each of [`CALLERS`]. `{provider}` in a target is
+/// the id of that login. The admin asks last, because its requests take effect.
 fn table() -> Vec<(Method, &'static str, Value, [&'static str; 5])> {
     const NO: &str = "403 UNAUTH";
     const NONE: &str = "404 SYNTAX";
@@ -47,7 +47,7 @@ fn table() -> Vec<(Method, &'static str, Value, [&'static str; 5])> {
         (delete.clone(), "/user?id={provider}", Value::Null, [NO, NO, NO, NO, "200"]),
         (delete.clone(), "/user?id=4711", Value::Null, [NO, NO, NO, NO, NONE]),
         (post.clone(), "/member-data-sharing", share(1262, 77), [NO, NO, NO, NO, "200"]),
-        // It is shared with 958, which sees it and may not change it.
+        // It is shared with member 958, which sees it but may not change it.
         (
             put.clone(),
             "/member-data-sharing?id=1",
@@ -94,7 +94,7 @@ async fn a_login_changes_its_own_names_and_password() {
     assert_eq!(own["username"], "provider");
     own["email"] = json!("ann@provider.example");
     own["first_name"] = json!("Ann");
-    // All of it may be sent back.
+    // The whole object may be sent back.
     let answer = put(&provider, "/user?current", json!({"user": own})).await.ok();
     assert_eq!((&answer["user"]["email"], &answer["user"]["last_name"]), (&own["email"], &Value::Null));
     assert_eq!(outcome(&other.get("/user").await), "200", "its tokens live");
@@ -142,11 +142,11 @@ async fn a_login_that_is_switched_off_or_deleted_is_out_at_once() {
             assert_eq!(outcome(&client.get(target).await), end, "{name} {target}");
         }
     }
-    // A member that is switched off takes its logins along.
+    // An inactive member's logins are inactive, too.
     let stranger = kit.login("stranger").await;
     put(&admin, "/member?id=77", json!({"member": {"state": "inactive"}})).await.ok();
     assert_eq!(outcome(&stranger.get("/user").await), "401 NOAUTH_DISABLED");
-    // As with a login, that is final for tokens of before.
+    // As with a login, the old tokens stay invalid for ever.
     put(&admin, "/member?id=77", json!({"member": {"state": "active"}})).await.ok();
     assert_eq!(outcome(&stranger.get("/user").await), "401 NOAUTH");
     kit.login("stranger").await.get("/user").await.ok();
@@ -187,7 +187,7 @@ async fn the_last_admin_stays() {
         assert_eq!(outcome(&answer), "409 INTEGRITY", "{method} {target} {body}");
     }
     assert_eq!(everything(&kit.login("admin").await).await, before);
-    // Of two, either may go, and not both.
+    // Either of two admins may be deleted, but not both.
     let second = post(&admin, "/user", second).await.ok()["id"].clone();
     let both = delete(&admin, &format!("/user?id={id},{second}")).await;
     assert_eq!(outcome(&both), "409 INTEGRITY");

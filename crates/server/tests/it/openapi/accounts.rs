@@ -13,7 +13,7 @@ const SERVICES: [(&str, &str); 5] = [
     ("/batch-segment-config", "batch_segment_config"),
 ];
 
-/// Every status but those of [`examine_refusals`].
+/// Every status except those of [`examine_refusals`].
 pub(super) async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
     let kit = examiner.kit;
     let (anonymous, admin, reader) = (kit.anonymous(), kit.login("admin").await, kit.login("reader").await);
@@ -49,7 +49,7 @@ async fn examine_changes(examiner: &mut Examiner<'_>) {
     let admin = examiner.kit.login("admin").await;
     let user = json!({"username": "new", "password": PASSWORD, "entity_id": 77});
     let share = |buyer: u64| json!({"data_member_id": 958, "buyer_member_id": buyer, "segment_exposure": "list", "segments": [{"id": 12}]});
-    // Twice each: made, and in the way of itself.
+    // Twice each: the first creates the object, the second conflicts with it.
     let new: [(&str, Value, &str, Value); 5] = [
         (
             "/member",
@@ -96,7 +96,7 @@ async fn examine_deletions(examiner: &mut Examiner<'_>) {
     examiner.examine(&admin, Method::DELETE, "/user?id=4", "", 409).await;
 }
 
-/// No memory for bodies: the caller holds it. Then a read and a write a minute, on a server of its own.
+/// Without memory for bodies, because the caller holds it; then with one read and one write a minute, on a new server.
 pub(super) async fn examine_refusals<'k>(
     examiner: &mut Examiner<'k>,
     (tight, admin): (&'k Kit, &Client),

@@ -1,4 +1,4 @@
-//! The document, read back: which operations it has, and whether an answer is as it says.
+//! Reads the OpenAPI document: its operations, and whether an answer matches it.
 
 use super::schema;
 use ia_testkit::{Answer, Kit};
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// The document of a running server.
 pub(crate) struct Description(pub(crate) Value);
 
-/// An operation of it.
+/// An operation of the document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Operation {
     pub(crate) method: String,
@@ -33,7 +33,7 @@ impl Description {
         all
     }
 
-    /// What the document says of an operation.
+    /// The document's object for an operation.
     pub(crate) fn operation(&self, method: &str, path: &str) -> &Value {
         let operation = &self.0["paths"][path][method.to_ascii_lowercase()];
         assert!(operation.is_object(), "{method} {path} is not described");
@@ -58,13 +58,13 @@ impl Description {
         }
     }
 
-    /// The statuses that an operation can have.
+    /// The statuses of an operation.
     pub(crate) fn statuses(&self, operation: &Operation) -> BTreeSet<u16> {
         let responses = &self.operation(&operation.method, &operation.path)["responses"];
         responses.as_object().expect("responses").keys().map(|status| status.parse().unwrap()).collect()
     }
 
-    /// Panics unless status, headers and body of an answer are as the document says.
+    /// Panics unless status, headers and body of an answer match the document.
     pub(crate) fn assert_describes(&self, method: &str, path: &str, answer: &Answer) {
         let status = answer.status.as_u16();
         let what = format!("{method} {path} {status}");
@@ -91,7 +91,7 @@ impl Description {
         }
     }
 
-    /// What every answer of HTTP has needs no description; all else does, and what is described is there.
+    /// Headers of every HTTP answer need no description; all others do, and each described header must be there.
     fn assert_headers(&self, what: &str, described: &Value, answer: &Answer) {
         let usual = ["content-type", "content-length", "date", "connection"];
         let described: Vec<(String, &Value)> = described

@@ -1,4 +1,4 @@
-//! The API against its description: the same routes, and answers as it says.
+//! The API and its description: the same routes, and answers that match.
 
 mod accounts;
 pub(crate) mod description;
@@ -22,10 +22,10 @@ use tokio::net::TcpStream;
 
 const CONSUMER_REQUEST: &str = "/privacy/consumer-request";
 
-/// What a router may know, and what nobody does.
+/// Methods that a router may know, and one that none knows.
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"];
 
-/// A server with all routes that there are.
+/// A server with all routes.
 fn with_pixels() -> KitBuilder {
     Kit::builder().config(|config| {
         config.pixels.enabled = true;
@@ -46,7 +46,7 @@ async fn the_router_answers_what_the_document_names_and_nothing_else() {
             let named = operations.contains(&Operation { method: method.to_owned(), path: path.clone() });
             assert_eq!(answer.status != 404, named, "{method} {path} {}", answer.status);
         }
-        // Each is counted under its own name.
+        // Each route has its own metric.
         let text = String::from_utf8(kit.ops("/metrics").await.body.to_vec()).unwrap();
         assert!(text.contains(&format!("requests_total{{route=\"{path}\"")), "{path} has no metric");
     }
@@ -88,7 +88,7 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The path under which the document has a path.
+/// The document's name of a path.
 fn template(path: &str) -> &str {
     match path.strip_prefix("/segment/") {
         Some(member) if member != "meta" => "/segment/{member_id}",
@@ -96,13 +96,13 @@ fn template(path: &str) -> &str {
     }
 }
 
-/// Sends requests and holds their answers to the document.
+/// Sends requests and checks the answers against the document.
 struct Examiner<'k> {
     kit: &'k Kit,
     description: Description,
     seen: BTreeSet<(Operation, u16)>,
     answers: usize,
-    /// Sent with each request.
+    /// The `Cookie` header of every request.
     cookie: Option<String>,
 }
 
@@ -217,7 +217,7 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
     accounts::examine_usual_answers(examiner).await;
 }
 
-/// Sends a body that never ends, and waits until all memory for bodies is gone.
+/// Sends a body that never ends, and waits until the memory for bodies is used up.
 async fn hold_memory(kit: &Kit, client: &Client) -> TcpStream {
     let mut stream = TcpStream::connect(kit.api()).await.unwrap();
     let token = client.token.as_deref().unwrap();
@@ -232,7 +232,7 @@ async fn hold_memory(kit: &Kit, client: &Client) -> TcpStream {
     stream
 }
 
-/// A disk that is full; then, on servers of their own, no memory for bodies, and rates of one a second.
+/// A full disk; then, on new servers, no memory for bodies, and rates of one a second.
 async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow: &'k Kit) {
     let kit = examiner.kit;
     let provider = kit.login("provider").await;
@@ -275,7 +275,7 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
             examiner.send(&provider, method, base, NEW, 429).await;
         }
     }
-    // Rates are those of a member, over all services: the stranger has used his up, and his login.
+    // A member's rates hold for all its services and callers: the stranger has used them up.
     slow.clock.advance(5 * 60_000 + 1);
     let stranger = slow.login("stranger").await;
     for status in [200, 429] {
@@ -323,10 +323,10 @@ async fn every_answer_is_as_the_document_says() {
             }
         }
     }
-    // A fault of the server cannot be had for the asking; these take a report of many megabytes, and a database that is
-    // busy or on a full disk.
+    // A test cannot cause a fault of the server. The others need a report of many megabytes, or a database that is busy
+    // or on a full disk.
     missing.retain(|case| !case.ends_with(" 500"));
-    // An id is handed out without a write, but where only ids count that were handed out.
+    // New ids need no write, except in strict mode.
     missing.retain(|case| !(case.starts_with("GET /getuid") && case.ends_with(" 503")));
     let not_seen = [
         "DELETE /segment 503",

@@ -1,8 +1,8 @@
-//! The calls of pages.
+//! The pixels.
 
 use super::*;
 
-/// The calls of pages, each as it is answered, refused, over its rate, and without room.
+/// Each pixel: its answer, a refusal, over its rate, and without room.
 pub(super) async fn examine<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow: &'k Kit) {
     const TO: &str = "https://ok.example.com/";
     let kit = examiner.kit;

@@ -1,4 +1,4 @@
-//! Keys of logins, and signing in with them.
+//! Public keys of logins, and logging in with them.
 
 use super::*;
 

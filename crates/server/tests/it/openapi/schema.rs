@@ -1,5 +1,5 @@
-//! As much of JSON Schema as the document uses, and stricter in one point: a property that is not named is a
-//! fault, since what an answer has should be described. A keyword that is not known here is a panic.
+//! The part of JSON Schema that the document uses. Stricter in one point: an unnamed property is a fault, because every
+//! part of an answer should be described. An unknown keyword panics.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ pub(crate) fn resolve<'d>(document: &'d Value, mut schema: &'d Value) -> &'d Val
     schema
 }
 
-/// Collects what is wrong with `value`.
+/// Collects the faults of `value`.
 pub(crate) fn check(document: &Value, schema: &Value, value: &Value, faults: &mut Vec<String>) {
     Checker { document, faults }.check(schema, value, "$", true);
 }
@@ -59,7 +59,7 @@ impl Checker<'_> {
                         self.check_properties(wanted, value, at, is_strict);
                         true
                     }
-                    // The first part names all properties.
+                    // The first part names all properties, so only it is strict.
                     "allOf" => {
                         for (index, part) in wanted.as_array().unwrap().iter().enumerate() {
                             self.check(part, value, at, is_strict && index == 0);
@@ -85,7 +85,7 @@ impl Checker<'_> {
         }
     }
 
-    /// How many of the schemas fit.
+    /// How many of the schemas match.
     fn fitting(&self, schemas: &Value, value: &Value, is_strict: bool) -> usize {
         let fits = |schema: &&Value| {
             let mut faults = Vec::new();

@@ -4,7 +4,7 @@ use super::*;
 
 pub(super) const NEW: &str = r#"{"segment": {"short_name": "New", "piggyback_pixels": [{"url": "https://x.example/", "pixel_type": "js"}], "querystring_mapping": {"param": "x"}, "unknown": 1}}"#;
 
-/// The segment service, by both paths.
+/// The segment service, by both of its paths.
 pub(super) async fn examine(examiner: &mut Examiner<'_>) {
     let kit = examiner.kit;
     let anonymous = kit.anonymous();

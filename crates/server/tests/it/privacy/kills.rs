@@ -1,4 +1,4 @@
-//! The real binary, killed between deletions and opt-outs: what was answered OK holds.
+//! The real binary, killed between deletions and opt-outs: each that was answered OK stays done.
 
 use super::traces::{occurrences, spellings};
 use ia_testkit::{Answer, Client, NoAnswer, ServerProcess, eventually};
@@ -11,7 +11,7 @@ const SETTINGS: [(&str, &str); 4] = [
     ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
     ("INSTANT_AUDIENCE__LIMITS__LOGINS_PER_FIVE_MINUTES", "0"),
     ("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "64KiB"),
-    // Often, so that kills meet checkpoints.
+    // Often, so that kills overlap with checkpoints.
     ("INSTANT_AUDIENCE__PROFILES__CHECKPOINT_LOG_BYTES", "1KiB"),
 ];
 const WRITERS: u64 = 4;
@@ -25,7 +25,7 @@ enum Op {
     OptIn,
 }
 
-/// What is known of a user.
+/// The known state of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Person {
     is_held: bool,
@@ -68,7 +68,7 @@ async fn send(client: &Client, user: u64, op: Op) -> Result<Answer, NoAnswer> {
     client.try_post(super::ROUTE, &super::request("uuid2", &id(user), request_type)).await
 }
 
-/// Sends one thing after the other until the server is gone.
+/// Sends one request after another until the server ends.
 async fn write(client: Client, writer: u64, mut dice: u64, journal: Arc<Mutex<Journal>>) {
     loop {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -125,7 +125,7 @@ async fn deletions_and_opt_outs_survive_sigkill() {
                 let before = people.get(&user).copied().unwrap_or_default();
                 let found = seen(&client, user).await;
                 assert!(found == before || found == before.after(op), "{before:?} {op:?} {found:?}");
-                // As a client does that got no answer.
+                // A client without an answer sends the request again.
                 send(&client, user, op).await.unwrap().ok();
                 journal.lock().unwrap().people.insert(user, before.after(op));
             }

@@ -1,4 +1,4 @@
-//! Requests of people: what they do at once, what holds on, and what is nowhere to be found afterwards.
+//! Requests of people: their immediate effects, their lasting effects, and that deleted data is nowhere afterwards.
 
 mod kills;
 mod traces;
@@ -20,12 +20,12 @@ async fn ask(client: &Client, identifier_type: &str, identifier: &str, request_t
     client.post(ROUTE, &request(identifier_type, identifier, request_type)).await
 }
 
-/// What stands under `consumer_request` of a success.
+/// The value of `consumer_request` in a successful answer.
 async fn done(client: &Client, identifier_type: &str, identifier: &str, request_type: &str) -> Value {
     ask(client, identifier_type, identifier, request_type).await.ok()["consumer_request"].clone()
 }
 
-/// The segments that a member or an admin hears of, over all domains.
+/// The segments in an answer to `access`, over all domains.
 async fn held(client: &Client, identifier_type: &str, identifier: &str) -> Vec<u64> {
     let shown = done(client, identifier_type, identifier, "access").await;
     let users =
@@ -48,7 +48,7 @@ impl People {
         People { kit, provider, stranger, admin }
     }
 
-    /// In segments of both members, and of a third that the provider writes to.
+    /// Adds to segments of both members, and of a third member to which the provider may write.
     async fn add_everywhere(&self, id: &str, domain: Option<&str>) {
         self.provider.add(id, domain, json!([{"seg_id": 12}, {"seg_id": 10001}, {"seg_id": 30001}])).await;
         self.stranger.add(id, domain, json!([{"seg_id": 777}])).await;
@@ -67,7 +67,7 @@ async fn a_member_sees_and_deletes_its_own_and_an_admin_all() {
     people.add_everywhere(ID, None).await;
     assert_eq!(held(provider, "uuid2", ID).await, [12, 10001], "what it owns, not what it sees");
     assert_eq!(held(admin, "uuid2", ID).await, [12, 777, 10001, 30001]);
-    // What is switched off is held all the same, and would show again.
+    // Memberships of inactive segments are kept, and would show again.
     let off =
         provider.send(Method::PUT, "/segment?id=12", &[], r#"{"segment": {"state": "inactive"}}"#.into());
     off.await.ok();
@@ -78,13 +78,13 @@ async fn a_member_sees_and_deletes_its_own_and_an_admin_all() {
     let answer = done(provider, "uuid2", &format!("0{ID}"), "delete").await;
     assert_eq!(answer, json!({"identifier": ID, "identifier_type": "uuid2", "request_type": "delete"}));
     assert_eq!(held(admin, "uuid2", ID).await, [777, 30001]);
-    // Not for ever: that is what an opt-out is for.
+    // Delete does not prevent new memberships; an opt-out does.
     provider.add(ID, None, json!([{"seg_id": 12}])).await;
     assert_eq!(held(provider, "uuid2", ID).await, [12]);
     done(admin, "uuid2", ID, "delete").await;
     assert_eq!(held(admin, "uuid2", ID).await, [0; 0]);
 
-    // A device is one person in every domain.
+    // A device is one person in all domains.
     for domain in ["idfa", "aaid", "windowsadid", "rida", "tifa", "vida", "lgudid"] {
         people.add_everywhere(UUID, Some(domain)).await;
     }
@@ -137,7 +137,7 @@ async fn opt_outs_hold_for_one_member_or_for_all_and_outlive_a_restart() {
     people.add_everywhere(ID, None).await;
     done(&people.provider, "uuid2", ID, "opt_out").await;
     for _ in 0..2 {
-        // Neither by the member, nor by another that may write into its segments.
+        // Neither the member nor another member with the right to write to its segments can add the user.
         let open = json!({"members": [{"id": 77, "name": "Stranger", "segment_access": [958]}]});
         people.kit.apply(&open).await;
         let (provider, stranger, admin) = (&people.provider, &people.stranger, &people.admin);

@@ -1,4 +1,4 @@
-//! What was deleted is in no file after a checkpoint.
+//! After a checkpoint, no file contains deleted data.
 
 use super::{ID, People, done, held};
 use ia_log::{DiskLog, Log, LogOptions, RealDisk};
@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where any of these stands in the files of a folder, and how often.
+/// The occurrences of `needles` in the files of a folder, with their places.
 pub(super) fn occurrences(dir: &Path, needles: &[Vec<u8>]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -19,7 +19,7 @@ pub(super) fn occurrences(dir: &Path, needles: &[Vec<u8>]) -> Vec<String> {
         if path.is_dir() {
             found.extend(occurrences(&path, needles));
         } else if path.metadata().is_ok_and(|metadata| metadata.blocks() > 0) {
-            // A file may have gone since it was listed.
+            // A file may be removed after it was listed.
             let content = fs::read(&path).unwrap_or_default();
             for needle in needles {
                 let hits = memchr::memmem::find_iter(&content, needle).count();
@@ -30,14 +30,14 @@ pub(super) fn occurrences(dir: &Path, needles: &[Vec<u8>]) -> Vec<String> {
     found
 }
 
-/// All the ways in which an id may be spelled in a file.
+/// All forms of an id in files.
 pub(super) fn spellings(id: &str) -> Vec<Vec<u8>> {
     let mut texts =
         vec![id.to_owned(), id.to_uppercase(), id.replace('-', ""), id.replace('-', "").to_uppercase()];
     texts.dedup();
     let mut needles: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
     if let Ok(number) = id.parse::<u64>() {
-        // A table leaves out what a key has in common with the one before it.
+        // A table leaves out the part of a key that is equal to the key before it.
         needles.push(number.to_be_bytes()[2..].to_vec());
         needles.push(number.to_le_bytes()[..6].to_vec());
     } else {
@@ -49,7 +49,7 @@ pub(super) fn spellings(id: &str) -> Vec<Vec<u8>> {
     needles
 }
 
-/// Many users in tables, pages, log files and lines, some of them deleted in all the ways there are.
+/// Many users in tables, pages, log files and lines. Some of them are deleted, in every possible way.
 #[tokio::test]
 async fn nothing_of_a_deleted_id_is_in_any_file_after_a_checkpoint() {
     let configure = |config: &mut Config| {
@@ -77,7 +77,7 @@ async fn nothing_of_a_deleted_id_is_in_any_file_after_a_checkpoint() {
                 .collect();
             people.provider.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
         }
-        // In lines of both members, also as ids that are none.
+        // In lines of both members, also as invalid ids.
         for n in [500, 501] {
             people.provider.add(&number(n), None, json!([{"seg_id": 12}])).await;
             people.provider.add(&uuid(n as u32), None, json!([{"seg_id": 12}])).await;
@@ -98,7 +98,7 @@ async fn nothing_of_a_deleted_id_is_in_any_file_after_a_checkpoint() {
 
     done(&people.admin, "uuid2", &number(500), "delete").await;
     done(&people.admin, "maid", &uuid(500), "opt_out").await;
-    // Dropped, and not written down.
+    // The users are dropped, and their ids are not written.
     people.provider.add(&uuid(500), Some("aaid"), json!([{"seg_id": 12}])).await;
     eventually("it to be gone from the disk", async || occurrences(&dir, &gone).is_empty().then_some(()))
         .await;
@@ -108,7 +108,7 @@ async fn nothing_of_a_deleted_id_is_in_any_file_after_a_checkpoint() {
     }
     assert_eq!(held(&people.admin, "uuid2", &number(501)).await, [12, 777, 10001]);
 
-    // A stop is a checkpoint, and a start brings nothing back.
+    // A stop writes a checkpoint, and a start brings nothing back.
     done(&people.admin, "uuid2", &number(501), "delete").await;
     done(&people.admin, "maid", &uuid(501), "delete").await;
     people.kit.stop().await.unwrap();
@@ -119,7 +119,7 @@ async fn nothing_of_a_deleted_id_is_in_any_file_after_a_checkpoint() {
     assert_eq!(occurrences(&dir, &[gone, stays].concat()), [""; 0]);
 }
 
-/// Links a platform user to an id of member 77, as a record of the stopped server's log.
+/// Links a platform user to an id of member 77, by a record in the log of the stopped server.
 fn link(kit: &Kit, user: &str, id: &str) {
     let options = LogOptions { segment_bytes: 64 << 10, ..LogOptions::default() };
     let (log, _) =
@@ -174,7 +174,7 @@ async fn what_is_stored_under_linked_ids_goes_along() {
                 .await;
         }
         if request_type == "opt_out" {
-            // Of a member's opt-out the linked id is kept out too. With the platform's it is nobody's any more.
+            // A member's opt-out includes the linked id. The platform's removes the link, so the id leads to no user.
             stranger.add(OWN_ID, None, json!([{"seg_id": 777}])).await;
             let accepted = usize::from(deletes_all);
             assert_eq!((held(&admin, "uuid2", ID).await, own().await), (left, accepted));

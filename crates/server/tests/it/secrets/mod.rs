@@ -1,10 +1,10 @@
-//! Canaries: passwords, tokens and user ids are sent through every field and header of every route, well and
-//! malformed, to the real binary; then everything that it has written or said is searched for them.
+//! Sends passwords, tokens and user ids (canaries) to the real binary, through every field and header of every route,
+//! well formed and malformed. Then searches for them in everything that the server has written or answered.
 //!
 //! | | logs at info | logs at debug, trace | metrics, health | answers | data directory, `inspect` |
 //! |---|---|---|---|---|---|
 //! | passwords, tokens | never | never | never | never, but a warning repeats what was sent as an id | never |
-//! | what was sent as an id | never | may be | never | to the one who sent it | is |
+//! | user ids as sent | never | may be | never | to their sender | yes |
 
 mod requests;
 
@@ -23,13 +23,13 @@ use tokio::net::TcpStream;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_instant-audience");
 
-/// How long an answer may take; only a broken server takes it up.
+/// How long an answer may take; only a broken server takes that long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Requests that are under way together.
+/// Requests that are sent at the same time.
 const AT_ONCE: usize = 16;
 
-/// Everything that is searched, with how many places it came from.
+/// The results of all searches, and the number of searched places.
 #[derive(Default)]
 struct Search {
     places: usize,
@@ -37,7 +37,7 @@ struct Search {
 }
 
 impl Search {
-    /// Looks for `forbidden` in what stands at `place`.
+    /// Searches the bytes of `place` for `forbidden`.
     fn look(&mut self, place: &str, bytes: &[u8], forbidden: &[String]) {
         self.places += 1;
         let text = String::from_utf8_lossy(bytes);
@@ -51,11 +51,11 @@ impl Search {
     }
 }
 
-/// Sends raw bytes and reads what comes until the server closes the connection. A request that keeps it open is told
-/// that nothing follows.
+/// Sends raw bytes and reads until the server closes the connection. Unless `is_last`, the client closes its side after
+/// the bytes.
 async fn talk(server: &ServerProcess, bytes: &[u8], is_last: bool) -> Vec<u8> {
     let mut stream = TcpStream::connect(server.api).await.unwrap();
-    // A server that refuses early may close before it has taken all.
+    // A server that refuses early may close before it has read everything.
     let _ = stream.write_all(bytes).await;
     if !is_last {
         let _ = stream.shutdown().await;
@@ -97,7 +97,7 @@ fn catalog(password: &str) -> String {
     .to_string()
 }
 
-/// Applies catalogs with a password in them, all at fault but the last, and searches what is said of them.
+/// Applies catalogs with a password in them, of which only the last is valid, and searches the output.
 fn apply_catalogs(dir: &Path, canaries: &mut Canaries, search: &mut Search) {
     let password = canaries.password();
     let right = catalog(&password);
@@ -134,7 +134,7 @@ fn apply_catalogs(dir: &Path, canaries: &mut Canaries, search: &mut Search) {
     canaries.real_password = password;
 }
 
-/// Logs in with real passwords; the tokens are secrets from now on. Their answers say them, and nothing else does.
+/// Logs in with real passwords; the tokens are secrets from now on. Only the answers to the logins may contain them.
 async fn log_in(server: &ServerProcess, canaries: &mut Canaries) {
     for (username, password) in
         [("canary", canaries.real_password.clone()), ("provider", PASSWORD.to_owned())]
@@ -205,7 +205,7 @@ async fn examine(level: &str, format: &str, canaries: &mut Canaries, search: &mu
     search_what_is_kept(path, &data_dir, &environment, canaries, search);
 }
 
-/// The files of a stopped server, and what the other commands print.
+/// Searches the files of a stopped server, and the output of the other commands.
 fn search_what_is_kept(
     dir: &Path,
     data_dir: &Path,

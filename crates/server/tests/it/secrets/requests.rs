@@ -1,4 +1,4 @@
-//! What is sent: each route, with a secret in each of its places.
+//! The requests: each route, with a secret in each of its fields.
 
 mod http2;
 mod services;
@@ -15,54 +15,54 @@ use std::io::Write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A platform's id that is put into a segment.
+/// A platform id that is put into a segment.
 pub(super) const USER_ID: &str = "9191919191919191001";
 
-/// What is no id of a platform, and is repeated in the report.
+/// Not a platform id; the report repeats it.
 pub(super) const INVALID_ID: &str = "IDCANARY-not-an-id";
 
-/// By these the made-up secrets are found, whatever follows them.
+/// The prefixes of the made-up secrets, by which they are found.
 const MARKS: [&str; 3] = ["PWCANARY", "TKCANARY", "PKCANARY"];
 
-/// What was sent and must not be found.
+/// The secrets that were sent and must not be found.
 #[derive(Default)]
 pub(super) struct Canaries {
     made: usize,
-    /// Of the login `canary`.
+    /// The password of the login `canary`.
     pub(super) real_password: String,
-    /// Those that were issued.
+    /// Issued tokens.
     pub(super) tokens: Vec<String>,
-    /// `Basic` credentials, which look like neither.
+    /// Encoded `Basic` credentials, which contain neither of the prefixes.
     encoded: Vec<String>,
 }
 
 impl Canaries {
-    /// A password by the rules, unlike all before.
+    /// A new valid password.
     pub(super) fn password(&mut self) -> String {
         self.made += 1;
         format!("PWCANARY-{}x!", self.made)
     }
 
-    /// What looks like a token.
+    /// A text like a token.
     fn token(&mut self) -> String {
         self.made += 1;
         format!("hbapi:7:TKCANARY{:035}:ia1", self.made)
     }
 
     fn basic(&mut self) -> String {
-        // "canary:PWCANARY!" in base64; to encode more than one is not worth a dependency.
+        // "canary:PWCANARY!" in base64; encoding more than one value is not worth a dependency.
         self.made += 1;
         let encoded = "Y2FuYXJ5OlBXQ0FOQVJZIQ==".to_owned();
         self.encoded.push(encoded.clone());
         encoded
     }
 
-    /// How many were sent.
+    /// How many secrets were sent.
     pub(super) fn sent(&self) -> usize {
         self.made + self.tokens.len() + self.ids().len()
     }
 
-    /// What must be nowhere: marks of what was made up, the random parts of real tokens.
+    /// Texts that must be nowhere: the prefixes of made-up secrets, and the random parts of real tokens.
     pub(super) fn secrets(&self) -> Vec<String> {
         let random = self.tokens.iter().map(|token| token.split(':').nth(2).unwrap().to_owned());
         let mut all: Vec<String> = MARKS.iter().map(|mark| (*mark).to_owned()).chain(random).collect();
@@ -70,19 +70,19 @@ impl Canaries {
         all
     }
 
-    /// What only the one who sent it may be told.
+    /// Texts that only their sender may get back.
     pub(super) fn ids(&self) -> Vec<String> {
         vec![USER_ID.to_owned(), "IDCANARY".to_owned(), "dec0de00".to_owned(), "DEC0DE00".to_owned()]
     }
 }
 
-/// A request as it goes over the wire.
+/// A request on the wire.
 pub(super) struct Request {
     pub(super) about: String,
     pub(super) bytes: Vec<u8>,
-    /// Whether it asks the server to close the connection.
+    /// Whether the request asks the server to close the connection.
     pub(super) is_last: bool,
-    /// Whether the answer repeats by contract what was sent as an id.
+    /// Whether the answer repeats sent ids, by contract.
     pub(super) is_echoed: bool,
 }
 
@@ -93,7 +93,7 @@ struct Builder {
 }
 
 impl Builder {
-    /// A request that is served ahead of the router where it is plain, and one that never is.
+    /// Adds the request twice: in a form that the fast path may serve, and in one that it never serves.
     fn add(&mut self, method: &str, target: &str, headers: &str, body: &[u8], is_echoed: bool) {
         for is_last in [false, true] {
             let close = if is_last { "Connection: close\r\n" } else { "" };
@@ -110,7 +110,7 @@ impl Builder {
         }
     }
 
-    /// With a good token.
+    /// A request with a valid token.
     fn authorized(&mut self, method: &str, target: &str, headers: &str, body: &[u8], is_echoed: bool) {
         let headers = format!("Authorization: {}\r\n{headers}", self.token);
         self.add(method, target, &headers, body, is_echoed);
@@ -202,7 +202,7 @@ fn in_headers(builder: &mut Builder, canaries: &mut Canaries, method: &str, rout
         }
     }
     builder.add(method, route, &format!("Authorization: Basic {}\r\n", canaries.basic()), b"", false);
-    // As a request id a token is not taken. A password cannot be told from an id, unless it has what ids have not.
+    // A token is not accepted as a request id. A password is, unless it has characters that ids do not have.
     for id in [canaries.token(), canaries.password(), builder.token.clone()] {
         builder.authorized(method, route, &format!("X-Request-Id: {id}\r\n"), b"", false);
     }
@@ -228,7 +228,7 @@ fn in_targets(builder: &mut Builder, canaries: &mut Canaries, method: &str, rout
         builder.authorized(&secret.replace(':', "-"), route, "", b"", false);
     }
     let id = format!("{route}?user_id={USER_ID}");
-    // A read says whose memberships it tells.
+    // The answer to a read contains the user's id.
     builder.authorized(method, &id, "", b"", route == "/user-segment" && method == "GET");
     builder.add(method, &id, "", b"", false);
 }
@@ -260,14 +260,14 @@ fn logins(builder: &mut Builder, canaries: &mut Canaries) {
         builder.add("POST", "/auth", "", body.as_bytes(), false);
         builder.add("POST", "/auth", "Content-Encoding: gzip\r\n", body.as_bytes(), false);
         builder.add("POST", "/auth", "Content-Encoding: gzip\r\n", &gzip(body), false);
-        // At the wrong door.
+        // To the wrong route.
         builder.authorized("POST", "/user-segment", "", body.as_bytes(), false);
         builder.authorized("POST", "/rt-segment", "", body.as_bytes(), false);
         builder.add("POST", "/rt-segment", "", body.as_bytes(), false);
     }
 }
 
-/// Secrets among the fields of the other routes. Warnings repeat blocks and users as they were sent, to the sender.
+/// Secrets in the fields of the other routes. Warnings repeat blocks and users to their sender.
 fn bodies(builder: &mut Builder, canaries: &mut Canaries) {
     for secret in [canaries.token(), builder.token.clone()] {
         let users = [
@@ -325,7 +325,7 @@ fn bodies(builder: &mut Builder, canaries: &mut Canaries) {
         for name in ["min_", "like_", "not_", "sort=", "fields=", "id=", "member_id=", "num_elements="] {
             builder.authorized("GET", &format!("/segment?{name}{secret}"), "", b"", false);
         }
-        // Shown to whoever may see the report: not the token.
+        // Everybody who may read the report gets the ids in it, but never a token.
         builder.authorized("GET", "/rt-segment-processed", "X-Look: 1\r\n", b"", true);
     }
 }
@@ -350,13 +350,13 @@ fn ids(builder: &mut Builder, canaries: &mut Canaries) {
         [(USER_ID, "uuid2"), (uuid, "maid"), (INVALID_ID, "uuid2"), (USER_ID, "maid")]
     {
         for request_type in ["access", "opt_out", "opt_in"] {
-            // An opt-out would take away what is looked for in the data directory.
+            // An opt-out would delete the ids that are searched in the data directory.
             let request_type =
                 if request_type == "opt_out" && id == USER_ID { "delete it" } else { request_type };
             let body = format!(
                 r#"{{"identifier": "{id}", "identifier_type": "{identifier_type}", "request_type": "{request_type}"}}"#
             );
-            // A success repeats the id to the one who sent it.
+            // A success repeats the id to its sender.
             builder.authorized("POST", "/privacy/consumer-request", "", body.as_bytes(), true);
             builder.authorized(
                 "POST",
@@ -384,7 +384,7 @@ fn ids(builder: &mut Builder, canaries: &mut Canaries) {
     }
     let cookie = format!("Cookie: uuid2={USER_ID}\r\n");
     for (target, is_echoed) in [
-        // A browser that is answered keeps its id by the answer.
+        // An answer renews the cookie with the browser's id.
         ("/seg?add=12&member=958", true),
         ("/seg?add=4711&add_code=IDCANARY&member=958", true),
         ("/seg?add=IDCANARY", false),
@@ -399,12 +399,12 @@ fn ids(builder: &mut Builder, canaries: &mut Canaries) {
     ] {
         builder.add("GET", target, &cookie, b"", is_echoed);
     }
-    // Spoils nothing that follows, and is the last of the canaries of this kind.
+    // The last request with canaries of this kind; it has no effect on later ones.
     builder.authorized("GET", "/rt-segment-processed", "", b"", true);
     let _ = canaries;
 }
 
-/// What is no HTTP, or ends too early.
+/// Bytes that are not HTTP, or that end too early.
 fn malformed(builder: &mut Builder, canaries: &mut Canaries) {
     for secret in [canaries.password(), canaries.token(), builder.token.clone()] {
         for text in [

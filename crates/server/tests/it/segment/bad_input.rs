@@ -1,4 +1,4 @@
-//! Bodies that make no sense: a clear error that names the field, and nothing changed.
+//! Invalid bodies: a clear error that names the field, and nothing is changed.
 
 use super::{delete, send};
 use hyper::Method;

@@ -1,4 +1,4 @@
-//! Filters, order and pages over HTTP. That both stores agree on all of them is tested in the catalog.
+//! Filters, order and pages over HTTP. The catalog's tests check that both stores agree on all of them.
 
 use super::{listed, put};
 use ia_testkit::Kit;
@@ -33,7 +33,7 @@ async fn a_list_is_what_was_asked_for() {
         ("search=000", &[10001, 10002, 10009, 30001]),
         ("sort=short_name.desc&include_shared=0&num_elements=3", &[10002, 10001, 12]),
         ("sort=state.asc,code.desc&include_shared=0", &[10002, 23784, 10001, 12, 10009]),
-        // What is not shown of a shared segment is not told either.
+        // Fields of a shared segment that are not shown are not used by filters either.
         ("sort=price&min_id=20000", &[23784]),
         ("nmax_advertiser_id=1&min_id=20000", &[23784]),
         ("min_last_modified=2026-01-31+13:00:00&min_id=20000", &[23784]),
@@ -56,7 +56,7 @@ async fn a_list_is_what_was_asked_for() {
     );
     let by_path = provider.get("/segment/958?id=12").await.ok();
     assert_eq!(by_path["segments"][0]["id"], 12);
-    // Another's is an admin's to see, and as its owner does.
+    // An admin sees another member's segment as its owner does.
     assert_eq!(
         kit.login("admin").await.get("/segment?member_id=77").await.ok()["segments"][0]["code"],
         "secret"

@@ -1,4 +1,4 @@
-//! `/segment`: lists, changes, and that a change is in force when it is answered.
+//! `/segment`: lists, changes, and that a change takes effect when it is answered.
 
 mod bad_input;
 mod lists;
@@ -22,13 +22,13 @@ async fn delete(client: &Client, target: &str) -> Answer {
     client.send(Method::DELETE, target, &[], Bytes::new()).await
 }
 
-/// The ids of a list, in its order.
+/// The ids of a list, in order.
 async fn listed(client: &Client, query: &str) -> Vec<u64> {
     let answer = client.get(&format!("/segment?{query}")).await.ok();
     answer["segments"].as_array().unwrap().iter().map(|segment| segment["id"].as_u64().unwrap()).collect()
 }
 
-/// What is answered, without what differs from call to call.
+/// An answer without the parts that differ from call to call.
 fn whole(answer: &Answer) -> Value {
     let mut response = answer.ok();
     let info = response["dbg_info"].as_object_mut().unwrap();
@@ -201,7 +201,7 @@ async fn limits_hold_and_are_told() {
         .start()
         .await;
     let (provider, stranger) = (kit.login("provider").await, kit.login("stranger").await);
-    // Five are there.
+    // The member has five.
     let two = json!({"segments": [{}, {}]});
     assert_eq!(provider.post("/segment", &two).await.outcome(), (409, Some("LIMIT".to_owned())));
     let id = provider.post("/segment", &json!({"segment": {}})).await.ok()["id"].clone();

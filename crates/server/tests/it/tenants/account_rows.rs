@@ -1,5 +1,5 @@
-//! The rows of members, logins, sharing and batch set-ups. Each cell is asked several times, so none may leave
-//! anything changed: what an admin may do is asked with a fault in it.
+//! The rows of members, logins, sharing and batch set-ups. Each cell is sent several times, so none may change
+//! anything: a request that an admin may make contains a fault.
 
 use super::rows::{Expected, Row, Things, status};
 use super::{Ask, get};
@@ -12,12 +12,12 @@ const NONE: &str = "404 SYNTAX";
 const BAD: &str = "400 SYNTAX";
 const TAKEN: &str = "409 INTEGRITY";
 
-/// A read: bidders are members here.
+/// A read. Bidders have the rights of members here.
 const fn read(member: [&'static str; 3], admin: [&'static str; 3]) -> Expected {
     Expected { member, reader: member, bidder: member, admin, outsider: None, alike: true }
 }
 
-/// A change, which no read-only login makes.
+/// A change, which a read-only login may not make.
 const fn change(member: [&'static str; 3], admin: [&'static str; 3]) -> Expected {
     Expected { member, reader: [NO; 3], bidder: member, admin, outsider: None, alike: true }
 }
@@ -197,7 +197,7 @@ macro_rules! sharing_rows {
                 status,
                 change([TAKEN, NO, NO], [TAKEN, TAKEN, BAD]),
             ),
-            // Whether a member exists is told to who would share with it.
+            // A member that could share with another may learn whether that one exists.
             row(
                 concat!("POST ", $path),
                 "buyer_member_id",
@@ -308,7 +308,7 @@ fn batch() -> Vec<Row> {
     ]
 }
 
-/// All of them.
+/// All rows.
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = members();
     rows.extend(users());

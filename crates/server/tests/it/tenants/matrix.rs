@@ -1,7 +1,7 @@
 //! The table: every route by every caller, for an own, a foreign and an absent object.
 //!
-//! A caller of member 958 takes 958's objects for its own and 77's for foreign ones; the stranger of member 77 the
-//! other way round.
+//! For a caller of member 958, that member's objects are its own and member 77's are foreign; for the stranger of
+//! member 77, the other way round.
 
 use super::rows::{NO_OBJECTS, NOBODYS, PROVIDERS, Row, STRANGERS, Things, VICTIM, WRITTEN, rows};
 use super::{Ask, WAYS, apply_and_wait, masked, right_credentials};
@@ -10,7 +10,7 @@ use ia_testkit::{Client, Kit, eventually};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who asks.
+/// A caller.
 struct Actor {
     name: &'static str,
     client: Client,
@@ -34,7 +34,7 @@ impl Row {
     }
 }
 
-/// The kit with all that the table asks about, and everybody who asks.
+/// Prepares the kit with all objects of the table, and returns all callers.
 async fn prepare(kit: &Kit) -> Vec<Actor> {
     const HOUR_MS: u64 = 3_600_000;
     let expired = kit.login("provider").await;
@@ -87,10 +87,10 @@ async fn prepare(kit: &Kit) -> Vec<Actor> {
     ]
 }
 
-/// What is found wrong, and how much was looked at.
+/// The faults that were found, and how many cells were checked.
 #[derive(Default)]
 struct Findings {
-    /// Sees what a write has done.
+    /// Reads the effects of a write.
     all_seeing: Option<Client>,
     cells: usize,
     leaks: Vec<String>,
@@ -98,12 +98,12 @@ struct Findings {
 }
 
 impl Findings {
-    /// Whether others' memberships of the user of a write, with all that is known of them, come or go by it.
+    /// The foreign memberships of the user of a write, with all their fields; a write must not change them.
     async fn foreign_memberships(&self, actor: &Actor, ask: &Ask) -> Option<Value> {
         let body = ask.body.as_ref()?;
         let user = match body["rt_segment"][0]["user_id"].as_str() {
             Some(user) => user,
-            // An admin deletes for everybody.
+            // An admin deletes for all members.
             None if actor.name == "admin" => return None,
             None => body["identifier"].as_str()?,
         };
@@ -113,7 +113,7 @@ impl Findings {
     }
 }
 
-/// Asks the three cells of a row by one caller, each both ways.
+/// Checks the three cells of a row for one caller, each in both ways.
 async fn examine(row: &Row, actor: &Actor, findings: &mut Findings) {
     let abouts = [actor.own, actor.foreign, &NOBODYS];
     let expected = row.expected(actor);
@@ -146,11 +146,11 @@ async fn examine(row: &Row, actor: &Actor, findings: &mut Findings) {
                 }
             }
             let names = [actor.own, actor.foreign, &NOBODYS].map(Things::names).concat();
-            // An expired token is forgotten at some time.
+            // The server forgets an expired token after some time.
             answers.push(masked(&answer, &names).replace("token has expired", "token is not known"));
             outcomes.push(outcome);
         }
-        // A caller without a token learns nothing by it either.
+        // A caller without a valid token learns nothing either.
         let outsider = ["no token", "unknown token", "expired token", "switched off"].contains(&actor.name);
         if ((row.expected.alike && is_member) || outsider) && answers[1] != answers[2] {
             findings.leaks.push(format!("{who} {way:?}: foreign {}\nabsent {}", answers[1], answers[2]));
@@ -159,7 +159,7 @@ async fn examine(row: &Row, actor: &Actor, findings: &mut Findings) {
     }
 }
 
-/// All objects that the document lets one name must be in some row.
+/// Every parameter and field of the document that names an object must be in some row.
 fn assert_complete(description: &Description, rows: &[Row]) {
     let named: BTreeSet<String> = rows.iter().map(|row| row.operation.to_owned()).collect();
     let described: BTreeSet<String> = description
@@ -171,7 +171,7 @@ fn assert_complete(description: &Description, rows: &[Row]) {
     for operation in description.operations() {
         let mut names = BTreeSet::new();
         let described = description.operation(&operation.method, &operation.path);
-        // No target does without what stands in its path.
+        // Parameters in the path need no row: every target has them.
         let parameters = described["parameters"].as_array().unwrap().iter();
         for parameter in parameters.filter(|parameter| parameter["in"] != "path") {
             names.insert(parameter["name"].as_str().unwrap().to_owned());
@@ -214,14 +214,14 @@ async fn nobody_gets_where_they_do_not_belong() {
             examine(row, actor, &mut findings).await;
         }
     }
-    // What a member is told of a foreign segment is what it sent, whoever asks.
+    // For a foreign segment, a report only repeats what the caller sent.
     for actor in actors.iter().filter(|actor| ["member", "other member"].contains(&actor.name)) {
         let report = actor.client.get("/rt-segment-processed").await.ok().to_string();
         let Things { segment, code, .. } = actor.foreign;
         assert!(report.contains(&format!("({segment}, '', 0)")), "{report}");
         assert!(!report.contains(&format!("{segment}, '{code}'")), "{report}");
     }
-    // And everybody logs in as before.
+    // All callers still can log in.
     kit.anonymous().post("/auth", &right_credentials("provider")).await.ok();
 
     for (cell, outcomes) in &findings.table {

@@ -1,5 +1,5 @@
-//! Nobody gets where they do not belong: every route, by every kind of caller, for its own, a foreign and an absent
-//! object. Each cell of the table is asked twice: as a plain request and as one that takes the general way.
+//! Nobody gets access to foreign objects: every route, by every kind of caller, for its own, a foreign and an absent
+//! object. Each cell is sent twice: as a plain request and as one that takes the general way.
 
 mod account_rows;
 mod matrix;
@@ -11,7 +11,7 @@ use hyper::Method;
 use ia_testkit::{Answer, Client, Kit, PASSWORD, eventually};
 use serde_json::{Value, json};
 
-/// By which way a request is served; see `plain.rs`.
+/// The way in which a request is served; see `plain.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Plain,
@@ -52,7 +52,7 @@ impl Ask {
         }
         let body = self.body.as_ref().map_or(Bytes::new(), |body| body.to_string().into());
         let answer = client.send(self.method.clone(), &self.target, &headers, body).await;
-        // The two write the date in different places, which tells them apart.
+        // The two ways write the date header in different places.
         let first = answer.headers.keys().next().map(|name| name.as_str());
         let may_be_plain = [Method::GET, Method::POST].contains(&self.method);
         assert_eq!(first == Some("date"), way == Way::Plain && may_be_plain, "{self:?} went the other way");
@@ -60,7 +60,7 @@ impl Ask {
     }
 }
 
-/// All that an answer says but the time it took, with each of `names` hidden: what is compared byte for byte.
+/// All of an answer except its time, with each of `names` masked, for a comparison byte by byte.
 fn masked(answer: &Answer, names: &[String]) -> String {
     let mut lines: Vec<String> = answer
         .headers
@@ -68,7 +68,7 @@ fn masked(answer: &Answer, names: &[String]) -> String {
         .filter(|(name, _)| !["date", "content-length", "set-cookie"].contains(&name.as_str()))
         .map(|(name, value)| {
             let value = value.to_str().unwrap();
-            // An address that ends in the browser's id.
+            // A URL that ends in the browser's id.
             let value =
                 if name == "location" { value.trim_end_matches(|c: char| c.is_ascii_digit()) } else { value };
             format!("{name}: {value}\n")
@@ -80,7 +80,7 @@ fn masked(answer: &Answer, names: &[String]) -> String {
         let rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || ".e-".contains(c));
         body = format!("{before}\"time\":0{rest}");
     }
-    // Ids of browsers are random, and so is the secret of a form.
+    // Ids of browsers and tokens of forms are random.
     for random in ["\"uid\":", "name=\"token\" value=\""] {
         if let Some((before, after)) = body.split_once(random) {
             let rest = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
@@ -93,7 +93,7 @@ fn masked(answer: &Answer, names: &[String]) -> String {
     format!("{}\n{}\n{body}", answer.status, lines.concat())
 }
 
-/// The segments that an answer in any format shows, by id or code.
+/// The ids or codes of the segments in an answer of any format.
 fn shown_segments(answer: &Answer) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     if answer.header("content-type") != Some("application/json") {
@@ -102,7 +102,7 @@ fn shown_segments(answer: &Answer) -> Vec<String> {
     }
     let mut found = Vec::new();
     collect(&answer.json(), &mut |object| {
-        // A membership, or a segment of OpenRTB.
+        // A membership, or a segment in OpenRTB.
         if object.contains_key("value") {
             found.extend(object.get("id").map(text));
         }
@@ -122,7 +122,7 @@ fn collect(value: &Value, visit: &mut impl FnMut(&serde_json::Map<String, Value>
     }
 }
 
-/// Adds a segment and asks until it is known: so everything that was applied with it is, too.
+/// Adds a segment to the catalog and waits until the server knows it, and so all of `catalog`.
 async fn apply_and_wait(kit: &Kit, catalog: Value, marker: u64) {
     let mut catalog = catalog;
     let segments = catalog.as_object_mut().unwrap().entry("segments").or_insert_with(|| json!([]));
@@ -136,12 +136,12 @@ async fn apply_and_wait(kit: &Kit, catalog: Value, marker: u64) {
     .await;
 }
 
-/// A login of the catalog, and what it is sent as.
+/// The body of a log-in request.
 fn credentials(username: &str, password: &str) -> Value {
     json!({"auth": {"username": username, "password": password}})
 }
 
-/// The credentials of every login of a kit.
+/// The valid credentials of a kit's login.
 fn right_credentials(username: &str) -> Value {
     credentials(username, PASSWORD)
 }

@@ -1,4 +1,4 @@
-//! The rows of the table: each route with each kind of object that it takes, and what must come of it.
+//! The rows of the table: each route with each kind of object that it takes, and the expected outcomes.
 
 mod pixels;
 mod public_keys;
@@ -9,18 +9,18 @@ use super::{Ask, credentials, delete, get, post, put, shown_segments};
 use ia_testkit::Answer;
 use serde_json::{Value, json};
 
-/// Everything of a member that another must not learn, and what is asked about.
+/// The objects of one member, which other members must not learn about.
 pub(super) struct Things {
     pub(super) member: u64,
     pub(super) segment: u64,
     pub(super) code: &'static str,
     pub(super) inactive_code: &'static str,
-    /// A user that is in this member's segment and in no other.
+    /// A user in this member's segment and in no other.
     pub(super) user: &'static str,
     pub(super) login: &'static str,
     /// The id of that login.
     pub(super) login_id: u32,
-    /// The id of a public key of it.
+    /// The id of its public key.
     pub(super) key: u32,
 }
 
@@ -57,14 +57,14 @@ pub(super) const NOBODYS: Things = Things {
     key: 4714,
 };
 
-/// A user in whose profile nothing may change.
+/// A user whose profile must not change.
 pub(super) const VICTIM: &str = "11000000000000001";
 
-/// A user whose profile is written to.
+/// A user to whose profile the requests write.
 pub(super) const WRITTEN: &str = "12000000000000001";
 
 impl Things {
-    /// How they stand in requests and answers, to be hidden before answers are compared.
+    /// Their forms in requests and answers, which are masked before answers are compared.
     pub(super) fn names(&self) -> Vec<String> {
         let Things { member, segment, code, inactive_code, user, key, .. } = self;
         vec![
@@ -83,7 +83,7 @@ impl Things {
         ]
     }
 
-    /// Of its login.
+    /// The id of its login.
     pub(super) fn login_id(&self) -> u32 {
         match self.member {
             958 => 1,
@@ -92,7 +92,7 @@ impl Things {
         }
     }
 
-    /// Of what it shares with member 1262, which is nothing.
+    /// The id of its sharing with member 1262; it shares no segments.
     pub(super) fn sharing_id(&self) -> u32 {
         match self.member {
             958 => 2,
@@ -101,7 +101,7 @@ impl Things {
         }
     }
 
-    /// What gives them away wherever it stands.
+    /// Texts that reveal the objects anywhere in an answer.
     pub(super) fn canaries(&self) -> Vec<String> {
         let name = match self.member {
             958 => "Provider",
@@ -111,15 +111,15 @@ impl Things {
     }
 }
 
-/// What comes of a cell, by the kind of the caller, each for own, foreign and absent.
+/// The outcomes of a row by kind of caller, each for own, foreign and absent.
 pub(super) struct Expected {
     pub(super) member: [&'static str; 3],
     pub(super) reader: [&'static str; 3],
     pub(super) bidder: [&'static str; 3],
     pub(super) admin: [&'static str; 3],
-    /// For callers without a good token.
+    /// For callers without a valid token.
     pub(super) outsider: Option<[&'static str; 3]>,
-    /// Whether a foreign object must answer as an absent one does to a member.
+    /// Whether a member must get the same answer for a foreign object as for an absent one.
     pub(super) alike: bool,
 }
 
@@ -127,9 +127,9 @@ pub(super) struct Expected {
 pub(super) struct Row {
     pub(super) operation: &'static str,
     pub(super) object: &'static str,
-    /// The request about the things of one member; `base` are the caller's own.
+    /// The request about the objects of `about`; those of `base` are the caller's own.
     pub(super) ask: fn(about: &Things, base: &Things) -> Ask,
-    /// What an answer comes to.
+    /// The outcome of an answer, in a few words.
     pub(super) outcome: fn(&Answer) -> String,
     pub(super) expected: Expected,
 }
@@ -143,7 +143,7 @@ const fn write(all: [&'static str; 3], alike: bool) -> Expected {
     Expected { reader: ["403 UNAUTH"; 3], ..same(all, alike) }
 }
 
-/// A read of memberships: bidders and admins see all.
+/// A read of memberships: bidders and admins see everything.
 const READ: Expected = Expected {
     bidder: ["shown", "shown", "nothing"],
     admin: ["shown", "shown", "nothing"],
@@ -159,14 +159,14 @@ fn add(block: Value, user: &str) -> Value {
 
 const VERBOSE: &str = "/rt-segment?verbose=true";
 
-/// All rows. `expected` is own, foreign, absent.
+/// All rows. Outcomes are in the order own, foreign, absent.
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut row =
         |operation, object, ask: fn(&Things, &Things) -> Ask, outcome: fn(&Answer) -> String, expected| {
             rows.push(Row { operation, object, ask, outcome, expected });
         };
-    // What the caller's token is plays no part in these two.
+    // These routes ignore the caller's token.
     let open = |all| Expected { outsider: Some(all), ..same(all, true) };
     row(
         "POST /auth",
@@ -191,7 +191,7 @@ pub(super) fn rows() -> Vec<Row> {
     );
     row("GET /openapi.json", "none", |_, _| get("/openapi.json"), status, open(["200"; 3]));
 
-    // Reports before writes: a report repeats what was sent in one's own name.
+    // Reports before writes, because a report repeats what the member has sent.
     row(
         "GET /rt-segment-processed",
         "member_id",
@@ -307,7 +307,7 @@ pub(super) fn rows() -> Vec<Row> {
         status,
         write(["200"; 3], true),
     );
-    // The one place where a foreign object may be told from an absent one: the report has a count for either.
+    // The only place where a foreign object differs from an absent one: the report has a count for each.
     row(
         "POST /rt-segment",
         "segment id, verbose",
@@ -357,7 +357,7 @@ pub(super) fn rows() -> Vec<Row> {
         write_outcome,
         write(["accepted"; 3], true),
     );
-    // At the end: nothing is left of these users then.
+    // Last, because they delete everything about these users.
     for (object, ask) in [
         ("identifier to delete", (|a, _| consumer_request(a, "delete")) as fn(&Things, &Things) -> Ask),
         ("identifier to opt out", |a, _| consumer_request(a, "opt_out")),
@@ -381,7 +381,7 @@ fn users(about: &Things) -> Value {
     json!({"users": [{"user_id": about.user}, {"user_id": about.user, "domain": null}]})
 }
 
-/// What the document names and a row need not: it says how, not what.
+/// Parameters and fields of the document that name no object.
 pub(super) const NO_OBJECTS: [&str; 28] = [
     "X-Request-Id",
     "verbose",

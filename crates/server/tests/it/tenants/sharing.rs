@@ -1,4 +1,4 @@
-//! Reads over time: what is shared is seen while it is shared, and what is switched off by nobody.
+//! Reads over time: a segment is seen while it is shared, and nobody sees an inactive segment.
 
 use super::{WAYS, apply_and_wait, get, post, shown_segments};
 use ia_testkit::{Client, Kit};
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 const USER: &str = "5005005005";
 
-/// Reads the user in every format, with GET and POST, both ways of HTTP, and counts the reads. All must show the
-/// same: segments by their id, or by their code where the format has only codes.
+/// Reads the user in every format, with GET and POST, by both ways of HTTP, and counts the reads. All must show the
+/// same segments, by id, or by code if the format has only codes.
 async fn shown(client: &Client, reads: &mut usize) -> Vec<String> {
     let users = json!({"users": [{"user_id": USER}, {"user_id": USER, "domain": null}]});
     let mut by_id: Option<Vec<String>> = None;
@@ -69,7 +69,7 @@ async fn what_is_shared_is_seen_while_it_is_shared() {
     stranger.add(USER, None, json!([{"seg_id": 777}, {"seg_id": 778}])).await;
     provider.add(USER, None, json!([{"seg_id": 12}, {"seg_id": 10_001}])).await;
 
-    // What the catalog becomes, and then who sees what of member 77's: member 958, member 77, a bidder.
+    // A change of the catalog, and then the segments of member 77 that member 958, member 77 and a bidder see.
     let none: &[&str] = &[];
     let both: &[&str] = &["777", "778"];
     let steps: [(Value, [&[&str]; 3]); 9] = [
@@ -80,12 +80,12 @@ async fn what_is_shared_is_seen_while_it_is_shared() {
         (exposure("list", Some(&[777])), [none, &["778"], &["778"]]),
         (segment(777, "secret", "active"), [&["777"], both, both]),
         (exposure("list", Some(&[])), [none, both, both]),
-        // The other direction gives nothing.
+        // Sharing in the other direction has no effect.
         (
             json!({"sharing": [{"data_member_id": 958, "buyer_member_id": 77, "segment_exposure": "all"}]}),
             [none, both, both],
         ),
-        // Nor does the right to write.
+        // The right to write has no effect on reads.
         (
             json!({"members": [{"id": 958, "name": "Provider", "segment_access": [1661, 1262, 77]}]}),
             [none, both, both],

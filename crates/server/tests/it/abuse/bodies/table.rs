@@ -1,4 +1,4 @@
-//! Bodies, and what becomes of them.
+//! Hostile bodies and their expected answers.
 
 mod forms;
 mod routes;
@@ -11,19 +11,19 @@ use routes::other_routes;
 use std::io::Write;
 use values::{keys, numbers, texts, types};
 
-/// Stands beside the canary with something wrong with it.
+/// The user beside the canary, in a part with a fault.
 pub(super) const SPOILED_USER: &str = "7777777";
 
-/// What becomes of a body.
+/// The expected answer to a body, and what is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// Answered with this; nothing of it is applied.
+    /// Answered with this status; nothing is applied.
     Status(u16),
     /// OK without a warning; the canary is applied.
     Whole,
-    /// OK with a warning; the canary is applied, what is wrong is not.
+    /// OK with a warning; the canary is applied, the faulty part is not.
     Warned,
-    /// OK, with a warning or a count in the report; the canary is applied, what is wrong is not.
+    /// OK, with a warning or a count in the report; the canary is applied, the faulty part is not.
     Spoiled,
     /// OK; neither is applied.
     Nobody,
@@ -34,7 +34,7 @@ pub(super) struct Case {
     pub(super) name: String,
     pub(super) path: &'static str,
     pub(super) headers: Vec<(&'static str, &'static str)>,
-    /// With `@` where the canary's id belongs, in what is not packed.
+    /// The body before packing, with `@` in place of the canary's id.
     body: Vec<u8>,
     pack: fn(Vec<u8>) -> Vec<u8>,
     pub(super) expected: Expected,
@@ -68,29 +68,29 @@ impl Case {
     }
 }
 
-/// A good user, then what is given, in one request.
+/// A valid user, then `rest`, in one request.
 fn beside_canary(rest: &str) -> String {
     format!(r#"{{"rt_segment": [{{"user_id": "@", "seg_block": [{{"seg_id": 12}}]}}{rest}]}}"#)
 }
 
-/// A good user, then one whose only block is given.
+/// A valid user, then a user with only this block.
 fn block(block: &str) -> String {
     beside_canary(&format!(r#", {{"user_id": "{SPOILED_USER}", "seg_block": [{{{block}}}]}}"#))
 }
 
-/// A good user, then one with these fields and a good block.
+/// A valid user, then a user with these fields and a valid block.
 fn user(fields: &str) -> String {
     beside_canary(&format!(r#", {{{fields}, "seg_block": [{{"seg_id": 13}}]}}"#))
 }
 
-/// Packed with gzip.
+/// Compresses with gzip.
 pub(super) fn gzip(content: Vec<u8>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&content).unwrap();
     encoder.finish().unwrap()
 }
 
-/// All of the table.
+/// All cases.
 pub(super) fn all() -> Vec<Case> {
     let mut cases = nesting();
     cases.extend(packing());
@@ -103,7 +103,7 @@ pub(super) fn all() -> Vec<Case> {
     cases
 }
 
-/// Those that take most memory or time.
+/// The cases that take most memory or time.
 pub(super) fn heaviest() -> Vec<Case> {
     let names = [
         "as many empty blocks as fit",

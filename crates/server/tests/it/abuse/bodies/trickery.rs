@@ -1,4 +1,4 @@
-//! Bodies that are not what their heads say: too long, never sent, without end.
+//! Bodies that do not match their heads: too long, never sent, endless.
 
 use super::Tally;
 use super::table::gzip;
@@ -9,19 +9,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long a server may take to end what it must end; only a broken one takes it up.
+/// How long a server may take to end a connection that it must end; only a broken one takes that long.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A server that has not refused after so much would take all.
+/// A server that has not refused after this many bytes would take any number.
 const ENOUGH_BYTES: usize = 64 << 20;
 
-/// Who is in these bodies.
+/// The user in these bodies.
 const CANARY: &str = "6000000001";
 
-/// Its name, its head, what begins its body, what goes on without end, the status of its answer.
+/// Name, head, start of the body, endless rest of the body, and status of the answer.
 type Trick<'a> = (&'static str, String, Vec<u8>, &'a [u8], Option<u16>);
 
-/// Sends them all at once.
+/// Sends all cases at once.
 pub(super) async fn run(server: &ServerProcess, client: &Client, tally: &mut Tally) {
     let token = client.token.clone().unwrap();
     let body = format!(r#"{{"rt_segment": [{{"user_id": "{CANARY}", "seg_block": [{{"seg_id": 12}}]}}]}}"#);
@@ -82,7 +82,7 @@ pub(super) async fn run(server: &ServerProcess, client: &Client, tally: &mut Tal
     let api = server.api;
     let sent = cases.map(|(name, head, front, endless, expected)| {
         let (front, endless) = ([head.as_bytes(), &front].concat(), endless.to_vec());
-        // Where nothing more is to come and no answer either, the client ends its side.
+        // If nothing follows and no answer is expected, the client closes its side.
         (name, expected, tokio::spawn(send(api, front, endless, expected.is_none())))
     });
     for (name, expected, sending) in sent {
@@ -108,7 +108,7 @@ pub(super) async fn run(server: &ServerProcess, client: &Client, tally: &mut Tal
     }
 }
 
-/// The status of the answer, if there is one, to a request that goes on with `endless` again and again.
+/// The status of the answer, if any, to a request that repeats `endless` without end.
 async fn send(
     api: SocketAddr,
     front: Vec<u8>,
@@ -138,7 +138,7 @@ async fn send(
     };
     let receiving = async {
         let mut received = Vec::new();
-        // A reset is a way to close, too.
+        // A reset also closes the connection.
         while reader.read_buf(&mut received).await.is_ok_and(|read| read > 0) {}
         let status = received.get(9..12).and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
         status.filter(|_| received.starts_with(b"HTTP/1.1 "))

@@ -1,4 +1,4 @@
-//! Heads, and what is none.
+//! Heads of requests, and bytes that are not a head.
 
 use super::Expected::{self, BadBody, GoesOn, Last, Refused};
 use super::Row;
@@ -152,7 +152,7 @@ pub(super) const TARGETS: &[Row] = &[
     ("an answer", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Refused),
 ];
 
-/// What is no HTTP at all.
+/// Bytes that are not HTTP.
 pub(super) const BYTES: &[(&str, &[u8])] = &[
     ("the start of TLS", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\0\0\x02\x13\x01\0"),
     ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n"),
@@ -161,7 +161,7 @@ pub(super) const BYTES: &[(&str, &[u8])] = &[
     ("a PROXY line", b"PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"),
 ];
 
-/// What is too large to stand here.
+/// Heads that are too large to write here.
 pub(super) fn large() -> Vec<(&'static str, String, Expected)> {
     let get = |fields: String| format!("GET /user-segment?user_id=1 HTTP/1.1\r\n{{H}}{fields}\r\n");
     vec![

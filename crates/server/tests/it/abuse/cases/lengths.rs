@@ -1,9 +1,9 @@
-//! How long a body is, by its head.
+//! The length of a body, as its head gives it.
 
 use super::Expected::{Either, GoesOn, Refused};
 use super::Row;
 
-/// Content-Length, and bodies where nobody reads them.
+/// Content-Length, and bodies that no handler reads.
 pub(super) const LENGTHS: &[Row] = &[
     ("a plain POST", "POST /rt-segment HTTP/1.1\r\n{H}Content-Length: {n}\r\n\r\n{own}", GoesOn(200)),
     ("a plain GET", "GET /user-segment?user_id=1 HTTP/1.1\r\n{H}\r\n", GoesOn(200)),

@@ -1,8 +1,8 @@
-//! The same over HTTP/2.
+//! The same requests over HTTP/2.
 
 use super::*;
 
-/// Secrets over HTTP/2: in order, and in a target that no server can read.
+/// Secrets over HTTP/2: in valid requests, and in a target that no server can read.
 pub(in super::super) async fn over_http2(server: &ServerProcess, canaries: &mut Canaries) {
     let stream = TcpStream::connect(server.api).await.unwrap();
     let (mut sender, connection) =

@@ -1,8 +1,8 @@
-//! Passwords and keys that are set over the API.
+//! Passwords and keys that are set by the API.
 
 use super::*;
 
-/// A private key in the place of a public one, and of a signed token; passwords and tokens there.
+/// A private key in place of a public key and of a signed token; passwords and tokens in the same places.
 pub(super) fn private_keys(builder: &mut Builder, canaries: &mut Canaries) {
     let pem = |kind: &str| format!("-----BEGIN {kind}-----\\nPKCANARY0123\\n-----END {kind}-----\\n");
     let mut values: Vec<String> =
@@ -26,7 +26,7 @@ pub(super) fn private_keys(builder: &mut Builder, canaries: &mut Canaries) {
     }
 }
 
-/// Passwords that are set, well and badly, and such that stand where others things should.
+/// Passwords that are set, valid and invalid, and passwords in place of other values.
 pub(super) fn new_passwords(builder: &mut Builder, canaries: &mut Canaries) {
     let (password, weak) = (canaries.password(), canaries.password().to_ascii_uppercase());
     let users = [

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What pages call: no token plays a part in it, and no answer tells what there is.
+/// Pixels: they ignore tokens, and no answer reveals which objects exist.
 pub(super) fn add(rows: &mut Vec<Row>) {
     let mut row = |operation, object, ask: fn(&Things, &Things) -> Ask, outcome: &'static str| {
         let expected = Expected { outsider: Some([outcome; 3]), ..same([outcome; 3], true) };

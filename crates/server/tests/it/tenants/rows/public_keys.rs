@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A key belongs to a login, not to a member: other logins of the member are strangers to it.
+/// A key belongs to a login, not to a member: it is foreign to other logins of the member.
 pub(super) fn add(
     row: &mut impl FnMut(&'static str, &'static str, fn(&Things, &Things) -> Ask, fn(&Answer) -> String, Expected),
 ) {
@@ -69,7 +69,7 @@ pub(super) fn add(
         status,
         change(["200", "403 UNAUTH", "403 UNAUTH"], FORBIDDEN, ["200", "200", "404 SYNTAX"]),
     );
-    // With an absent one beside it, so that the row can be asked again: all are deleted or none.
+    // With an absent key, so that nothing is deleted (all or none) and the row can be sent again.
     row(
         "DELETE /public-key",
         "id",

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A service that is the caller's own: another's is refused, and an admin sees and changes all that there is.
+/// A service for the caller's own objects: foreign ones are refused; an admin sees and changes all existing ones.
 const SERVICE: Expected = Expected {
     admin: ["200", "200", "404 SYNTAX"],
     reader: ["403 UNAUTH"; 3],
@@ -113,7 +113,7 @@ pub(super) fn rows() -> Vec<Row> {
             put(format!("/segment?id={}", base.segment), json!({"segment": {"parent_segment_id": a.segment}}))
         },
         status,
-        // No segment is its own parent.
+        // A segment cannot be its own parent.
         write(["400 SYNTAX"; 3], true),
     );
     row(
@@ -136,7 +136,7 @@ pub(super) fn rows() -> Vec<Row> {
         status,
         SERVICE,
     );
-    // One's own segments are needed further on: of those only what is not there.
+    // Later rows need the caller's own segment, so this deletes an absent one in its place.
     row(
         "DELETE /segment",
         "id",

@@ -1,4 +1,4 @@
-//! How a body is nested, packed and sized.
+//! Nesting, packing and size of bodies.
 
 use super::{Case, Expected, beside_canary, block, gzip, user};
 

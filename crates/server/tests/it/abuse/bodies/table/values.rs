@@ -1,4 +1,4 @@
-//! What stands in the fields of a body.
+//! Values of the fields of a body.
 
 use super::{Case, Expected, beside_canary, block, user};
 
@@ -25,7 +25,7 @@ pub(super) fn numbers() -> Vec<Case> {
         "-1",
     ] {
         let name: String = number.chars().take(30).collect();
-        // What is no integer of the range is a wrong value, of its block alone.
+        // A number that is not an integer of the range is invalid, but only in its own block.
         let fields = ["seg_id", "value", "member_id", "seg_code"];
         for field in fields.iter().filter(|&&field| field != "value" || number != "-0") {
             let rest = if *field == "seg_id" { String::new() } else { r#", "seg_id": 12"#.to_owned() };
@@ -161,7 +161,7 @@ pub(super) fn keys() -> Vec<Case> {
 pub(super) fn texts() -> Vec<Case> {
     use Expected::{Spoiled, Status, Whole};
     let mut cases = Vec::new();
-    // Half a pair is no character: what has it names nobody and nothing.
+    // Half of a surrogate pair is not a character, so a text with it matches no user and no segment.
     for half in [
         r"\ud800",
         r"\udfff",
@@ -247,7 +247,7 @@ pub(super) fn texts() -> Vec<Case> {
     cases
 }
 
-/// Every type in every field. What is wrong stands beside a segment that does not exist, since some of it is right.
+/// Every JSON type in every field. Some are valid, so the segment beside the value does not exist.
 pub(super) fn types() -> Vec<Case> {
     use Expected::{Spoiled, Status};
     let mut cases = Vec::new();

@@ -1,4 +1,4 @@
-//! The packed profiles against the reference, over random lives.
+//! The packed profiles compared with the reference, over random lives.
 
 use crate::records::*;
 use ia_model::{Domain, ErasedSegments, Expiry, Minute, Operation, Record, SegmentId, UserKey};
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 const USERS: u64 = 18;
-/// The last of them are ids that a member made up, and the first ones are linked to these.
+/// The last users are ids of a member, and the first ones are linked to these.
 const EXTERNAL: std::ops::RangeInclusive<u64> = 15..=USERS;
 const PLATFORM: std::ops::RangeInclusive<u64> = 1..=3;
 
@@ -77,7 +77,7 @@ fn any_change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// More than a page takes.
+/// More changes than fit a page.
 fn many_changes() -> impl Strategy<Value = Vec<Change>> {
     (1u32..50, 100u32..600, any::<u32>()).prop_map(|(first, count, seed)| {
         let facts = |segment: u32| segment.wrapping_mul(seed) >> 8;
@@ -95,7 +95,7 @@ fn many_changes() -> impl Strategy<Value = Vec<Change>> {
 fn any_step() -> impl Strategy<Value = Step> {
     let changes = prop_oneof![30 => vec(any_change(), 0..6).boxed(), 1 => many_changes().boxed()];
     let users = vec((1..=USERS, changes), 1..6);
-    // On, far on, and back.
+    // Forward, far forward, and back.
     let minutes = prop_oneof![10 => 0i32..5, 1 => 0i32..3000, 1 => -30i32..0];
     let users = users.prop_map(|mut users| {
         users.sort_by_key(|(user, _)| *user);
@@ -120,7 +120,7 @@ fn any_options() -> impl Strategy<Value = ProfileOptions> {
     prop_oneof![Just(SMALL), Just(NO_ROOM), Just(ProfileOptions { memory_budget_bytes: 12_000, ..SMALL })]
 }
 
-/// One life: the profiles under test, the reference, and the log that both were fed from.
+/// One life: the profiles under test, the reference, and the log of both.
 struct Life {
     dir: tempfile::TempDir,
     options: ProfileOptions,
@@ -130,7 +130,7 @@ struct Life {
     minute: u32,
 }
 
-/// What was done, over all sequences.
+/// The number of steps over all sequences.
 #[derive(Debug, Default)]
 struct Done {
     sequences: usize,
@@ -141,7 +141,7 @@ struct Done {
 
 impl Life {
     fn new(options: ProfileOptions) -> Life {
-        // The power does not go here, so flushing would only take time.
+        // The power stays on here, so flushing would only take time.
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let dir = dir.unwrap();
@@ -167,15 +167,13 @@ impl Life {
         self.log.push(record);
     }
 
-    /// Stops without a checkpoint, opens again, and replays what the store does not cover.
+    /// Stops without a checkpoint, opens again, and replays the records after the checkpoint.
     fn crash(&mut self) {
         self.packed = None;
         self.packed = Some(open(self.dir.path(), self.options));
         let covered = self.packed().checkpointed_position();
         assert_eq!(self.packed().applied_position(), covered);
-        for (index, record) in self.log.iter().enumerate().skip(covered as usize) {
-            self.packed().apply(index as u64 + 1, record).unwrap();
-        }
+        replay(self.packed(), &self.log);
         assert_eq!(self.packed().applied_position(), self.log.len() as u64);
     }
 
@@ -219,7 +217,7 @@ impl Life {
         }
     }
 
-    /// Now, and later, when some have expired. `get` first: it must not need `load` to be right.
+    /// Compares now and later, when some have expired. `get` first: it must be right without `load`.
     fn compare(&self) {
         for id in 1..=USERS + 1 {
             for now in [Minute(self.minute), Minute(self.minute + 6)] {
@@ -238,9 +236,7 @@ impl Life {
             }
         }
     }
-}
 
-impl Life {
     fn compare_linked(&self, user: &UserKey, now: Minute) {
         let expected = self.reference.links(user, now).unwrap();
         match self.packed().links(user, now) {
@@ -283,7 +279,7 @@ fn packed_profiles_say_what_the_reference_says() {
     result.unwrap_or_else(|failure| panic!("{failure}"));
     let Done { sequences, steps, crashes, checkpoints } = done.into_inner();
     println!(
-        "figure: model-profiles: sequences={sequences} steps={steps} crashes={crashes} \
+        "figure: lives-profiles: sequences={sequences} steps={steps} crashes={crashes} \
          checkpoints={checkpoints} differences=0"
     );
 }

@@ -1,10 +1,10 @@
-//! Heads of requests: what is taken as plain, the general server takes for the same.
+//! Requests on a connection, held against hyper, which reads them with other code.
 
-use super::head::PlainHead;
+use super::chunks::{BodyDecoder, Decoded};
+use super::head::HeadScan;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
+use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -25,29 +25,40 @@ struct Seen {
     body: Bytes,
 }
 
-/// All that a client sends on one connection. As long as requests are plain, both servers see the same ones.
+/// All that a client sends on one connection. The requests that this server sees, hyper sees too, and alike. hyper
+/// goes on where this server refuses.
 pub fn head(input: &[u8]) {
-    let plain = plain(input);
-    if plain.is_empty() {
+    let ours = ours(input);
+    if ours.is_empty() {
         return;
     }
-    let general = general(input);
-    assert!(plain.len() <= general.len(), "the general server sees {} of {plain:?}", general.len());
-    for (plain, general) in plain.iter().zip(&general) {
-        assert_eq!(plain, general);
+    let theirs = theirs(input);
+    assert!(ours.len() <= theirs.len(), "hyper sees {} of {ours:?}", theirs.len());
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert_eq!(ours, theirs);
     }
 }
 
-fn plain(input: &[u8]) -> Vec<Seen> {
+/// The requests up to the first that is refused, is not complete, or ends the connection.
+fn ours(input: &[u8]) -> Vec<Seen> {
     let mut received = BytesMut::from(input);
     let mut seen = Vec::new();
-    while let Some(head) = PlainHead::parse(&received)
-        && head.request_bytes() <= received.len()
-    {
-        let length = head.request_bytes();
-        let before = received.len();
-        seen.push(whole(head.take(&mut received)).now_or_never().expect("it is all there"));
-        assert_eq!(received.len(), before - length);
+    let mut keep_alive = true;
+    while keep_alive {
+        let mut scan = HeadScan::default();
+        let Ok(Some(end)) = scan.end(&received) else { break };
+        let Ok(head) = scan.parse(&received, end) else { break };
+        received.advance(end);
+        let mut decoder = BodyDecoder::new(head.body_length);
+        let mut body = Vec::new();
+        while let Ok(Decoded::Data(data)) = decoder.decode(&mut received) {
+            body.extend_from_slice(&data);
+        }
+        if decoder != BodyDecoder::Ended {
+            break;
+        }
+        keep_alive = head.keep_alive;
+        seen.push(Seen { method: head.method, uri: head.uri, headers: head.headers, body: body.into() });
     }
     seen
 }
@@ -67,8 +78,8 @@ thread_local! {
         tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
 }
 
-/// The requests that hyper makes of the same bytes, as `general` runs it.
-fn general(input: &[u8]) -> Vec<Seen> {
+/// The requests that hyper makes of the same bytes.
+fn theirs(input: &[u8]) -> Vec<Seen> {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let requests = Rc::clone(&seen);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
@@ -84,7 +95,7 @@ fn general(input: &[u8]) -> Vec<Seen> {
         .half_close(true)
         .max_buf_size(64 << 10)
         .serve_connection(TokioIo::new(stream), service);
-    // An error is what a bad request behind the plain ones ends in.
+    // An error is what a bad request behind the good ones ends in.
     let _ = RUNTIME.with(|runtime| runtime.block_on(connection));
     seen.take()
 }

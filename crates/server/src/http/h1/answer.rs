@@ -17,6 +17,17 @@ const COPIED_BYTES: usize = 16 << 10;
 /// Room for an answer of usual size; more is given back.
 const KEPT_BYTES: usize = 4 << 10;
 
+/// What of an answer depends on the request and the connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    /// Else it is HTTP/1.0, where a connection that is kept says so.
+    pub(super) is_http_11: bool,
+    /// To a HEAD: it has no body.
+    pub(super) is_to_head: bool,
+    /// The connection is closed after it.
+    pub(super) is_last: bool,
+}
+
 /// Writes the answers of one connection.
 #[derive(Default)]
 pub(super) struct Answers {
@@ -27,13 +38,12 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Writes `response`, whose body is made already. Each piece of it may take `write_timeout`. The last
-    /// answer of a connection says so.
+    /// Writes `response`, whose body is made already. Each piece of it may take `write_timeout`.
     pub(super) async fn write(
         &mut self,
         stream: &mut (impl AsyncWrite + Unpin),
         response: Response,
-        is_last: bool,
+        form: Form,
         write_timeout: Duration,
     ) -> io::Result<()> {
         let (head, body) = response.into_parts();
@@ -43,7 +53,8 @@ impl Answers {
         out.clear();
         out.shrink_to(KEPT_BYTES);
         let reason = head.status.canonical_reason().unwrap_or_default();
-        for part in ["HTTP/1.1 ", head.status.as_str(), " ", reason, "\r\ndate: ", &self.date, "\r\n"] {
+        let version = if form.is_http_11 { "HTTP/1.1 " } else { "HTTP/1.0 " };
+        for part in [version, head.status.as_str(), " ", reason, "\r\ndate: ", &self.date, "\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
@@ -51,8 +62,10 @@ impl Answers {
                 out.extend_from_slice(part);
             }
         }
-        if is_last {
-            out.extend_from_slice(b"connection: close\r\n");
+        match form {
+            Form { is_last: true, .. } => out.extend_from_slice(b"connection: close\r\n"),
+            Form { is_http_11: false, .. } => out.extend_from_slice(b"connection: keep-alive\r\n"),
+            _ => {}
         }
         if !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             out.extend_from_slice(b"content-length: ");
@@ -60,7 +73,9 @@ impl Answers {
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
-        if body.len() <= COPIED_BYTES {
+        if form.is_to_head {
+            send(stream, &out[..], write_timeout).await
+        } else if body.len() <= COPIED_BYTES {
             out.extend_from_slice(&body);
             send(stream, &out[..], write_timeout).await
         } else {
@@ -91,7 +106,8 @@ async fn whole(mut body: Body) -> io::Result<Bytes> {
     Ok(all.into())
 }
 
-async fn send(
+/// Writes all of `bytes`, each piece of them within `write_timeout`.
+pub(super) async fn send(
     stream: &mut (impl AsyncWrite + Unpin),
     mut bytes: impl Buf,
     write_timeout: Duration,
@@ -119,10 +135,12 @@ mod tests {
     use futures_util::stream;
     use std::convert::Infallible;
 
-    async fn written(response: Response, is_last: bool) -> String {
+    const KEPT: Form = Form { is_http_11: true, is_to_head: false, is_last: false };
+
+    async fn written(response: Response, form: Form) -> String {
         let mut out = Vec::new();
         let mut answers = Answers::default();
-        answers.write(&mut out, response, is_last, Duration::from_secs(60)).await.unwrap();
+        answers.write(&mut out, response, form, Duration::from_secs(60)).await.unwrap();
         let text = String::from_utf8(out).unwrap();
         let (date, rest) = text.split_once("\r\ndate: ").unwrap();
         let (value, rest) = rest.split_once("\r\n").unwrap();
@@ -135,21 +153,24 @@ mod tests {
         let answer =
             Response::builder().header("x-a", "b").header("content-length", "2").body(Body::from("ok"));
         let expected = "HTTP/1.1 200 OK\r\nx-a: b\r\ncontent-length: 2\r\n\r\nok";
-        assert_eq!(written(answer.unwrap(), false).await, expected);
+        assert_eq!(written(answer.unwrap(), KEPT).await, expected);
         let empty = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).body(Body::empty());
         let expected = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(written(empty.unwrap(), true).await, expected);
+        assert_eq!(written(empty.unwrap(), Form { is_last: true, ..KEPT }).await, expected);
         let none = Response::builder().status(StatusCode::NO_CONTENT).body(Body::empty());
-        assert_eq!(written(none.unwrap(), false).await, "HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(written(none.unwrap(), KEPT).await, "HTTP/1.1 204 No Content\r\n\r\n");
+        let to_head = Form { is_to_head: true, is_http_11: false, ..KEPT };
+        let expected = "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\n";
+        assert_eq!(written(Response::new(Body::from("ok")), to_head).await, expected);
     }
 
     #[tokio::test]
     async fn large_bodies_and_bodies_in_pieces_go_out_whole() {
         let large = "x".repeat(COPIED_BYTES + 1);
-        let text = written(Response::new(Body::from(large.clone())), false).await;
+        let text = written(Response::new(Body::from(large.clone())), KEPT).await;
         assert!(text.ends_with(&format!("content-length: {}\r\n\r\n{large}", large.len())));
         let pieces = ["a", "bc", "def"].map(Ok::<_, Infallible>);
-        let text = written(Response::new(Body::from_stream(stream::iter(pieces))), false).await;
+        let text = written(Response::new(Body::from_stream(stream::iter(pieces))), KEPT).await;
         assert!(text.ends_with("content-length: 6\r\n\r\nabcdef"), "{text}");
     }
 }
