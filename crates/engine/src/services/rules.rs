@@ -21,8 +21,10 @@ pub struct Rule<T> {
     pub schema: Schema,
     /// The rule in words, after "must be".
     pub expected: String,
-    read: Box<dyn Fn(&Value) -> Option<T>>,
+    read: Box<Read<T>>,
 }
+
+type Read<T> = dyn Fn(&Value) -> Option<T>;
 
 impl<T: 'static> Rule<T> {
     /// A rule that takes what `read` reads.
