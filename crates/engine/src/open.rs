@@ -336,9 +336,15 @@ fn build_engine(
         catalog: Arc::clone(catalog),
         clock: Arc::clone(&clock),
     };
+    let services = Services {
+        catalog: Arc::clone(catalog),
+        authenticator: Arc::clone(&authenticator),
+        limits: Arc::clone(&limits),
+        clock: Arc::clone(&clock),
+    };
     Ok(Engine {
         clock,
-        services: Services { catalog: Arc::clone(catalog), authenticator: Arc::clone(&authenticator) },
+        services,
         authenticator,
         limits,
         pixels: PixelWriter::new(Arc::clone(&ingest), linker, people.clone(), options.pixels),

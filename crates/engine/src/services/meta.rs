@@ -1,11 +1,11 @@
-//! What a service has and can filter and sort by.
+//! The fields of a service, with those to filter and sort by.
 
-use super::Object;
+use super::AnswerObject;
 use ia_catalog::listing::{Kind, Resource, Writing};
 use serde_json::{Value, json};
 
 /// The fields of a resource, described.
-pub fn fields(resource: &Resource) -> Vec<Object> {
+pub fn fields(resource: &Resource) -> Vec<AnswerObject> {
     let describe = |field: &ia_catalog::listing::Field| {
         let is_listed = field.column.is_some();
         let mut described: Vec<(&'static str, Value)> = vec![
@@ -19,7 +19,7 @@ pub fn fields(resource: &Resource) -> Vec<Object> {
         if let Kind::Choice(words) = field.kind {
             described.push(("enum", words.into()));
         }
-        Object(described)
+        AnswerObject(described)
     };
     resource.fields.iter().map(describe).collect()
 }

@@ -1,37 +1,50 @@
 //! The catalog services: what they take, the rules of their fields, and what they answer.
 //!
-//! A kind of object stands in a static table, its [`Resource`](ia_catalog::listing::Resource), which belongs to
-//! the catalog. A service is then made of these parts, of which only the handler knows HTTP:
+//! A kind of object has a [`ResourceKind`]: a static table for lists
+//! ([`Resource`](ia_catalog::listing::Resource), which belongs to the catalog), and what requests and answers hold,
+//! each defined once by `request_fields!` and `answer_fields!`: the reader, the writer and the OpenAPI document
+//! all follow from there. A service works so:
 //!
-//! 1. `http/service.rs` has `Call`, which a handler extracts: token, rate, and that a read-only login changes
-//!    nothing; and the forms of all answers.
-//! 2. [`asked::parse`] reads the query of a list into a [`ListQuery`](ia_catalog::listing::ListQuery) and the
-//!    fields to show; [`asked::ids`] reads `id=1,2,3`.
-//! 3. [`sent::read`] reads the wrapped body of a change: one object or many, and warns of unknown fields.
-//! 4. [`Given`] reads one field of an object and names it in every error.
-//! 5. The store does it, in one transaction, and [`CatalogView::change`] makes it visible before the answer.
-//! 6. An [`Object`] is what is shown; [`Shown`] leaves only the fields that were asked for.
+//! 1. `http/service.rs` has `ServiceCall`, which a handler extracts: it checks the token and the rate, refuses a change
+//!    by a read-only login, and writes all answers.
+//! 2. [`list_request::parse`] reads the query of a list into a [`ListQuery`](ia_catalog::listing::ListQuery) and the
+//!    fields to show; [`list_request::ids`] reads `id=1,2,3`.
+//! 3. [`change_body::read`] reads the wrapped body of a change: one object or many, and warns of unknown fields.
+//! 4. [`RequestObject`] reads the fields by their rules, and names the field in every error.
+//! 5. [`CatalogService`] asks the store, which makes the change in one transaction; [`CatalogView::change`] makes it
+//!    visible before the answer.
+//! 6. An [`AnswerObject`] is what is shown; [`FieldSelection`] leaves only the fields that were asked for.
 //!
 //! [`ALL`] has every resource: a filter by a field that another service has is a mistake, while a parameter that
 //! no service knows is ignored.
 
 pub mod accounts;
-pub mod asked;
-mod given;
+mod answer_object;
+mod catalog_service;
+pub mod change_body;
+pub mod list_request;
 pub mod meta;
-mod object;
 pub mod public_key;
+mod request_object;
+pub mod rules;
 pub mod segment;
-pub mod sent;
+#[cfg(test)]
+mod tests;
 
-pub use given::{Given, integer};
-pub use object::{Object, Shown};
+pub(crate) use answer_object::answer_fields;
+pub use answer_object::{AnswerFields, AnswerObject, FieldSelection};
+pub use catalog_service::{CatalogService, ResourceKind};
+pub use change_body::ChangeBody;
+pub(crate) use request_object::request_fields;
+pub use request_object::{FieldChange, RequestFields, RequestObject};
 
 use crate::auth::{Authenticator, LoginError};
 use crate::catalog_view::CatalogView;
+use crate::limits::Limits;
 use ia_catalog::listing::Resource;
 use ia_catalog::segments::SEGMENT;
 use ia_catalog::{BATCH_SEGMENT_CONFIG, CatalogError, MEMBER, MEMBER_DATA_SHARING, PUBLIC_KEY, USER};
+use ia_model::Clock;
 use std::sync::Arc;
 
 /// What the catalog services are made of.
@@ -41,6 +54,10 @@ pub struct Services {
     pub catalog: Arc<CatalogView>,
     /// Hashes passwords.
     pub authenticator: Arc<Authenticator>,
+    /// Says how many segments a member may have.
+    pub limits: Arc<Limits>,
+    /// Dates changes.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The resources of all services.

@@ -1,164 +1,189 @@
-//! The rules of the segment service's fields, and what it shows.
+//! The segment service.
 
-use super::sent::Sent;
-use super::{Given, Object, ServiceError};
-use ia_catalog::segments::{
-    MAX_PIGGYBACK_PIXELS, SEGMENT, SHARED_FIELDS, STATES, SegmentChange, StoredSegment,
+use super::catalog_service::{check_count, with_ids};
+use super::rules::{
+    MAX_INT, Rule, decimal, flag, id, integer, json_object, line, list, list_of, name, of_type, or_null,
+    state, state_of, time, unquoted_text,
 };
-use ia_model::{MemberId, SegmentId, time};
+use super::{
+    AnswerFields, AnswerObject, CatalogService, ChangeBody, RequestFields, RequestObject, ResourceKind,
+    ServiceError, Services, answer_fields, request_fields,
+};
+use ia_catalog::listing::{ListQuery, Page, Resource};
+use ia_catalog::segments::{
+    MAX_PIGGYBACK_PIXELS, SEGMENT, SHARED_FIELDS, SegmentChange, SegmentViewer, StoredSegment,
+};
+use ia_model::{MemberId, SegmentId, time::format_utc};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use utoipa::openapi::schema::Type;
 
-/// The most segments that one request changes or deletes.
-pub const MAX_CHANGED: usize = 1000;
-
-const MAX_CODE_CHARACTERS: usize = 50;
-const MAX_NAME_CHARACTERS: usize = 255;
-const MAX_DESCRIPTION_CHARACTERS: usize = 500;
 const MAX_URL_CHARACTERS: usize = 4096;
 const MAX_MAPPING_BYTES: usize = 16 << 10;
-const MAX_INT: u32 = i32::MAX as u32;
-const MAX_PRICE: f64 = 1e9;
+const MAX_PRICE: u32 = 1_000_000_000;
 
-/// What an object of a body says about a segment. With `append`, lists come to what is there.
-pub fn change(given: &Given, append: bool) -> Result<SegmentChange, ServiceError> {
-    let code = given.line("code", MAX_CODE_CHARACTERS)?;
-    if code.as_ref().is_some_and(|code| code.as_deref().is_some_and(|code| !is_code(code))) {
-        let expected = format!("must be 1 to {MAX_CODE_CHARACTERS} letters, digits, _ or -");
-        return Err(given.bad("code", expected));
+/// `/segment`
+pub struct Segments;
+
+impl ResourceKind for Segments {
+    const NAME: &'static str = "Segment";
+    const TABLE: &'static Resource = &SEGMENT;
+    type Request = SegmentChange;
+    type Answer = StoredSegment;
+
+    fn example() -> Value {
+        json!({"code": "sports", "short_name": "Sports fans", "expire_minutes": 43200})
     }
-    let parent = given.integer("parent_segment_id", 1, u32::MAX)?;
-    Ok(SegmentChange {
-        path: given.path(""),
-        code,
-        active: given.choice_of(SEGMENT.known_field("state"))?.flatten().map(|state| state == STATES[0]),
-        short_name: given.line("short_name", MAX_NAME_CHARACTERS)?,
-        description: given.text("description", MAX_DESCRIPTION_CHARACTERS, &['\'', '\\'])?,
-        expire_minutes: given.integer("expire_minutes", 0, MAX_INT)?,
-        advertiser_id: given.integer("advertiser_id", 1, u32::MAX)?,
-        parent_segment_id: parent.map(|parent| parent.map(SegmentId)),
-        enable_rm_piggyback: given.flag("enable_rm_piggyback")?.flatten(),
-        max_usersync_pixels: given.integer("max_usersync_pixels", 0, MAX_INT)?,
-        piggyback_pixels: given.list(
-            "piggyback_pixels",
-            MAX_PIGGYBACK_PIXELS,
-            "{\"url\", \"pixel_type\": js or img}",
-            pixel,
-        )?,
-        append,
-        querystring_mapping: given.object("querystring_mapping", MAX_MAPPING_BYTES)?,
-        querystring_mapping_key_value: given.object("querystring_mapping_key_value", MAX_MAPPING_BYTES)?,
-        price: given.decimal("price", MAX_PRICE)?.flatten(),
-    })
 }
 
-fn is_code(code: &str) -> bool {
-    !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+request_fields! {
+    /// What is absent stays as it is.
+    SegmentChange {
+        /// Which, in a change of several.
+        id => _ = id(),
+        /// Unique in the member without regard to case.
+        code = name(50, "[A-Za-z0-9_-]", "letters, digits, _ or -", b"_-"),
+        state => [active] = state(),
+        short_name = line(255),
+        /// Without `'` and `\`.
+        description = unquoted_text(500),
+        /// The owner; on creation.
+        member_id => _ = id(),
+        /// For a membership that says nothing of it; 0 is for ever.
+        expire_minutes = integer(0, MAX_INT),
+        advertiser_id = id(),
+        /// Another segment of the same member.
+        parent_segment_id = id().map(SegmentId),
+        enable_rm_piggyback = flag(),
+        max_usersync_pixels = integer(0, MAX_INT),
+        piggyback_pixels = list(pixel(), MAX_PIGGYBACK_PIXELS),
+        querystring_mapping = json_object(MAX_MAPPING_BYTES),
+        querystring_mapping_key_value = json_object(MAX_MAPPING_BYTES),
+        price = decimal(MAX_PRICE),
+    }
 }
 
-/// A pixel with the two fields that are known.
-fn pixel(value: &Value) -> Option<Value> {
-    let object = value.as_object()?;
-    let url = object.get("url")?.as_str().filter(|url| url.chars().count() <= MAX_URL_CHARACTERS)?;
-    let is_web = url.starts_with("http://") || url.starts_with("https://") || url.starts_with("//");
-    if !is_web || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return None;
+answer_fields! {
+    /// A segment; `fields` and sharing leave some of it out.
+    stored: StoredSegment {
+        id: u32 = stored.segment.id.0,
+        code: Option<String> = stored.segment.code.map(String::from),
+        state: String = state_of(stored.segment.active) => state().schema,
+        short_name: Option<String> = stored.short_name,
+        description: Option<String> = stored.details.description,
+        member_id: u32 = stored.segment.member.0,
+        expire_minutes: Option<u32> = stored.segment.expire_minutes,
+        advertiser_id: Option<u32> = stored.details.advertiser_id,
+        parent_segment_id: Option<u32> = stored.details.parent_segment_id.map(|id| id.0),
+        enable_rm_piggyback: bool = stored.details.enable_rm_piggyback,
+        max_usersync_pixels: Option<u32> = stored.details.max_usersync_pixels,
+        /// Always null.
+        provider_id: Option<u32> = None,
+        piggyback_pixels: Option<Value> = stored.details.piggyback_pixels => or_null(list_of(pixel().schema).into()),
+        querystring_mapping: Option<Value> = stored.details.querystring_mapping => or_null(json_object(MAX_MAPPING_BYTES).schema),
+        querystring_mapping_key_value: Option<Value> = stored.details.querystring_mapping_key_value => or_null(json_object(MAX_MAPPING_BYTES).schema),
+        price: f64 = stored.details.price,
+        /// Always null.
+        category: Option<String> = None,
+        object_type: String = "default".to_owned(),
+        last_modified: String = format_utc(stored.last_modified_ms) => time(),
     }
-    let pixel_type = object.get("pixel_type").map_or(Some("img"), Value::as_str)?;
-    matches!(pixel_type, "js" | "img").then(|| json!({"url": url, "pixel_type": pixel_type}))
+}
+
+impl CatalogService for Segments {
+    type Scope = SegmentViewer;
+
+    async fn list(
+        services: &Services,
+        viewer: &SegmentViewer,
+        query: &ListQuery,
+    ) -> Result<Page<AnswerObject>, ServiceError> {
+        let Page { items, count } = services.catalog.segments.list_segments(*viewer, query).await?;
+        Ok(Page { items: show(viewer, items), count })
+    }
+
+    async fn create(
+        services: &Services,
+        owner: &SegmentViewer,
+        body: &ChangeBody,
+        _: Option<u32>,
+    ) -> Result<Vec<AnswerObject>, ServiceError> {
+        let new = changes(body, false)?;
+        let (most, now_ms) = (services.limits.of_services().segments_per_member, services.clock.now_ms());
+        let store = &services.catalog.segments;
+        let created = store.create_segments(owner.member, &new, most, now_ms);
+        Ok(show(owner, services.catalog.change(created).await?))
+    }
+
+    async fn change(
+        services: &Services,
+        owner: &SegmentViewer,
+        body: &ChangeBody,
+        ids: Option<Vec<u32>>,
+        append: bool,
+    ) -> Result<Vec<AnswerObject>, ServiceError> {
+        let changes = with_ids::<Segments>(body, ids, changes(body, append)?)?;
+        let changes: Vec<_> = changes.into_iter().map(|(id, change)| (SegmentId(id), change)).collect();
+        let store = &services.catalog.segments;
+        let changed = store.change_segments(owner.member, &changes, services.clock.now_ms());
+        Ok(show(owner, services.catalog.change(changed).await?))
+    }
+
+    async fn delete(services: &Services, owner: &SegmentViewer, ids: &[u32]) -> Result<(), ServiceError> {
+        check_count("id", ids)?;
+        let ids: Vec<_> = ids.iter().copied().map(SegmentId).collect();
+        let store = &services.catalog.segments;
+        let deleted = store.delete_segments(owner.member, &ids, services.clock.now_ms());
+        Ok(services.catalog.change(deleted).await?)
+    }
 }
 
 /// The owner that the objects of a body name, all the same one; `None` where they name none.
-pub fn owner(sent: &Sent) -> Result<Option<MemberId>, ServiceError> {
+pub fn owner(body: &ChangeBody) -> Result<Option<MemberId>, ServiceError> {
     let mut owner = None;
-    for given in &sent.objects {
-        let Some(member) = given.integer("member_id", 1, u32::MAX)?.flatten().map(MemberId) else { continue };
+    for object in &body.objects {
+        let Some(member) = object.value("member_id", id)?.map(MemberId) else { continue };
         if owner.is_some_and(|owner| owner != member) {
-            return Err(given.bad("member_id", "must be the same for all"));
+            return Err(object.bad("member_id", "must be the same for all"));
         }
         owner = Some(member);
     }
     Ok(owner)
 }
 
-/// What to change in which segments. One object is for all `ids` of the query, or for the one that it names;
-/// several objects name theirs.
-pub fn changes(
-    sent: &Sent,
-    ids: Option<Vec<u32>>,
-    append: bool,
-) -> Result<Vec<(SegmentId, SegmentChange)>, ServiceError> {
-    let mut named = Vec::with_capacity(sent.objects.len());
-    for given in &sent.objects {
-        named.push(given.integer("id", 1, u32::MAX)?.flatten());
-    }
-    let too_many = ids.as_ref().is_some_and(|ids| ids.len() > MAX_CHANGED);
-    if too_many {
-        return Err(ServiceError::bad("id", format_args!("takes at most {MAX_CHANGED} values here")));
-    }
-    if let ([given], [own]) = (sent.objects.as_slice(), named.as_slice()) {
-        let ids = match (ids, own) {
-            (Some(ids), Some(own)) if ids != [*own] => {
-                return Err(given.bad("id", "is not that of the query"));
-            }
-            (Some(ids), _) => ids,
-            (None, Some(own)) => vec![*own],
-            (None, None) => return Err(ServiceError::bad("id", "is required")),
-        };
-        let change = change(given, append)?;
-        return Ok(ids.into_iter().map(|id| (SegmentId(id), change.clone())).collect());
-    }
-    let mut seen = BTreeSet::new();
-    let mut changes = Vec::with_capacity(named.len());
-    for (given, id) in sent.objects.iter().zip(named) {
-        let id = id.ok_or_else(|| given.bad("id", "is required"))?;
-        if !seen.insert(id) {
-            return Err(given.bad("id", "stands twice"));
+fn changes(body: &ChangeBody, append: bool) -> Result<Vec<SegmentChange>, ServiceError> {
+    let change = |object: &RequestObject| {
+        Ok(SegmentChange { path: object.path().to_owned(), append, ..SegmentChange::read(object)? })
+    };
+    body.objects.iter().map(change).collect()
+}
+
+/// What `viewer` sees of segments: all of its own, and of another's what is shared.
+fn show(viewer: &SegmentViewer, stored: Vec<StoredSegment>) -> Vec<AnswerObject> {
+    let show = |stored: StoredSegment| {
+        let is_own = stored.segment.member == viewer.member;
+        let mut object = stored.show();
+        if !is_own {
+            object.0.retain(|(name, _)| SHARED_FIELDS.contains(name));
         }
-        changes.push((SegmentId(id), change(given, append)?));
-    }
-    if ids.is_some_and(|ids| !ids.iter().eq(seen.iter())) {
-        return Err(ServiceError::bad("id", "must name the same segments as the body, or be left out"));
-    }
-    Ok(changes)
+        object
+    };
+    stored.into_iter().map(show).collect()
 }
 
-/// What `viewer` sees of a segment: all of its own, and of another's what is shared.
-pub fn show(viewer: MemberId, stored: StoredSegment) -> Object {
-    let StoredSegment { segment, short_name, details, last_modified_ms } = stored;
-    let is_own = segment.member == viewer;
-    let mut object = Object(vec![
-        ("id", segment.id.0.into()),
-        ("code", segment.code.as_deref().into()),
-        ("state", STATES[usize::from(!segment.active)].into()),
-        ("short_name", short_name.into()),
-        ("description", details.description.into()),
-        ("member_id", segment.member.0.into()),
-        ("expire_minutes", segment.expire_minutes.into()),
-        ("advertiser_id", details.advertiser_id.into()),
-        ("parent_segment_id", details.parent_segment_id.map(|id| id.0).into()),
-        ("enable_rm_piggyback", details.enable_rm_piggyback.into()),
-        ("max_usersync_pixels", details.max_usersync_pixels.into()),
-        ("provider_id", Value::Null),
-        ("piggyback_pixels", details.piggyback_pixels.into()),
-        ("querystring_mapping", details.querystring_mapping.into()),
-        ("querystring_mapping_key_value", details.querystring_mapping_key_value.into()),
-        ("price", details.price.into()),
-        ("category", Value::Null),
-        ("object_type", "default".into()),
-        ("last_modified", time::format_utc(last_modified_ms).into()),
-    ]);
-    debug_assert!(object.0.iter().map(|(name, _)| *name).eq(SEGMENT.fields.iter().map(|field| field.name)));
-    if !is_own {
-        object.0.retain(|(name, _)| SHARED_FIELDS.contains(name));
-    }
-    object
-}
-
-/// Ids of a query for a change.
-pub fn segment_ids(ids: Vec<u32>) -> Result<Vec<SegmentId>, ServiceError> {
-    if ids.len() > MAX_CHANGED {
-        return Err(ServiceError::bad("id", format_args!("takes at most {MAX_CHANGED} values here")));
-    }
-    Ok(ids.into_iter().map(SegmentId).collect())
+/// A pixel with the two fields that are known.
+fn pixel() -> Rule<Value> {
+    let url = of_type(Type::String).description(Some("A web address."));
+    let pixel_type = of_type(Type::String).enum_values(Some(["js", "img"]));
+    let schema =
+        of_type(Type::Object).property("url", url).property("pixel_type", pixel_type).required("url");
+    Rule::new(schema, "{\"url\", \"pixel_type\": js or img}", |value| {
+        let object = value.as_object()?;
+        let url = object.get("url")?.as_str().filter(|url| url.chars().count() <= MAX_URL_CHARACTERS)?;
+        let is_web = url.starts_with("http://") || url.starts_with("https://") || url.starts_with("//");
+        if !is_web || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return None;
+        }
+        let pixel_type = object.get("pixel_type").map_or(Some("img"), Value::as_str)?;
+        matches!(pixel_type, "js" | "img").then(|| json!({"url": url, "pixel_type": pixel_type}))
+    })
 }

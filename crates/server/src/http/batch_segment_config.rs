@@ -1,17 +1,19 @@
 //! `/batch-segment-config`: into whose segments a member may write, and how its files are laid out.
 
-use super::accounts;
 use super::error::ApiError;
 use super::openapi::{
-    BadRequest, BatchConfigChanged, BatchConfigList, BatchConfigRequest, Conflict, Fields, Forbidden,
-    ListParameters, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
+    Append, ChangeFailures, ChangedOf, CreateFailures, Forbidden, ListFailures, ListOf, ListParameters,
+    NotFound, RequestOf,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use ia_catalog::BATCH_SEGMENT_CONFIG;
 use ia_engine::services::accounts::Batch;
+
+type Request = RequestOf<Batch>;
+type List = ListOf<Batch>;
+type Changed = ChangedOf<Batch>;
 
 /// Set-ups of members
 ///
@@ -26,16 +28,14 @@ use ia_engine::services::accounts::Batch;
         ("member_id" = Option<String>, Query, description = "Whose; several by commas"),
     ),
     responses(
-        (status = 200, description = "A page of the list", body = BatchConfigList),
-        BadRequest,
-        NotAuthenticated,
+        (status = 200, description = "A page of the list", body = List),
+        ListFailures,
         Forbidden,
-        TooManyRequests,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
-    accounts::list::<Batch>(&call).await
+    call.list::<Batch>(&call.caller.0, &[]).await
 }
 
 /// Sets up a member
@@ -49,23 +49,18 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     params(
         ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Whose. Absent where the body says it"),
     ),
-    request_body = BatchConfigRequest,
+    request_body = Request,
     responses(
-        (status = 200, description = "What was created", body = BatchConfigChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
+        (status = 200, description = "What was created", body = Changed),
+        CreateFailures,
         NotFound,
-        Conflict,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
     let member = call.query.member_id()?.map(|id| id.0);
-    accounts::create::<Batch>(&call, member, &headers, body).await
+    let body = call.body::<Batch>(&headers, body).await?;
+    call.create::<Batch>(&call.caller.0, &body, member).await
 }
 
 /// Changes of set-ups
@@ -78,40 +73,16 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
     tag = "catalog",
     params(
         ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Whose. Absent where the body says it"),
-        ("append" = Option<String>, Query, description = "true: lists come to what is there"),
+        Append,
     ),
-    request_body = BatchConfigRequest,
+    request_body = Request,
     responses(
-        (status = 200, description = "What was changed, as it is now", body = BatchConfigChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        NotFound,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "What was changed, as it is now", body = Changed),
+        ChangeFailures,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
     let member = call.query.member_id()?.map(|id| id.0);
-    accounts::change::<Batch>(&call, member.map(|id| vec![id]), &headers, body).await
-}
-
-/// What a set-up has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/batch-segment-config/meta",
-    operation_id = "batch_config_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        NotAuthenticated,
-        TooManyRequests,
-    )
-)]
-pub(super) async fn meta(call: Call) -> Response {
-    call.meta(&BATCH_SEGMENT_CONFIG)
+    call.change::<Batch>(&call.caller.0, member.map(|id| vec![id]), call.append()?, (headers, body)).await
 }

@@ -2,7 +2,7 @@
 
 use super::body::Leftover;
 use super::error::ApiError;
-use super::openapi;
+use super::routes::{self, Route};
 use crate::http::Http;
 use axum::Extension;
 use axum::body::{Body, HttpBody};
@@ -12,15 +12,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use ia_catalog::TOKEN_PREFIX;
-use ia_catalog::listing::Resource;
 use ia_engine::json;
 use ia_engine::limits::ServiceLimits;
-use ia_engine::services;
 use serde::Serialize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// The header that carries the request id, in both directions.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
@@ -59,7 +58,7 @@ pub(crate) struct FailureBody<'a> {
 
 #[derive(Serialize, ToSchema)]
 struct Failure<'a> {
-    #[schema(schema_with = openapi::status_error)]
+    #[schema(schema_with = status_error)]
     status: &'static str,
     error_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +67,11 @@ struct Failure<'a> {
     /// One clear sentence.
     error: &'a str,
     dbg_info: DbgInfo<'a>,
+}
+
+/// The `status` of a failure.
+fn status_error() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ERROR"])).build()
 }
 
 impl RequestInfo {
@@ -146,9 +150,10 @@ impl DbgInfo<'_> {
 pub(crate) async fn envelope(State(http): State<Arc<Http>>, mut request: Request, next: Next) -> Response {
     let info = RequestInfo::of(&http, request.headers());
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", known_route);
+    let route =
+        request.extensions().get::<MatchedPath>().map_or(&routes::UNKNOWN, |path| Route::of(path.as_str()));
     request.extensions_mut().insert(info.clone());
-    // Who expects a "100 Continue" sends its body only when someone reads it.
+    // A client that expects a "100 Continue" sends its body only when a handler reads it.
     let waits_to_send = request.headers().contains_key(header::EXPECT);
     let (request, leftover) = if waits_to_send || request.body().is_end_stream() {
         (request, None)
@@ -174,7 +179,7 @@ pub(crate) async fn envelope(State(http): State<Arc<Http>>, mut request: Request
 pub(crate) async fn enclose<F: Future<Output = Result<Response, ApiError>>>(
     http: &Arc<Http>,
     request: Request,
-    route: &'static str,
+    route: &'static Route,
     handler: impl FnOnce(State<Arc<Http>>, Extension<RequestInfo>, Request) -> F,
 ) -> Response {
     let info = RequestInfo::of(http, request.headers());
@@ -189,7 +194,7 @@ fn finish(
     http: &Http,
     info: &RequestInfo,
     method: &Method,
-    route: &'static str,
+    route: &'static Route,
     mut response: Response,
 ) -> Response {
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
@@ -197,17 +202,17 @@ fn finish(
     }
     let id = HeaderValue::from_str(&info.id).expect("a request id is plain ASCII");
     response.headers_mut().insert(REQUEST_ID, id);
-    if is_catalog_service(route) {
+    if route.resource().is_some() {
         tell_rates(http, response.headers_mut());
     }
     let known_method = metric_method(method);
-    http.metrics.answered(route, known_method, response.status().as_u16(), info.started.elapsed());
-    tracing::debug!(request_id = %info.id, method = known_method, route, status = response.status().as_u16(), "answered");
+    http.metrics.answered(route.path, known_method, response.status().as_u16(), info.started.elapsed());
+    tracing::debug!(request_id = %info.id, method = known_method, route = route.path, status = response.status().as_u16(), "answered");
     response
 }
 
-fn failure(http: &Http, info: &RequestInfo, method: &Method, route: &str, error: &ApiError) -> Response {
-    let body = failure_body(http, info, output_term(method, route), route, error);
+fn failure(http: &Http, info: &RequestInfo, method: &Method, route: &Route, error: &ApiError) -> Response {
+    let body = failure_body(http, info, route.output_term(method), route.path, error);
     let mut response = (error.status, json_bytes(body)).into_response();
     let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after_seconds {
@@ -253,20 +258,6 @@ pub(super) fn refusal(http: &Http, error: &ApiError) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-fn is_catalog_service(route: &str) -> bool {
-    service_of(route).is_some()
-}
-
-/// The resource of a service's route.
-fn service_of(route: &str) -> Option<&'static Resource> {
-    let name = route.strip_prefix('/')?.split('/').next()?;
-    let key = name.replace('-', "_");
-    let is_of = |resource: &&Resource| {
-        [resource.singular, resource.plural].iter().any(|own| *own == name || *own == key)
-    };
-    services::ALL.iter().copied().find(is_of)
-}
-
 /// What a member may ask of the services in a minute; nothing is told of a rate that is lifted.
 fn tell_rates(http: &Http, headers: &mut HeaderMap) {
     let ServiceLimits { reads_per_minute, writes_per_minute, .. } = http.engine.limits.of_services();
@@ -274,28 +265,6 @@ fn tell_rates(http: &Http, headers: &mut HeaderMap) {
         if rate > 0 {
             headers.insert(name, rate.into());
         }
-    }
-}
-
-/// What the payload of a success would be called.
-fn output_term(method: &Method, route: &str) -> &'static str {
-    match (route, method) {
-        ("/auth" | "/v2/auth/jwt", _) => "token",
-        ("/privacy/consumer-request", _) => "consumer_request",
-        ("/rt-segment", _) => "message",
-        ("/rt-segment-processed", _) => "report",
-        ("/user-segment", &Method::POST) => "user_segments",
-        ("/user-segment", _) => "user_segment",
-        _ => service_of(route).map_or("", |resource| service_term(resource, method, route)),
-    }
-}
-
-/// A list answers the plural key, a change the singular one.
-fn service_term(resource: &'static Resource, method: &Method, route: &str) -> &'static str {
-    match *method {
-        _ if route.ends_with("/meta") => "fields",
-        Method::POST | Method::PUT => resource.singular,
-        _ => resource.plural,
     }
 }
 
@@ -320,43 +289,6 @@ fn sane_request_id(headers: &HeaderMap) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
     let is_sane = (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(plain);
     (is_sane && !id.contains(TOKEN_PREFIX)).then(|| id.to_owned())
-}
-
-/// The routes by the names under which they are counted.
-fn known_route(path: &MatchedPath) -> &'static str {
-    let known = [
-        "/auth",
-        "/batch-segment-config",
-        "/batch-segment-config/meta",
-        "/member",
-        "/member/meta",
-        "/member-data-sharing",
-        "/member-data-sharing/meta",
-        "/member-data-sharings",
-        "/member-data-sharings/meta",
-        "/getuid",
-        "/getuidj",
-        "/getuidnb",
-        "/getuidp",
-        "/getuidu",
-        "/mapuid",
-        "/openapi.json",
-        "/optout",
-        "/privacy/consumer-request",
-        "/public-key",
-        "/public-key/meta",
-        "/rt-segment",
-        "/rt-segment-processed",
-        "/seg",
-        "/segment",
-        "/segment/meta",
-        "/segment/{member_id}",
-        "/user",
-        "/user/meta",
-        "/user-segment",
-        "/v2/auth/jwt",
-    ];
-    known.into_iter().find(|route| *route == path.as_str()).unwrap_or("unknown")
 }
 
 /// A method that is made up by the caller must not make a new time series, nor get into the log.

@@ -1,17 +1,19 @@
 //! `/member`: companies that own segments, send data or buy on it.
 
-use super::accounts;
 use super::error::ApiError;
 use super::openapi::{
-    BadRequest, Conflict, Fields, Forbidden, ListParameters, MemberChanged, MemberList, MemberRequest,
-    NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
+    ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, ListFailures, ListOf, ListParameters,
+    RequestOf,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use ia_catalog::MEMBER;
 use ia_engine::services::accounts::Members;
+
+type Request = RequestOf<Members>;
+type List = ListOf<Members>;
+type Changed = ChangedOf<Members>;
 
 /// Members
 ///
@@ -21,18 +23,14 @@ use ia_engine::services::accounts::Members;
     path = "/member",
     operation_id = "list_members",
     tag = "catalog",
-    params(
-        ListParameters,
-    ),
+    params(ListParameters),
     responses(
-        (status = 200, description = "A page of the list", body = MemberList),
-        BadRequest,
-        NotAuthenticated,
-        TooManyRequests,
+        (status = 200, description = "A page of the list", body = List),
+        ListFailures,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
-    accounts::list::<Members>(&call).await
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
+    call.list::<Members>(&call.caller.0, &[]).await
 }
 
 /// New members
@@ -43,20 +41,15 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     path = "/member",
     operation_id = "create_members",
     tag = "catalog",
-    request_body = MemberRequest,
+    request_body = Request,
     responses(
-        (status = 200, description = "What was created", body = MemberChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        Conflict,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "What was created", body = Changed),
+        CreateFailures,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    accounts::create::<Members>(&call, None, &headers, body).await
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let body = call.body::<Members>(&headers, body).await?;
+    call.create::<Members>(&call.caller.0, &body, None).await
 }
 
 /// Changes of members
@@ -68,40 +61,14 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
     path = "/member",
     operation_id = "change_members",
     tag = "catalog",
-    params(
-        ("id" = Option<String>, Query, description = "Which; several by commas. Absent where the body says it"),
-    ),
-    request_body = MemberRequest,
+    params(ChangedIds),
+    request_body = Request,
     responses(
-        (status = 200, description = "What was changed, as it is now", body = MemberChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        NotFound,
+        (status = 200, description = "What was changed, as it is now", body = Changed),
+        ChangeFailures,
         Conflict,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    accounts::change::<Members>(&call, call.ids()?, &headers, body).await
-}
-
-/// What a member has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/member/meta",
-    operation_id = "member_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        NotAuthenticated,
-        TooManyRequests,
-    )
-)]
-pub(super) async fn meta(call: Call) -> Response {
-    call.meta(&MEMBER)
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    call.change::<Members>(&call.caller.0, call.ids()?, call.append()?, (headers, body)).await
 }

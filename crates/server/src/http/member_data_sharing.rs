@@ -1,19 +1,19 @@
 //! `/member-data-sharing`: who may see whose segments.
 
-pub(super) mod plural;
-
-use super::accounts;
 use super::error::ApiError;
 use super::openapi::{
-    BadRequest, Conflict, Fields, Forbidden, ListParameters, NotAuthenticated, NotFound, SharingChanged,
-    SharingList, SharingRequest, TooLarge, TooManyRequests, Unavailable,
+    Append, ChangeFailures, ChangedIds, ChangedOf, CreateFailures, DeleteFailures, Ids, ListFailures, ListOf,
+    ListParameters, RequestOf,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use ia_catalog::{AccountChange, MEMBER_DATA_SHARING};
 use ia_engine::services::accounts::Sharing;
+
+type Request = RequestOf<Sharing>;
+type List = ListOf<Sharing>;
+type Changed = ChangedOf<Sharing>;
 
 /// Who sees whose segments
 ///
@@ -23,18 +23,14 @@ use ia_engine::services::accounts::Sharing;
     path = "/member-data-sharing",
     operation_id = "list_sharing",
     tag = "catalog",
-    params(
-        ListParameters,
-    ),
+    params(ListParameters),
     responses(
-        (status = 200, description = "A page of the list", body = SharingList),
-        BadRequest,
-        NotAuthenticated,
-        TooManyRequests,
+        (status = 200, description = "A page of the list", body = List),
+        ListFailures,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
-    accounts::list::<Sharing>(&call).await
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
+    call.list::<Sharing>(&call.caller.0, &[]).await
 }
 
 /// New sharing
@@ -46,20 +42,15 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     path = "/member-data-sharing",
     operation_id = "create_sharing",
     tag = "catalog",
-    request_body = SharingRequest,
+    request_body = Request,
     responses(
-        (status = 200, description = "What was created", body = SharingChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        Conflict,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "What was created", body = Changed),
+        CreateFailures,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    accounts::create::<Sharing>(&call, None, &headers, body).await
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let body = call.body::<Sharing>(&headers, body).await?;
+    call.create::<Sharing>(&call.caller.0, &body, None).await
 }
 
 /// Changes of sharing
@@ -71,23 +62,17 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
     operation_id = "change_sharing",
     tag = "catalog",
     params(
-        ("id" = Option<String>, Query, description = "Which; several by commas. Absent where the body says it"),
-        ("append" = Option<String>, Query, description = "true: lists come to what is there"),
+        ChangedIds,
+        Append,
     ),
-    request_body = SharingRequest,
+    request_body = Request,
     responses(
-        (status = 200, description = "What was changed, as it is now", body = SharingChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        NotFound,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "What was changed, as it is now", body = Changed),
+        ChangeFailures,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    accounts::change::<Sharing>(&call, call.ids()?, &headers, body).await
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    call.change::<Sharing>(&call.caller.0, call.ids()?, call.append()?, (headers, body)).await
 }
 
 /// Deletes sharing
@@ -98,42 +83,12 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
     path = "/member-data-sharing",
     operation_id = "delete_sharing",
     tag = "catalog",
-    params(
-        ("id" = Option<String>, Query, description = "Which; several by commas"),
-    ),
+    params(Ids),
     responses(
-        (status = 200, description = "The ids of what was deleted", body = SharingList),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        NotFound,
-        TooManyRequests,
+        (status = 200, description = "The ids of what was deleted", body = List),
+        DeleteFailures,
     )
 )]
-pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
-    let ids = call.required_ids()?;
-    call.http
-        .engine
-        .catalog
-        .change_accounts(&AccountChange::DeleteSharing(ids.clone()), &call.caller.0)
-        .await?;
-    Ok(call.deleted(&MEMBER_DATA_SHARING, &ids))
-}
-
-/// What a sharing has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/member-data-sharing/meta",
-    operation_id = "sharing_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        NotAuthenticated,
-        TooManyRequests,
-    )
-)]
-pub(super) async fn meta(call: Call) -> Response {
-    call.meta(&MEMBER_DATA_SHARING)
+pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
+    call.delete::<Sharing>(&call.caller.0, &call.required_ids()?).await
 }

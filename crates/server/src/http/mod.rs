@@ -1,6 +1,5 @@
 //! HTTP: the only place that knows axum. One file a resource; a handler extracts, calls, responds.
 
-mod accounts;
 mod asked_users;
 mod auth;
 mod batch_segment_config;
@@ -20,6 +19,7 @@ mod ops;
 mod pixels;
 mod public_key;
 mod query;
+mod routes;
 mod rt_segment;
 mod rt_segment_processed;
 mod segment;
@@ -40,6 +40,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use connection::Peer;
 use error::ApiError;
+use routes::{RT_SEGMENT, USER_SEGMENT};
 pub(crate) use state::{Http, HttpOptions};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -62,21 +63,11 @@ impl Service {
         let mut routes = OpenApiRouter::with_openapi(openapi::beginning())
             .routes(routes!(auth::post))
             .routes(routes!(auth::post_signed))
-            .routes(routes!(public_key::get, public_key::post, public_key::put, public_key::delete))
-            .routes(routes!(public_key::meta))
             .routes(routes!(rt_segment::post))
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
             .routes(routes!(consumer_request::post))
-            .routes(routes!(segment::get, segment::post, segment::put, segment::delete))
-            .routes(routes!(segment::meta))
-            .routes(routes!(
-                segment::of_member::get,
-                segment::of_member::post,
-                segment::of_member::put,
-                segment::of_member::delete
-            ))
-            .merge(account_routes())
+            .merge(catalog_routes())
             .routes(routes!(openapi::get));
         // What is switched off is neither there nor described.
         if http.pixels.is_some() {
@@ -108,12 +99,13 @@ impl Service {
     /// Answers a request. The two routes that carry the load do without the router, whose layers take longer than
     /// they do. What they leave of the body is the caller's to read.
     async fn answer(&self, request: Request, peer: Peer) -> Response {
-        match (&self.http, request.method(), request.uri().path()) {
-            (Some(http), &Method::GET, "/user-segment") => {
-                envelope::enclose(http, request, "/user-segment", user_segment::get).await
+        let (method, path) = (request.method(), request.uri().path());
+        match &self.http {
+            Some(http) if *method == Method::GET && path == USER_SEGMENT.path => {
+                envelope::enclose(http, request, &USER_SEGMENT, user_segment::get).await
             }
-            (Some(http), &Method::POST, "/rt-segment") => {
-                envelope::enclose(http, request, "/rt-segment", rt_segment::post).await
+            Some(http) if *method == Method::POST && path == RT_SEGMENT.path => {
+                envelope::enclose(http, request, &RT_SEGMENT, rt_segment::post).await
             }
             _ => self.route(request, peer).await,
         }
@@ -142,26 +134,38 @@ impl Service {
     }
 }
 
-/// Members, logins, sharing and batch set-ups.
-fn account_routes() -> OpenApiRouter<Arc<Http>> {
-    use member_data_sharing::plural;
-
-    OpenApiRouter::new()
-        .routes(routes!(member::get, member::post, member::put))
-        .routes(routes!(member::meta))
-        .routes(routes!(user::get, user::post, user::put, user::delete))
-        .routes(routes!(user::meta))
-        .routes(routes!(
+/// The catalog services.
+fn catalog_routes() -> OpenApiRouter<Arc<Http>> {
+    let segments = || routes!(segment::get, segment::post, segment::put, segment::delete);
+    let sharing = || {
+        routes!(
             member_data_sharing::get,
             member_data_sharing::post,
             member_data_sharing::put,
             member_data_sharing::delete
-        ))
-        .routes(routes!(member_data_sharing::meta))
-        .routes(routes!(plural::get, plural::post, plural::put, plural::delete))
-        .routes(routes!(plural::meta))
+        )
+    };
+    let mut routes = OpenApiRouter::new()
+        .routes(segments())
+        .routes(openapi::alias("/segment/{member_id}", |id| format!("{id}_of_member"), segments()))
+        .routes(routes!(member::get, member::post, member::put))
+        .routes(routes!(user::get, user::post, user::put, user::delete))
+        .routes(sharing())
+        .routes(openapi::alias("/member-data-sharings", |id| format!("{id}_plural"), sharing()))
         .routes(routes!(batch_segment_config::get, batch_segment_config::post, batch_segment_config::put))
-        .routes(routes!(batch_segment_config::meta))
+        .routes(routes!(public_key::get, public_key::post, public_key::put, public_key::delete));
+    for (path, operation_id) in [
+        ("/segment/meta", "segment_fields"),
+        ("/member/meta", "member_fields"),
+        ("/user/meta", "user_fields"),
+        ("/member-data-sharing/meta", "sharing_fields"),
+        ("/member-data-sharings/meta", "sharing_fields_plural"),
+        ("/batch-segment-config/meta", "batch_config_fields"),
+        ("/public-key/meta", "public_key_fields"),
+    ] {
+        routes = routes.routes(openapi::alias(path, |_| operation_id.to_owned(), routes!(service::meta)));
+    }
+    routes
 }
 
 async fn no_such_service() -> ApiError {

@@ -49,11 +49,14 @@ impl<'u> Query<'u> {
 
     /// The parameter `member_id`.
     pub(crate) fn member_id(&self) -> Result<Option<MemberId>, ApiError> {
-        let parse = |text: &str| text.parse().ok().filter(|&id| id > 0).map(MemberId);
-        self.get("member_id")
-            .map(|text| parse(text).ok_or_else(|| ApiError::syntax("'member_id' must be a positive integer")))
-            .transpose()
+        self.get("member_id").map(member_id).transpose()
     }
+}
+
+/// Reads `member_id`.
+pub(crate) fn member_id(text: &str) -> Result<MemberId, ApiError> {
+    let id = text.parse().ok().filter(|&id| id > 0).map(MemberId);
+    id.ok_or_else(|| ApiError::syntax("'member_id' must be a positive integer"))
 }
 
 impl<S: Sync> FromRequestParts<S> for Query<'static> {

@@ -4,38 +4,45 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
-use super::query::Query;
+use super::openapi::{Fields, MetaFailures};
+use super::query::{self, Query};
+use super::routes::Route;
 use crate::http::Http;
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::HeaderMap;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
+use ia_catalog::Login;
 use ia_catalog::listing::{Page, Resource};
-use ia_engine::services::asked::{self, Asked};
-use ia_engine::services::sent::{self, Sent};
-use ia_engine::services::{Object, Shown, meta};
+use ia_engine::services::accounts::{self, AccountKind};
+use ia_engine::services::change_body::{self, ChangeBody};
+use ia_engine::services::list_request::{self, ListRequest};
+use ia_engine::services::{AnswerObject, CatalogService, FieldSelection, ResourceKind, meta};
 use ia_model::MemberId;
 use serde::Serialize;
 use std::sync::Arc;
 
 /// A call of a catalog service. Extracting it checks the token, counts the call against the member's rate, and
 /// refuses a change by a login that may only read.
-pub(super) struct Call {
+pub(super) struct ServiceCall {
     /// The server.
     pub(super) http: Arc<Http>,
     /// Who calls.
     pub(super) caller: Caller,
     /// What was asked.
     pub(super) query: Query<'static>,
+    route: &'static Route,
+    /// `member_id` of the path, where its route has one.
+    member_in_path: Option<String>,
     info: RequestInfo,
 }
 
-impl FromRequestParts<Arc<Http>> for Call {
+impl FromRequestParts<Arc<Http>> for ServiceCall {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, http: &Arc<Http>) -> Result<Call, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, http: &Arc<Http>) -> Result<ServiceCall, ApiError> {
         let caller = Caller::of(http, &parts.headers, &parts.uri)?;
         let is_read = matches!(parts.method, Method::GET | Method::HEAD);
         http.engine.limits.take_service(caller.0.member, is_read, http.engine.clock.now_ms())?;
@@ -44,39 +51,47 @@ impl FromRequestParts<Arc<Http>> for Call {
         }
         let info = parts.extensions.get::<RequestInfo>().expect("every route is under the envelope").clone();
         let Ok(query) = Query::from_request_parts(parts, http).await;
-        Ok(Call { http: Arc::clone(http), caller, query, info })
+        let route = Route::of(parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str));
+        let mut segments = route.path.split('/').zip(parts.uri.path().split('/'));
+        let member_in_path =
+            segments.find_map(|(name, value)| (name == "{member_id}").then(|| value.to_owned()));
+        Ok(ServiceCall { http: Arc::clone(http), caller, query, route, member_in_path, info })
     }
 }
 
-/// The member that a path names.
-pub(super) struct OfMember(pub(super) MemberId);
-
-impl<S: Sync> FromRequestParts<S> for OfMember {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<OfMember, ApiError> {
-        let path = parts.uri.path();
-        let last = path.rsplit('/').next().unwrap_or_default();
-        let id = last.parse().ok().filter(|&id| id > 0).map(MemberId);
-        id.map(OfMember).ok_or_else(|| ApiError::syntax("'member_id' must be a positive integer"))
-    }
+/// What a service has
+///
+/// The fields of its objects, with what can be filtered and sorted by.
+#[utoipa::path(
+    get,
+    path = "/meta",
+    operation_id = "fields",
+    tag = "catalog",
+    responses((status = 200, description = "The fields", body = Fields), MetaFailures)
+)]
+pub(super) async fn meta(call: ServiceCall) -> Response {
+    let fields = call.route.resource().map(meta::fields).unwrap_or_default();
+    call.answer(&[], "fields", &fields, &[])
 }
 
-impl Call {
-    /// What of a list is asked for. `own` are parameters that the service reads by itself.
-    pub(super) fn asked(&self, resource: &'static Resource, own: &[&str]) -> Result<Asked, ApiError> {
-        Ok(asked::parse(resource, own, self.query.pairs())?)
+impl ServiceCall {
+    /// The member that the path names, or else the query.
+    pub(super) fn member_id(&self) -> Result<Option<MemberId>, ApiError> {
+        match &self.member_in_path {
+            Some(text) => query::member_id(text).map(Some),
+            None => self.query.member_id(),
+        }
     }
 
     /// Which fields are asked for.
-    pub(super) fn shown(&self, resource: &'static Resource) -> Result<Shown, ApiError> {
+    fn fields(&self, resource: &'static Resource) -> Result<FieldSelection, ApiError> {
         let fields = self.query.get("fields");
-        Ok(fields.map(|fields| Shown::parse(resource, fields)).transpose()?.unwrap_or_default())
+        Ok(fields.map(|fields| FieldSelection::parse(resource, fields)).transpose()?.unwrap_or_default())
     }
 
     /// `id=1,2,3` of the query; `None` where it has none.
     pub(super) fn ids(&self) -> Result<Option<Vec<u32>>, ApiError> {
-        Ok(self.query.get("id").map(asked::ids).transpose()?)
+        Ok(self.query.get("id").map(list_request::ids).transpose()?)
     }
 
     /// `id=1,2,3` of a request that needs it.
@@ -84,13 +99,17 @@ impl Call {
         self.ids()?.ok_or_else(|| ApiError::syntax("'id' is required"))
     }
 
+    /// Whether lists are added to.
+    pub(super) fn append(&self) -> Result<bool, ApiError> {
+        self.query.flag("append")
+    }
+
     /// The objects of the body.
-    pub(super) async fn sent(
+    pub(super) async fn body<K: ResourceKind>(
         &self,
-        resource: &'static Resource,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<Sent, ApiError> {
+    ) -> Result<ChangeBody, ApiError> {
         let http = &self.http;
         let payload_bytes =
             http.engine.limits.of(&http.engine.catalog.snapshot(), self.caller.0.member).payload_bytes;
@@ -99,50 +118,92 @@ impl Call {
         let permit = work.permit(body.is_large()).await;
         work.run(permit, move || {
             let (bytes, _reservation) = body.decode()?;
-            Ok(sent::read(resource, &bytes)?)
+            Ok(change_body::read(K::TABLE, &bytes)?)
         })
         .await
     }
 
-    /// A page of a list: `count`, `start_element`, `num_elements` and the plural key.
-    pub(super) fn page(&self, resource: &'static Resource, asked: &Asked, page: Page<Object>) -> Response {
-        let shown: Vec<Object> = page.items.into_iter().map(|object| asked.shown.of(object)).collect();
+    /// Answers a page of a list: `count`, `start_element`, `num_elements` and the plural key. `own` are parameters that
+    /// the service reads itself.
+    pub(super) async fn list<K: CatalogService>(
+        &self,
+        scope: &K::Scope,
+        own: &[&str],
+    ) -> Result<Response, ApiError> {
+        let ListRequest { query, fields } = list_request::parse(K::TABLE, own, self.query.pairs())?;
+        let Page { items, count } = K::list(&self.http.engine.services, scope, &query).await?;
+        let shown: Vec<AnswerObject> = items.into_iter().map(|object| fields.of(object)).collect();
         let head = [
-            ("count", page.count),
-            ("start_element", asked.query.start_element.into()),
-            ("num_elements", asked.query.num_elements.into()),
+            ("count", count),
+            ("start_element", query.start_element.into()),
+            ("num_elements", query.num_elements.into()),
         ];
-        self.answer(&head, resource.plural, &shown, &[])
+        Ok(self.answer(&head, K::TABLE.plural, &shown, &[]))
+    }
+
+    /// Answers one object, under the singular key, with the `fields` that are asked for. The rest of the query is about
+    /// lists.
+    pub(super) async fn one<K>(&self, id: u32) -> Result<Response, ApiError>
+    where
+        K: AccountKind + CatalogService<Scope = Login>,
+    {
+        let fields = self.fields(K::TABLE)?;
+        let found = accounts::shown::<K>(&self.http.engine.services, &self.caller.0, &[id]).await?;
+        let found = found.into_iter().map(|object| fields.of(object)).collect();
+        Ok(self.changed(K::TABLE, found, &[]))
+    }
+
+    /// Creates the objects of a body. `target` is what the query says that they belong to.
+    pub(super) async fn create<K: CatalogService>(
+        &self,
+        scope: &K::Scope,
+        body: &ChangeBody,
+        target: Option<u32>,
+    ) -> Result<Response, ApiError> {
+        let created = K::create(&self.http.engine.services, scope, body, target).await?;
+        Ok(self.changed(K::TABLE, created, &body.warnings))
+    }
+
+    /// Changes objects as the body says; `ids` are those of the query. With `append`, lists are added to.
+    pub(super) async fn change<K: CatalogService>(
+        &self,
+        scope: &K::Scope,
+        ids: Option<Vec<u32>>,
+        append: bool,
+        (headers, body): (HeaderMap, Body),
+    ) -> Result<Response, ApiError> {
+        let body = self.body::<K>(&headers, body).await?;
+        let changed = K::change(&self.http.engine.services, scope, &body, ids, append).await?;
+        Ok(self.changed(K::TABLE, changed, &body.warnings))
+    }
+
+    /// Deletes objects, and answers `count` and the plural key, with the id of each.
+    pub(super) async fn delete<K: CatalogService>(
+        &self,
+        scope: &K::Scope,
+        ids: &[u32],
+    ) -> Result<Response, ApiError> {
+        K::delete(&self.http.engine.services, scope, ids).await?;
+        let gone: Vec<AnswerObject> = ids.iter().map(|&id| AnswerObject(vec![("id", id.into())])).collect();
+        Ok(self.answer(&[("count", ids.len() as u64)], K::TABLE.plural, &gone, &[]))
     }
 
     /// What was created or changed: `id` and the singular key for one object, `count` and the plural key for several.
-    pub(super) fn changed(
+    fn changed(
         &self,
         resource: &'static Resource,
-        mut objects: Vec<Object>,
+        mut objects: Vec<AnswerObject>,
         warnings: &[String],
     ) -> Response {
         if objects.len() != 1 {
             return self.answer(&[("count", objects.len() as u64)], resource.plural, &objects, warnings);
         }
         let object = objects.swap_remove(0);
-        let id = object.0.first().and_then(|(_, id)| id.as_u64()).unwrap_or_default();
-        self.answer(&[("id", id)], resource.singular, &object, warnings)
-    }
-
-    /// What was deleted: `count` and the plural key, of each object the id.
-    pub(super) fn deleted(&self, resource: &'static Resource, ids: &[u32]) -> Response {
-        let gone: Vec<Object> = ids.iter().map(|&id| Object(vec![("id", id.into())])).collect();
-        self.answer(&[("count", ids.len() as u64)], resource.plural, &gone, &[])
-    }
-
-    /// What the service has and can filter and sort by.
-    pub(super) fn meta(&self, resource: &'static Resource) -> Response {
-        self.answer(&[], "fields", &meta::fields(resource), &[])
+        self.answer(&[("id", object.id().unwrap_or_default())], resource.singular, &object, warnings)
     }
 
     /// A success with that payload under `term`.
-    pub(super) fn answer(
+    fn answer(
         &self,
         head: &[(&'static str, u64)],
         term: &'static str,

@@ -1,17 +1,19 @@
 //! `/user`: logins.
 
-use super::accounts;
 use super::error::ApiError;
 use super::openapi::{
-    BadRequest, Conflict, Fields, Forbidden, ListParameters, NotAuthenticated, NotFound, TooLarge,
-    TooManyRequests, Unavailable, UserChanged, UserList, UserRequest,
+    ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, DeleteFailures, Ids, ListFailures,
+    ListOf, ListParameters, RequestOf,
 };
-use super::service::Call;
+use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use ia_catalog::{AccountChange, USER};
 use ia_engine::services::accounts::Users;
+
+type Request = RequestOf<Users>;
+type List = ListOf<Users>;
+type Changed = ChangedOf<Users>;
 
 /// Logins
 ///
@@ -26,16 +28,14 @@ use ia_engine::services::accounts::Users;
         ("current" = Option<String>, Query, description = "With any value or none: the caller's own login, under `user`"),
     ),
     responses(
-        (status = 200, description = "A page of the list", body = UserList),
-        BadRequest,
-        NotAuthenticated,
-        TooManyRequests,
+        (status = 200, description = "A page of the list", body = List),
+        ListFailures,
     )
 )]
-pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
+pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     match own(&call) {
-        None => accounts::list::<Users>(&call).await,
-        Some(id) => accounts::one::<Users>(&call, id).await,
+        None => call.list::<Users>(&call.caller.0, &[]).await,
+        Some(id) => call.one::<Users>(id).await,
     }
 }
 
@@ -47,22 +47,17 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     path = "/user",
     operation_id = "create_users",
     tag = "catalog",
-    request_body = UserRequest,
+    request_body = Request,
     responses(
-        (status = 200, description = "What was created", body = UserChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        Conflict,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "What was created", body = Changed),
+        CreateFailures,
     )
 )]
-pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     // Also the catalog says so, but after a password was hashed.
     call.caller.must_be_admin()?;
-    accounts::create::<Users>(&call, None, &headers, body).await
+    let body = call.body::<Users>(&headers, body).await?;
+    call.create::<Users>(&call.caller.0, &body, None).await
 }
 
 /// Changes of logins
@@ -76,30 +71,22 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
     operation_id = "change_users",
     tag = "catalog",
     params(
-        ("id" = Option<String>, Query, description = "Which; several by commas. Absent where the body says it"),
+        ChangedIds,
         ("current" = Option<String>, Query, description = "With any value or none: the caller's own, in place of `id`"),
     ),
-    request_body = UserRequest,
+    request_body = Request,
     responses(
-        (status = 200, description = "What was changed, as it is now", body = UserChanged),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        NotFound,
+        (status = 200, description = "What was changed, as it is now", body = Changed),
+        ChangeFailures,
         Conflict,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
     )
 )]
-pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    accounts::change::<Users>(
-        &call,
-        own(&call).map_or_else(|| call.ids(), |id| Ok(Some(vec![id])))?,
-        &headers,
-        body,
-    )
-    .await
+pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let ids = match own(&call) {
+        None => call.ids()?,
+        Some(id) => Some(vec![id]),
+    };
+    call.change::<Users>(&call.caller.0, ids, call.append()?, (headers, body)).await
 }
 
 /// Deletes logins
@@ -110,48 +97,18 @@ pub(super) async fn put(call: Call, headers: HeaderMap, body: Body) -> Result<Re
     path = "/user",
     operation_id = "delete_users",
     tag = "catalog",
-    params(
-        ("id" = Option<String>, Query, description = "Which; several by commas"),
-    ),
+    params(Ids),
     responses(
-        (status = 200, description = "The ids of what was deleted", body = UserList),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        NotFound,
+        (status = 200, description = "The ids of what was deleted", body = List),
+        DeleteFailures,
         Conflict,
-        TooManyRequests,
     )
 )]
-pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
-    let ids = call.required_ids()?;
-    call.http
-        .engine
-        .catalog
-        .change_accounts(&AccountChange::DeleteLogins(ids.clone()), &call.caller.0)
-        .await?;
-    Ok(call.deleted(&USER, &ids))
-}
-
-/// What a login has
-///
-/// Its fields, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/user/meta",
-    operation_id = "user_fields",
-    tag = "catalog",
-    responses(
-        (status = 200, description = "The fields", body = Fields),
-        NotAuthenticated,
-        TooManyRequests,
-    )
-)]
-pub(super) async fn meta(call: Call) -> Response {
-    call.meta(&USER)
+pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
+    call.delete::<Users>(&call.caller.0, &call.required_ids()?).await
 }
 
 /// The caller's login where the query asks for the current one.
-fn own(call: &Call) -> Option<u32> {
+fn own(call: &ServiceCall) -> Option<u32> {
     call.query.get_even_empty("current").map(|_| call.caller.0.user_id)
 }

@@ -1,122 +1,151 @@
-use super::{AccountKind, page_of, path_of, time_of, to_change};
-use crate::services::{Given, Object, ServiceError, integer};
+use super::AccountKind;
+use crate::services::rules::{
+    Rule, catalog_integer, count, flag, id, list, list_of, of_type, or_null, reference, referred, text, time,
+    time_of,
+};
+use crate::services::{
+    RequestFields, RequestObject, ResourceKind, ServiceError, answer_fields, request_fields,
+};
 use ia_catalog::listing::{ListQuery, Page, Resource};
 use ia_catalog::{
-    AccountChange, Accounts, BATCH_SEGMENT_CONFIG, BatchEdit, CatalogError, Login, MemberRecord,
+    AccountChange, Accounts, BATCH_SEGMENT_CONFIG, BatchEdit, BatchFiles, CatalogError, Login, MemberRecord,
     SEGMENT_FIELDS,
 };
 use serde_json::{Value, json};
+use utoipa::openapi::schema::Type;
 
 /// The most owners in one list.
 const MAX_OWNERS: usize = 10_000;
 
+const MAX_SEPARATOR_CHARACTERS: usize = 10;
+
 /// `/batch-segment-config`
 pub struct Batch;
 
+/// How a member's files are laid out: what was set, or what is usual.
+pub struct SetUp {
+    record: MemberRecord,
+    files: BatchFiles,
+}
+
+impl ResourceKind for Batch {
+    const NAME: &'static str = "BatchConfig";
+    const TABLE: &'static Resource = &BATCH_SEGMENT_CONFIG;
+    const ID_NAME: &'static str = "member_id";
+    type Request = BatchEdit;
+    type Answer = SetUp;
+
+    fn example() -> Value {
+        json!({"member_id": 958, "member_segment_access": [{"segment_owner_member_id": 1661}]})
+    }
+}
+
+request_fields! {
+    /// What is absent stays as it is, or is as usual in a new one.
+    BatchEdit {
+        /// Whose. Absent where the query says it.
+        member_id => _ = id(),
+        default_expiration = catalog_integer(),
+        use_external_uids = flag(),
+        external_member_uid = id(),
+        /// Into whose segments the member may write, beside its own.
+        member_segment_access => [segment_access] = list(owner(), MAX_OWNERS),
+        separator_1 => [separators[0]] = separator(),
+        separator_2 => [separators[1]] = separator(),
+        separator_3 => [separators[2]] = separator(),
+        separator_4 => [separators[3]] = separator(),
+        separator_5 => [separators[4]] = separator(),
+        /// Either `SEG_ID` or `SEG_CODE` is among them.
+        segment_fields = segment_fields(),
+        hourly_byte_limit = count(),
+        hourly_num_lines_limit = count(),
+        daily_byte_limit = count(),
+        daily_num_lines_limit = count(),
+        max_concurrent_uploads = count(),
+        num_error_log_lines = count(),
+        num_invalid_before_error = count(),
+    }
+}
+
+answer_fields! {
+    set_up: SetUp {
+        id: u32 = set_up.record.member.id.0,
+        member_id: u32 = set_up.record.member.id.0,
+        default_expiration: Option<u32> = set_up.record.member.default_expiration,
+        use_external_uids: bool = set_up.record.member.use_external_uids,
+        external_member_uid: Option<u32> = set_up.record.member.external_member_uid.map(|id| id.0),
+        member_segment_access: Vec<Value> = set_up.record.segment_access.iter()
+            .map(|owner| json!({OWNER: owner.0})).collect()
+            => list_of(owner().schema).into(),
+        separator_1: String = set_up.files.separators[0].clone(),
+        separator_2: String = set_up.files.separators[1].clone(),
+        separator_3: String = set_up.files.separators[2].clone(),
+        separator_4: String = set_up.files.separators[3].clone(),
+        separator_5: String = set_up.files.separators[4].clone(),
+        segment_fields: Vec<String> = set_up.files.segment_fields => list_of(field_name().schema).into(),
+        hourly_byte_limit: Option<u64> = set_up.files.hourly_byte_limit,
+        hourly_num_lines_limit: Option<u64> = set_up.files.hourly_num_lines_limit,
+        daily_byte_limit: Option<u64> = set_up.files.daily_byte_limit,
+        daily_num_lines_limit: Option<u64> = set_up.files.daily_num_lines_limit,
+        max_concurrent_uploads: Option<u64> = set_up.files.max_concurrent_uploads,
+        num_error_log_lines: Option<u64> = set_up.files.num_error_log_lines,
+        num_invalid_before_error: Option<u64> = set_up.files.num_invalid_before_error,
+        /// UTC, `YYYY-MM-DD HH:MM:SS`; null where it is not known.
+        last_modified: Option<String> = time_of(set_up.record.last_modified_ms) => or_null(time()),
+    }
+}
+
 impl AccountKind for Batch {
-    const RESOURCE: &'static Resource = &BATCH_SEGMENT_CONFIG;
-    type Edit = BatchEdit;
+    const CHANGE: fn(Vec<(u32, BatchEdit)>) -> AccountChange = AccountChange::EditBatch;
 
-    fn edit(given: &Given, append: bool) -> Result<BatchEdit, ServiceError> {
-        let owner = |value: &Value| {
-            integer(value).or_else(|| integer(value.get("segment_owner_member_id")?)).filter(|&id| id > 0)
+    fn change_of(object: &RequestObject, append: bool) -> Result<BatchEdit, ServiceError> {
+        Ok(BatchEdit { path: object.path().to_owned(), append, ..BatchEdit::read(object)? })
+    }
+
+    fn creation(new: Vec<(Option<u32>, BatchEdit)>) -> Result<AccountChange, ServiceError> {
+        let with_member = |(member, new): (Option<u32>, BatchEdit)| {
+            let name = format!("{}member_id", new.path);
+            let reason = "is required, in the query or in the object";
+            Ok((member.ok_or_else(|| ServiceError::bad(name, reason))?, new))
         };
-        let owners = "objects with the segment_owner_member_id";
-        let separator = |name| Ok::<_, ServiceError>(given.text(name, 10, &[])?.flatten());
-        let limit = |name| Ok::<_, ServiceError>(to_change(given.count(name)?));
-        Ok(BatchEdit {
-            path: path_of(given),
-            default_expiration: to_change(given.integer("default_expiration", 0, u32::MAX)?),
-            use_external_uids: given.flag("use_external_uids")?.flatten(),
-            external_member_uid: to_change(given.integer("external_member_uid", 1, u32::MAX)?),
-            segment_access: given.list("member_segment_access", MAX_OWNERS, owners, owner)?.flatten(),
-            append,
-            separators: [
-                separator("separator_1")?,
-                separator("separator_2")?,
-                separator("separator_3")?,
-                separator("separator_4")?,
-                separator("separator_5")?,
-            ],
-            segment_fields: segment_fields(given)?,
-            hourly_byte_limit: limit("hourly_byte_limit")?,
-            hourly_num_lines_limit: limit("hourly_num_lines_limit")?,
-            daily_byte_limit: limit("daily_byte_limit")?,
-            daily_num_lines_limit: limit("daily_num_lines_limit")?,
-            max_concurrent_uploads: limit("max_concurrent_uploads")?,
-            num_error_log_lines: limit("num_error_log_lines")?,
-            num_invalid_before_error: limit("num_invalid_before_error")?,
-        })
+        let new = new.into_iter().map(with_member).collect::<Result<_, ServiceError>>()?;
+        Ok(AccountChange::CreateBatch(new))
     }
 
-    fn id_name() -> &'static str {
-        "member_id"
-    }
-
-    fn create(edits: Vec<(Option<u32>, BatchEdit)>) -> Result<AccountChange, ServiceError> {
-        let with_member = |(member, edit): (Option<u32>, BatchEdit)| {
-            let member = member.ok_or_else(|| {
-                ServiceError::bad(
-                    format_args!("{}member_id", edit.path),
-                    "is required, in the query or in the object",
-                )
-            })?;
-            Ok((member, edit))
-        };
-        Ok(AccountChange::CreateBatch(
-            edits.into_iter().map(with_member).collect::<Result<_, ServiceError>>()?,
-        ))
-    }
-
-    fn change(edits: Vec<(u32, BatchEdit)>) -> AccountChange {
-        AccountChange::EditBatch(edits)
-    }
-
-    async fn list(
+    async fn page(
         accounts: &dyn Accounts,
         by: &Login,
         query: &ListQuery,
-    ) -> Result<Page<Object>, CatalogError> {
-        Ok(page_of(accounts.list_batch(by, query).await?, object))
+    ) -> Result<Page<SetUp>, CatalogError> {
+        let Page { items, count } = accounts.list_batch(by, query).await?;
+        let set_up =
+            |mut record: MemberRecord| SetUp { files: record.batch.take().unwrap_or_default(), record };
+        Ok(Page { items: items.into_iter().map(set_up).collect(), count })
     }
 }
 
-/// A list of names; also as one text, `[SEG_ID,VALUE]`, which is how other servers show it.
-fn segment_fields(given: &Given) -> Result<Option<Vec<String>>, ServiceError> {
-    let name = |value: &Value| value.as_str().map(str::to_owned);
-    let lists = given.list("segment_fields", SEGMENT_FIELDS.len(), "names of fields", name)?.flatten();
-    Ok(lists.map(|names| {
-        let bare = |text: &str| text.trim_matches(|c| "[] \"".contains(c)).to_owned();
-        names.iter().flat_map(|text| text.split(',')).map(bare).collect()
-    }))
+const OWNER: &str = "segment_owner_member_id";
+
+/// A member into whose segments another may write.
+fn owner() -> Rule<u32> {
+    referred(OWNER, reference(OWNER), "objects with the segment_owner_member_id")
 }
 
-fn object(record: &MemberRecord) -> Object {
-    let member = &record.member;
-    let files = record.batch.clone().unwrap_or_default();
-    let [one, two, three, four, five] = files.separators;
-    let owners: Vec<Value> =
-        record.segment_access.iter().map(|owner| json!({"segment_owner_member_id": owner.0})).collect();
-    Object(vec![
-        ("id", member.id.0.into()),
-        ("member_id", member.id.0.into()),
-        ("default_expiration", member.default_expiration.into()),
-        ("use_external_uids", member.use_external_uids.into()),
-        ("external_member_uid", member.external_member_uid.map(|id| id.0).into()),
-        ("member_segment_access", owners.into()),
-        ("separator_1", one.into()),
-        ("separator_2", two.into()),
-        ("separator_3", three.into()),
-        ("separator_4", four.into()),
-        ("separator_5", five.into()),
-        ("segment_fields", files.segment_fields.into()),
-        ("hourly_byte_limit", files.hourly_byte_limit.into()),
-        ("hourly_num_lines_limit", files.hourly_num_lines_limit.into()),
-        ("daily_byte_limit", files.daily_byte_limit.into()),
-        ("daily_num_lines_limit", files.daily_num_lines_limit.into()),
-        ("max_concurrent_uploads", files.max_concurrent_uploads.into()),
-        ("num_error_log_lines", files.num_error_log_lines.into()),
-        ("num_invalid_before_error", files.num_invalid_before_error.into()),
-        ("last_modified", time_of(record.last_modified_ms)),
-    ])
+/// What separates the parts of a line. The catalog has further rules for it.
+fn separator() -> Rule<String> {
+    let schema = of_type(Type::String).min_length(Some(1)).max_length(Some(MAX_SEPARATOR_CHARACTERS));
+    text(MAX_SEPARATOR_CHARACTERS).described(schema)
+}
+
+/// The name of a field; the catalog knows the right ones.
+fn field_name() -> Rule<String> {
+    let schema = of_type(Type::String).enum_values(Some(SEGMENT_FIELDS));
+    Rule::new(schema, "names of fields", |value| value.as_str().map(str::to_owned))
+}
+
+/// A list of names; also as one text, `[SEG_ID,VALUE]`, which is how other servers show it.
+fn segment_fields() -> Rule<Vec<String>> {
+    let bare = |text: &str| text.trim_matches(|c| "[] \"".contains(c)).to_owned();
+    let lists = list(field_name(), SEGMENT_FIELDS.len());
+    lists.map(move |lists| lists.iter().flat_map(|text| text.split(',')).map(bare).collect())
 }

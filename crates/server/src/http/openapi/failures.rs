@@ -64,6 +64,32 @@ failures! {
     Unavailable: 503, "SYSTEM";
 }
 
+macro_rules! together {
+    ($($(#[doc = $means:literal])+ $name:ident: $($failure:ident)+;)+) => {$(
+        $(#[doc = $means])+
+        pub(in super::super) struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                [$($failure::responses()),+].into_iter().flatten().collect()
+            }
+        }
+    )+};
+}
+
+together! {
+    /// Of every list of a catalog service.
+    ListFailures: BadRequest NotAuthenticated TooManyRequests;
+    /// Of every creation by a catalog service.
+    CreateFailures: BadRequest NotAuthenticated Forbidden Conflict TooLarge TooManyRequests Unavailable;
+    /// Of every change by a catalog service.
+    ChangeFailures: BadRequest NotAuthenticated Forbidden NotFound TooLarge TooManyRequests Unavailable;
+    /// Of every deletion by a catalog service.
+    DeleteFailures: BadRequest NotAuthenticated Forbidden NotFound TooManyRequests;
+    /// Of the description of a catalog service.
+    MetaFailures: NotAuthenticated TooManyRequests;
+}
+
 /// All of them, to be referred to by name.
 pub(super) fn components() -> BTreeMap<String, RefOr<Response>> {
     KINDS.iter().map(|kind| (kind.name.to_owned(), RefOr::T(response(kind)))).collect()

@@ -1,22 +1,20 @@
-//! `GET /openapi.json`: the API as a machine reads it, put together from what stands at the handlers.
+//! `GET /openapi.json`: the API as a machine reads it, put together from the attributes of the handlers.
 //!
 //! `routes!` puts a route and its description into router and document at once (`utoipa_axum`). One that goes past it
 //! is in no document, and no test would look for it.
 //! What all operations have in common is added here.
 
-mod accounts;
 mod failures;
 mod privacy;
-mod services;
+mod resources;
 mod shapes;
 
-pub(super) use accounts::*;
 pub(super) use failures::{
-    BadRequest, Conflict, Forbidden, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable,
-    Unprocessable,
+    BadRequest, ChangeFailures, Conflict, CreateFailures, DeleteFailures, Forbidden, ListFailures,
+    MetaFailures, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable, Unprocessable,
 };
 pub(super) use privacy::*;
-pub(super) use services::*;
+pub(super) use resources::*;
 pub(super) use shapes::*;
 
 use super::caller::TOKEN_COOKIE;
@@ -32,6 +30,7 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required};
+use utoipa_axum::router::UtoipaMethodRouter;
 
 /// The document, written.
 #[derive(Clone)]
@@ -95,6 +94,32 @@ fn token_schemes() -> [(&'static str, SecurityScheme); 4] {
             ))),
         ),
     ]
+}
+
+/// The same handlers under another path. `rename` gives an operation its other id, and a parameter of the query that
+/// the path names is one of the path.
+pub(super) fn alias<S>(
+    path: &str,
+    rename: impl Fn(&str) -> String,
+    (schemas, mut paths, router): UtoipaMethodRouter<S>,
+) -> UtoipaMethodRouter<S> {
+    let mut items = std::mem::take(&mut paths.paths).into_values();
+    let mut alias = items.next().expect("one path has routes");
+    items.for_each(|item| alias.merge_operations(item));
+    for operation in operations(&mut alias) {
+        operation.operation_id = operation.operation_id.as_deref().map(&rename);
+        for parameter in operation.parameters.iter_mut().flatten() {
+            let RefOr::T(parameter) = parameter else { continue };
+            if path.contains(&format!("{{{}}}", parameter.name)) {
+                parameter.parameter_in = ParameterIn::Path;
+                parameter.required = Required::True;
+                let about = parameter.description.take().unwrap_or_default();
+                parameter.description = Some(about.replace(" if absent", ""));
+            }
+        }
+    }
+    paths.paths.insert(path.to_owned(), alias);
+    (schemas, paths, router)
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -11,11 +11,6 @@ pub(crate) fn status_ok() -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["OK"])).build()
 }
 
-/// `status` of a failure.
-pub(crate) fn status_error() -> Object {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ERROR"])).build()
-}
-
 /// A time, and how it is written.
 pub(crate) fn time() -> Object {
     ObjectBuilder::new()

@@ -1,20 +1,20 @@
 //! The body of a change: one object or a list, under the resource's name.
 
-use super::{Given, ServiceError, plain_name};
+use super::{RequestObject, ServiceError, plain_name};
 use ia_catalog::listing::Resource;
 use serde_json::{Map, Value};
 
-/// The most objects of one request.
-const MAX_OBJECTS: usize = 1000;
+/// The most objects that one request creates, changes or deletes.
+pub const MAX_CHANGED: usize = 1000;
 
 /// The most warnings of one answer.
 const MAX_WARNINGS: usize = 20;
 
-/// What was sent.
+/// The body of a change.
 #[derive(Debug)]
-pub struct Sent {
+pub struct ChangeBody {
     /// At least one.
-    pub objects: Vec<Given>,
+    pub objects: Vec<RequestObject>,
     /// What was ignored, for the answer.
     pub warnings: Vec<String>,
 }
@@ -24,7 +24,7 @@ pub struct Sent {
 ///
 /// A field that the resource does not have is left out with a warning, and so is a key beside the resource's: bodies
 /// written for other servers have more than this one knows.
-pub fn read(resource: &'static Resource, bytes: &[u8]) -> Result<Sent, ServiceError> {
+pub fn read(resource: &'static Resource, bytes: &[u8]) -> Result<ChangeBody, ServiceError> {
     let mut body: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let fault = if error.is_data() { "must be an object" } else { "is not valid JSON" };
@@ -41,17 +41,17 @@ pub fn read(resource: &'static Resource, bytes: &[u8]) -> Result<Sent, ServiceEr
         }
     };
     let objects = match value {
-        Value::Object(object) => vec![Given::new(object, String::new())],
+        Value::Object(object) => vec![RequestObject::new(object, String::new())],
         Value::Array(list) => objects(key, list)?,
         _ => return Err(ServiceError::bad(key, "must be an object or a list of objects")),
     };
-    for name in objects.iter().flat_map(Given::names).filter(|name| resource.field(name).is_none()) {
+    for name in objects.iter().flat_map(RequestObject::names).filter(|name| resource.field(name).is_none()) {
         warnings.add(format_args!("'{}' is no field of {singular}", plain_name(name)));
     }
     for name in body.keys() {
         warnings.add(format_args!("'{}' stands beside '{key}'", plain_name(name)));
     }
-    Ok(Sent { objects, warnings: warnings.0 })
+    Ok(ChangeBody { objects, warnings: warnings.0 })
 }
 
 struct Warnings(Vec<String>);
@@ -65,12 +65,12 @@ impl Warnings {
     }
 }
 
-fn objects(key: &str, list: Vec<Value>) -> Result<Vec<Given>, ServiceError> {
-    if list.is_empty() || list.len() > MAX_OBJECTS {
-        return Err(ServiceError::bad(key, format_args!("must have 1 to {MAX_OBJECTS} objects")));
+fn objects(key: &str, list: Vec<Value>) -> Result<Vec<RequestObject>, ServiceError> {
+    if list.is_empty() || list.len() > MAX_CHANGED {
+        return Err(ServiceError::bad(key, format_args!("must have 1 to {MAX_CHANGED} objects")));
     }
     let object = |(index, value)| match value {
-        Value::Object(object) => Ok(Given::new(object, format!("{key}[{index}]."))),
+        Value::Object(object) => Ok(RequestObject::new(object, format!("{key}[{index}]."))),
         _ => Err(ServiceError::bad(format_args!("{key}[{index}]"), "must be an object")),
     };
     list.into_iter().enumerate().map(object).collect()

@@ -1,50 +1,49 @@
 //! The query of a list.
 
-use super::{ALL, ServiceError, Shown, plain_name};
+use super::{ALL, FieldSelection, ServiceError, plain_name};
 use ia_catalog::listing::{Direction, Field, Filter, Kind, ListQuery, Resource, Test, Value};
 use ia_model::time;
 
-/// The most elements of a page. Who asks for more gets so many, and `num_elements` of the answer says so: clients
-/// page on from there.
+/// The most elements of a page. A request for more gets this many, and `num_elements` of the answer says so, so that
+/// clients page on from there.
 pub const MAX_PAGE_ELEMENTS: u32 = 100;
 
-/// The most values of one filter. About so many ids fit into the target of a request.
+/// The most values of one filter: about as many ids as fit into the target of a request.
 pub const MAX_VALUES: usize = 10_000;
 
 /// The longest pattern of a `like_` filter. SQLite refuses far longer ones.
 const MAX_PATTERN_CHARACTERS: usize = 1000;
 
-/// What of a list is asked for.
+/// A request for a list.
 #[derive(Debug)]
-pub struct Asked {
+pub struct ListRequest {
     /// Which objects.
     pub query: ListQuery,
     /// Which of their fields.
-    pub shown: Shown,
+    pub fields: FieldSelection,
 }
 
-/// Reads a query. `own` are parameters that the service reads by itself, like `member_id`.
+/// Reads a query. `own` are parameters that the service reads itself, like `member_id`.
 ///
-/// Of two equal names the last counts, and an empty value is an absent one. Names that no service knows are
-/// ignored.
+/// Of two equal names the last counts, and an empty value counts as absent. Names that no service knows are ignored.
 pub fn parse<'q>(
     resource: &'static Resource,
     own: &[&str],
     pairs: impl DoubleEndedIterator<Item = (&'q str, &'q str)>,
-) -> Result<Asked, ServiceError> {
+) -> Result<ListRequest, ServiceError> {
     let mut seen: Vec<&str> = own.to_vec();
-    let mut asked = Asked {
+    let mut request = ListRequest {
         query: ListQuery { num_elements: MAX_PAGE_ELEMENTS, ..ListQuery::default() },
-        shown: Shown::default(),
+        fields: FieldSelection::default(),
     };
     for (name, value) in pairs.rev() {
         if value.is_empty() || seen.contains(&name) {
             continue;
         }
         seen.push(name);
-        read(&mut asked, resource, name, value)?;
+        read(&mut request, resource, name, value)?;
     }
-    Ok(asked)
+    Ok(request)
 }
 
 /// Reads `id=1,2,3`: what is to be changed or deleted. Each once, ascending.
@@ -57,14 +56,19 @@ pub fn ids(value: &str) -> Result<Vec<u32>, ServiceError> {
     Ok(ids)
 }
 
-fn read(asked: &mut Asked, resource: &'static Resource, name: &str, value: &str) -> Result<(), ServiceError> {
+fn read(
+    request: &mut ListRequest,
+    resource: &'static Resource,
+    name: &str,
+    value: &str,
+) -> Result<(), ServiceError> {
     match name {
-        "search" => asked.query.search = Some(value.to_owned()),
-        "sort" => asked.query.sort = sort(resource, value)?,
-        "fields" => asked.shown = Shown::parse(resource, value)?,
-        "start_element" => asked.query.start_element = number(name, value, 0)?,
-        "num_elements" => asked.query.num_elements = number(name, value, 1)?.min(MAX_PAGE_ELEMENTS),
-        _ => asked.query.filters.extend(filter(resource, name, value)?),
+        "search" => request.query.search = Some(value.to_owned()),
+        "sort" => request.query.sort = sort(resource, value)?,
+        "fields" => request.fields = FieldSelection::parse(resource, value)?,
+        "start_element" => request.query.start_element = number(name, value, 0)?,
+        "num_elements" => request.query.num_elements = number(name, value, 1)?.min(MAX_PAGE_ELEMENTS),
+        _ => request.query.filters.extend(filter(resource, name, value)?),
     }
     Ok(())
 }
