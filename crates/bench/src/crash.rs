@@ -52,7 +52,7 @@ pub(crate) async fn run(site: &Site, plan: &Plan) -> Result<Crash, Error> {
     let ready_empty = server.time_to_ready;
     run.load_and_kill(server).await?;
     let at_the_kill = run.load.tally();
-    let disk_at_the_kill = disk::usage(&installation.data_dir())?;
+    let disk_at_the_kill = disk::usage(installation.data_dir())?;
 
     let server = installation.start().await?;
     let ready_after_kill = server.time_to_ready;
@@ -65,7 +65,7 @@ pub(crate) async fn run(site: &Site, plan: &Plan) -> Result<Crash, Error> {
     let after_load = run.verify(&target, "after the load").await?;
     let stop = installation.stop(server);
     let stop = run.progress.during(stop, || "stopping the server".to_owned()).await?;
-    let disk_after_stop = disk::usage(&installation.data_dir())?;
+    let disk_after_stop = disk::usage(installation.data_dir())?;
 
     let server = installation.start().await?;
     let ready_after_stop = server.time_to_ready;
@@ -137,7 +137,7 @@ impl Run<'_> {
     }
 
     async fn size(&self, target: &Target) -> Result<Size, Error> {
-        let disk: DiskUsage = disk::usage(&self.installation.data_dir())?;
+        let disk: DiskUsage = disk::usage(self.installation.data_dir())?;
         let profiles_resident_bytes = target.metrics().await?.get("profiles_resident_bytes")?;
         let resident_bytes = procfs::usage(target.pid)?.resident_bytes;
         Ok(Size { disk, resident_bytes, profiles_resident_bytes })

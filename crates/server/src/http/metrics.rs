@@ -21,11 +21,14 @@ struct AnswerLabels {
     status: u16,
 }
 
+/// The route of a request.
+type RouteLabel = [(&'static str, &'static str); 1];
+
 /// The metrics of the process, with the registry that names them.
 pub(crate) struct HttpMetrics {
     registry: Registry,
     requests: Family<AnswerLabels, Counter>,
-    request_seconds: Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>,
+    request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
     gauges: Vec<(Gauge, ReadGauge)>,
     evictions: Counter,
     read_throughs: Counter,

@@ -50,14 +50,6 @@ pub(super) enum Refused {
     TooLarge,
 }
 
-/// What comes next on a connection.
-enum Next {
-    Request(Head),
-    Refused(Refused),
-    /// Nothing: the client is done, or the server stops.
-    Closed,
-}
-
 /// Serves a connection of which `received` has been read, until it ends or `stopping` changes and what was taken
 /// is answered.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -74,9 +66,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let mut stopped = pin!(stop.changed());
     loop {
         let head = match next(&mut receiver, limits.header_timeout, stopped.as_mut()).await? {
-            Next::Request(head) => head,
-            Next::Closed => return Ok(()),
-            Next::Refused(refused) => {
+            Some(Ok(head)) => head,
+            None => return Ok(()),
+            Some(Err(refused)) => {
                 send(&mut receiver.stream, &service.refusal(refused)[..], limits.idle_timeout).await?;
                 return close(receiver, limits).await;
             }
@@ -111,12 +103,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     }
 }
 
-/// Reads the next head.
+/// Reads the next head; `None` where the client is done, or the server stops.
 async fn next<S: AsyncRead + Unpin>(
     receiver: &mut Receiver<S>,
     header_timeout: Duration,
     mut stopped: Pin<&mut impl Future>,
-) -> io::Result<Next> {
+) -> io::Result<Option<Result<Head, Refused>>> {
     let deadline = Instant::now() + header_timeout;
     let mut scan = HeadScan::default();
     loop {
@@ -125,9 +117,9 @@ async fn next<S: AsyncRead + Unpin>(
             Ok(Some(end)) => {
                 let head = scan.parse(&receiver.received, end);
                 receiver.received.advance(end);
-                return Ok(head.map_or_else(Next::Refused, Next::Request));
+                return Ok(Some(head));
             }
-            Err(refused) => return Ok(Next::Refused(refused)),
+            Err(refused) => return Ok(Some(Err(refused))),
         }
         let is_between = receiver.received.is_empty();
         let read = poll_fn(|context| match receiver.poll_read(context, Some(deadline)) {
@@ -135,7 +127,7 @@ async fn next<S: AsyncRead + Unpin>(
             read => read,
         });
         if read.await? == 0 {
-            return Ok(Next::Closed);
+            return Ok(None);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Nobody gets access to foreign objects: every route, by every kind of caller, for its own, a foreign and an absent
-//! object. Each cell is sent twice: as a plain request and as one that takes the general way.
+//! object.
 
 mod account_rows;
 mod matrix;
@@ -10,15 +10,6 @@ use bytes::Bytes;
 use hyper::Method;
 use ia_testkit::{Answer, Client, Kit, PASSWORD, eventually};
 use serde_json::{Value, json};
-
-/// The way in which a request is served; see `plain.rs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Plain,
-    General,
-}
-
-const WAYS: [Way; 2] = [Way::Plain, Way::General];
 
 /// A request of the table.
 #[derive(Debug, Clone)]
@@ -45,18 +36,9 @@ fn delete(target: impl Into<String>) -> Ask {
 }
 
 impl Ask {
-    async fn by(&self, client: &Client, way: Way) -> Answer {
-        let mut headers = vec![("x-request-id", "cell")];
-        if way == Way::General {
-            headers.push(("connection", "keep-alive, x"));
-        }
+    async fn by(&self, client: &Client) -> Answer {
         let body = self.body.as_ref().map_or(Bytes::new(), |body| body.to_string().into());
-        let answer = client.send(self.method.clone(), &self.target, &headers, body).await;
-        // The two ways write the date header in different places.
-        let first = answer.headers.keys().next().map(|name| name.as_str());
-        let may_be_plain = [Method::GET, Method::POST].contains(&self.method);
-        assert_eq!(first == Some("date"), way == Way::Plain && may_be_plain, "{self:?} went the other way");
-        answer
+        client.send(self.method.clone(), &self.target, &[("x-request-id", "cell")], body).await
     }
 }
 
