@@ -4,7 +4,7 @@
 //! member 77, the other way round.
 
 use super::rows::{NO_OBJECTS, NOBODYS, PROVIDERS, Row, STRANGERS, Things, VICTIM, WRITTEN, rows};
-use super::{Ask, WAYS, apply_and_wait, masked, right_credentials};
+use super::{Ask, apply_and_wait, masked, right_credentials};
 use crate::openapi::description::Description;
 use ia_testkit::{Client, Kit, eventually};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Reads over time: a segment is seen while it is shared, and nobody sees an inactive segment.
 
-use super::{WAYS, apply_and_wait, get, post, shown_segments};
+use super::{apply_and_wait, get, post, shown_segments};
 use ia_testkit::{Client, Kit};
 use serde_json::{Value, json};
 
