@@ -5,9 +5,7 @@ use super::caller::TOKEN_COOKIE;
 use super::connection::Peer;
 use super::envelope::{DbgInfo, RequestInfo, json};
 use super::error::ApiError;
-use super::openapi::{
-    self, BadRequest, LoginRequest, NotAuthenticated, TooLarge, TooManyRequests, Unavailable,
-};
+use super::openapi::{self, LoginRequest, PostFailures};
 use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
@@ -55,11 +53,7 @@ struct Answer<'a> {
             ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` under TLS"),
             ("Cache-Control" = String, description = "`no-store`"),
         )),
-        BadRequest,
-        NotAuthenticated,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        PostFailures,
     )
 )]
 pub(super) async fn post(
@@ -97,11 +91,7 @@ pub(super) async fn post(
             ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` under TLS"),
             ("Cache-Control" = String, description = "`no-store`"),
         )),
-        BadRequest,
-        NotAuthenticated,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        PostFailures,
     )
 )]
 pub(super) async fn post_signed(

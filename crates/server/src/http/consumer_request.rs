@@ -4,10 +4,7 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
-use super::openapi::{
-    BadRequest, ConsumerRequestAnswer, ConsumerRequestBody, Forbidden, NotAuthenticated, TooLarge,
-    TooManyRequests, Unavailable, Unprocessable,
-};
+use super::openapi::{ConsumerRequestAnswer, ConsumerRequestBody, Forbidden, PostFailures, Unprocessable};
 use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
@@ -54,13 +51,9 @@ impl RequestType {
     request_body = ConsumerRequestBody,
     responses(
         (status = 200, description = "Done", body = ConsumerRequestAnswer),
-        BadRequest,
-        NotAuthenticated,
+        PostFailures,
         Forbidden,
-        TooLarge,
         Unprocessable,
-        TooManyRequests,
-        Unavailable,
     )
 )]
 pub(super) async fn post(

@@ -1,10 +1,7 @@
 //! `/public-key`: the keys with which a login signs in.
 
 use super::error::ApiError;
-use super::openapi::{
-    ChangeFailures, ChangedOf, CreateFailures, DeleteFailures, Forbidden, Ids, ListFailures, ListOf,
-    ListParameters, NotFound, RequestOf,
-};
+use super::openapi::{Forbidden, KeysOfUser, NotFound};
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -13,10 +10,6 @@ use ia_catalog::UserType;
 use ia_engine::services::list_request;
 use ia_engine::services::public_key::{self, PublicKeys};
 
-type Request = RequestOf<PublicKeys>;
-type List = ListOf<PublicKeys>;
-type Changed = ChangedOf<PublicKeys>;
-
 /// Public keys
 ///
 /// The caller's own; all for an admin that names no login.
@@ -24,16 +17,8 @@ type Changed = ChangedOf<PublicKeys>;
     get,
     path = "/public-key",
     operation_id = "list_public_keys",
-    tag = "catalog",
-    params(
-        ListParameters,
-        ("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins"),
-    ),
-    responses(
-        (status = 200, description = "A page of the list", body = List),
-        ListFailures,
-        Forbidden,
-    )
+    params(("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins")),
+    responses(Forbidden)
 )]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
@@ -47,14 +32,8 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     post,
     path = "/public-key",
     operation_id = "create_public_key",
-    tag = "catalog",
     params(("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; the caller's own if absent, another's is for admins")),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was stored", body = Changed),
-        CreateFailures,
-        NotFound,
-    )
+    responses((status = 200, description = "What was stored"), NotFound)
 )]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let asked = asked_user(&call)?;
@@ -75,17 +54,8 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
     put,
     path = "/public-key",
     operation_id = "switch_public_keys",
-    tag = "catalog",
-    params(
-        Ids,
-        ("key_id" = Option<String>, Query, description = "The same as `id`"),
-        ("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins"),
-    ),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was switched, as it is now", body = Changed),
-        ChangeFailures,
-    )
+    params(KeysOfUser),
+    responses((status = 200, description = "What was switched, as it is now"))
 )]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
@@ -96,21 +66,7 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
 /// Delete public keys
 ///
 /// Nobody signs in with one any more, and tokens that were issued through it die. All are deleted or none.
-#[utoipa::path(
-    delete,
-    path = "/public-key",
-    operation_id = "delete_public_keys",
-    tag = "catalog",
-    params(
-        Ids,
-        ("key_id" = Option<String>, Query, description = "The same as `id`"),
-        ("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins"),
-    ),
-    responses(
-        (status = 200, description = "The ids of what was deleted", body = List),
-        DeleteFailures,
-    )
-)]
+#[utoipa::path(delete, path = "/public-key", operation_id = "delete_public_keys", params(KeysOfUser))]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     let owner = owner(&call, asked_user(&call)?)?;
     call.delete::<PublicKeys>(&owner, &target(&call)?).await

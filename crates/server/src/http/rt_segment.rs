@@ -4,10 +4,7 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
-use super::openapi::{
-    BadRequest, Flag, Forbidden, NotAuthenticated, RtSegmentAnswer, RtSegmentRequest, TooLarge,
-    TooManyRequests, Unavailable,
-};
+use super::openapi::{Flag, Forbidden, PostFailures, RtSegmentAnswer, RtSegmentRequest};
 use super::query::Query;
 use crate::http::Http;
 use axum::Extension;
@@ -29,12 +26,8 @@ use std::sync::Arc;
     request_body = RtSegmentRequest,
     responses(
         (status = 200, description = "Applied, except for the parts in the warnings", body = RtSegmentAnswer),
-        BadRequest,
-        NotAuthenticated,
+        PostFailures,
         Forbidden,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
     )
 )]
 pub(super) async fn post(

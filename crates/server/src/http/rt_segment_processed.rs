@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::envelope::json_bytes;
 use super::error::ApiError;
-use super::openapi::{self, BadRequest, Flag, Forbidden, NotAuthenticated, TooManyRequests, Unavailable};
+use super::openapi::{self, AskedMember, Flag, Forbidden, ReadFailures, Unavailable};
 use super::query::Query;
 use crate::http::Http;
 use axum::extract::State;
@@ -42,14 +42,12 @@ struct Answer<'r> {
         ("start" = Option<String>, Query, description = "`YYYY-MM-DD HH:MM:SS`, UTC; a `T` or a missing time is taken too. The hour that it lies in is included. Two weeks before the end if absent"),
         ("end" = Option<String>, Query, description = "As `start`; now if absent"),
         ("agg" = inline(Option<Flag>), Query, description = "Whether to sum up"),
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The caller's own if absent; another is for admins"),
+        AskedMember,
     ),
     responses(
         (status = 200, description = "The report", body = Envelope),
-        BadRequest,
-        NotAuthenticated,
+        ReadFailures,
         Forbidden,
-        TooManyRequests,
         Unavailable,
     )
 )]
@@ -59,12 +57,7 @@ pub(super) async fn get(
     query: Query<'static>,
 ) -> Result<Response, ApiError> {
     let now_ms = http.engine.clock.now_ms();
-    http.engine.limits.take_read(
-        ReadRoute::Processed,
-        caller.0.member,
-        &http.engine.catalog.snapshot(),
-        now_ms,
-    )?;
+    caller.take_read(&http, ReadRoute::Processed, now_ms)?;
     let member = caller.member(query.member_id()?)?;
     let range = Range::parse(query.get_even_empty("start"), query.get_even_empty("end"), now_ms)?;
     let aggregate = query.flag("agg")?;

@@ -1,19 +1,12 @@
 //! `/user`: logins.
 
 use super::error::ApiError;
-use super::openapi::{
-    ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, DeleteFailures, Ids, ListFailures,
-    ListOf, ListParameters, RequestOf,
-};
+use super::openapi::Conflict;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_engine::services::accounts::Users;
-
-type Request = RequestOf<Users>;
-type List = ListOf<Users>;
-type Changed = ChangedOf<Users>;
 
 /// Logins
 ///
@@ -22,15 +15,9 @@ type Changed = ChangedOf<Users>;
     get,
     path = "/user",
     operation_id = "list_users",
-    tag = "catalog",
     params(
-        ListParameters,
         ("current" = Option<String>, Query, description = "With any value or none: the caller's own login, under `user`"),
     ),
-    responses(
-        (status = 200, description = "A page of the list", body = List),
-        ListFailures,
-    )
 )]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     match own(&call) {
@@ -42,17 +29,7 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
 /// New logins
 ///
 /// For admins. One object, or several that are all created or none.
-#[utoipa::path(
-    post,
-    path = "/user",
-    operation_id = "create_users",
-    tag = "catalog",
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was created", body = Changed),
-        CreateFailures,
-    )
-)]
+#[utoipa::path(post, path = "/user", operation_id = "create_users")]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     // Also the catalog says so, but after a password was hashed.
     call.caller.must_be_admin()?;
@@ -69,17 +46,10 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
     put,
     path = "/user",
     operation_id = "change_users",
-    tag = "catalog",
     params(
-        ChangedIds,
         ("current" = Option<String>, Query, description = "With any value or none: the caller's own, in place of `id`"),
     ),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was changed, as it is now", body = Changed),
-        ChangeFailures,
-        Conflict,
-    )
+    responses(Conflict)
 )]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let ids = match own(&call) {
@@ -92,18 +62,7 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
 /// Deletes logins
 ///
 /// For admins. Their tokens end at once; their ids are never used again.
-#[utoipa::path(
-    delete,
-    path = "/user",
-    operation_id = "delete_users",
-    tag = "catalog",
-    params(Ids),
-    responses(
-        (status = 200, description = "The ids of what was deleted", body = List),
-        DeleteFailures,
-        Conflict,
-    )
-)]
+#[utoipa::path(delete, path = "/user", operation_id = "delete_users", responses(Conflict))]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     call.delete::<Users>(&call.caller.0, &call.required_ids()?).await
 }

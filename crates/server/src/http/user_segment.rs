@@ -6,8 +6,8 @@ use super::caller::Caller;
 use super::envelope::{RequestInfo, json, json_bytes};
 use super::error::ApiError;
 use super::openapi::{
-    BadRequest, KnownDomain, ManyFormat, ManyUsers, NotAuthenticated, OneUser, ReadFormat, TooLarge,
-    TooManyRequests, Unavailable, UsersRequest,
+    KnownDomain, ManyFormat, ManyUsers, OneUser, PostFailures, ReadFailures, ReadFormat, SegmentOwner,
+    UsersRequest,
 };
 use super::query::Query;
 use crate::http::Http;
@@ -54,7 +54,7 @@ impl Format {
     params(
         ("user_id" = String, Query, min_length = 1, description = "Well formed for its domain"),
         ("domain" = inline(Option<KnownDomain>), Query, description = "Absent for the platform's own ids, or those of a member that sends its own"),
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Only segments of this owner"),
+        SegmentOwner,
         ("format" = inline(Option<ReadFormat>), Query, description = "The `user` object of OpenRTB 2.6, or plain codes"),
     ),
     responses(
@@ -62,9 +62,7 @@ impl Format {
             (OneUser = "application/json"),
             (String = "text/plain; charset=utf-8"),
         )),
-        BadRequest,
-        NotAuthenticated,
-        TooManyRequests,
+        ReadFailures,
     )
 )]
 pub(super) async fn get(
@@ -99,17 +97,13 @@ pub(super) async fn get(
     operation_id = "read_users",
     tag = "memberships",
     params(
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Only segments of this owner"),
+        SegmentOwner,
         ("format" = inline(Option<ManyFormat>), Query, description = "The `user` objects of OpenRTB 2.6"),
     ),
     request_body = UsersRequest,
     responses(
         (status = 200, description = "Each user's segments, in the order of the request", body = ManyUsers),
-        BadRequest,
-        NotAuthenticated,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
+        PostFailures,
     )
 )]
 pub(super) async fn post(
@@ -180,13 +174,7 @@ fn write_openrtb_of_many(reader: &Reader, view: View<'_>, users: &[UserKey]) -> 
 /// Counts the reads of members only: bidders read for every bid, and admins are the operator.
 fn take_read(http: &Http, caller: &Caller) -> Result<(), ApiError> {
     if caller.0.user_type == UserType::Member {
-        let now_ms = http.engine.clock.now_ms();
-        http.engine.limits.take_read(
-            ReadRoute::UserSegment,
-            caller.0.member,
-            &http.engine.catalog.snapshot(),
-            now_ms,
-        )?;
+        caller.take_read(http, ReadRoute::UserSegment, http.engine.clock.now_ms())?;
     }
     Ok(())
 }

@@ -5,16 +5,20 @@
 //! What all operations have in common is added here.
 
 mod failures;
+mod parameters;
+mod pixels;
 mod privacy;
 mod resources;
 mod shapes;
 
 pub(super) use failures::{
-    BadRequest, ChangeFailures, Conflict, CreateFailures, DeleteFailures, Forbidden, ListFailures,
-    MetaFailures, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable, Unprocessable,
+    Conflict, Forbidden, MetaFailures, NotFound, PixelFailures, PostFailures, ReadFailures, TooLarge,
+    Unavailable, Unprocessable,
 };
+pub(super) use parameters::{Append, AskedMember, KeysOfUser, SegmentCode, SegmentOwner};
+pub(super) use pixels::{Redirected, pixels};
 pub(super) use privacy::*;
-pub(super) use resources::*;
+pub(super) use resources::{Fields, catalog};
 pub(super) use shapes::*;
 
 use super::caller::TOKEN_COOKIE;

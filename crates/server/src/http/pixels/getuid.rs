@@ -2,7 +2,7 @@
 
 use super::{Call, GIF, JAVASCRIPT};
 use crate::http::error::ApiError;
-use crate::http::openapi::{BadRequest, BrowserId, TooManyRequests, Unavailable};
+use crate::http::openapi::{BrowserId, PixelFailures, Redirected, Unavailable};
 use crate::http::query::Query;
 use crate::pixels::{self, BadTarget, Browser, TargetEncoding};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
@@ -17,25 +17,10 @@ use axum::response::Response;
     get,
     path = "/getuid",
     operation_id = "redirect_with_id",
-    tag = "pixels",
-    security(()),
-    responses(
-        (status = 302, description = "To a host that the operator has named", headers(
-            ("Location" = String, description = "The URL with the id in it"),
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
-    )
+    responses(Redirected, PixelFailures)
 )]
 pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
-    let browser = call.browser()?;
-    let target = target(&call, browser, &uri, TargetEncoding::Encoded)?;
-    seen(&call, browser).await?;
-    call.redirect(browser, &target)
+    redirect(&call, call.browser()?, &uri, TargetEncoding::Encoded).await
 }
 
 /// Tell a server the browser's id, unless it has none
@@ -45,23 +30,10 @@ pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
     get,
     path = "/getuidnb",
     operation_id = "redirect_with_id_if_any",
-    tag = "pixels",
-    security(()),
     responses(
-        (status = 200, description = "One transparent pixel: the browser has opted out", body = String, content_type = "image/gif", headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        (status = 302, description = "To a host that the operator has named", headers(
-            ("Location" = String, description = "The URL with the id in it"),
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "One transparent pixel: the browser has opted out", body = String, content_type = "image/gif", headers(("Set-Cookie" = String, description = "`uuid2=…`"))),
+        Redirected,
+        PixelFailures,
     )
 )]
 pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError> {
@@ -82,25 +54,10 @@ pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError>
     get,
     path = "/getuidu",
     operation_id = "redirect_with_id_encoded",
-    tag = "pixels",
-    security(()),
-    responses(
-        (status = 302, description = "To a host that the operator has named", headers(
-            ("Location" = String, description = "The URL with the id in it"),
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
-    )
+    responses(Redirected, PixelFailures)
 )]
 pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> {
-    let browser = call.browser()?;
-    let target = target(&call, browser, &uri, TargetEncoding::AsIs)?;
-    seen(&call, browser).await?;
-    call.redirect(browser, &target)
+    redirect(&call, call.browser()?, &uri, TargetEncoding::AsIs).await
 }
 
 /// The browser's id as JSON
@@ -111,16 +68,8 @@ pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> 
     get,
     path = "/getuidj",
     operation_id = "id_as_json",
-    tag = "pixels",
-    security(()),
     responses(
-        (status = 200, description = "Its id", body = BrowserId, headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-            ("Vary" = String, description = "`Origin`"),
-        )),
-        TooManyRequests,
+        (status = 200, description = "Its id", body = BrowserId, headers(("Vary" = String, description = "`Origin`"))),
         Unavailable,
     )
 )]
@@ -149,18 +98,10 @@ pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, 
     get,
     path = "/getuidp",
     operation_id = "id_as_javascript",
-    tag = "pixels",
-    security(()),
     params(("callback" = String, Query, pattern = r"^[A-Za-z_$][A-Za-z0-9_$.]{0,63}$", description = "The name of a function")),
     responses(
-        (status = 200, description = "The call", body = String, content_type = "text/javascript; charset=utf-8", headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "The call", body = String, content_type = "text/javascript; charset=utf-8"),
+        PixelFailures,
     )
 )]
 pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Response, ApiError> {
@@ -170,6 +111,18 @@ pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Respons
     // The comment at the start keeps programs from taking the answer for a file of another type.
     let body = format!("/**/{callback}({{\"uid\":{}}});", browser.public_id());
     Ok(call.answer(browser, JAVASCRIPT, body))
+}
+
+/// Sends the browser on, with its id.
+async fn redirect(
+    call: &Call,
+    browser: Browser,
+    uri: &Uri,
+    encoding: TargetEncoding,
+) -> Result<Response, ApiError> {
+    let target = target(call, browser, uri, encoding)?;
+    seen(call, browser).await?;
+    call.redirect(browser, &target)
 }
 
 /// Makes the browser's user known, which matters in strict mode.

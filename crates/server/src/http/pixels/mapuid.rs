@@ -3,7 +3,7 @@
 use super::{Call, GIF};
 use crate::http::envelope::RequestInfo;
 use crate::http::error::ApiError;
-use crate::http::openapi::{BadRequest, TooManyRequests, Unavailable};
+use crate::http::openapi::PixelFailures;
 use crate::pixels::Mapping;
 use axum::Extension;
 use axum::http::Uri;
@@ -18,8 +18,6 @@ use axum::response::Response;
     get,
     path = "/mapuid",
     operation_id = "map_ids",
-    tag = "pixels",
-    security(()),
     params(
         ("member" = u64, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The member whose ids they are, and for which segments are written"),
         ("user" = String, Query, min_length = 1, description = "1 to 20 ids of 1 to 255 bytes, with `;` between them"),
@@ -27,14 +25,8 @@ use axum::response::Response;
         ("seg_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
     ),
     responses(
-        (status = 200, description = "One transparent pixel; the writes are durable and visible", body = String, content_type = "image/gif", headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "One transparent pixel; the writes are durable and visible", body = String, content_type = "image/gif"),
+        PixelFailures,
     )
 )]
 pub(super) async fn get(

@@ -3,7 +3,7 @@
 use super::{Call, add_cookie, cookies, forbid_caching};
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::http::openapi::{BadRequest, Forbidden, OptOutForm, TooLarge, TooManyRequests, Unavailable};
+use crate::http::openapi::{Forbidden, OptOutForm, PixelFailures, TooLarge};
 use crate::pixels::{self, Choice, FORM_COOKIE, FormToken};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -20,17 +20,10 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action
     get,
     path = "/optout",
     operation_id = "opt_out_page",
-    tag = "pixels",
-    security(()),
-    responses(
-        (status = 200, description = "Whether this browser is known, and a button to change that", body = String, content_type = "text/html; charset=utf-8", headers(
-            ("Set-Cookie" = String, description = "`ia_optout=…; Path=/optout; HttpOnly; SameSite=Strict`, which the form must come with"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("Content-Security-Policy" = String, description = "Nothing is loaded, and no other page shows it in a frame"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        TooManyRequests,
-    )
+    responses((status = 200, description = "Whether this browser is known, and a button to change that", body = String, content_type = "text/html; charset=utf-8", headers(
+        ("Set-Cookie" = String, description = "`ia_optout=…; Path=/optout; HttpOnly; SameSite=Strict`, which the form must come with"),
+        ("Content-Security-Policy" = String, description = "Nothing is loaded, and no other page shows it in a frame"),
+    )))
 )]
 pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiError> {
     let token = match FormToken::of(cookies(&headers)) {
@@ -50,21 +43,15 @@ pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiE
     post,
     path = "/optout",
     operation_id = "opt_out",
-    tag = "pixels",
-    security(()),
     request_body(content = OptOutForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "The page, with the new state", body = String, content_type = "text/html; charset=utf-8", headers(
             ("Set-Cookie" = String, description = "`uuid2=…`: 0 for a browser that has opted out"),
-            ("Cache-Control" = String, description = "`no-store`"),
             ("Content-Security-Policy" = String, description = "Nothing is loaded, and no other page shows it in a frame"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
         )),
-        BadRequest,
+        PixelFailures,
         Forbidden,
         TooLarge,
-        TooManyRequests,
-        Unavailable,
     )
 )]
 pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {

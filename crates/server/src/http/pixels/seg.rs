@@ -3,7 +3,7 @@
 use super::{Call, GIF, JAVASCRIPT};
 use crate::http::envelope::RequestInfo;
 use crate::http::error::ApiError;
-use crate::http::openapi::{BadRequest, PixelType, TooManyRequests, Unavailable};
+use crate::http::openapi::{PixelFailures, PixelType};
 use crate::pixels::{Reply, SegmentPixel};
 use axum::Extension;
 use axum::http::Uri;
@@ -18,8 +18,6 @@ use axum::response::Response;
     get,
     path = "/seg",
     operation_id = "segment_pixel",
-    tag = "pixels",
-    security(()),
     params(
         ("add" = Option<String>, Query, description = "Ids of segments, each with an optional value: `1,2:5`"),
         ("add_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
@@ -31,23 +29,9 @@ use axum::response::Response;
         ("t" = inline(Option<PixelType>), Query, description = "1 for a `script`, 2 for an `img`, as if absent"),
     ),
     responses(
-        (status = 200, description = "One transparent pixel, or JavaScript that does nothing; the writes are durable and visible", content(
-            (String = "image/gif"),
-            (String = "text/javascript; charset=utf-8"),
-        ), headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        (status = 302, description = "A redirect to `redir`; the writes are durable and visible", headers(
-            ("Location" = String, description = "The URL of `redir`"),
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
+        (status = 200, description = "One transparent pixel, or JavaScript that does nothing; the writes are durable and visible", content((String = "image/gif"), (String = "text/javascript; charset=utf-8"))),
+        (status = 302, description = "A redirect to `redir`; the writes are durable and visible", headers(("Location" = String, description = "The URL of `redir`"))),
+        PixelFailures,
     )
 )]
 pub(super) async fn get(
