@@ -11,13 +11,9 @@ use ia_engine::services::accounts::Batch;
 /// Set-ups of members
 ///
 /// For admins. Each member has one, which says what is usual where nothing was set.
-#[utoipa::path(
-    get,
-    path = "/batch-segment-config",
-    operation_id = "list_batch_configs",
+#[utoipa::path(get, path = "/batch-segment-config", operation_id = "list_batch_configs",
     params(("member_id" = Option<String>, Query, description = "Whose; several by commas")),
-    responses(Forbidden)
-)]
+    responses(Forbidden))]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
     call.list::<Batch>(&call.caller.0, &[]).await
@@ -34,7 +30,7 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
 )]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
-    let member = call.query.member_id()?.map(|id| id.0);
+    let member = call.query.id("member_id")?;
     let body = call.body::<Batch>(&headers, body).await?;
     call.create::<Batch>(&call.caller.0, &body, member).await
 }
@@ -45,6 +41,6 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
 #[utoipa::path(put, path = "/batch-segment-config", operation_id = "change_batch_configs", params(Append))]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
-    let member = call.query.member_id()?.map(|id| id.0);
+    let member = call.query.id("member_id")?;
     call.change::<Batch>(&call.caller.0, member.map(|id| vec![id]), call.append()?, (headers, body)).await
 }

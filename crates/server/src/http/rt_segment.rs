@@ -17,19 +17,13 @@ use std::sync::Arc;
 ///
 /// OK means that the changes survive a power cut and that every read that starts afterwards sees them. Parts of the
 /// request that are malformed, or name a segment that the caller may not write to, are left out; the rest is applied.
-#[utoipa::path(
-    post,
-    path = "/rt-segment",
-    operation_id = "add_to_segments",
-    tag = "memberships",
+#[utoipa::path(post, path = "/rt-segment", operation_id = "add_to_segments", tag = "memberships",
     params(("verbose" = inline(Option<Flag>), Query, description = "Whether to report the accepted changes, and a warning for each refused block")),
-    request_body = RtSegmentRequest,
-    responses(
+    request_body = RtSegmentRequest, responses(
         (status = 200, description = "Applied, except for the parts in the warnings", body = RtSegmentAnswer),
         PostFailures,
         Forbidden,
-    )
-)]
+    ))]
 pub(super) async fn post(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,

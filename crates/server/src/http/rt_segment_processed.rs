@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::envelope::json_bytes;
 use super::error::ApiError;
-use super::openapi::{self, AskedMember, Flag, Forbidden, ReadFailures, Unavailable};
+use super::openapi::{self, Flag, Forbidden, OfMember, ReadFailures, Unavailable};
 use super::query::Query;
 use crate::http::Http;
 use axum::extract::State;
@@ -33,24 +33,17 @@ struct Answer<'r> {
 ///
 /// An entry for each hour, or their sum with `agg=true`. Each accepted POST is counted once, and a report that starts
 /// after its answer includes it.
-#[utoipa::path(
-    get,
-    path = "/rt-segment-processed",
-    operation_id = "usage_report",
-    tag = "usage",
-    params(
-        ("start" = Option<String>, Query, description = "`YYYY-MM-DD HH:MM:SS`, UTC; a `T` or a missing time is taken too. The hour that it lies in is included. Two weeks before the end if absent"),
-        ("end" = Option<String>, Query, description = "As `start`; now if absent"),
-        ("agg" = inline(Option<Flag>), Query, description = "Whether to sum up"),
-        AskedMember,
-    ),
-    responses(
-        (status = 200, description = "The report", body = Envelope),
-        ReadFailures,
-        Forbidden,
-        Unavailable,
-    )
-)]
+#[utoipa::path(get, path = "/rt-segment-processed", operation_id = "usage_report", tag = "usage", params(
+    ("start" = Option<String>, Query, description = "`YYYY-MM-DD HH:MM:SS`, UTC; a `T` or a missing time is taken too. The hour that it lies in is included. Two weeks before the end if absent"),
+    ("end" = Option<String>, Query, description = "As `start`; now if absent"),
+    ("agg" = inline(Option<Flag>), Query, description = "Whether to sum up"),
+    OfMember,
+), responses(
+    (status = 200, description = "The report", body = Envelope),
+    ReadFailures,
+    Forbidden,
+    Unavailable,
+))]
 pub(super) async fn get(
     State(http): State<Arc<Http>>,
     caller: Caller,

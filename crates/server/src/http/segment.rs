@@ -1,7 +1,7 @@
 //! `/segment`: a member's segments.
 
 use super::error::ApiError;
-use super::openapi::{Append, AskedMember, Conflict, Forbidden, NotFound, SegmentCode, Unavailable};
+use super::openapi::{Append, Conflict, Forbidden, NotFound, OfMember, SegmentCode, Unavailable};
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -14,16 +14,10 @@ use ia_model::MemberId;
 ///
 /// Its own, and, but for `include_shared=0`, of those that others share with it what they are called. A filter or a
 /// sort by a field that is not shown of shared segments leaves them out.
-#[utoipa::path(
-    get,
-    path = "/segment",
-    operation_id = "list_segments",
-    params(
-        AskedMember,
-        ("include_shared" = Option<String>, Query, description = "0 leaves out what others share"),
-    ),
-    responses(Forbidden, Unavailable)
-)]
+#[utoipa::path(get, path = "/segment", operation_id = "list_segments", params(
+    OfMember,
+    ("include_shared" = Option<String>, Query, description = "0 leaves out what others share"),
+), responses(Forbidden, Unavailable))]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     let member = call.caller.member(call.member_id()?)?;
     let viewer = SegmentViewer { member, with_shared: call.query.flag_or("include_shared", true)? };
@@ -37,7 +31,7 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     post,
     path = "/segment",
     operation_id = "create_segments",
-    params(AskedMember),
+    params(OfMember),
     responses(NotFound)
 )]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
@@ -59,7 +53,7 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
     put,
     path = "/segment",
     operation_id = "change_segments",
-    params(SegmentCode, Append, AskedMember),
+    params(SegmentCode, Append, OfMember),
     responses(Conflict)
 )]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
@@ -76,7 +70,7 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
     delete,
     path = "/segment",
     operation_id = "delete_segments",
-    params(SegmentCode, AskedMember),
+    params(SegmentCode, OfMember),
     responses(Unavailable)
 )]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {

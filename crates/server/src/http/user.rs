@@ -11,14 +11,9 @@ use ia_engine::services::accounts::Users;
 /// Logins
 ///
 /// Those of the caller's member; an admin's all. `current` in the query asks for the caller's own.
-#[utoipa::path(
-    get,
-    path = "/user",
-    operation_id = "list_users",
-    params(
-        ("current" = Option<String>, Query, description = "With any value or none: the caller's own login, under `user`"),
-    ),
-)]
+#[utoipa::path(get, path = "/user", operation_id = "list_users", params(
+    ("current" = Option<String>, Query, description = "With any value or none: the caller's own login, under `user`"),
+))]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     match own(&call) {
         None => call.list::<Users>(&call.caller.0, &[]).await,
@@ -42,15 +37,9 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
 /// What is given is changed, and null empties. A login may change its own `password`, `email` and names; the rest is
 /// for admins. What may not be changed may be sent as it is. A new password, another member and being switched off end
 /// the login's tokens at once. At least one admin stays that is active and not read-only.
-#[utoipa::path(
-    put,
-    path = "/user",
-    operation_id = "change_users",
-    params(
-        ("current" = Option<String>, Query, description = "With any value or none: the caller's own, in place of `id`"),
-    ),
-    responses(Conflict)
-)]
+#[utoipa::path(put, path = "/user", operation_id = "change_users", params(
+    ("current" = Option<String>, Query, description = "With any value or none: the caller's own, in place of `id`"),
+), responses(Conflict))]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let ids = match own(&call) {
         None => call.ids()?,

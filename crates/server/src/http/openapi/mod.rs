@@ -15,8 +15,8 @@ pub(super) use failures::{
     Conflict, Forbidden, MetaFailures, NotFound, PixelFailures, PostFailures, ReadFailures, TooLarge,
     Unavailable, Unprocessable,
 };
-pub(super) use parameters::{Append, AskedMember, KeysOfUser, SegmentCode, SegmentOwner};
-pub(super) use pixels::{Redirected, pixels};
+pub(super) use parameters::{Append, KeysOfUser, OfMember, SegmentCode, SegmentOwner};
+pub(super) use pixels::{Redirect, pixels};
 pub(super) use privacy::*;
 pub(super) use resources::{Fields, catalog};
 pub(super) use shapes::*;
@@ -43,14 +43,8 @@ pub(super) struct Document(Bytes);
 /// This document
 ///
 /// The only answer in JSON that is not under `response`. It takes no token: it says nothing of anybody's data.
-#[utoipa::path(
-    get,
-    path = "/openapi.json",
-    operation_id = "openapi",
-    tag = "description",
-    security(()),
-    responses((status = 200, description = "An OpenAPI 3.1 document", content_type = "application/json", body = Object))
-)]
+#[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "description", security(()),
+    responses((status = 200, description = "An OpenAPI 3.1 document", content_type = "application/json", body = Object)))]
 pub(super) async fn get(Extension(Document(bytes)): Extension<Document>) -> Response {
     json_bytes(bytes)
 }

@@ -47,7 +47,7 @@ parameters! {
         append: Option<String>,
     }
     /// Whose objects or report.
-    AskedMember {
+    OfMember {
         /// The caller's own if absent; another is for admins
         #[param(minimum = 1, maximum = 4_294_967_295_u64)]
         member_id: Option<u64>,

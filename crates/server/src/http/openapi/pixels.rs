@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 /// To a host that the operator has named
 #[derive(IntoResponses)]
 #[response(status = 302, headers(("Location" = String, description = "The URL with the id in it")))]
-pub(crate) struct Redirected;
+pub(crate) struct Redirect;
 
 /// The headers of every success. Where a handler describes one, that description stays.
 const HEADERS: [(&str, &str); 3] = [

@@ -4,7 +4,7 @@
 
 use super::failures::{ChangeFailures, CreateFailures, DeleteFailures, ReadFailures};
 use super::parameters::{ChangedIds, ConfiguredMember, Ids, ListParameters};
-use super::shapes::status_ok;
+use super::shapes::{answers, status_ok};
 use crate::http::envelope::DbgInfo;
 use ia_engine::services::change_body::MAX_CHANGED;
 use ia_engine::services::{AnswerFields, RequestFields, ResourceKind};
@@ -19,18 +19,9 @@ use utoipa::openapi::{Ref, RefOr, Required};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
-/// The answer of `/meta`.
-#[derive(ToSchema)]
-pub(crate) struct Fields {
-    response: FieldsResponse,
-}
-
-#[derive(ToSchema)]
-struct FieldsResponse {
-    #[schema(schema_with = status_ok)]
-    status: String,
-    fields: Vec<FieldDescription>,
-    dbg_info: DbgInfo<'static>,
+answers! {
+    /// The answer of `/meta`.
+    Fields FieldsResponse { fields: Vec<FieldDescription>, dbg_info: DbgInfo<'static>, }
 }
 
 #[derive(ToSchema)]

@@ -2,7 +2,7 @@
 
 use super::{Call, GIF, JAVASCRIPT};
 use crate::http::error::ApiError;
-use crate::http::openapi::{BrowserId, PixelFailures, Redirected, Unavailable};
+use crate::http::openapi::{BrowserId, PixelFailures, Redirect, Unavailable};
 use crate::http::query::Query;
 use crate::pixels::{self, BadTarget, Browser, TargetEncoding};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
@@ -13,12 +13,7 @@ use axum::response::Response;
 /// The whole query is the target URL, plain or with one layer of percent-encoding, which is removed. `$UID` in it
 /// is replaced by the id; without `$UID` the id is appended. A browser without an id gets one; the id of a browser that
 /// has opted out is 0.
-#[utoipa::path(
-    get,
-    path = "/getuid",
-    operation_id = "redirect_with_id",
-    responses(Redirected, PixelFailures)
-)]
+#[utoipa::path(get, path = "/getuid", operation_id = "redirect_with_id", responses(Redirect, PixelFailures))]
 pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
     redirect(&call, call.browser()?, &uri, TargetEncoding::Encoded).await
 }
@@ -26,16 +21,11 @@ pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
 /// Tell a server the browser's id, unless it has none
 ///
 /// Like `/getuid`, but a browser that has opted out is not redirected.
-#[utoipa::path(
-    get,
-    path = "/getuidnb",
-    operation_id = "redirect_with_id_if_any",
-    responses(
-        (status = 200, description = "One transparent pixel: the browser has opted out", body = String, content_type = "image/gif", headers(("Set-Cookie" = String, description = "`uuid2=…`"))),
-        Redirected,
-        PixelFailures,
-    )
-)]
+#[utoipa::path(get, path = "/getuidnb", operation_id = "redirect_with_id_if_any", responses(
+    (status = 200, description = "One transparent pixel: the browser has opted out", body = String, content_type = "image/gif", headers(("Set-Cookie" = String, description = "`uuid2=…`"))),
+    Redirect,
+    PixelFailures,
+))]
 pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError> {
     let browser = call.browser()?;
     // A bad URL is an error for every browser.
@@ -54,7 +44,7 @@ pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError>
     get,
     path = "/getuidu",
     operation_id = "redirect_with_id_encoded",
-    responses(Redirected, PixelFailures)
+    responses(Redirect, PixelFailures)
 )]
 pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> {
     redirect(&call, call.browser()?, &uri, TargetEncoding::AsIs).await
@@ -64,15 +54,10 @@ pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> 
 ///
 /// Pages of origins that the operator has named may read it with the browser's cookie: the answer to them has
 /// `Access-Control-Allow-Origin` and `Access-Control-Allow-Credentials`.
-#[utoipa::path(
-    get,
-    path = "/getuidj",
-    operation_id = "id_as_json",
-    responses(
-        (status = 200, description = "Its id", body = BrowserId, headers(("Vary" = String, description = "`Origin`"))),
-        Unavailable,
-    )
-)]
+#[utoipa::path(get, path = "/getuidj", operation_id = "id_as_json", responses(
+    (status = 200, description = "Its id", body = BrowserId, headers(("Vary" = String, description = "`Origin`"))),
+    Unavailable,
+))]
 pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, ApiError> {
     let browser = call.browser()?;
     seen(&call, browser).await?;
@@ -94,16 +79,12 @@ pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, 
 /// The browser's id as JavaScript
 ///
 /// A call of the function `callback` with `{"uid": …}`.
-#[utoipa::path(
-    get,
-    path = "/getuidp",
-    operation_id = "id_as_javascript",
+#[utoipa::path(get, path = "/getuidp", operation_id = "id_as_javascript",
     params(("callback" = String, Query, pattern = r"^[A-Za-z_$][A-Za-z0-9_$.]{0,63}$", description = "The name of a function")),
     responses(
         (status = 200, description = "The call", body = String, content_type = "text/javascript; charset=utf-8"),
         PixelFailures,
-    )
-)]
+    ))]
 pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Response, ApiError> {
     let callback = pixels::callback(query.get("callback"))?;
     let browser = call.browser()?;
