@@ -1,4 +1,8 @@
 //! The catalog for requests: the snapshot in memory, the stores below it, and the only way to change them.
+//!
+//! A change of a segment reads nothing back, whatever the size of the catalog: `Snapshot::after` lays the change over
+//! the current snapshot, and every thousandth change packs the snapshot anew. If another process has changed the
+//! catalog in between, the whole catalog is read again.
 
 use arc_swap::{ArcSwap, Guard};
 use ia_catalog::segments::SegmentStore;

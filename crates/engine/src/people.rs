@@ -1,4 +1,14 @@
 //! Requests of people about their data: access, delete, opt out and opt in.
+//!
+//! A deletion or an opt-out, step by step. It continues even if the client disconnects.
+//!
+//! 1. The users: one platform id, or a UUID in seven domains. The scope: one member, or all.
+//! 2. An opt-out is a row in SQL first, then an entry in `OptOuts`. Then it waits for all requests that hold an older
+//!    `OptOuts::in_force`, so that their records come before the erase in the log.
+//! 3. A `Record::Erase` goes through the log like every record. The erase of one member names the member's segments
+//!    that the user is in. A membership that is added at the same time comes before it or after it.
+//! 4. `UsageFollower::observe` notes the id. Its next write stores the note with the position, in one transaction.
+//! 5. The next checkpoint does the rest (`erasures`).
 
 use crate::catalog_view::CatalogView;
 use crate::opt_outs::{OptOuts, Person};

@@ -3,7 +3,9 @@
 //! The async runtime starts and ends its blocking threads, and work moves from one to the next. A password hash then
 //! leaves 19 MiB in each thread's heap, and a body of a megabyte finds nothing of the last one in the processor's
 //! cache. Fixed threads limit the memory and keep the cache warm. They can also have a lower priority than the threads
-//! that answer short requests.
+//! that answer short requests: 10 for large requests and password hashes, 5 for the applier. The applier and the threads
+//! for large requests also offer the processor every hundred users or so. Otherwise the kernel lets them use a time slice
+//! of milliseconds while a short read waits.
 
 use std::any::Any;
 use std::io;

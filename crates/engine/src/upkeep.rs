@@ -1,4 +1,9 @@
 //! Background work: checkpoints, the warm-up, and the tasks that keep views current.
+//!
+//! A checkpoint is due after an interval, after an amount of log, or when a quarter of the memory budget is dirty. It
+//! writes the changed profiles with the position that they cover, then removes the log files that neither profiles nor
+//! statistics need, unless a backup holds them. The warm-up loads profiles into memory after a start, up to the
+//! budget; the server answers meanwhile.
 
 use crate::alarm::Alarm;
 use crate::data_dir::DataDir;

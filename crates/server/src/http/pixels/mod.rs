@@ -1,4 +1,7 @@
 //! The pixels: routes that web pages call from browsers. They take no token; the browser's id is in a cookie.
+//!
+//! A call is counted against its rates first, then its cookie is read, then the whole query, redirect included, before
+//! anything is written. The routes are in the router and in the OpenAPI document only if pixels are on.
 
 mod getuid;
 mod mapuid;
