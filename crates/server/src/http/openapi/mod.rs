@@ -2,7 +2,8 @@
 //!
 //! `routes!` puts a route and its description into router and document at once (`utoipa_axum`). One that goes past it
 //! is in no document, and no test would look for it.
-//! What all operations have in common is added here.
+//! What all operations have in common is added here; what the operations of a catalog service share is added in
+//! `resources`, and what the pixels share in `pixels`.
 
 mod failures;
 mod parameters;

@@ -21,7 +21,7 @@ const HEADERS: [(&str, &str); 3] = [
     ("X-Content-Type-Options", "`nosniff`"),
 ];
 
-/// The routes of the pixels. They take no token, and each has a rate.
+/// Describes what all pixels share. They take no token, and each has a rate.
 pub(crate) fn pixels<S: Clone + Send + Sync + 'static>(mut routes: OpenApiRouter<S>) -> OpenApiRouter<S> {
     for operation in routes.get_openapi_mut().paths.paths.values_mut().flat_map(operations) {
         operation.tags = Some(vec!["pixels".to_owned()]);

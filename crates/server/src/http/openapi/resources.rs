@@ -36,8 +36,8 @@ struct FieldDescription {
     r#enum: Option<Vec<String>>,
 }
 
-/// The routes of a catalog service. Tag, body, answer and failures follow from the method and from the kind of the
-/// objects, so the attributes of the handlers name only what is theirs alone.
+/// Describes the routes of a catalog service. Tag, ids, body, answer and the usual failures follow from the method and
+/// the kind of the objects. The attribute of a handler adds the rest: other parameters, and rarer failures.
 pub(crate) fn catalog<K: ResourceKind, S>(
     (mut schemas, mut paths, router): UtoipaMethodRouter<S>,
 ) -> UtoipaMethodRouter<S> {
@@ -51,7 +51,7 @@ pub(crate) fn catalog<K: ResourceKind, S>(
             ("id", false) => Ids::into_params(|| None),
             _ => ConfiguredMember::into_params(|| None),
         };
-        // What a service creates gets its id, except where it is that of a member.
+        // A new object gets its id from the service, except where the id is that of a member.
         let created_ids = if K::ID_NAME == "id" { Vec::new() } else { changed_ids.clone() };
         for (change, ids, about, failures) in [
             (post, created_ids, "What was created", CreateFailures::responses()),
