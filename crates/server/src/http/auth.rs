@@ -5,9 +5,7 @@ use super::caller::TOKEN_COOKIE;
 use super::connection::Peer;
 use super::envelope::{DbgInfo, RequestInfo, json};
 use super::error::ApiError;
-use super::openapi::{
-    self, BadRequest, LoginRequest, NotAuthenticated, TooLarge, TooManyRequests, Unavailable,
-};
+use super::openapi::{self, LoginRequest, PostFailures};
 use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
@@ -43,25 +41,14 @@ struct Answer<'a> {
 /// Log in
 ///
 /// Gives a token, which expires 2 hours after its last use and 24 hours after it was issued.
-#[utoipa::path(
-    post,
-    path = "/auth",
-    operation_id = "log_in",
-    tag = "logging in",
-    security(()),
-    request_body = LoginRequest,
-    responses(
+#[utoipa::path(post, path = "/auth", operation_id = "log_in", tag = "logging in", security(()),
+    request_body = LoginRequest, responses(
         (status = 200, description = "A token, also set as a cookie", body = Envelope, headers(
             ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` under TLS"),
             ("Cache-Control" = String, description = "`no-store`"),
         )),
-        BadRequest,
-        NotAuthenticated,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+        PostFailures,
+    ))]
 pub(super) async fn post(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
@@ -85,25 +72,15 @@ pub(super) async fn post(
 ///
 /// A JSON web token, signed by RS256 with a key whose public half is at `/public-key`: `kid` in its header is the
 /// key's name, `sub` the user name, and `iat` a time of at most 5 minutes ago. Gives a token as `POST /auth` does.
-#[utoipa::path(
-    post,
-    path = "/v2/auth/jwt",
-    operation_id = "log_in_signed",
-    tag = "logging in",
-    security(()),
+#[utoipa::path(post, path = "/v2/auth/jwt", operation_id = "log_in_signed", tag = "logging in", security(()),
     request_body(content = String, content_type = "text/plain", description = "The signed token, as it is"),
     responses(
         (status = 200, description = "A token, also set as a cookie", body = Envelope, headers(
             ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` under TLS"),
             ("Cache-Control" = String, description = "`no-store`"),
         )),
-        BadRequest,
-        NotAuthenticated,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+        PostFailures,
+    ))]
 pub(super) async fn post_signed(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,

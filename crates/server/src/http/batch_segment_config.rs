@@ -1,38 +1,19 @@
 //! `/batch-segment-config`: into whose segments a member may write, and how its files are laid out.
 
 use super::error::ApiError;
-use super::openapi::{
-    Append, ChangeFailures, ChangedOf, CreateFailures, Forbidden, ListFailures, ListOf, ListParameters,
-    NotFound, RequestOf,
-};
+use super::openapi::{Append, Forbidden, NotFound};
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_engine::services::accounts::Batch;
 
-type Request = RequestOf<Batch>;
-type List = ListOf<Batch>;
-type Changed = ChangedOf<Batch>;
-
 /// Set-ups of members
 ///
 /// For admins. Each member has one, which says what is usual where nothing was set.
-#[utoipa::path(
-    get,
-    path = "/batch-segment-config",
-    operation_id = "list_batch_configs",
-    tag = "catalog",
-    params(
-        ListParameters,
-        ("member_id" = Option<String>, Query, description = "Whose; several by commas"),
-    ),
-    responses(
-        (status = 200, description = "A page of the list", body = List),
-        ListFailures,
-        Forbidden,
-    )
-)]
+#[utoipa::path(get, path = "/batch-segment-config", operation_id = "list_batch_configs",
+    params(("member_id" = Option<String>, Query, description = "Whose; several by commas")),
+    responses(Forbidden))]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
     call.list::<Batch>(&call.caller.0, &[]).await
@@ -45,20 +26,11 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     post,
     path = "/batch-segment-config",
     operation_id = "create_batch_configs",
-    tag = "catalog",
-    params(
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Whose. Absent where the body says it"),
-    ),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was created", body = Changed),
-        CreateFailures,
-        NotFound,
-    )
+    responses(NotFound)
 )]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
-    let member = call.query.member_id()?.map(|id| id.0);
+    let member = call.query.id("member_id")?;
     let body = call.body::<Batch>(&headers, body).await?;
     call.create::<Batch>(&call.caller.0, &body, member).await
 }
@@ -66,23 +38,9 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
 /// Changes of set-ups
 ///
 /// For admins. What is given is changed. `member_segment_access` is in force before the answer.
-#[utoipa::path(
-    put,
-    path = "/batch-segment-config",
-    operation_id = "change_batch_configs",
-    tag = "catalog",
-    params(
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Whose. Absent where the body says it"),
-        Append,
-    ),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was changed, as it is now", body = Changed),
-        ChangeFailures,
-    )
-)]
+#[utoipa::path(put, path = "/batch-segment-config", operation_id = "change_batch_configs", params(Append))]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
-    let member = call.query.member_id()?.map(|id| id.0);
+    let member = call.query.id("member_id")?;
     call.change::<Batch>(&call.caller.0, member.map(|id| vec![id]), call.append()?, (headers, body)).await
 }

@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use ia_catalog::{Login, UserType};
+use ia_engine::limits::ReadRoute;
 use ia_model::MemberId;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,6 +37,12 @@ impl Caller {
             Some(member) if member == self.0.member || self.0.user_type == UserType::Admin => Ok(member),
             Some(_) => Err(ApiError::forbidden("This member is not yours")),
         }
+    }
+
+    /// Counts a read against the rate of the caller's member.
+    pub(crate) fn take_read(&self, http: &Http, route: ReadRoute, now_ms: u64) -> Result<(), ApiError> {
+        let snapshot = http.engine.catalog.snapshot();
+        Ok(http.engine.limits.take_read(route, self.0.member, &snapshot, now_ms)?)
     }
 
     /// Refuses a caller that is not an admin.

@@ -4,10 +4,7 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
-use super::openapi::{
-    BadRequest, ConsumerRequestAnswer, ConsumerRequestBody, Forbidden, NotAuthenticated, TooLarge,
-    TooManyRequests, Unavailable, Unprocessable,
-};
+use super::openapi::{ConsumerRequestAnswer, ConsumerRequestBody, Forbidden, PostFailures, Unprocessable};
 use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
@@ -32,6 +29,9 @@ enum RequestType {
 }
 
 impl RequestType {
+    const ALL: [RequestType; 4] =
+        [RequestType::Access, RequestType::Delete, RequestType::OptOut, RequestType::OptIn];
+
     fn name(self) -> &'static str {
         match self {
             RequestType::Access => "access",
@@ -46,23 +46,13 @@ impl RequestType {
 ///
 /// For a member, this is about its own segments; for an `admin`, about those of all members. Deleted data is gone from
 /// every read that starts after the answer, and from the disk after the next checkpoint.
-#[utoipa::path(
-    post,
-    path = "/privacy/consumer-request",
-    operation_id = "consumer_request",
-    tag = "privacy",
-    request_body = ConsumerRequestBody,
-    responses(
+#[utoipa::path(post, path = "/privacy/consumer-request", operation_id = "consumer_request", tag = "privacy",
+    request_body = ConsumerRequestBody, responses(
         (status = 200, description = "Done", body = ConsumerRequestAnswer),
-        BadRequest,
-        NotAuthenticated,
+        PostFailures,
         Forbidden,
-        TooLarge,
         Unprocessable,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+    ))]
 pub(super) async fn post(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
@@ -147,16 +137,10 @@ impl ConsumerRequest {
             Some("maid") => IdentifierType::Device,
             _ => return Err(ApiError::unprocessable("'identifier_type' must be uuid2 or maid")),
         };
-        let request_type = match text("request_type") {
-            Some("access") => RequestType::Access,
-            Some("delete") => RequestType::Delete,
-            Some("opt_out") => RequestType::OptOut,
-            Some("opt_in") => RequestType::OptIn,
-            _ => {
-                let message = "'request_type' must be access, delete, opt_out or opt_in";
-                return Err(ApiError::unprocessable(message));
-            }
-        };
+        let named = |kind: &RequestType| text("request_type") == Some(kind.name());
+        let request_type = RequestType::ALL.into_iter().find(named).ok_or_else(|| {
+            ApiError::unprocessable("'request_type' must be access, delete, opt_out or opt_in")
+        })?;
         let identifier = match fields.get("identifier") {
             Some(Value::String(id)) => id.clone(),
             Some(Value::Number(id)) if id.is_u64() => id.to_string(),

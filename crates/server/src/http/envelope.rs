@@ -100,13 +100,29 @@ impl RequestInfo {
         output_term: &'static str,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Vec<u8> {
+        self.success_with(http, &[], output_term, &[], write)
+    }
+
+    /// The same with numbers ahead of the payload, and with what was ignored of the request.
+    pub(crate) fn success_with(
+        &self,
+        http: &Http,
+        numbers: &[(&'static str, u64)],
+        output_term: &'static str,
+        warnings: &[String],
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Vec<u8> {
         let mut out = Vec::with_capacity(2048);
-        out.extend_from_slice(br#"{"response":{"status":"OK",""#);
+        out.extend_from_slice(br#"{"response":{"status":"OK""#);
+        for (name, number) in numbers {
+            out.extend_from_slice(format!(r#","{name}":{number}"#).as_bytes());
+        }
+        out.extend_from_slice(br#",""#);
         out.extend_from_slice(output_term.as_bytes());
         out.extend_from_slice(br#"":"#);
         write(&mut out);
         out.extend_from_slice(br#","dbg_info":"#);
-        self.dbg_info(http, output_term).write(&mut out);
+        DbgInfo { warnings, ..self.dbg_info(http, output_term) }.write(&mut out);
         out.extend_from_slice(b"}}");
         out
     }
@@ -135,14 +151,6 @@ impl DbgInfo<'_> {
             json::write_text(out, warning);
         }
         out.extend_from_slice(b"]}");
-    }
-
-    /// With what was ignored of the request.
-    pub(crate) fn with_warnings<'b>(self, warnings: &'b [String]) -> DbgInfo<'b>
-    where
-        Self: 'b,
-    {
-        DbgInfo { warnings, ..self }
     }
 }
 

@@ -1,34 +1,17 @@
 //! `/member`: companies that own segments, send data or buy on it.
 
 use super::error::ApiError;
-use super::openapi::{
-    ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, ListFailures, ListOf, ListParameters,
-    RequestOf,
-};
+use super::openapi::Conflict;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_engine::services::accounts::Members;
 
-type Request = RequestOf<Members>;
-type List = ListOf<Members>;
-type Changed = ChangedOf<Members>;
-
 /// Members
 ///
 /// The caller's own; an admin's all.
-#[utoipa::path(
-    get,
-    path = "/member",
-    operation_id = "list_members",
-    tag = "catalog",
-    params(ListParameters),
-    responses(
-        (status = 200, description = "A page of the list", body = List),
-        ListFailures,
-    )
-)]
+#[utoipa::path(get, path = "/member", operation_id = "list_members")]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     call.list::<Members>(&call.caller.0, &[]).await
 }
@@ -36,17 +19,7 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
 /// New members
 ///
 /// For admins. One object, or several that are all created or none. Without an `id`, it is the highest plus one.
-#[utoipa::path(
-    post,
-    path = "/member",
-    operation_id = "create_members",
-    tag = "catalog",
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was created", body = Changed),
-        CreateFailures,
-    )
-)]
+#[utoipa::path(post, path = "/member", operation_id = "create_members")]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let body = call.body::<Members>(&headers, body).await?;
     call.create::<Members>(&call.caller.0, &body, None).await
@@ -56,19 +29,7 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
 ///
 /// What is given is changed, and null empties. A member may change its own `default_expiration`; the rest is for
 /// admins. What may not be changed may be sent as it is. All are changed or none.
-#[utoipa::path(
-    put,
-    path = "/member",
-    operation_id = "change_members",
-    tag = "catalog",
-    params(ChangedIds),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was changed, as it is now", body = Changed),
-        ChangeFailures,
-        Conflict,
-    )
-)]
+#[utoipa::path(put, path = "/member", operation_id = "change_members", responses(Conflict))]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.change::<Members>(&call.caller.0, call.ids()?, call.append()?, (headers, body)).await
 }

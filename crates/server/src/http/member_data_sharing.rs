@@ -1,34 +1,17 @@
 //! `/member-data-sharing`: who may see whose segments.
 
 use super::error::ApiError;
-use super::openapi::{
-    Append, ChangeFailures, ChangedIds, ChangedOf, CreateFailures, DeleteFailures, Ids, ListFailures, ListOf,
-    ListParameters, RequestOf,
-};
+use super::openapi::Append;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_engine::services::accounts::Sharing;
 
-type Request = RequestOf<Sharing>;
-type List = ListOf<Sharing>;
-type Changed = ChangedOf<Sharing>;
-
 /// Who sees whose segments
 ///
 /// What the caller's member shares, and what is shared with it; an admin's all.
-#[utoipa::path(
-    get,
-    path = "/member-data-sharing",
-    operation_id = "list_sharing",
-    tag = "catalog",
-    params(ListParameters),
-    responses(
-        (status = 200, description = "A page of the list", body = List),
-        ListFailures,
-    )
-)]
+#[utoipa::path(get, path = "/member-data-sharing", operation_id = "list_sharing")]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     call.list::<Sharing>(&call.caller.0, &[]).await
 }
@@ -37,17 +20,7 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
 ///
 /// Of segments of the caller's member; an admin's of any. In force before the answer. `all` shows also segments that
 /// are made later.
-#[utoipa::path(
-    post,
-    path = "/member-data-sharing",
-    operation_id = "create_sharing",
-    tag = "catalog",
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was created", body = Changed),
-        CreateFailures,
-    )
-)]
+#[utoipa::path(post, path = "/member-data-sharing", operation_id = "create_sharing")]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let body = call.body::<Sharing>(&headers, body).await?;
     call.create::<Sharing>(&call.caller.0, &body, None).await
@@ -56,21 +29,7 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
 /// Changes of sharing
 ///
 /// For who owns the segments. In force before the answer; the members stay.
-#[utoipa::path(
-    put,
-    path = "/member-data-sharing",
-    operation_id = "change_sharing",
-    tag = "catalog",
-    params(
-        ChangedIds,
-        Append,
-    ),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was changed, as it is now", body = Changed),
-        ChangeFailures,
-    )
-)]
+#[utoipa::path(put, path = "/member-data-sharing", operation_id = "change_sharing", params(Append))]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     call.change::<Sharing>(&call.caller.0, call.ids()?, call.append()?, (headers, body)).await
 }
@@ -78,17 +37,7 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
 /// Deletes sharing
 ///
 /// For who owns the segments. Nothing of it is seen by any read that starts after the answer.
-#[utoipa::path(
-    delete,
-    path = "/member-data-sharing",
-    operation_id = "delete_sharing",
-    tag = "catalog",
-    params(Ids),
-    responses(
-        (status = 200, description = "The ids of what was deleted", body = List),
-        DeleteFailures,
-    )
-)]
+#[utoipa::path(delete, path = "/member-data-sharing", operation_id = "delete_sharing")]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     call.delete::<Sharing>(&call.caller.0, &call.required_ids()?).await
 }

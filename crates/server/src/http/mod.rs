@@ -40,6 +40,10 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use connection::Peer;
 use error::ApiError;
+use ia_engine::services::accounts::{Batch, Members, Sharing, Users};
+use ia_engine::services::public_key::PublicKeys;
+use ia_engine::services::segment::Segments;
+use openapi::catalog;
 use routes::{RT_SEGMENT, USER_SEGMENT};
 pub(crate) use state::{Http, HttpOptions};
 use std::any::Any;
@@ -136,24 +140,34 @@ impl Service {
 
 /// The catalog services.
 fn catalog_routes() -> OpenApiRouter<Arc<Http>> {
-    let segments = || routes!(segment::get, segment::post, segment::put, segment::delete);
+    let segments =
+        || catalog::<Segments, _>(routes!(segment::get, segment::post, segment::put, segment::delete));
     let sharing = || {
-        routes!(
+        catalog::<Sharing, _>(routes!(
             member_data_sharing::get,
             member_data_sharing::post,
             member_data_sharing::put,
             member_data_sharing::delete
-        )
+        ))
     };
     let mut routes = OpenApiRouter::new()
         .routes(segments())
         .routes(openapi::alias("/segment/{member_id}", |id| format!("{id}_of_member"), segments()))
-        .routes(routes!(member::get, member::post, member::put))
-        .routes(routes!(user::get, user::post, user::put, user::delete))
+        .routes(catalog::<Members, _>(routes!(member::get, member::post, member::put)))
+        .routes(catalog::<Users, _>(routes!(user::get, user::post, user::put, user::delete)))
         .routes(sharing())
         .routes(openapi::alias("/member-data-sharings", |id| format!("{id}_plural"), sharing()))
-        .routes(routes!(batch_segment_config::get, batch_segment_config::post, batch_segment_config::put))
-        .routes(routes!(public_key::get, public_key::post, public_key::put, public_key::delete));
+        .routes(catalog::<Batch, _>(routes!(
+            batch_segment_config::get,
+            batch_segment_config::post,
+            batch_segment_config::put
+        )))
+        .routes(catalog::<PublicKeys, _>(routes!(
+            public_key::get,
+            public_key::post,
+            public_key::put,
+            public_key::delete
+        )));
     for (path, operation_id) in [
         ("/segment/meta", "segment_fields"),
         ("/member/meta", "member_fields"),

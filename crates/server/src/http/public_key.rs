@@ -1,10 +1,7 @@
 //! `/public-key`: the keys with which a login signs in.
 
 use super::error::ApiError;
-use super::openapi::{
-    ChangeFailures, ChangedOf, CreateFailures, DeleteFailures, Forbidden, Ids, ListFailures, ListOf,
-    ListParameters, NotFound, RequestOf,
-};
+use super::openapi::{Forbidden, KeysOfUser, NotFound};
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -13,51 +10,25 @@ use ia_catalog::UserType;
 use ia_engine::services::list_request;
 use ia_engine::services::public_key::{self, PublicKeys};
 
-type Request = RequestOf<PublicKeys>;
-type List = ListOf<PublicKeys>;
-type Changed = ChangedOf<PublicKeys>;
-
 /// Public keys
 ///
 /// The caller's own; all for an admin that names no login.
-#[utoipa::path(
-    get,
-    path = "/public-key",
-    operation_id = "list_public_keys",
-    tag = "catalog",
-    params(
-        ListParameters,
-        ("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins"),
-    ),
-    responses(
-        (status = 200, description = "A page of the list", body = List),
-        ListFailures,
-        Forbidden,
-    )
-)]
+#[utoipa::path(get, path = "/public-key", operation_id = "list_public_keys",
+    params(("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins")),
+    responses(Forbidden))]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
-    let owner = owner(&call, asked_user(&call)?)?;
+    let owner = owner(&call, call.query.id("user_id")?)?;
     call.list::<PublicKeys>(&owner, &["user_id", "key_id"]).await
 }
 
 /// A new public key
 ///
 /// RSA, 2048 to 8192 bits, in PEM. A login may have 10.
-#[utoipa::path(
-    post,
-    path = "/public-key",
-    operation_id = "create_public_key",
-    tag = "catalog",
+#[utoipa::path(post, path = "/public-key", operation_id = "create_public_key",
     params(("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; the caller's own if absent, another's is for admins")),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was stored", body = Changed),
-        CreateFailures,
-        NotFound,
-    )
-)]
+    responses((status = 200, description = "What was stored"), NotFound))]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let asked = asked_user(&call)?;
+    let asked = call.query.id("user_id")?;
     let body = call.body::<PublicKeys>(&headers, body).await?;
     let named = public_key::owner(&body)?;
     if named.is_some() && asked.is_some() && named != asked {
@@ -71,24 +42,10 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
 /// Switch public keys on or off
 ///
 /// One that is off lets nobody in, and takes back what tokens were issued through it. All are switched or none.
-#[utoipa::path(
-    put,
-    path = "/public-key",
-    operation_id = "switch_public_keys",
-    tag = "catalog",
-    params(
-        Ids,
-        ("key_id" = Option<String>, Query, description = "The same as `id`"),
-        ("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins"),
-    ),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was switched, as it is now", body = Changed),
-        ChangeFailures,
-    )
-)]
+#[utoipa::path(put, path = "/public-key", operation_id = "switch_public_keys", params(KeysOfUser),
+    responses((status = 200, description = "What was switched, as it is now")))]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let owner = owner(&call, asked_user(&call)?)?;
+    let owner = owner(&call, call.query.id("user_id")?)?;
     let ids = target(&call)?;
     call.change::<PublicKeys>(&owner, Some(ids), false, (headers, body)).await
 }
@@ -96,34 +53,10 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
 /// Delete public keys
 ///
 /// Nobody signs in with one any more, and tokens that were issued through it die. All are deleted or none.
-#[utoipa::path(
-    delete,
-    path = "/public-key",
-    operation_id = "delete_public_keys",
-    tag = "catalog",
-    params(
-        Ids,
-        ("key_id" = Option<String>, Query, description = "The same as `id`"),
-        ("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins"),
-    ),
-    responses(
-        (status = 200, description = "The ids of what was deleted", body = List),
-        DeleteFailures,
-    )
-)]
+#[utoipa::path(delete, path = "/public-key", operation_id = "delete_public_keys", params(KeysOfUser))]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
-    let owner = owner(&call, asked_user(&call)?)?;
+    let owner = owner(&call, call.query.id("user_id")?)?;
     call.delete::<PublicKeys>(&owner, &target(&call)?).await
-}
-
-/// `user_id` of the query.
-fn asked_user(call: &ServiceCall) -> Result<Option<u32>, ApiError> {
-    let parse = |text: &str| text.parse().ok().filter(|&id| id > 0);
-    let asked = call
-        .query
-        .get("user_id")
-        .map(|text| parse(text).ok_or_else(|| ApiError::syntax("'user_id' must be a positive integer")));
-    asked.transpose()
 }
 
 /// To whose keys the call is confined: the caller's own, or for an admin those that it asks for.

@@ -49,14 +49,19 @@ impl<'u> Query<'u> {
 
     /// The parameter `member_id`.
     pub(crate) fn member_id(&self) -> Result<Option<MemberId>, ApiError> {
-        self.get("member_id").map(member_id).transpose()
+        Ok(self.id("member_id")?.map(MemberId))
+    }
+
+    /// A parameter that is one id.
+    pub(crate) fn id(&self, name: &'static str) -> Result<Option<u32>, ApiError> {
+        self.get(name).map(|text| id(name, text)).transpose()
     }
 }
 
-/// Reads `member_id`.
-pub(crate) fn member_id(text: &str) -> Result<MemberId, ApiError> {
-    let id = text.parse().ok().filter(|&id| id > 0).map(MemberId);
-    id.ok_or_else(|| ApiError::syntax("'member_id' must be a positive integer"))
+/// Reads an id, which is called `name` in the error.
+pub(crate) fn id(name: &'static str, text: &str) -> Result<u32, ApiError> {
+    let id = text.parse().ok().filter(|&id| id > 0);
+    id.ok_or_else(|| ApiError::syntax(format!("'{name}' must be a positive integer")))
 }
 
 impl<S: Sync> FromRequestParts<S> for Query<'static> {

@@ -4,10 +4,7 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
-use super::openapi::{
-    BadRequest, Flag, Forbidden, NotAuthenticated, RtSegmentAnswer, RtSegmentRequest, TooLarge,
-    TooManyRequests, Unavailable,
-};
+use super::openapi::{Flag, Forbidden, PostFailures, RtSegmentAnswer, RtSegmentRequest};
 use super::query::Query;
 use crate::http::Http;
 use axum::Extension;
@@ -20,23 +17,13 @@ use std::sync::Arc;
 ///
 /// OK means that the changes survive a power cut and that every read that starts afterwards sees them. Parts of the
 /// request that are malformed, or name a segment that the caller may not write to, are left out; the rest is applied.
-#[utoipa::path(
-    post,
-    path = "/rt-segment",
-    operation_id = "add_to_segments",
-    tag = "memberships",
+#[utoipa::path(post, path = "/rt-segment", operation_id = "add_to_segments", tag = "memberships",
     params(("verbose" = inline(Option<Flag>), Query, description = "Whether to report the accepted changes, and a warning for each refused block")),
-    request_body = RtSegmentRequest,
-    responses(
+    request_body = RtSegmentRequest, responses(
         (status = 200, description = "Applied, except for the parts in the warnings", body = RtSegmentAnswer),
-        BadRequest,
-        NotAuthenticated,
+        PostFailures,
         Forbidden,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+    ))]
 pub(super) async fn post(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,

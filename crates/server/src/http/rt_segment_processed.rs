@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::envelope::json_bytes;
 use super::error::ApiError;
-use super::openapi::{self, BadRequest, Flag, Forbidden, NotAuthenticated, TooManyRequests, Unavailable};
+use super::openapi::{self, Flag, Forbidden, OfMember, ReadFailures, Unavailable};
 use super::query::Query;
 use crate::http::Http;
 use axum::extract::State;
@@ -33,38 +33,24 @@ struct Answer<'r> {
 ///
 /// An entry for each hour, or their sum with `agg=true`. Each accepted POST is counted once, and a report that starts
 /// after its answer includes it.
-#[utoipa::path(
-    get,
-    path = "/rt-segment-processed",
-    operation_id = "usage_report",
-    tag = "usage",
-    params(
-        ("start" = Option<String>, Query, description = "`YYYY-MM-DD HH:MM:SS`, UTC; a `T` or a missing time is taken too. The hour that it lies in is included. Two weeks before the end if absent"),
-        ("end" = Option<String>, Query, description = "As `start`; now if absent"),
-        ("agg" = inline(Option<Flag>), Query, description = "Whether to sum up"),
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The caller's own if absent; another is for admins"),
-    ),
-    responses(
-        (status = 200, description = "The report", body = Envelope),
-        BadRequest,
-        NotAuthenticated,
-        Forbidden,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+#[utoipa::path(get, path = "/rt-segment-processed", operation_id = "usage_report", tag = "usage", params(
+    ("start" = Option<String>, Query, description = "`YYYY-MM-DD HH:MM:SS`, UTC; a `T` or a missing time is taken too. The hour that it lies in is included. Two weeks before the end if absent"),
+    ("end" = Option<String>, Query, description = "As `start`; now if absent"),
+    ("agg" = inline(Option<Flag>), Query, description = "Whether to sum up"),
+    OfMember,
+), responses(
+    (status = 200, description = "The report", body = Envelope),
+    ReadFailures,
+    Forbidden,
+    Unavailable,
+))]
 pub(super) async fn get(
     State(http): State<Arc<Http>>,
     caller: Caller,
     query: Query<'static>,
 ) -> Result<Response, ApiError> {
     let now_ms = http.engine.clock.now_ms();
-    http.engine.limits.take_read(
-        ReadRoute::Processed,
-        caller.0.member,
-        &http.engine.catalog.snapshot(),
-        now_ms,
-    )?;
+    caller.take_read(&http, ReadRoute::Processed, now_ms)?;
     let member = caller.member(query.member_id()?)?;
     let range = Range::parse(query.get_even_empty("start"), query.get_even_empty("end"), now_ms)?;
     let aggregate = query.flag("agg")?;

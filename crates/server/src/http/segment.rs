@@ -1,10 +1,7 @@
 //! `/segment`: a member's segments.
 
 use super::error::ApiError;
-use super::openapi::{
-    Append, ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, DeleteFailures, Forbidden, Ids,
-    ListFailures, ListOf, ListParameters, NotFound, RequestOf, Unavailable,
-};
+use super::openapi::{Append, Conflict, Forbidden, NotFound, OfMember, SegmentCode, Unavailable};
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -13,31 +10,14 @@ use ia_catalog::segments::SegmentViewer;
 use ia_engine::services::segment::{self, Segments};
 use ia_model::MemberId;
 
-type Request = RequestOf<Segments>;
-type List = ListOf<Segments>;
-type Changed = ChangedOf<Segments>;
-
 /// A member's segments
 ///
 /// Its own, and, but for `include_shared=0`, of those that others share with it what they are called. A filter or a
 /// sort by a field that is not shown of shared segments leaves them out.
-#[utoipa::path(
-    get,
-    path = "/segment",
-    operation_id = "list_segments",
-    tag = "catalog",
-    params(
-        ListParameters,
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The caller's own if absent; another is for admins"),
-        ("include_shared" = Option<String>, Query, description = "0 leaves out what others share"),
-    ),
-    responses(
-        (status = 200, description = "A page of the list", body = List),
-        ListFailures,
-        Forbidden,
-        Unavailable,
-    )
-)]
+#[utoipa::path(get, path = "/segment", operation_id = "list_segments", params(
+    OfMember,
+    ("include_shared" = Option<String>, Query, description = "0 leaves out what others share"),
+), responses(Forbidden, Unavailable))]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     let member = call.caller.member(call.member_id()?)?;
     let viewer = SegmentViewer { member, with_shared: call.query.flag_or("include_shared", true)? };
@@ -51,16 +31,8 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     post,
     path = "/segment",
     operation_id = "create_segments",
-    tag = "catalog",
-    params(
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The caller's own if absent; another is for admins"),
-    ),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was created", body = Changed),
-        CreateFailures,
-        NotFound,
-    )
+    params(OfMember),
+    responses(NotFound)
 )]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let asked = call.member_id()?;
@@ -81,19 +53,8 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
     put,
     path = "/segment",
     operation_id = "change_segments",
-    tag = "catalog",
-    params(
-        ChangedIds,
-        ("code" = Option<String>, Query, description = "Which one, by its code, in place of `id`"),
-        Append,
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The caller's own if absent; another is for admins"),
-    ),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was changed, as it is now", body = Changed),
-        ChangeFailures,
-        Conflict,
-    )
+    params(SegmentCode, Append, OfMember),
+    responses(Conflict)
 )]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let owner = call.caller.member(call.member_id()?)?;
@@ -109,17 +70,8 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
     delete,
     path = "/segment",
     operation_id = "delete_segments",
-    tag = "catalog",
-    params(
-        Ids,
-        ("code" = Option<String>, Query, description = "Which one, by its code, in place of `id`"),
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The caller's own if absent; another is for admins"),
-    ),
-    responses(
-        (status = 200, description = "The ids of what was deleted", body = List),
-        DeleteFailures,
-        Unavailable,
-    )
+    params(SegmentCode, OfMember),
+    responses(Unavailable)
 )]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     let owner = call.caller.member(call.member_id()?)?;

@@ -62,13 +62,8 @@ impl FromRequestParts<Arc<Http>> for ServiceCall {
 /// What a service has
 ///
 /// The fields of its objects, with what can be filtered and sorted by.
-#[utoipa::path(
-    get,
-    path = "/meta",
-    operation_id = "fields",
-    tag = "catalog",
-    responses((status = 200, description = "The fields", body = Fields), MetaFailures)
-)]
+#[utoipa::path(get, path = "/meta", operation_id = "fields", tag = "catalog",
+    responses((status = 200, description = "The fields", body = Fields), MetaFailures))]
 pub(super) async fn meta(call: ServiceCall) -> Response {
     let fields = call.route.resource().map(meta::fields).unwrap_or_default();
     call.answer(&[], "fields", &fields, &[])
@@ -78,7 +73,7 @@ impl ServiceCall {
     /// The member that the path names, or else the query.
     pub(super) fn member_id(&self) -> Result<Option<MemberId>, ApiError> {
         match &self.member_in_path {
-            Some(text) => query::member_id(text).map(Some),
+            Some(text) => Ok(Some(MemberId(query::id("member_id", text)?))),
             None => self.query.member_id(),
         }
     }
@@ -210,15 +205,9 @@ impl ServiceCall {
         payload: &impl Serialize,
         warnings: &[String],
     ) -> Response {
-        let mut out = br#"{"response":{"status":"OK""#.to_vec();
-        for (name, number) in head {
-            out.extend_from_slice(format!(r#","{name}":{number}"#).as_bytes());
-        }
-        out.extend_from_slice(format!(r#","{term}":"#).as_bytes());
-        serde_json::to_writer(&mut out, payload).expect("answers hold nothing that JSON cannot say");
-        out.extend_from_slice(br#","dbg_info":"#);
-        self.info.dbg_info(&self.http, term).with_warnings(warnings).write(&mut out);
-        out.extend_from_slice(b"}}");
-        json_bytes(out)
+        let write = |out: &mut Vec<u8>| {
+            serde_json::to_writer(out, payload).expect("answers hold nothing that JSON cannot say");
+        };
+        json_bytes(self.info.success_with(&self.http, head, term, warnings, write))
     }
 }

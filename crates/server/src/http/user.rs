@@ -1,37 +1,19 @@
 //! `/user`: logins.
 
 use super::error::ApiError;
-use super::openapi::{
-    ChangeFailures, ChangedIds, ChangedOf, Conflict, CreateFailures, DeleteFailures, Ids, ListFailures,
-    ListOf, ListParameters, RequestOf,
-};
+use super::openapi::Conflict;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_engine::services::accounts::Users;
 
-type Request = RequestOf<Users>;
-type List = ListOf<Users>;
-type Changed = ChangedOf<Users>;
-
 /// Logins
 ///
 /// Those of the caller's member; an admin's all. `current` in the query asks for the caller's own.
-#[utoipa::path(
-    get,
-    path = "/user",
-    operation_id = "list_users",
-    tag = "catalog",
-    params(
-        ListParameters,
-        ("current" = Option<String>, Query, description = "With any value or none: the caller's own login, under `user`"),
-    ),
-    responses(
-        (status = 200, description = "A page of the list", body = List),
-        ListFailures,
-    )
-)]
+#[utoipa::path(get, path = "/user", operation_id = "list_users", params(
+    ("current" = Option<String>, Query, description = "With any value or none: the caller's own login, under `user`"),
+))]
 pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
     match own(&call) {
         None => call.list::<Users>(&call.caller.0, &[]).await,
@@ -42,17 +24,7 @@ pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
 /// New logins
 ///
 /// For admins. One object, or several that are all created or none.
-#[utoipa::path(
-    post,
-    path = "/user",
-    operation_id = "create_users",
-    tag = "catalog",
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was created", body = Changed),
-        CreateFailures,
-    )
-)]
+#[utoipa::path(post, path = "/user", operation_id = "create_users")]
 pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     // Also the catalog says so, but after a password was hashed.
     call.caller.must_be_admin()?;
@@ -65,22 +37,9 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
 /// What is given is changed, and null empties. A login may change its own `password`, `email` and names; the rest is
 /// for admins. What may not be changed may be sent as it is. A new password, another member and being switched off end
 /// the login's tokens at once. At least one admin stays that is active and not read-only.
-#[utoipa::path(
-    put,
-    path = "/user",
-    operation_id = "change_users",
-    tag = "catalog",
-    params(
-        ChangedIds,
-        ("current" = Option<String>, Query, description = "With any value or none: the caller's own, in place of `id`"),
-    ),
-    request_body = Request,
-    responses(
-        (status = 200, description = "What was changed, as it is now", body = Changed),
-        ChangeFailures,
-        Conflict,
-    )
-)]
+#[utoipa::path(put, path = "/user", operation_id = "change_users", params(
+    ("current" = Option<String>, Query, description = "With any value or none: the caller's own, in place of `id`"),
+), responses(Conflict))]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let ids = match own(&call) {
         None => call.ids()?,
@@ -92,18 +51,7 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
 /// Deletes logins
 ///
 /// For admins. Their tokens end at once; their ids are never used again.
-#[utoipa::path(
-    delete,
-    path = "/user",
-    operation_id = "delete_users",
-    tag = "catalog",
-    params(Ids),
-    responses(
-        (status = 200, description = "The ids of what was deleted", body = List),
-        DeleteFailures,
-        Conflict,
-    )
-)]
+#[utoipa::path(delete, path = "/user", operation_id = "delete_users", responses(Conflict))]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     call.delete::<Users>(&call.caller.0, &call.required_ids()?).await
 }

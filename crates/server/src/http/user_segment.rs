@@ -6,15 +6,15 @@ use super::caller::Caller;
 use super::envelope::{RequestInfo, json, json_bytes};
 use super::error::ApiError;
 use super::openapi::{
-    BadRequest, KnownDomain, ManyFormat, ManyUsers, NotAuthenticated, OneUser, ReadFormat, TooLarge,
-    TooManyRequests, Unavailable, UsersRequest,
+    KnownDomain, ManyFormat, ManyUsers, OneUser, PostFailures, ReadFailures, ReadFormat, SegmentOwner,
+    UsersRequest,
 };
 use super::query::Query;
 use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use ia_catalog::UserType;
 use ia_engine::held::HeldAnswer;
@@ -46,27 +46,18 @@ impl Format {
 /// The segments of a user
 ///
 /// A member sees its own segments and those shared with it; logins of type `bidder` and `admin` see all.
-#[utoipa::path(
-    get,
-    path = "/user-segment",
-    operation_id = "read_user",
-    tag = "memberships",
-    params(
-        ("user_id" = String, Query, min_length = 1, description = "Well formed for its domain"),
-        ("domain" = inline(Option<KnownDomain>), Query, description = "Absent for the platform's own ids, or those of a member that sends its own"),
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Only segments of this owner"),
-        ("format" = inline(Option<ReadFormat>), Query, description = "The `user` object of OpenRTB 2.6, or plain codes"),
-    ),
-    responses(
-        (status = 200, description = "Its segments; none for a user that is not known", content(
-            (OneUser = "application/json"),
-            (String = "text/plain; charset=utf-8"),
-        )),
-        BadRequest,
-        NotAuthenticated,
-        TooManyRequests,
-    )
-)]
+#[utoipa::path(get, path = "/user-segment", operation_id = "read_user", tag = "memberships", params(
+    ("user_id" = String, Query, min_length = 1, description = "Well formed for its domain"),
+    ("domain" = inline(Option<KnownDomain>), Query, description = "Absent for the platform's own ids, or those of a member that sends its own"),
+    SegmentOwner,
+    ("format" = inline(Option<ReadFormat>), Query, description = "The `user` object of OpenRTB 2.6, or plain codes"),
+), responses(
+    (status = 200, description = "Its segments; none for a user that is not known", content(
+        (OneUser = "application/json"),
+        (String = "text/plain; charset=utf-8"),
+    )),
+    ReadFailures,
+))]
 pub(super) async fn get(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
@@ -88,30 +79,18 @@ pub(super) async fn get(
             view.write(out, &user, &memberships);
         })),
         Format::OpenRtb => json(&view.openrtb(&user, &memberships).0),
-        Format::Codes => codes(view.codes(&memberships)),
+        Format::Codes => view.codes(&memberships).into_response(),
     })
 }
 
 /// The segments of many users
-#[utoipa::path(
-    post,
-    path = "/user-segment",
-    operation_id = "read_users",
-    tag = "memberships",
-    params(
-        ("member_id" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "Only segments of this owner"),
-        ("format" = inline(Option<ManyFormat>), Query, description = "The `user` objects of OpenRTB 2.6"),
-    ),
-    request_body = UsersRequest,
-    responses(
-        (status = 200, description = "Each user's segments, in the order of the request", body = ManyUsers),
-        BadRequest,
-        NotAuthenticated,
-        TooLarge,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+#[utoipa::path(post, path = "/user-segment", operation_id = "read_users", tag = "memberships", params(
+    SegmentOwner,
+    ("format" = inline(Option<ManyFormat>), Query, description = "The `user` objects of OpenRTB 2.6"),
+), request_body = UsersRequest, responses(
+    (status = 200, description = "Each user's segments, in the order of the request", body = ManyUsers),
+    PostFailures,
+))]
 pub(super) async fn post(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
@@ -180,13 +159,7 @@ fn write_openrtb_of_many(reader: &Reader, view: View<'_>, users: &[UserKey]) -> 
 /// Counts the reads of members only: bidders read for every bid, and admins are the operator.
 fn take_read(http: &Http, caller: &Caller) -> Result<(), ApiError> {
     if caller.0.user_type == UserType::Member {
-        let now_ms = http.engine.clock.now_ms();
-        http.engine.limits.take_read(
-            ReadRoute::UserSegment,
-            caller.0.member,
-            &http.engine.catalog.snapshot(),
-            now_ms,
-        )?;
+        caller.take_read(http, ReadRoute::UserSegment, http.engine.clock.now_ms())?;
     }
     Ok(())
 }
@@ -196,8 +169,4 @@ fn scope(http: &Http, caller: &Caller, query: &Query<'_>) -> Result<ReadScope, A
     let snapshot = http.engine.catalog.snapshot();
     let namespace = viewer.and_then(|member| user_ids::namespace(&snapshot, member));
     Ok(ReadScope { viewer, owner: query.member_id()?, with_inactive: false, namespace })
-}
-
-fn codes(text: String) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text).into_response()
 }

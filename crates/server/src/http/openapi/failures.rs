@@ -78,14 +78,18 @@ macro_rules! together {
 }
 
 together! {
-    /// Of every list of a catalog service.
-    ListFailures: BadRequest NotAuthenticated TooManyRequests;
+    /// Of every read.
+    ReadFailures: BadRequest NotAuthenticated TooManyRequests;
+    /// Of every POST that is not to a catalog service or a pixel.
+    PostFailures: BadRequest NotAuthenticated TooLarge TooManyRequests Unavailable;
     /// Of every creation by a catalog service.
     CreateFailures: BadRequest NotAuthenticated Forbidden Conflict TooLarge TooManyRequests Unavailable;
     /// Of every change by a catalog service.
     ChangeFailures: BadRequest NotAuthenticated Forbidden NotFound TooLarge TooManyRequests Unavailable;
     /// Of every deletion by a catalog service.
     DeleteFailures: BadRequest NotAuthenticated Forbidden NotFound TooManyRequests;
+    /// Of the pixels that read a query and may write. Every pixel can be over its rate.
+    PixelFailures: BadRequest Unavailable;
     /// Of the description of a catalog service.
     MetaFailures: NotAuthenticated TooManyRequests;
 }

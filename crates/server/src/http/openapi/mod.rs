@@ -2,19 +2,24 @@
 //!
 //! `routes!` puts a route and its description into router and document at once (`utoipa_axum`). One that goes past it
 //! is in no document, and no test would look for it.
-//! What all operations have in common is added here.
+//! What all operations have in common is added here; what the operations of a catalog service share is added in
+//! `resources`, and what the pixels share in `pixels`.
 
 mod failures;
+mod parameters;
+mod pixels;
 mod privacy;
 mod resources;
 mod shapes;
 
 pub(super) use failures::{
-    BadRequest, ChangeFailures, Conflict, CreateFailures, DeleteFailures, Forbidden, ListFailures,
-    MetaFailures, NotAuthenticated, NotFound, TooLarge, TooManyRequests, Unavailable, Unprocessable,
+    Conflict, Forbidden, MetaFailures, NotFound, PixelFailures, PostFailures, ReadFailures, TooLarge,
+    Unavailable, Unprocessable,
 };
+pub(super) use parameters::{Append, KeysOfUser, OfMember, SegmentCode, SegmentOwner};
+pub(super) use pixels::{Redirect, pixels};
 pub(super) use privacy::*;
-pub(super) use resources::*;
+pub(super) use resources::{Fields, catalog};
 pub(super) use shapes::*;
 
 use super::caller::TOKEN_COOKIE;
@@ -39,14 +44,8 @@ pub(super) struct Document(Bytes);
 /// This document
 ///
 /// The only answer in JSON that is not under `response`. It takes no token: it says nothing of anybody's data.
-#[utoipa::path(
-    get,
-    path = "/openapi.json",
-    operation_id = "openapi",
-    tag = "description",
-    security(()),
-    responses((status = 200, description = "An OpenAPI 3.1 document", content_type = "application/json", body = Object))
-)]
+#[utoipa::path(get, path = "/openapi.json", operation_id = "openapi", tag = "description", security(()),
+    responses((status = 200, description = "An OpenAPI 3.1 document", content_type = "application/json", body = Object)))]
 pub(super) async fn get(Extension(Document(bytes)): Extension<Document>) -> Response {
     json_bytes(bytes)
 }

@@ -2,7 +2,7 @@
 #![expect(dead_code, reason = "these types are described, never made")]
 
 use super::super::envelope::DbgInfo;
-use super::shapes::{UserSegment, status_ok};
+use super::shapes::{UserSegment, answers};
 use utoipa::ToSchema;
 
 /// The body of `POST /privacy/consumer-request`.
@@ -34,19 +34,12 @@ enum RequestTypeName {
     OptIn,
 }
 
-/// A success of `POST /privacy/consumer-request`.
-#[derive(ToSchema)]
-pub(crate) struct ConsumerRequestAnswer {
-    response: ConsumerRequestResponse,
-}
-
-#[derive(ToSchema)]
-struct ConsumerRequestResponse {
-    #[schema(schema_with = status_ok)]
-    status: String,
-    consumer_request: ConsumerRequestDone,
-    #[schema(value_type = DbgInfo)]
-    dbg_info: (),
+answers! {
+    /// A success of `POST /privacy/consumer-request`.
+    ConsumerRequestAnswer ConsumerRequestResponse {
+        consumer_request: ConsumerRequestDone,
+        dbg_info: DbgInfo<'static>,
+    }
 }
 
 /// What was done.

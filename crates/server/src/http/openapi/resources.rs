@@ -1,75 +1,27 @@
-//! Bodies and parameters of the catalog services. What is in an object follows from its kind
-//! (`ia_engine::services::ResourceKind`); the wrappers around it are the same for all.
+//! The catalog services. What is in an object follows from its kind (`ia_engine::services::ResourceKind`); bodies and
+//! answers around it are the same for all.
 #![expect(dead_code, reason = "these types are described, never made")]
 
-use super::status_ok;
+use super::failures::{ChangeFailures, CreateFailures, DeleteFailures, ReadFailures};
+use super::parameters::{ChangedIds, ConfiguredMember, Ids, ListParameters};
+use super::shapes::{answers, status_ok};
 use crate::http::envelope::DbgInfo;
 use ia_engine::services::change_body::MAX_CHANGED;
 use ia_engine::services::{AnswerFields, RequestFields, ResourceKind};
 use serde_json::json;
-use std::borrow::Cow;
-use std::marker::PhantomData;
+use std::collections::BTreeMap;
+use utoipa::openapi::content::{Content, ContentBuilder};
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
-use utoipa::openapi::{Ref, RefOr};
-use utoipa::{IntoParams, PartialSchema, ToSchema};
+use utoipa::openapi::{Ref, RefOr, Required};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+use utoipa_axum::router::UtoipaMethodRouter;
 
-/// What every list takes beside the filters by its fields: `<field>`, `min_<field>`, `max_<field>`, `nmin_<field>`
-/// and `nmax_<field>` (absent values count too), `like_<field>`, `not_<field>`.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ListParameters {
-    /// Several by commas, at most 10,000.
-    id: Option<String>,
-    /// What its searched fields contain.
-    search: Option<String>,
-    /// `<field>.asc` or `<field>.desc`, several by commas.
-    sort: Option<String>,
-    /// Which fields to show, by commas; the id always.
-    fields: Option<String>,
-    /// How many to leave out.
-    #[param(minimum = 0)]
-    start_element: Option<u32>,
-    /// The size of the page: 100 if absent, and at most.
-    #[param(minimum = 1)]
-    num_elements: Option<u32>,
-}
-
-/// What a change takes.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ChangedIds {
-    /// Which; several by commas. Absent where the body says it
-    id: Option<String>,
-}
-
-/// What a deletion takes.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Ids {
-    /// Which; several by commas
-    id: Option<String>,
-}
-
-/// What a change of lists takes.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Append {
-    /// true: lists come to what is there
-    append: Option<String>,
-}
-
-/// The answer of `/meta`.
-#[derive(ToSchema)]
-pub(crate) struct Fields {
-    response: FieldsResponse,
-}
-
-#[derive(ToSchema)]
-struct FieldsResponse {
-    #[schema(schema_with = status_ok)]
-    status: String,
-    fields: Vec<FieldDescription>,
-    dbg_info: DbgInfo<'static>,
+answers! {
+    /// The answer of `/meta`.
+    Fields FieldsResponse { fields: Vec<FieldDescription>, dbg_info: DbgInfo<'static>, }
 }
 
 #[derive(ToSchema)]
@@ -84,56 +36,119 @@ struct FieldDescription {
     r#enum: Option<Vec<String>>,
 }
 
+/// Describes the routes of a catalog service. Tag, ids, body, answer and the usual failures follow from the method and
+/// the kind of the objects. The attribute of a handler adds the rest: other parameters, and rarer failures.
+pub(crate) fn catalog<K: ResourceKind, S>(
+    (mut schemas, mut paths, router): UtoipaMethodRouter<S>,
+) -> UtoipaMethodRouter<S> {
+    for PathItem { get, put, post, delete, .. } in paths.paths.values_mut() {
+        if let Some(list) = get {
+            put_first(list, ListParameters::into_params(|| None));
+            complete::<K>(list, "A page of the list", "List", ReadFailures::responses());
+        }
+        let changed_ids = match (K::ID_NAME, K::TAKES_SEVERAL) {
+            ("id", true) => ChangedIds::into_params(|| None),
+            ("id", false) => Ids::into_params(|| None),
+            _ => ConfiguredMember::into_params(|| None),
+        };
+        // A new object gets its id from the service, except where the id is that of a member.
+        let created_ids = if K::ID_NAME == "id" { Vec::new() } else { changed_ids.clone() };
+        for (change, ids, about, failures) in [
+            (post, created_ids, "What was created", CreateFailures::responses()),
+            (put, changed_ids, "What was changed, as it is now", ChangeFailures::responses()),
+        ] {
+            let Some(change) = change else { continue };
+            put_first(change, ids);
+            let body = RequestBodyBuilder::new().content("application/json", content::<K>("Request"));
+            change.request_body = Some(body.required(Some(Required::True)).build().into());
+            complete::<K>(change, about, "Changed", failures);
+        }
+        if let Some(deletion) = delete {
+            put_first(deletion, Ids::into_params(|| None));
+            complete::<K>(deletion, "The ids of what was deleted", "List", DeleteFailures::responses());
+        }
+    }
+    schemas.extend([
+        (format!("{}ToSet", K::NAME), K::Request::schema().into()),
+        (format!("Shown{}", K::NAME), K::Answer::schema().into()),
+        (format!("{}Request", K::NAME), request::<K>()),
+        (format!("{}List", K::NAME), list::<K>()),
+        (format!("{}Changed", K::NAME), changed::<K>()),
+    ]);
+    (schemas, paths, router)
+}
+
+fn put_first(operation: &mut Operation, parameters: Vec<Parameter>) {
+    operation.parameters.get_or_insert_default().splice(0..0, parameters.into_iter().map(RefOr::T));
+}
+
+/// Adds tag, success and failures. Where the handler describes its success, that description stays.
+fn complete<K: ResourceKind>(
+    operation: &mut Operation,
+    about: &str,
+    answer: &str,
+    failures: BTreeMap<String, RefOr<Response>>,
+) {
+    operation.tags = Some(vec!["catalog".to_owned()]);
+    let responses = &mut operation.responses.responses;
+    responses.extend(failures);
+    let success = responses.entry("200".to_owned()).or_insert_with(|| Response::new(about).into());
+    if let RefOr::T(success) = success {
+        success.content.insert("application/json".to_owned(), content::<K>(answer).into());
+    }
+}
+
+/// A body with the schema of that name.
+fn content<K: ResourceKind>(schema: &str) -> Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(format!("{}{schema}", K::NAME)))).build()
+}
+
+/// What an answer shows of an object.
+fn shown<K: ResourceKind>() -> Ref {
+    Ref::from_schema_name(format!("Shown{}", K::NAME))
+}
+
 /// The body of a change: one object, or several.
-pub(crate) struct RequestOf<K>(PhantomData<K>);
+fn request<K: ResourceKind>() -> RefOr<Schema> {
+    let (singular, plural) = (K::TABLE.singular, K::TABLE.plural);
+    let one = Ref::from_schema_name(format!("{}ToSet", K::NAME));
+    let body = ObjectBuilder::new().schema_type(Type::Object).property(singular, one.clone());
+    let body = body.examples([json!({singular: K::example()})]);
+    if !K::TAKES_SEVERAL {
+        let about = format!("`{{\"{singular}\": {{…}}}}`");
+        return body.required(singular).description(Some(about)).into();
+    }
+    let about = format!("`{{\"{singular}\": {{…}}}}` or `{{\"{plural}\": [{{…}}, …]}}`.");
+    let several = ArrayBuilder::new().items(one).min_items(Some(1)).max_items(Some(MAX_CHANGED));
+    body.property(plural, several).description(Some(about)).into()
+}
 
 /// A page of a list, or the ids of what was deleted.
-pub(crate) struct ListOf<K>(PhantomData<K>);
+fn list<K: ResourceKind>() -> RefOr<Schema> {
+    let page = ObjectBuilder::new()
+        .property("count", count().description(Some("How many match, or were deleted.")))
+        .property("start_element", small_count())
+        .property("num_elements", small_count())
+        .property(K::TABLE.plural, ArrayBuilder::new().items(shown::<K>()));
+    let page = match K::SHOWS_ONE {
+        true => page.property("id", small_count()).property(K::TABLE.singular, shown::<K>()),
+        false => page.required("count").required(K::TABLE.plural),
+    };
+    response("A page of a list; of objects that were deleted only the ids.", page)
+}
 
 /// What was created or changed.
-pub(crate) struct ChangedOf<K>(PhantomData<K>);
-
-fn request_name<K: ResourceKind>() -> String {
-    format!("{}ToSet", K::NAME)
-}
-
-fn answer_name<K: ResourceKind>() -> String {
-    format!("Shown{}", K::NAME)
-}
-
-impl<K: ResourceKind> PartialSchema for RequestOf<K> {
-    fn schema() -> RefOr<Schema> {
-        let (singular, plural) = (K::TABLE.singular, K::TABLE.plural);
-        let one = Ref::from_schema_name(request_name::<K>());
-        let body = ObjectBuilder::new().schema_type(Type::Object).property(singular, one.clone());
-        let body = body.examples([json!({singular: K::example()})]);
-        if !K::TAKES_SEVERAL {
-            let about = format!("`{{\"{singular}\": {{…}}}}`");
-            return body.required(singular).description(Some(about)).into();
-        }
-        let about = format!("`{{\"{singular}\": {{…}}}}` or `{{\"{plural}\": [{{…}}, …]}}`.");
-        let several = ArrayBuilder::new().items(one).min_items(Some(1)).max_items(Some(MAX_CHANGED));
-        body.property(plural, several).description(Some(about)).into()
-    }
-}
-
-impl<K: ResourceKind> ToSchema for RequestOf<K> {
-    fn name() -> Cow<'static, str> {
-        format!("{}Request", K::NAME).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((request_name::<K>(), K::Request::schema().into()));
-    }
-}
-
-fn count() -> ObjectBuilder {
-    let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
-    ObjectBuilder::new().schema_type(Type::Integer).format(Some(format)).minimum(Some(0))
-}
-
-fn small_count() -> ObjectBuilder {
-    count().format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
+fn changed<K: ResourceKind>() -> RefOr<Schema> {
+    let (singular, plural) = (K::TABLE.singular, K::TABLE.plural);
+    let changed = ObjectBuilder::new()
+        .property("id", small_count())
+        .property("count", count())
+        .property(singular, shown::<K>())
+        .property(plural, ArrayBuilder::new().items(shown::<K>()));
+    let about = format!(
+        "What was created or changed: `id` and `{singular}` for one, `count` and `{plural}` for several."
+    );
+    response(&about, changed)
 }
 
 /// `response` with what every success has.
@@ -147,54 +162,11 @@ fn response(about: &str, payload: ObjectBuilder) -> RefOr<Schema> {
     response.property("response", payload.schema_type(Type::Object)).required("response").into()
 }
 
-impl<K: ResourceKind> PartialSchema for ListOf<K> {
-    fn schema() -> RefOr<Schema> {
-        let shown = Ref::from_schema_name(answer_name::<K>());
-        let page = ObjectBuilder::new()
-            .property("count", count().description(Some("How many match, or were deleted.")))
-            .property("start_element", small_count())
-            .property("num_elements", small_count())
-            .property(K::TABLE.plural, ArrayBuilder::new().items(shown.clone()));
-        let page = match K::SHOWS_ONE {
-            true => page.property("id", small_count()).property(K::TABLE.singular, shown),
-            false => page.required("count").required(K::TABLE.plural),
-        };
-        response("A page of a list; of objects that were deleted only the ids.", page)
-    }
+fn count() -> ObjectBuilder {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+    ObjectBuilder::new().schema_type(Type::Integer).format(Some(format)).minimum(Some(0))
 }
 
-impl<K: ResourceKind> ToSchema for ListOf<K> {
-    fn name() -> Cow<'static, str> {
-        format!("{}List", K::NAME).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((answer_name::<K>(), K::Answer::schema().into()));
-    }
-}
-
-impl<K: ResourceKind> PartialSchema for ChangedOf<K> {
-    fn schema() -> RefOr<Schema> {
-        let (singular, plural) = (K::TABLE.singular, K::TABLE.plural);
-        let shown = Ref::from_schema_name(answer_name::<K>());
-        let changed = ObjectBuilder::new()
-            .property("id", small_count())
-            .property("count", count())
-            .property(singular, shown.clone())
-            .property(plural, ArrayBuilder::new().items(shown));
-        let about = format!(
-            "What was created or changed: `id` and `{singular}` for one, `count` and `{plural}` for several."
-        );
-        response(&about, changed)
-    }
-}
-
-impl<K: ResourceKind> ToSchema for ChangedOf<K> {
-    fn name() -> Cow<'static, str> {
-        format!("{}Changed", K::NAME).into()
-    }
-
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        ListOf::<K>::schemas(schemas);
-    }
+fn small_count() -> ObjectBuilder {
+    count().format(Some(SchemaFormat::KnownFormat(KnownFormat::Int32)))
 }

@@ -6,6 +6,39 @@ use ia_engine::reading::OpenRtbUser;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 
+/// Successes as JSON: `response` with its status and its payload.
+macro_rules! answers {
+    ($($(#[$about:meta])+ $answer:ident $response:ident { $($(#[$said:meta])* $name:ident: $type:ty,)+ })+) => {$(
+        $(#[$about])+
+        #[derive(ToSchema)]
+        pub(crate) struct $answer {
+            response: $response,
+        }
+
+        #[derive(ToSchema)]
+        struct $response {
+            #[schema(schema_with = crate::http::openapi::status_ok)]
+            status: String,
+            $($(#[$said])* $name: $type,)+
+        }
+    )+};
+}
+
+pub(super) use answers;
+
+answers! {
+    /// A success of `POST /rt-segment`.
+    RtSegmentAnswer RtSegmentResponse { message: RtSegmentMessage, warnings: Vec<RtSegmentWarning>, }
+    /// A success of `GET /user-segment`.
+    UserSegmentAnswer UserSegmentResponse { user_segment: UserSegment, dbg_info: DbgInfo<'static>, }
+    /// A success of `POST /user-segment`.
+    UserSegmentsAnswer UserSegmentsResponse {
+        /// In the order of the request.
+        user_segments: Vec<UserSegment>,
+        dbg_info: DbgInfo<'static>,
+    }
+}
+
 /// `status` of a success.
 pub(crate) fn status_ok() -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["OK"])).build()
@@ -101,20 +134,6 @@ struct RtSegmentBlock {
     /// Minutes from now, 0 for ever, -1 to remove. Absent: the segment's, else the member's, else the server's.
     #[schema(minimum = -1, maximum = 2_147_483_647)]
     expiration: Option<i64>,
-}
-
-/// A success of `POST /rt-segment`.
-#[derive(ToSchema)]
-pub(crate) struct RtSegmentAnswer {
-    response: RtSegmentResponse,
-}
-
-#[derive(ToSchema)]
-struct RtSegmentResponse {
-    #[schema(schema_with = status_ok)]
-    status: String,
-    message: RtSegmentMessage,
-    warnings: Vec<RtSegmentWarning>,
 }
 
 /// What passed the structural check, whether or not the ids exist; with `verbose=true` also what was accepted.
@@ -215,37 +234,6 @@ pub(crate) enum OneUser {
 pub(crate) enum ManyUsers {
     Plain(UserSegmentsAnswer),
     OpenRtb(Vec<OpenRtbUser>),
-}
-
-/// A success of `GET /user-segment`.
-#[derive(ToSchema)]
-pub(crate) struct UserSegmentAnswer {
-    response: UserSegmentResponse,
-}
-
-#[derive(ToSchema)]
-struct UserSegmentResponse {
-    #[schema(schema_with = status_ok)]
-    status: String,
-    user_segment: UserSegment,
-    #[schema(value_type = DbgInfo)]
-    dbg_info: (),
-}
-
-/// A success of `POST /user-segment`.
-#[derive(ToSchema)]
-pub(crate) struct UserSegmentsAnswer {
-    response: UserSegmentsResponse,
-}
-
-#[derive(ToSchema)]
-struct UserSegmentsResponse {
-    #[schema(schema_with = status_ok)]
-    status: String,
-    /// In the order of the request.
-    user_segments: Vec<UserSegment>,
-    #[schema(value_type = DbgInfo)]
-    dbg_info: (),
 }
 
 /// What the caller may see of a user. Empty for one that is not known.

@@ -2,7 +2,7 @@
 
 use super::{Call, GIF, JAVASCRIPT};
 use crate::http::error::ApiError;
-use crate::http::openapi::{BadRequest, BrowserId, TooManyRequests, Unavailable};
+use crate::http::openapi::{BrowserId, PixelFailures, Redirect, Unavailable};
 use crate::http::query::Query;
 use crate::pixels::{self, BadTarget, Browser, TargetEncoding};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
@@ -13,57 +13,19 @@ use axum::response::Response;
 /// The whole query is the target URL, plain or with one layer of percent-encoding, which is removed. `$UID` in it
 /// is replaced by the id; without `$UID` the id is appended. A browser without an id gets one; the id of a browser that
 /// has opted out is 0.
-#[utoipa::path(
-    get,
-    path = "/getuid",
-    operation_id = "redirect_with_id",
-    tag = "pixels",
-    security(()),
-    responses(
-        (status = 302, description = "To a host that the operator has named", headers(
-            ("Location" = String, description = "The URL with the id in it"),
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+#[utoipa::path(get, path = "/getuid", operation_id = "redirect_with_id", responses(Redirect, PixelFailures))]
 pub(super) async fn getuid(call: Call, uri: Uri) -> Result<Response, ApiError> {
-    let browser = call.browser()?;
-    let target = target(&call, browser, &uri, TargetEncoding::Encoded)?;
-    seen(&call, browser).await?;
-    call.redirect(browser, &target)
+    redirect(&call, call.browser()?, &uri, TargetEncoding::Encoded).await
 }
 
 /// Tell a server the browser's id, unless it has none
 ///
 /// Like `/getuid`, but a browser that has opted out is not redirected.
-#[utoipa::path(
-    get,
-    path = "/getuidnb",
-    operation_id = "redirect_with_id_if_any",
-    tag = "pixels",
-    security(()),
-    responses(
-        (status = 200, description = "One transparent pixel: the browser has opted out", body = String, content_type = "image/gif", headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        (status = 302, description = "To a host that the operator has named", headers(
-            ("Location" = String, description = "The URL with the id in it"),
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+#[utoipa::path(get, path = "/getuidnb", operation_id = "redirect_with_id_if_any", responses(
+    (status = 200, description = "One transparent pixel: the browser has opted out", body = String, content_type = "image/gif", headers(("Set-Cookie" = String, description = "`uuid2=…`"))),
+    Redirect,
+    PixelFailures,
+))]
 pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError> {
     let browser = call.browser()?;
     // A bad URL is an error for every browser.
@@ -82,48 +44,20 @@ pub(super) async fn getuidnb(call: Call, uri: Uri) -> Result<Response, ApiError>
     get,
     path = "/getuidu",
     operation_id = "redirect_with_id_encoded",
-    tag = "pixels",
-    security(()),
-    responses(
-        (status = 302, description = "To a host that the operator has named", headers(
-            ("Location" = String, description = "The URL with the id in it"),
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
-    )
+    responses(Redirect, PixelFailures)
 )]
 pub(super) async fn getuidu(call: Call, uri: Uri) -> Result<Response, ApiError> {
-    let browser = call.browser()?;
-    let target = target(&call, browser, &uri, TargetEncoding::AsIs)?;
-    seen(&call, browser).await?;
-    call.redirect(browser, &target)
+    redirect(&call, call.browser()?, &uri, TargetEncoding::AsIs).await
 }
 
 /// The browser's id as JSON
 ///
 /// Pages of origins that the operator has named may read it with the browser's cookie: the answer to them has
 /// `Access-Control-Allow-Origin` and `Access-Control-Allow-Credentials`.
-#[utoipa::path(
-    get,
-    path = "/getuidj",
-    operation_id = "id_as_json",
-    tag = "pixels",
-    security(()),
-    responses(
-        (status = 200, description = "Its id", body = BrowserId, headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-            ("Vary" = String, description = "`Origin`"),
-        )),
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+#[utoipa::path(get, path = "/getuidj", operation_id = "id_as_json", responses(
+    (status = 200, description = "Its id", body = BrowserId, headers(("Vary" = String, description = "`Origin`"))),
+    Unavailable,
+))]
 pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, ApiError> {
     let browser = call.browser()?;
     seen(&call, browser).await?;
@@ -145,24 +79,12 @@ pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, 
 /// The browser's id as JavaScript
 ///
 /// A call of the function `callback` with `{"uid": …}`.
-#[utoipa::path(
-    get,
-    path = "/getuidp",
-    operation_id = "id_as_javascript",
-    tag = "pixels",
-    security(()),
+#[utoipa::path(get, path = "/getuidp", operation_id = "id_as_javascript",
     params(("callback" = String, Query, pattern = r"^[A-Za-z_$][A-Za-z0-9_$.]{0,63}$", description = "The name of a function")),
     responses(
-        (status = 200, description = "The call", body = String, content_type = "text/javascript; charset=utf-8", headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+        (status = 200, description = "The call", body = String, content_type = "text/javascript; charset=utf-8"),
+        PixelFailures,
+    ))]
 pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Response, ApiError> {
     let callback = pixels::callback(query.get("callback"))?;
     let browser = call.browser()?;
@@ -170,6 +92,18 @@ pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Respons
     // The comment at the start keeps programs from taking the answer for a file of another type.
     let body = format!("/**/{callback}({{\"uid\":{}}});", browser.public_id());
     Ok(call.answer(browser, JAVASCRIPT, body))
+}
+
+/// Sends the browser on, with its id.
+async fn redirect(
+    call: &Call,
+    browser: Browser,
+    uri: &Uri,
+    encoding: TargetEncoding,
+) -> Result<Response, ApiError> {
+    let target = target(call, browser, uri, encoding)?;
+    seen(call, browser).await?;
+    call.redirect(browser, &target)
 }
 
 /// Makes the browser's user known, which matters in strict mode.

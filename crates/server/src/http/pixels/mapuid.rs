@@ -3,7 +3,7 @@
 use super::{Call, GIF};
 use crate::http::envelope::RequestInfo;
 use crate::http::error::ApiError;
-use crate::http::openapi::{BadRequest, TooManyRequests, Unavailable};
+use crate::http::openapi::PixelFailures;
 use crate::pixels::Mapping;
 use axum::Extension;
 use axum::http::Uri;
@@ -14,29 +14,15 @@ use axum::response::Response;
 /// A link lasts for a time that the operator has set, from its last call on. Reads of the browser's id include
 /// everything stored under the member's ids, before or after the call. For a browser that has opted out, or a member
 /// that does not exist or has no ids of its own, nothing is written; the answer is the same.
-#[utoipa::path(
-    get,
-    path = "/mapuid",
-    operation_id = "map_ids",
-    tag = "pixels",
-    security(()),
-    params(
-        ("member" = u64, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The member whose ids they are, and for which segments are written"),
-        ("user" = String, Query, min_length = 1, description = "1 to 20 ids of 1 to 255 bytes, with `;` between them"),
-        ("seg" = Option<String>, Query, description = "Ids of segments to put the browser into, each with an optional value: `1,2:5`"),
-        ("seg_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
-    ),
-    responses(
-        (status = 200, description = "One transparent pixel; the writes are durable and visible", body = String, content_type = "image/gif", headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+#[utoipa::path(get, path = "/mapuid", operation_id = "map_ids", params(
+    ("member" = u64, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The member whose ids they are, and for which segments are written"),
+    ("user" = String, Query, min_length = 1, description = "1 to 20 ids of 1 to 255 bytes, with `;` between them"),
+    ("seg" = Option<String>, Query, description = "Ids of segments to put the browser into, each with an optional value: `1,2:5`"),
+    ("seg_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
+), responses(
+    (status = 200, description = "One transparent pixel; the writes are durable and visible", body = String, content_type = "image/gif"),
+    PixelFailures,
+))]
 pub(super) async fn get(
     call: Call,
     Extension(info): Extension<RequestInfo>,

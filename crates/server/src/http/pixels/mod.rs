@@ -10,6 +10,7 @@ mod seg;
 
 use super::connection::Peer;
 use super::error::ApiError;
+use super::openapi;
 use crate::http::Http;
 use crate::pixels::{Browser, IdCookie, Pixels};
 use axum::extract::FromRequestParts;
@@ -31,7 +32,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The routes, for a server with pixels switched on.
 pub(super) fn routes() -> OpenApiRouter<Arc<Http>> {
-    OpenApiRouter::new()
+    let routes = OpenApiRouter::new()
         .routes(routes!(getuid::getuid))
         .routes(routes!(getuid::getuidnb))
         .routes(routes!(getuid::getuidu))
@@ -39,7 +40,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Http>> {
         .routes(routes!(getuid::getuidp))
         .routes(routes!(mapuid::get))
         .routes(routes!(seg::get))
-        .routes(routes!(optout::get, optout::post))
+        .routes(routes!(optout::get, optout::post));
+    openapi::pixels(routes)
 }
 
 /// A call within the rates. Extracting it refuses a call over them.

@@ -3,11 +3,11 @@
 use super::{Call, add_cookie, cookies, forbid_caching};
 use crate::http::body;
 use crate::http::error::ApiError;
-use crate::http::openapi::{BadRequest, Forbidden, OptOutForm, TooLarge, TooManyRequests, Unavailable};
+use crate::http::openapi::{Forbidden, OptOutForm, PixelFailures, TooLarge};
 use crate::pixels::{self, Choice, FORM_COOKIE, FormToken};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 
 /// A form is small.
 const MAX_FORM_BYTES: u32 = 4 << 10;
@@ -16,22 +16,12 @@ const MAX_FORM_BYTES: u32 = 4 << 10;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The page on which a person opts out
-#[utoipa::path(
-    get,
-    path = "/optout",
-    operation_id = "opt_out_page",
-    tag = "pixels",
-    security(()),
-    responses(
-        (status = 200, description = "Whether this browser is known, and a button to change that", body = String, content_type = "text/html; charset=utf-8", headers(
-            ("Set-Cookie" = String, description = "`ia_optout=…; Path=/optout; HttpOnly; SameSite=Strict`, which the form must come with"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("Content-Security-Policy" = String, description = "Nothing is loaded, and no other page shows it in a frame"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        TooManyRequests,
-    )
-)]
+#[utoipa::path(get, path = "/optout", operation_id = "opt_out_page", responses(
+    (status = 200, description = "Whether this browser is known, and a button to change that", body = String, content_type = "text/html; charset=utf-8", headers(
+        ("Set-Cookie" = String, description = "`ia_optout=…; Path=/optout; HttpOnly; SameSite=Strict`, which the form must come with"),
+        ("Content-Security-Policy" = String, description = "Nothing is loaded, and no other page shows it in a frame"),
+    )),
+))]
 pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiError> {
     let token = match FormToken::of(cookies(&headers)) {
         Some(token) => token,
@@ -46,27 +36,16 @@ pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiE
 ///
 /// Sent by the form of the page, with the page's cookie. Opting out deletes the browser's id and everything stored
 /// under it; opting in gives a new id.
-#[utoipa::path(
-    post,
-    path = "/optout",
-    operation_id = "opt_out",
-    tag = "pixels",
-    security(()),
-    request_body(content = OptOutForm, content_type = "application/x-www-form-urlencoded"),
-    responses(
+#[utoipa::path(post, path = "/optout", operation_id = "opt_out",
+    request_body(content = OptOutForm, content_type = "application/x-www-form-urlencoded"), responses(
         (status = 200, description = "The page, with the new state", body = String, content_type = "text/html; charset=utf-8", headers(
             ("Set-Cookie" = String, description = "`uuid2=…`: 0 for a browser that has opted out"),
-            ("Cache-Control" = String, description = "`no-store`"),
             ("Content-Security-Policy" = String, description = "Nothing is loaded, and no other page shows it in a frame"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
         )),
-        BadRequest,
+        PixelFailures,
         Forbidden,
         TooLarge,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+    ))]
 pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let (body, _reservation) = body::read(&call.http, &headers, body, MAX_FORM_BYTES).await?.decode()?;
     let sent_from = headers.get("sec-fetch-site").map(|site| site.to_str().unwrap_or_default());
@@ -107,9 +86,8 @@ fn page(is_out: bool, token: &FormToken, cookie: &str) -> Response {
          <button name=\"choice\" value=\"{choice}\">{button}</button>\n</form>\n\
          <p>The choice is kept in a cookie: it holds for this browser, until its cookies are deleted.</p>\n</html>\n"
     );
-    let mut response = html.into_response();
+    let mut response = Html(html).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     add_cookie(headers, cookie);
     forbid_caching(headers);

@@ -3,7 +3,7 @@
 use super::{Call, GIF, JAVASCRIPT};
 use crate::http::envelope::RequestInfo;
 use crate::http::error::ApiError;
-use crate::http::openapi::{BadRequest, PixelType, TooManyRequests, Unavailable};
+use crate::http::openapi::{PixelFailures, PixelType};
 use crate::pixels::{Reply, SegmentPixel};
 use axum::Extension;
 use axum::http::Uri;
@@ -14,42 +14,20 @@ use axum::response::Response;
 /// Works like a `POST /rt-segment` of the member, and counts in its statistics. Up to 100 segments; a segment that is
 /// both added and removed is removed. For a browser that has opted out, or a member or segment that does not exist,
 /// nothing is written; the answer is the same.
-#[utoipa::path(
-    get,
-    path = "/seg",
-    operation_id = "segment_pixel",
-    tag = "pixels",
-    security(()),
-    params(
-        ("add" = Option<String>, Query, description = "Ids of segments, each with an optional value: `1,2:5`"),
-        ("add_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
-        ("remove" = Option<String>, Query, description = "Ids of segments"),
-        ("remove_code" = Option<String>, Query, description = "The member's codes"),
-        ("member" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The member for which it writes; required with codes. Absent: the owner of the first segment"),
-        ("value" = Option<u64>, Query, maximum = 2_147_483_647_u64, description = "The value for segments without their own"),
-        ("redir" = Option<String>, Query, description = "The URL of a redirect, on a host that the operator has named"),
-        ("t" = inline(Option<PixelType>), Query, description = "1 for a `script`, 2 for an `img`, as if absent"),
-    ),
-    responses(
-        (status = 200, description = "One transparent pixel, or JavaScript that does nothing; the writes are durable and visible", content(
-            (String = "image/gif"),
-            (String = "text/javascript; charset=utf-8"),
-        ), headers(
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        (status = 302, description = "A redirect to `redir`; the writes are durable and visible", headers(
-            ("Location" = String, description = "The URL of `redir`"),
-            ("Set-Cookie" = String, description = "`uuid2=…`, the browser's id"),
-            ("Cache-Control" = String, description = "`no-store`"),
-            ("X-Content-Type-Options" = String, description = "`nosniff`"),
-        )),
-        BadRequest,
-        TooManyRequests,
-        Unavailable,
-    )
-)]
+#[utoipa::path(get, path = "/seg", operation_id = "segment_pixel", params(
+    ("add" = Option<String>, Query, description = "Ids of segments, each with an optional value: `1,2:5`"),
+    ("add_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
+    ("remove" = Option<String>, Query, description = "Ids of segments"),
+    ("remove_code" = Option<String>, Query, description = "The member's codes"),
+    ("member" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The member for which it writes; required with codes. Absent: the owner of the first segment"),
+    ("value" = Option<u64>, Query, maximum = 2_147_483_647_u64, description = "The value for segments without their own"),
+    ("redir" = Option<String>, Query, description = "The URL of a redirect, on a host that the operator has named"),
+    ("t" = inline(Option<PixelType>), Query, description = "1 for a `script`, 2 for an `img`, as if absent"),
+), responses(
+    (status = 200, description = "One transparent pixel, or JavaScript that does nothing; the writes are durable and visible", content((String = "image/gif"), (String = "text/javascript; charset=utf-8"))),
+    (status = 302, description = "A redirect to `redir`; the writes are durable and visible", headers(("Location" = String, description = "The URL of `redir`"))),
+    PixelFailures,
+))]
 pub(super) async fn get(
     call: Call,
     Extension(info): Extension<RequestInfo>,
