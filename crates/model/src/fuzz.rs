@@ -104,7 +104,11 @@ pub fn record(input: &[u8]) {
     assert!(Record::decode(&payload[..payload.len() - 1]).is_err());
 }
 
-/// Checks all inputs kept for a target of this crate or one above it: seeds and past failures.
+/// Variants of each kept input that [`replay`] tries.
+const VARIANTS: u64 = 200;
+
+/// Checks all inputs kept for a target of this crate or one above it (seeds and past failures), and variants of each,
+/// the same in every run.
 ///
 /// # Panics
 ///
@@ -114,11 +118,49 @@ pub fn replay(target: &str, check: fn(&[u8])) {
     for kept in ["seeds", "regressions"] {
         let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(kept).join(target);
         for entry in std::fs::read_dir(dir).into_iter().flatten() {
-            check(&std::fs::read(entry.unwrap().path()).unwrap());
+            let input = std::fs::read(entry.unwrap().path()).unwrap();
+            check(&input);
+            for number in 0..VARIANTS {
+                let variant = variant(&input, number);
+                let outcome = std::panic::catch_unwind(|| check(&variant));
+                assert!(outcome.is_ok(), "{target} fails for {variant:?}");
+            }
             replayed += 1;
         }
     }
     assert!(replayed > 0, "no input is kept for {target}");
+}
+
+/// An input with one to four edits: a bit flipped, a byte replaced, a part left out, repeated, or cut off.
+fn variant(input: &[u8], number: u64) -> Vec<u8> {
+    let mut state =
+        input.iter().fold(number, |sum, &byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let mut random = |below: usize| {
+        // SplitMix64
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % below as u64) as usize
+    };
+    let mut bytes = input.to_vec();
+    for _ in 0..=random(4) {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let at = random(bytes.len());
+        let end = at + 1 + random((bytes.len() - at).min(16));
+        match random(5) {
+            0 => bytes[at] ^= 1 << random(8),
+            1 => bytes[at] = [0, 0xff, b'"', b'\\', b'0', b'-', b'\n', b':'][random(8)],
+            2 => drop(bytes.drain(at..end.min(bytes.len()))),
+            3 => {
+                let part = bytes[at..end.min(bytes.len())].to_vec();
+                bytes.splice(at..at, part);
+            }
+            _ => bytes.truncate(at),
+        }
+    }
+    bytes
 }
 
 #[cfg(test)]

@@ -92,8 +92,7 @@ pub enum ProfilesError {
     },
     /// A write of the store reached the disk and then failed, so that the disk is ahead of memory.
     #[error(
-        "a failure of the disk cut off an earlier write of the profile store, which takes no more writes until a \
-         restart"
+        "a failure of the disk cut off an earlier write of the profile store: it takes no more until a restart"
     )]
     HalfWritten,
     /// The storage engine failed.

@@ -138,7 +138,13 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
     for _ in 0..slow / 2 + SPARE_PLACES {
         join(&mut members, &crowd, server, token, Slowness::Headers, Duration::ZERO);
     }
-    // None of those who are cut off has left its place for long: another takes it.
+    // Else the newcomer could be before them.
+    let is_full = async || {
+        let open = procfs::open_sockets(server.id())?;
+        Ok((open >= sockets_before + slow + SPARE_PLACES).then_some(()))
+    };
+    until("all connections to be taken", Duration::from_secs(10), is_full).await?;
+    // A connection that is cut off is replaced at once by one that waits.
     let newcomer = tokio::spawn(ask_anew(server.api, token.to_owned()));
     tokio::time::sleep(Duration::from_millis(500)).await;
     let surplus_waited = !newcomer.is_finished();
