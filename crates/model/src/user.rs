@@ -66,12 +66,15 @@ impl Domain {
         Domain::External,
     ];
 
-    /// The domain of that wire name; `None` for an unknown name and for `sha1mac`.
+    /// The domain of that wire name, in letters of any case and with white space around; `None` for an unknown name
+    /// and for `sha1mac`.
     pub fn from_name(name: &str) -> Option<Domain> {
-        if name == "sh1udid" {
+        let name = name.trim();
+        if name.eq_ignore_ascii_case("sh1udid") {
             return Some(Domain::Sha1Udid);
         }
-        Domain::ALL.into_iter().find(|domain| domain.name() == Some(name))
+        let has_name = |domain: &Domain| domain.name().is_some_and(|own| own.eq_ignore_ascii_case(name));
+        Domain::ALL.into_iter().find(has_name)
     }
 
     /// The wire name, `None` (null on the wire) for the platform's own ids and for those of a member.
@@ -126,7 +129,7 @@ pub struct InvalidUserId;
 
 /// A user: one byte of [`Domain`], then the canonical id in as few bytes as it needs.
 ///
-/// Two spellings of one id (case, hyphens) give equal keys. Keys order by domain, then by id.
+/// Two spellings of one id (case, hyphens, white space around it) give equal keys. Keys order by domain, then by id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserKey(SmallVec<[u8; 22]>);
 
@@ -140,8 +143,13 @@ impl UserKey {
     }
 
     /// The key of an `id` of the owner of `namespace`: 1 to [`MAX_EXTERNAL_ID_BYTES`] bytes without control
-    /// characters, which could break the lines of a report. Case matters.
+    /// characters, which could break the lines of a report. Case matters, white space around it does not.
     pub fn external(namespace: MemberId, id: &str) -> Result<UserKey, InvalidUserId> {
+        UserKey::exactly_external(namespace, id.trim())
+    }
+
+    /// Also for ids from before white space was cut off.
+    fn exactly_external(namespace: MemberId, id: &str) -> Result<UserKey, InvalidUserId> {
         let length = u8::try_from(id.len()).map_err(|_| InvalidUserId)?;
         if length == 0 || id.chars().any(char::is_control) {
             return Err(InvalidUserId);
@@ -154,9 +162,10 @@ impl UserKey {
         Ok(UserKey(bytes))
     }
 
-    /// Reads an id in its wire form. Fails in [`Domain::External`], which needs the name space: see
-    /// [`UserKey::external`].
+    /// Reads an id in its wire form, with white space around; a UUID may stand in braces. Fails in
+    /// [`Domain::External`], which needs the name space: see [`UserKey::external`].
     pub fn parse(domain: Domain, id: &str) -> Result<UserKey, InvalidUserId> {
+        let id = id.trim();
         match domain.shape() {
             Shape::Number => {
                 // `str::parse` would take a sign.
@@ -165,7 +174,9 @@ impl UserKey {
                 }
                 UserKey::platform(id.parse().map_err(|_| InvalidUserId)?)
             }
-            Shape::Uuid => parse_hex::<16>(id, true).map(|bytes| UserKey::assemble(domain, &bytes)),
+            Shape::Uuid => {
+                parse_hex::<16>(without_braces(id), true).map(|bytes| UserKey::assemble(domain, &bytes))
+            }
             Shape::Hex16 => parse_hex::<16>(id, false).map(|bytes| UserKey::assemble(domain, &bytes)),
             Shape::Hex20 => parse_hex::<20>(id, false).map(|bytes| UserKey::assemble(domain, &bytes)),
             Shape::Text => Err(InvalidUserId),
@@ -186,7 +197,7 @@ impl UserKey {
                 let (member, text) = id.split_at(TEXT_START);
                 let member = u32::from_be_bytes(member[..4].try_into().expect("4 bytes"));
                 let text = std::str::from_utf8(text).map_err(|_| InvalidUserId)?;
-                UserKey::external(MemberId(member), text)
+                UserKey::exactly_external(MemberId(member), text)
             }
             _ => Ok(UserKey::assemble(domain, id)),
         }
@@ -213,6 +224,13 @@ impl UserKey {
     pub fn namespace(&self) -> Option<MemberId> {
         let member = self.0.get(1..TEXT_START).filter(|_| self.domain() == Domain::External)?;
         Some(MemberId(u32::from_be_bytes(member.try_into().expect("4 bytes"))))
+    }
+
+    /// Whether all digits of a device's id are 0: what devices send whose owner limits tracking. Millions share it, so
+    /// it is no user's.
+    pub fn is_all_zero(&self) -> bool {
+        let is_of_device = !matches!(self.domain().shape(), Shape::Number | Shape::Text);
+        is_of_device && self.0[1..].iter().all(|&byte| byte == 0)
     }
 
     /// The id in its canonical spelling: decimal, lower-case hex, a lower-case UUID with hyphens, or the
@@ -257,6 +275,11 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// A UUID without the braces that some languages print around it.
+fn without_braces(id: &str) -> &str {
+    id.strip_prefix('{').and_then(|id| id.strip_suffix('}')).unwrap_or(id)
+}
+
 /// Reads exactly `2 * N` hex digits, and with `hyphens` skips hyphens between them.
 fn parse_hex<const N: usize>(text: &str, hyphens: bool) -> Result<[u8; N], InvalidUserId> {
     let mut bytes = [0u8; N];
@@ -287,7 +310,12 @@ mod tests {
         let bare = UserKey::parse(Domain::Idfa, "AEBE52E703EE455AB3C4E57283966239").unwrap();
         assert_eq!(lower, upper);
         assert_eq!(lower, bare);
+        let braced = UserKey::parse(Domain::Idfa, " {AEBE52E7-03EE-455A-B3C4-E57283966239}\r\n").unwrap();
+        assert_eq!(lower, braced);
         assert_eq!(upper.id(), "aebe52e7-03ee-455a-b3c4-e57283966239");
+        for id in ["{AEBE52E703EE455AB3C4E57283966239", "AEBE52E703EE455AB3C4E57283966239}", "{}", "{{}}"] {
+            assert_eq!(UserKey::parse(Domain::Idfa, id), Err(InvalidUserId), "{id}");
+        }
         assert_ne!(lower, UserKey::parse(Domain::Aaid, "AEBE52E7-03EE-455A-B3C4-E57283966239").unwrap());
     }
 
@@ -298,7 +326,8 @@ mod tests {
             u64::MAX.to_string()
         );
         assert_eq!(UserKey::parse(Domain::Platform, "007").unwrap().id(), "7");
-        for id in ["0", "", "-1", "+1", "18446744073709551616", "1.0", " 1", "asdf", "١"] {
+        assert_eq!(UserKey::parse(Domain::Platform, " 12346\t").unwrap().id(), "12346");
+        for id in ["0", "", "-1", "+1", "18446744073709551616", "1.0", "1 1", "asdf", "١"] {
             assert_eq!(UserKey::parse(Domain::Platform, id), Err(InvalidUserId), "{id:?}");
         }
     }
@@ -312,6 +341,21 @@ mod tests {
         assert!(UserKey::parse(Domain::Md5Udid, sha1).is_err());
         assert!(UserKey::parse(Domain::Sha1Udid, &sha1[..39]).is_err());
         assert!(UserKey::parse(Domain::Sha1Udid, &format!("-{}", &sha1[1..])).is_err());
+        assert!(UserKey::parse(Domain::Md5Udid, &format!("{{{}}}", &sha1[..32])).is_err());
+    }
+
+    #[test]
+    fn only_ids_of_devices_are_all_zero() {
+        for domain in Domain::ALL {
+            let zeros = match domain {
+                Domain::External => UserKey::external(MemberId(0), "0").unwrap(),
+                Domain::Platform => continue,
+                _ => UserKey::parse(domain, &"0".repeat(2 * domain.id_bytes(&[]).unwrap())).unwrap(),
+            };
+            assert_eq!(zeros.is_all_zero(), domain != Domain::External, "{domain:?}");
+        }
+        let nearly = UserKey::parse(Domain::Idfa, "00000000-0000-0000-0000-000000000001").unwrap();
+        assert!(!nearly.is_all_zero());
     }
 
     #[test]
@@ -331,7 +375,10 @@ mod tests {
         }
         assert_eq!(Domain::from_name("sh1udid"), Some(Domain::Sha1Udid));
         assert_eq!(Domain::from_name("sha1mac"), None);
-        assert_eq!(Domain::from_name("IDFA"), None);
+        assert_eq!(Domain::from_name(" SHA1MAC "), None);
+        assert_eq!(Domain::from_name("IDFA "), Some(Domain::Idfa));
+        assert_eq!(Domain::from_name("Sh1Udid"), Some(Domain::Sha1Udid));
+        assert_eq!(Domain::from_name(""), None);
         assert_eq!(UserKey::from_bytes(&[1, 2]), Err(InvalidUserId));
         assert_eq!(UserKey::from_bytes(&[99; 9]), Err(InvalidUserId));
         assert_eq!(UserKey::from_bytes(&[1, 0, 0, 0, 0, 0, 0, 0, 0]), Err(InvalidUserId), "0 is no user");
@@ -346,7 +393,14 @@ mod tests {
         assert_ne!(external(8, "Cart-42").unwrap(), key);
         assert_ne!(external(7, "cart-42").unwrap(), key);
         assert_eq!(external(7, &"x".repeat(255)).unwrap().id().len(), 255);
-        for id in ["", "two\nlines", "nul\0", "\u{7f}", "\u{85}", &"x".repeat(256), &"ü".repeat(128)] {
+        assert_eq!(external(7, "\tCart-42 ").unwrap(), key);
+        let kept = b"\x0c\x00\x00\x00\x07\x01 ";
+        assert_eq!(
+            UserKey::from_bytes(kept).unwrap().as_bytes(),
+            kept,
+            "from before white space was cut off"
+        );
+        for id in ["", " ", "two\nlines", "nul\0", "\u{7f}", "\u{85}", &"x".repeat(256), &"ü".repeat(128)] {
             assert_eq!(external(7, id), Err(InvalidUserId), "{id:?}");
         }
         // Encoded: an empty id, a cut id, a byte too many, no text at all, a control character.
