@@ -4,10 +4,16 @@ use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use std::io::Read;
 
-/// How a body is compressed (`Content-Encoding`).
+/// The first bytes of every gzip stream. No text in UTF-8 begins with them.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Some editors and languages write it in front of UTF-8. It is no part of the text.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// How a body is compressed, by its `Content-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// Not compressed.
+    /// Not said to be compressed.
     Identity,
     /// With gzip.
     Gzip,
@@ -18,7 +24,7 @@ pub enum Encoding {
 pub struct RawBody {
     /// The bytes on the wire; without compression at most `max_bytes`.
     pub bytes: Bytes,
-    /// How they are compressed.
+    /// How they are said to be compressed.
     pub encoding: Encoding,
     /// The limit of the decoded body.
     pub max_bytes: usize,
@@ -39,22 +45,28 @@ pub enum DecodeError {
 }
 
 impl RawBody {
-    /// The decoded body. Unpacking stops at the limit, however much would follow.
+    /// Whether it is unpacked: also without a `Content-Encoding` where it begins as gzip does.
+    pub fn is_packed(&self) -> bool {
+        self.encoding == Encoding::Gzip || self.bytes.starts_with(&GZIP_MAGIC)
+    }
+
+    /// The decoded body, without a byte order mark. Unpacking stops at the limit, however much would follow.
     pub fn decode(self) -> Result<Bytes, DecodeError> {
-        match self.encoding {
-            Encoding::Identity => Ok(self.bytes),
-            Encoding::Gzip => {
-                let mut decoded = Vec::new();
-                MultiGzDecoder::new(self.bytes.as_ref())
-                    .take(self.max_bytes as u64 + 1)
-                    .read_to_end(&mut decoded)
-                    .map_err(|_| DecodeError::NotGzip)?;
-                if decoded.len() > self.max_bytes {
-                    return Err(DecodeError::TooLarge { max_bytes: self.max_bytes });
-                }
-                Ok(decoded.into())
-            }
+        let decoded = if self.is_packed() { self.unpacked()? } else { self.bytes };
+        let mark = if decoded.starts_with(&BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        Ok(decoded.slice(mark..))
+    }
+
+    fn unpacked(&self) -> Result<Bytes, DecodeError> {
+        let mut decoded = Vec::new();
+        MultiGzDecoder::new(self.bytes.as_ref())
+            .take(self.max_bytes as u64 + 1)
+            .read_to_end(&mut decoded)
+            .map_err(|_| DecodeError::NotGzip)?;
+        if decoded.len() > self.max_bytes {
+            return Err(DecodeError::TooLarge { max_bytes: self.max_bytes });
         }
+        Ok(decoded.into())
     }
 }
 
@@ -73,6 +85,19 @@ mod tests {
 
     fn decode(bytes: Bytes, max_bytes: usize) -> Result<Bytes, DecodeError> {
         RawBody { bytes, encoding: Encoding::Gzip, max_bytes }.decode()
+    }
+
+    #[test]
+    fn gzip_is_found_without_a_header_and_a_byte_order_mark_is_skipped() {
+        let unmarked = |bytes, max_bytes| RawBody { bytes, encoding: Encoding::Identity, max_bytes }.decode();
+        assert_eq!(unmarked(gzip(b"{}"), 99).unwrap(), "{}");
+        assert!(matches!(unmarked(gzip(b"abcd"), 3), Err(DecodeError::TooLarge { max_bytes: 3 })));
+        assert!(matches!(unmarked(gzip(b"abc").slice(..9), 99), Err(DecodeError::NotGzip)));
+        assert_eq!(unmarked("\u{feff}{}".into(), 99).unwrap(), "{}");
+        assert_eq!(unmarked(gzip("\u{feff}{}".as_bytes()), 99).unwrap(), "{}");
+        assert_eq!(unmarked("\u{feff}".into(), 99).unwrap(), "");
+        let twice = gzip(&gzip(b"{}"));
+        assert!(unmarked(twice, 99).unwrap().starts_with(&GZIP_MAGIC), "unpacked once");
     }
 
     #[test]

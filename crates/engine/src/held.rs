@@ -1,7 +1,7 @@
 //! Request bodies and large answers, counted against the memory for bodies.
 
 use crate::budget::Reservation;
-use crate::decode::{DecodeError, Encoding, RawBody};
+use crate::decode::{DecodeError, RawBody};
 use bytes::Bytes;
 
 /// Threads for large requests process larger bodies.
@@ -45,13 +45,13 @@ impl HeldBody {
 
     /// Whether it needs a thread for large requests.
     pub fn is_large(&self) -> bool {
-        self.raw.bytes.len() > LARGE_BODY_BYTES || self.raw.encoding == Encoding::Gzip
+        self.raw.bytes.len() > LARGE_BODY_BYTES || self.raw.is_packed()
     }
 
     /// The decoded body. The caller keeps the reservation as long as the bytes.
     pub fn decode(self) -> Result<(Bytes, Reservation), BodyFault> {
         let HeldBody { raw, mut reservation } = self;
-        let packed = raw.encoding != Encoding::Identity;
+        let packed = raw.is_packed();
         let bytes = raw.decode()?;
         if packed && !reservation.grow(bytes.len()) {
             return Err(OutOfBodyMemory.into());

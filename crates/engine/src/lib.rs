@@ -20,6 +20,8 @@ pub mod large_work;
 pub mod limits;
 pub mod linking;
 pub mod metrics;
+pub mod nobody;
+pub mod not_json;
 pub mod open;
 pub mod people;
 pub mod pixels;

@@ -72,6 +72,8 @@ pub struct OverRate {
 pub struct Limits {
     defaults: RequestLimits,
     posts: RateLimiter<MemberId>,
+    dry_runs_per_second: u32,
+    dry_runs: RateLimiter<MemberId>,
     consumer_requests: RateLimiter<MemberId>,
     users: RateLimiter<MemberId>,
     reads: RateLimiter<(ReadRoute, MemberId)>,
@@ -81,11 +83,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// `defaults` are for every member without limits of its own.
-    pub fn new(defaults: RequestLimits, of_services: ServiceLimits) -> Limits {
+    /// `defaults` are for every member without limits of its own. `dry_runs_per_second` is for every member; 0 means no
+    /// limit.
+    pub fn new(defaults: RequestLimits, dry_runs_per_second: u32, of_services: ServiceLimits) -> Limits {
         Limits {
             defaults,
             posts: RateLimiter::per_ms(SECOND_MS),
+            dry_runs_per_second,
+            dry_runs: RateLimiter::per_ms(SECOND_MS),
             consumer_requests: RateLimiter::per_ms(SECOND_MS),
             users: RateLimiter::per_ms(SECOND_MS),
             reads: RateLimiter::per_ms(SECOND_MS),
@@ -115,6 +120,18 @@ impl Limits {
         self.posts.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
             limit,
             what: "writes",
+            seconds: 1,
+            route: "rt-segment",
+            exceeded,
+        })
+    }
+
+    /// Counts a `POST /rt-segment?dry_run=true`.
+    pub fn take_dry_run(&self, member: MemberId, now_ms: u64) -> Result<(), OverRate> {
+        let limit = self.dry_runs_per_second;
+        self.dry_runs.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
+            limit,
+            what: "dry runs",
             seconds: 1,
             route: "rt-segment",
             exceeded,

@@ -1,6 +1,7 @@
 //! Links ids of members (external ids) to users of the platform.
 
 use crate::catalog_view::CatalogView;
+use crate::nobody::Nobody;
 use crate::opt_outs::OptOuts;
 use crate::user_ids::{NO_EXTERNAL_ID, key_without_domain, namespace};
 use crate::write::commit::{CommitError, Committer, Encoded};
@@ -36,6 +37,12 @@ pub enum LinkError {
         /// Its number in the list, from 1.
         number: usize,
     },
+    /// An id is nobody's.
+    #[error("'user': id {number} is nobody's: it is sent in place of an id")]
+    Nobody {
+        /// Its number in the list, from 1.
+        number: usize,
+    },
     /// The record could not be committed.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -47,6 +54,8 @@ pub struct Linker {
     pub(crate) catalog: Arc<CatalogView>,
     /// A user that opted out is not linked.
     pub(crate) opt_outs: Arc<OptOuts>,
+    /// Ids that are not linked.
+    pub(crate) nobody: Arc<Nobody>,
     /// Writes the links.
     pub(crate) committer: Arc<Committer>,
     /// Gives the time at which a link begins.
@@ -66,11 +75,12 @@ impl Linker {
     pub async fn link(&self, member: MemberId, user: UserKey, ids: &[&str]) -> Result<(), LinkError> {
         // Kept until the record is applied: a new opt-out waits for it, to undo it.
         let opt_outs = self.opt_outs.in_force();
-        if opt_outs.refuses(&user, member) {
+        if opt_outs.refuses(&user, member) || self.nobody.contains(&user) {
             return Ok(());
         }
         let now_ms = self.clock.now_ms();
-        let link = link_record(&self.catalog.snapshot(), self.rules, now_ms, member, user, ids)?;
+        let link =
+            link_record(&self.catalog.snapshot(), self.rules, &self.nobody, now_ms, member, user, ids)?;
         let encoded = Encoded::new(Record::Link(link)).resolved_with(opt_outs);
         // The room for a small body. The commit reserves more if the record needs it.
         let room = self.committer.reserve(0)?;
@@ -83,6 +93,7 @@ impl Linker {
 pub(crate) fn link_record(
     snapshot: &Snapshot,
     rules: LinkRules,
+    nobody: &Nobody,
     now_ms: u64,
     member: MemberId,
     user: UserKey,
@@ -101,6 +112,9 @@ pub(crate) fn link_record(
     let mut links = Vec::with_capacity(ids.len());
     for (id, number) in ids.iter().zip(1..) {
         let key = key_without_domain(Some(namespace), id).map_err(|_| LinkError::Id { number })?;
+        if nobody.contains(&key) {
+            return Err(LinkError::Nobody { number });
+        }
         links.push((key, end));
     }
     links.sort_unstable();
@@ -126,7 +140,8 @@ mod tests {
 
     fn linked(member: u32, user: &UserKey, ids: &[&str]) -> Result<Link, LinkError> {
         let rules = LinkRules { ttl_minutes: 30 };
-        link_record(&snapshot(), rules, 60_001, MemberId(member), user.clone(), ids)
+        let nobody = Nobody::with(&["unknown".to_owned()]).unwrap();
+        link_record(&snapshot(), rules, &nobody, 60_001, MemberId(member), user.clone(), ids)
     }
 
     #[test]
@@ -157,6 +172,7 @@ mod tests {
             (1, &["a\nb"], "'user': id 1 must have"),
             (1, &["a", "b", &long], "'user': id 3 must have"),
             (1, &["hbapi:1:secret:ia1"], "'user': id 1 must have"),
+            (1, &["a", "unknown "], "'user': id 2 is nobody's"),
         ] {
             let error = linked(member, &user, ids).unwrap_err().to_string();
             assert!(error.starts_with(expected) && !error.contains("secret"), "{error}");

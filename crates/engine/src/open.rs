@@ -11,6 +11,7 @@ use crate::large_work::LargeWork;
 use crate::limits::{Limits, RequestLimits, ServiceLimits};
 use crate::linking::{LinkRules, Linker};
 use crate::metrics::Metrics;
+use crate::nobody::Nobody;
 use crate::opt_outs::OptOuts;
 use crate::people::People;
 use crate::pixels::{PixelWriteRules, PixelWriter};
@@ -73,6 +74,8 @@ pub struct EngineOptions {
     pub links_per_user: usize,
     /// How links are made.
     pub links: LinkRules,
+    /// Ids that are no user's.
+    pub nobody: Nobody,
     /// How long memberships last.
     pub expiration: ExpirationRules,
     /// Strict mode: an id that is not known counts as invalid.
@@ -81,6 +84,8 @@ pub struct EngineOptions {
     pub keep_usage_days: u32,
     /// Limits of members without their own.
     pub request_limits: RequestLimits,
+    /// Dry runs of one member a second; 0 means no limit.
+    pub dry_runs_per_second: u32,
     /// Limits of the catalog services.
     pub service_limits: ServiceLimits,
     /// Limits of logins.
@@ -303,12 +308,15 @@ fn build_engine(
         options.login_limits,
     );
     let authenticator = Arc::new(authenticator);
-    let limits = Arc::new(Limits::new(options.request_limits, options.service_limits));
+    let limits =
+        Arc::new(Limits::new(options.request_limits, options.dry_runs_per_second, options.service_limits));
     let large_work = Arc::new(LargeWork::start(options.max_large_requests)?);
+    let nobody = Arc::new(options.nobody);
     let ingest = Arc::new(Ingester {
         catalog: Arc::clone(catalog),
         opt_outs: Arc::clone(&databases.opt_outs),
         known: Arc::clone(&databases.known),
+        nobody: Arc::clone(&nobody),
         limits: Arc::clone(&limits),
         expiration: options.expiration,
         committer: Arc::clone(&committer),
@@ -319,6 +327,7 @@ fn build_engine(
     let linker = Linker {
         catalog: Arc::clone(catalog),
         opt_outs: Arc::clone(&databases.opt_outs),
+        nobody: Arc::clone(&nobody),
         committer: Arc::clone(&committer),
         clock: Arc::clone(&clock),
         rules: options.links,
@@ -333,6 +342,7 @@ fn build_engine(
     let reader = Reader {
         profiles: Arc::clone(&stores.profiles) as _,
         opt_outs: Arc::clone(&databases.opt_outs),
+        nobody,
         catalog: Arc::clone(catalog),
         clock: Arc::clone(&clock),
     };

@@ -1,8 +1,10 @@
 //! Why a body cannot be read at all.
 
+use crate::not_json;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 use std::fmt;
+use std::str::Utf8Error;
 
 /// A body that cannot be read at all: the whole request fails.
 #[derive(Debug, thiserror::Error)]
@@ -19,14 +21,26 @@ pub enum BodyError {
     /// JSON, but no object with an array in it.
     #[error("{0}")]
     Shape(&'static str),
+    /// Something else, which the message names.
+    #[error("{0}")]
+    Recognized(&'static str),
 }
 
 impl BodyError {
+    /// What is wrong with a body that is not UTF-8.
+    #[cold]
+    pub(super) fn explain_bytes(body: &[u8], error: Utf8Error) -> BodyError {
+        not_json::recognize(body).map_or(BodyError::NotUtf8(error.valid_up_to()), BodyError::Recognized)
+    }
+
     /// What is wrong with a body that is not a JSON object. `serde_json` reads it again and says where.
     #[cold]
     pub(super) fn explain(body: &str) -> BodyError {
         if body.trim_ascii().is_empty() {
             return BodyError::Empty;
+        }
+        if let Some(message) = not_json::recognize(body.as_bytes()) {
+            return BodyError::Recognized(message);
         }
         match serde_json::from_str(body) {
             Err(error) if error.classify() == Category::Data => {

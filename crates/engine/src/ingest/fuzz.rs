@@ -4,6 +4,7 @@ use super::reference::{self, Expected};
 use super::resolve::ExpirationRules;
 use super::*;
 use crate::decode::{DecodeError, Encoding, RawBody};
+use crate::nobody::Nobody;
 use crate::opt_outs::InForce;
 use bytes::Bytes;
 use ia_catalog::{CatalogFile, KnownUsers, Snapshot};
@@ -26,6 +27,8 @@ const CATALOG: &str = r#"{
 
 static EVERYBODY: KnownUsers = KnownUsers::everybody();
 
+static NOBODY: LazyLock<Nobody> = LazyLock::new(Nobody::default);
+
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     Snapshot::of(&CatalogFile::parse(CATALOG.as_bytes()).expect("a catalog")).expect("it fits")
 });
@@ -33,6 +36,9 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
 /// A body after a byte that picks limits and rules, against the [reference].
 pub fn request(input: &[u8]) {
     let Some((&pick, body)) = input.split_first() else { return };
+    if has_long_floats(body) {
+        return;
+    }
     let limit = if pick & 2 == 0 { 4 } else { 0 };
     let context = Context {
         snapshot: &SNAPSHOT,
@@ -44,6 +50,7 @@ pub fn request(input: &[u8]) {
         },
         opt_outs: InForce::of_nobody(),
         known: &EVERYBODY,
+        nobody: &NOBODY,
     };
     let request = Request {
         context,
@@ -57,7 +64,8 @@ pub fn request(input: &[u8]) {
         .ok()
         .or_else(|| serde_json::from_str(&repair::repair(std::str::from_utf8(body).ok()?)?).ok());
     let (prepared, parsed) = match (prepared, parsed) {
-        (Err(BodyError::NotJson(_) | BodyError::Empty | BodyError::NotUtf8(_)), None) => return,
+        (Err(error), None) if !matches!(error, BodyError::Shape(_)) => return,
+        (Err(BodyError::Recognized(_)), Some(Value::String(_))) => return,
         (Err(BodyError::Shape(message)), Some(parsed)) => {
             assert_eq!(reference::check(&parsed, request.limits).err(), Some(message));
             return;
@@ -76,6 +84,13 @@ pub fn request(input: &[u8]) {
     if let Some(ingest) = prepared.ingest {
         check_ingest(*ingest, expected.users);
     }
+}
+
+/// Whether the reference, which reads floats, could round what the reader reads exactly.
+fn has_long_floats(body: &[u8]) -> bool {
+    let is_of_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+    let mut numbers = body.split(|byte| !is_of_number(byte));
+    numbers.any(|number| number.len() > 15 && !number.iter().all(u8::is_ascii_digit))
 }
 
 /// The answer says what the reference says, and all that passed is resolved as in the plainest form of the request.
@@ -136,8 +151,8 @@ pub fn gzip(input: &[u8]) {
         let middle = rest.len() / 2;
         let members = [pack(&rest[..middle]), pack(&rest[middle..])].concat();
         for packed in [pack(rest), members] {
-            match decode(&packed, Encoding::Gzip) {
-                Ok(decoded) => assert!(decoded == rest && rest.len() <= max_bytes),
+            match decode(&packed, if low & 2 == 0 { Encoding::Gzip } else { Encoding::Identity }) {
+                Ok(decoded) => assert!(decoded == without_mark(rest) && rest.len() <= max_bytes),
                 Err(error) => assert!(
                     matches!(error, DecodeError::TooLarge { .. }) && rest.len() > max_bytes,
                     "{error}"
@@ -146,7 +161,13 @@ pub fn gzip(input: &[u8]) {
             assert!(decode(&packed[..packed.len() - 1], Encoding::Gzip).is_err(), "cut short");
         }
     }
-    assert!(decode(rest, Encoding::Identity).is_ok_and(|same| same == rest));
+    if !rest.starts_with(&[0x1f, 0x8b]) {
+        assert!(decode(rest, Encoding::Identity).is_ok_and(|same| same == without_mark(rest)));
+    }
+}
+
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 fn pack(content: &[u8]) -> Vec<u8> {

@@ -3,6 +3,7 @@
 //! It takes exactly what `serde_json` takes, which the fuzz target `request` checks. Numbers with a fraction or an
 //! exponent and strings with escapes are rare in requests: `serde_json` itself reads those.
 
+use ia_model::lenient;
 use std::borrow::Cow;
 
 /// How deeply arrays and objects may be nested; `serde_json` has the same limit.
@@ -29,17 +30,20 @@ impl<'r> Text<'r> {
         Text { raw: text, has_escapes: false }
     }
 
-    /// Whether it has no character.
-    pub(super) fn is_empty(self) -> bool {
-        self.raw.is_empty()
-    }
-
     /// The string that is meant.
     pub(crate) fn decode(self) -> Cow<'r, str> {
         if self.has_escapes {
             Cow::Owned(decode_escapes(self.raw).expect("the reader has checked the escapes"))
         } else {
             Cow::Borrowed(self.raw)
+        }
+    }
+
+    /// The string that is meant, without white space around.
+    pub(crate) fn trimmed(self) -> Cow<'r, str> {
+        match self.decode() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
         }
     }
 }
@@ -59,6 +63,8 @@ pub(super) enum Scalar<'r> {
     Int(i64),
     /// An integer from 2^63 to 2^64-1.
     BigInt,
+    /// An integer of 64 bits that was written with a point or an exponent.
+    WholeFloat(i64),
     /// A string.
     Text(Text<'r>),
     /// Anything else.
@@ -291,7 +297,8 @@ impl<'r> Json<'r> {
         let scalar = match number.as_i64() {
             Some(int) => Scalar::Int(int),
             None if number.is_u64() => Scalar::BigInt,
-            None => Scalar::Other,
+            // By its text: a float would round it.
+            None => lenient::integer(&rest[..length]).map_or(Scalar::Other, Scalar::WholeFloat),
         };
         Ok((scalar, self.at + length))
     }
@@ -374,7 +381,14 @@ mod tests {
         for big in ["9223372036854775808", "9999999999999999999", "18446744073709551615"] {
             assert_eq!(int(big), Ok(Scalar::BigInt));
         }
-        for other in ["-0", "18446744073709551616", "-9223372036854775809", "1.0", "1e2", "0.5", "-0.0"] {
+        for (whole, value) in
+            [("1.0", 1), ("1e2", 100), ("-0", 0), ("9007199254740993.0", 9_007_199_254_740_993)]
+        {
+            assert_eq!(int(whole), Ok(Scalar::WholeFloat(value)));
+        }
+        for other in
+            ["18446744073709551616", "-9223372036854775809", "0.5", "1440.00000000000000000001", "1e19"]
+        {
             assert_eq!(int(other), Ok(Scalar::Other));
         }
         for wrong in ["-", "01", "-01", "1.", "1e", "1e999", "--1", "1e+"] {

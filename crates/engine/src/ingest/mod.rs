@@ -19,7 +19,7 @@ use answer::Message;
 pub use body::BodyError;
 use ia_model::UserKey;
 use ia_model::record::{Ingest, Usage};
-pub use post::{IngestError, Ingester, Post};
+pub use post::{IngestError, Ingester, Post, Purpose};
 use read::{NoRequest, ReadRequest, ReadRules};
 pub use resolve::ExpirationRules;
 use resolve::{Context, Resolved, Resolver};
@@ -93,7 +93,7 @@ pub(crate) fn prepare_single_user(
 
 /// Checks and resolves a decoded body. CPU only: a large body is best prepared off the async workers.
 pub(crate) fn prepare(bytes: &[u8], request: &Request<'_>) -> Result<Prepared, BodyError> {
-    let body = std::str::from_utf8(bytes).map_err(|error| BodyError::NotUtf8(error.valid_up_to()))?;
+    let body = std::str::from_utf8(bytes).map_err(|error| BodyError::explain_bytes(bytes, error))?;
     match prepare_json(body, request) {
         Err(error @ BodyError::NotJson(_)) => {
             let repaired = repair::repair(body).ok_or(error)?;

@@ -9,6 +9,7 @@ use crate::held::{BodyFault, HeldAnswer, HeldBody, OutOfBodyMemory};
 use crate::large_work::LargeWork;
 use crate::limits::{Limits, OverRate, RequestLimits};
 use crate::metrics::Metrics;
+use crate::nobody::Nobody;
 use crate::opt_outs::OptOuts;
 use crate::threads::Turns;
 use crate::write::commit::{CommitError, Committer, Encoded};
@@ -24,6 +25,8 @@ pub struct Ingester {
     pub(crate) opt_outs: Arc<OptOuts>,
     /// Users that count as valid.
     pub(crate) known: Arc<KnownUsers>,
+    /// Ids that are nobody's.
+    pub(crate) nobody: Arc<Nobody>,
     /// How much a member may send.
     pub(crate) limits: Arc<Limits>,
     /// How long memberships live.
@@ -46,10 +49,22 @@ pub struct Post {
     pub limits: RequestLimits,
     /// The request's id.
     pub request_id: Arc<str>,
-    /// Whether the caller wants to hear about what resolution drops.
-    pub verbose: bool,
+    /// What it is for.
+    pub purpose: Purpose,
     /// What was sent.
     pub body: HeldBody,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is applied.
+    Apply {
+        /// Whether the caller wants to hear about what resolution drops.
+        verbose: bool,
+    },
+    /// Its sender wants to hear what would come of it. Nothing is written or counted.
+    DryRun,
 }
 
 /// Why a request was not applied. Nothing of it is visible.
@@ -82,10 +97,15 @@ struct Ready {
 }
 
 impl Ingester {
-    /// Counts a request against the rate of its member, before its body is read, and gives the member's limits.
-    pub fn admit(&self, member: MemberId) -> Result<RequestLimits, OverRate> {
+    /// Counts a request against the rate of its member, before its body is read, and gives the member's limits. Dry
+    /// runs have a rate of their own.
+    pub fn admit(&self, member: MemberId, purpose: Purpose) -> Result<RequestLimits, OverRate> {
         let limits = self.limits.of(&self.catalog.snapshot(), member);
-        self.limits.take_post(member, &limits, self.clock.now_ms())?;
+        let now_ms = self.clock.now_ms();
+        match purpose {
+            Purpose::DryRun => self.limits.take_dry_run(member, now_ms)?,
+            Purpose::Apply { .. } => self.limits.take_post(member, &limits, now_ms)?,
+        }
         Ok(limits)
     }
 
@@ -97,14 +117,15 @@ impl Ingester {
     /// Applies a request. On success it is on stable storage and visible to every read that starts afterwards; the
     /// result is the JSON of the answer.
     pub async fn post(self: &Arc<Self>, post: Post) -> Result<HeldAnswer, IngestError> {
-        let Post { member, limits, request_id, verbose, body } = post;
-        let room = self.committer.reserve(body.sent_bytes())?;
-        let permit = self.large_work.permit(body.is_large()).await;
-        let (worker, id) = (Arc::clone(self), Arc::clone(&request_id));
+        let (member, limits, request_id) = (post.member, post.limits, Arc::clone(&post.request_id));
+        let is_dry_run = post.purpose == Purpose::DryRun;
+        let room = if is_dry_run { None } else { Some(self.committer.reserve(post.body.sent_bytes())?) };
+        let permit = self.large_work.permit(post.body.is_large()).await;
         // What an async worker has to do is as urgent as what waits.
         let turns = if permit.is_some() { Turns::every(USERS_PER_TURN) } else { Turns::never() };
-        let work = move || worker.make_ready(body, member, limits, &id, turns, verbose);
-        let ready = self.large_work.run(permit, work).await?;
+        let worker = Arc::clone(self);
+        let ready = self.large_work.run(permit, move || worker.make_ready(post, turns)).await?;
+        let Some(room) = room else { return Ok(HeldAnswer::new(ready.answer, ready.reservation)?) };
         self.limits.take_users(member, ready.users, &limits, self.clock.now_ms())?;
         // Before the commit: what is refused for want of memory must not be applied.
         let answer = HeldAnswer::new(ready.answer, ready.reservation)?;
@@ -116,15 +137,8 @@ impl Ingester {
         Ok(answer)
     }
 
-    fn make_ready(
-        &self,
-        body: HeldBody,
-        member: MemberId,
-        limits: RequestLimits,
-        request_id: &str,
-        turns: Turns,
-        verbose: bool,
-    ) -> Result<Ready, IngestError> {
+    fn make_ready(&self, post: Post, turns: Turns) -> Result<Ready, IngestError> {
+        let Post { member, limits, request_id, purpose, body } = post;
         let (bytes, reservation) = body.decode()?;
         let opt_outs = self.opt_outs.in_force();
         let context = Context {
@@ -134,16 +148,17 @@ impl Ingester {
             expiration: self.expiration,
             opt_outs: &opt_outs,
             known: &self.known,
+            nobody: &self.nobody,
         };
         let request = Request {
             context,
-            request_id,
+            request_id: &request_id,
             limits: StructureLimits {
                 users_per_request: limits.users_per_request as usize,
                 segments_per_user: limits.segments_per_user as usize,
             },
             turns,
-            verbose,
+            verbose: purpose != Purpose::Apply { verbose: false },
         };
         let prepared = prepare(&bytes, &request)?;
         let record = prepared.ingest.map(|ingest| Encoded::new(Record::Ingest(ingest)));
@@ -173,6 +188,7 @@ impl Ingester {
             expiration: self.expiration,
             opt_outs: &opt_outs,
             known: &self.known,
+            nobody: &self.nobody,
         };
         let SingleUserWrite { ingest, dropped } = prepare_single_user(context, request_id, user, blocks);
         if ingest.batch.users() == 0 {

@@ -1,6 +1,7 @@
 //! The structural rules once more, over a parsed tree: slow and plain, to check the reader against.
 
 use super::structure::{MAX_INT, MAX_USER_ID_BYTES, StructureLimits};
+use ia_model::lenient;
 use serde_json::{Map, Value, json};
 
 /// What the reader must make of a request.
@@ -85,17 +86,17 @@ fn warning(message: &str, entity: Value) -> Value {
 fn check_user(user: &Value) -> Result<(String, Option<&str>, &[Value]), &'static str> {
     let user = user.as_object().ok_or("'rt_segment' must be an array of objects")?;
     let id = match field(user, "user_id") {
-        Some(Value::String(id)) if id.len() > MAX_USER_ID_BYTES => {
+        Some(Value::String(id)) if id.trim().len() > MAX_USER_ID_BYTES => {
             return Err("'user_id' must be a string of at most 255 bytes");
         }
-        Some(Value::String(id)) if !id.is_empty() => id.clone(),
+        Some(Value::String(id)) if !id.trim().is_empty() => id.trim().to_owned(),
         Some(Value::Number(id)) if !id.is_f64() => id.to_string(),
         Some(Value::String(_)) | None => return Err("'user_id' is required and cannot be empty"),
-        Some(_) => return Err("'user_id' must be a string"),
+        Some(_) => return Err("'user_id' must be a string, or an integer without point and exponent"),
     };
     let domain = match field(user, "domain") {
         None => None,
-        Some(Value::String(domain)) => Some(domain.as_str()),
+        Some(Value::String(domain)) => Some(domain.trim()).filter(|domain| !domain.is_empty()),
         Some(_) => return Err("'domain' must be a string"),
     };
     match field(user, "seg_block") {
@@ -113,7 +114,7 @@ fn check_block(block: &Value) -> Result<Value, &'static str> {
         .ok_or("'member_id' must be an integer from 1 to 4294967295")?;
     let code = match field(block, "seg_code") {
         None => None,
-        Some(Value::String(code)) => Some(code).filter(|code| !code.is_empty()),
+        Some(Value::String(code)) => Some(code.trim()).filter(|code| !code.is_empty()),
         Some(_) => return Err("'seg_code' must be a string"),
     };
     let value = int(block, "value", 0, MAX_INT).ok_or("'value' must be an integer from 0 to 2147483647")?;
@@ -136,7 +137,10 @@ fn check_block(block: &Value) -> Result<Value, &'static str> {
 fn int(block: &Map<String, Value>, name: &str, min: i64, max: i64) -> Option<Option<i64>> {
     let int = match field(block, name) {
         None => return Some(None),
-        Some(Value::String(text)) => text.parse().ok()?,
+        Some(Value::String(text)) => lenient::integer(text)?,
+        // A float of 64 bits holds each whole number in the ranges of the fields. One with a fraction so small that it
+        // is lost is told apart by the reader alone.
+        Some(Value::Number(number)) if number.is_f64() => lenient::integer(&number.as_f64()?.to_string())?,
         Some(value) => value.as_i64()?,
     };
     (min..=max).contains(&int).then_some(Some(int))

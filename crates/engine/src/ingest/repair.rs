@@ -1,47 +1,44 @@
-//! Values that the JSON parser refuses and the contract does not: numbers beyond 64-bit floats, and escapes of half a
-//! surrogate pair, which clients send that cut a text carelessly. By the contract they spoil one block or user; to the
-//! parser they spoil the request.
+//! Values that the JSON parser refuses and the contract does not: numbers beyond 64-bit floats, `NaN` and infinities,
+//! which data frames write in the place of a gap, and escapes of half a surrogate pair, which clients send that cut a
+//! text carelessly. By the contract they spoil one block or user; to the parser they spoil the request.
 
-/// More digits than any 64-bit integer has, and few enough for any float.
-const KEPT_DIGITS: usize = 20;
+use serde::de::IgnoredAny;
+
+/// Replace a number beyond floats. They are out of every range too.
+const HUGE: &[u8] = b"1e308";
+const NEGATIVE_HUGE: &[u8] = b"-1e308";
+
+/// What is no number but stands in the place of one, and what replaces it: of a type that no field has.
+const NO_NUMBERS: [(&[u8], &[u8]); 3] =
+    [(b"-Infinity", br#"["-Infinity"]"#), (b"Infinity", br#"["Infinity"]"#), (b"NaN", br#"["NaN"]"#)];
 
 /// Replaces half a pair: the character U+FFFD.
 const REPLACEMENT: &[u8] = br"\ufffd";
 
-/// The same text with such numbers cut to floats and such escapes replaced; `None` where there are none. What is
-/// not JSON stays so.
+/// The same text with all of these replaced; `None` where there are none. What is otherwise not JSON stays so.
 pub(super) fn repair(text: &str) -> Option<String> {
     let json = text.as_bytes();
     let mut out = Vec::new();
     let mut copied = 0;
     let mut at = 0;
-    while let Some(&byte) = json.get(at) {
-        match byte {
+    let mut in_string = false;
+    while at < json.len() {
+        let (length, replacement) = match json[at] {
             b'"' => {
-                at += 1;
-                while let Some(&byte) = json.get(at).filter(|&&byte| byte != b'"') {
-                    let (length, is_sound) = if byte == b'\\' { escape(&json[at..]) } else { (1, true) };
-                    if !is_sound {
-                        out.extend_from_slice(&json[copied..at]);
-                        out.extend_from_slice(REPLACEMENT);
-                        copied = at + length;
-                    }
-                    at += length;
-                }
-                at += 1;
+                in_string = !in_string;
+                (1, None)
             }
-            b'-' | b'0'..=b'9' => {
-                let length = json[at..].iter().take_while(|&&byte| is_of_number(byte)).count();
-                let number = &json[at..at + length];
-                if is_beyond_floats(number) {
-                    out.extend_from_slice(&json[copied..at]);
-                    cut(number, &mut out);
-                    copied = at + length;
-                }
-                at += length;
-            }
-            _ => at += 1,
+            b'\\' if in_string => escape(&json[at..]),
+            _ if in_string => (1, None),
+            b'-' | b'0'..=b'9' | b'I' | b'N' => number(&json[at..]),
+            _ => (1, None),
+        };
+        if let Some(replacement) = replacement {
+            out.extend_from_slice(&json[copied..at]);
+            out.extend_from_slice(replacement);
+            copied = at + length;
         }
+        at += length;
     }
     if copied == 0 {
         return None;
@@ -50,16 +47,16 @@ pub(super) fn repair(text: &str) -> Option<String> {
     Some(String::from_utf8(out).expect("only ASCII was replaced, by ASCII"))
 }
 
-/// The length of the escape at the front, with its other half where it is a pair, and whether it is complete.
-fn escape(text: &[u8]) -> (usize, bool) {
+/// The length of the escape at the front, with its other half where it is a pair, and what replaces it.
+fn escape(text: &[u8]) -> (usize, Option<&'static [u8]>) {
     match code_unit(text) {
-        None => (2, true),
+        None => (2, None),
         Some(0xD800..=0xDBFF) => match text.get(6..).and_then(code_unit) {
-            Some(0xDC00..=0xDFFF) => (12, true),
-            _ => (6, false),
+            Some(0xDC00..=0xDFFF) => (12, None),
+            _ => (6, Some(REPLACEMENT)),
         },
-        Some(0xDC00..=0xDFFF) => (6, false),
-        Some(_) => (6, true),
+        Some(0xDC00..=0xDFFF) => (6, Some(REPLACEMENT)),
+        Some(_) => (6, None),
     }
 }
 
@@ -74,26 +71,22 @@ fn is_of_number(byte: u8) -> bool {
     byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E')
 }
 
+/// The length of what stands at the front in the place of a number, and what replaces it.
+fn number(text: &[u8]) -> (usize, Option<&'static [u8]>) {
+    if let Some((name, replacement)) = NO_NUMBERS.into_iter().find(|(name, _)| text.starts_with(name)) {
+        return (name.len(), Some(replacement));
+    }
+    let length = text.iter().take_while(|&&byte| is_of_number(byte)).count();
+    let replacement = if text[0] == b'-' { NEGATIVE_HUGE } else { HUGE };
+    (length.max(1), is_beyond_floats(&text[..length]).then_some(replacement))
+}
+
 fn is_beyond_floats(number: &[u8]) -> bool {
     // Few numbers are so long or have an exponent: the others are not parsed.
     let can_be = number.len() > 300 || number.iter().any(|byte| matches!(byte, b'e' | b'E'));
     let value = std::str::from_utf8(number).ok().filter(|_| can_be).and_then(|text| text.parse::<f64>().ok());
-    value.is_some_and(f64::is_infinite)
-}
-
-/// Appends a float of the same form. Only digits are removed, and never all: the form stays as valid as it was.
-fn cut(number: &[u8], out: &mut Vec<u8>) {
-    let (sign, rest) = number.split_at(usize::from(number.first() == Some(&b'-')));
-    let (digits, rest) = rest.split_at(rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
-    let (fraction, exponent) =
-        rest.split_at(rest.iter().take_while(|byte| !matches!(byte, b'e' | b'E')).count());
-    out.extend_from_slice(sign);
-    out.extend_from_slice(&digits[..digits.len().min(KEPT_DIGITS)]);
-    out.extend_from_slice(fraction);
-    match exponent {
-        [] => out.extend_from_slice(b"e0"),
-        _ => out.extend(exponent.iter().map(|&byte| if byte.is_ascii_digit() { b'0' } else { byte })),
-    }
+    // Without a look at its value, the JSON parser takes it.
+    value.is_some_and(f64::is_infinite) && serde_json::from_slice::<IgnoredAny>(number).is_ok()
 }
 
 #[cfg(test)]
@@ -112,9 +105,10 @@ mod tests {
                 Some(r#"["\ufffd\ud83d\ude00\ufffd\ud83d\ude00"]"#),
             ),
             (r#"{"\uDC00x": "\\ud83d"}"#, Some(r#"{"\ufffdx": "\\ud83d"}"#)),
-            (r#"["\\\ud83d\"1e400", 1e400]"#, Some(r#"["\\\ufffd\"1e400", 1e000]"#)),
-            ("[-1.5E+999, 2]", Some("[-1.5E+000, 2]")),
-            (&huge, Some("[99999999999999999999e0]")),
+            (r#"["\\\ud83d\"1e400", 1e400]"#, Some(r#"["\\\ufffd\"1e400", 1e308]"#)),
+            ("[-1.5E+999, 2]", Some("[-1e308, 2]")),
+            (&huge, Some("[1e308]")),
+            (r#"[NaN, "NaN", -Infinity,Infinity]"#, Some(r#"[["NaN"], "NaN", ["-Infinity"],["Infinity"]]"#)),
             (r#"["\ud83d\ude00", "\u0041", 1e308, -0, 1e-400, "1e400"]"#, None),
             (r#"["\"#, None),
             (r#"["\u12"#, None),
@@ -126,7 +120,9 @@ mod tests {
                 serde_json::from_str::<Value>(json).unwrap();
             }
         }
-        for no_json in ["[1.e400]", "[01e400]", "[1e400e]", "[1e400 \"\\ud83d]"] {
+        for no_json in
+            ["[1.e400]", "[01e400]", "[1e400e]", "[1e400 \"\\ud83d]", "[1NaN]", "[-NaN]", "[NaN1]", "{NaN:1}"]
+        {
             let repaired = repair(no_json).unwrap_or_else(|| no_json.to_owned());
             assert!(serde_json::from_str::<Value>(&repaired).is_err(), "{repaired}");
         }
@@ -139,7 +135,7 @@ mod tests {
             parts in prop::collection::vec(
                 prop::sample::select(vec![
                     r#""\ud83d""#, r#""\ude00""#, r#""\ud83d\ude00""#, r#""\\ud83d""#, "1e400", "-2.5E+400", "0", "1.5",
-                    r#"{"a\ud83d": 1e999}"#, "[]", "null", r#""\"""#, "12345678901234567890123",
+                    r#"{"a\ud83d": 1e999}"#, "[]", "null", r#""\"""#, "12345678901234567890123", "NaN", "-Infinity", r#""Infinity""#,
                 ]),
                 1..8,
             ),

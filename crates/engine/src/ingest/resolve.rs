@@ -4,6 +4,7 @@
 
 use super::json::Text;
 use super::structure::{BlockRequest, Expiration, SegmentName};
+use crate::nobody::Nobody;
 use crate::opt_outs::InForce;
 use crate::user_ids;
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -37,6 +38,8 @@ pub(crate) struct Context<'c> {
     pub opt_outs: &'c InForce,
     /// Users whose ids are accepted.
     pub known: &'c KnownUsers,
+    /// Ids that are not accepted, because they are nobody's.
+    pub nobody: &'c Nobody,
 }
 
 /// The facts of a request.
@@ -150,7 +153,7 @@ impl<'c> Resolver<'c> {
         blocks: impl ExactSizeIterator<Item = BlockRequest<'b>>,
         mut on_drop: impl FnMut(usize, &'static str),
     ) {
-        let (domain, id) = (domain.map(Text::decode), id.decode());
+        let (domain, id) = (domain.map(Text::trimmed), id.trimmed());
         match self.user_key(domain.as_deref(), &id) {
             Ok(key) => self.add_blocks(key, blocks, on_drop),
             Err(refused) => {
@@ -160,9 +163,10 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    /// Adds the only user of a request. One that has opted out is counted and nothing more.
+    /// Adds the only user of a request. One that has opted out, or is nobody, is counted and nothing more.
     pub(super) fn add_only(&mut self, key: UserKey, blocks: &[BlockRequest<'_>]) {
-        if self.context.opt_outs.refuses(&key, self.context.member) {
+        let Context { opt_outs, nobody, member, .. } = self.context;
+        if nobody.contains(&key) || opt_outs.refuses(&key, member) {
             self.usage.invalid_users.count += 1;
         } else {
             self.add_blocks(key, blocks.iter().copied(), |_, _| {});
@@ -171,7 +175,11 @@ impl<'c> Resolver<'c> {
 
     fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, RefusedUser> {
         let key = self.well_formed(domain, id).map_err(RefusedUser::NotAcceptable)?;
-        let Context { opt_outs, known, member, .. } = self.context;
+        let Context { opt_outs, known, nobody, member, .. } = self.context;
+        if nobody.contains(&key) {
+            let reason = "The user_id is nobody's: many devices send it in place of an id.";
+            return Err(RefusedUser::NotAcceptable(reason));
+        }
         if opt_outs.refuses(&key, member) {
             return Err(RefusedUser::OptedOut);
         }
@@ -269,7 +277,7 @@ impl<'c> Resolver<'c> {
                 if !snapshot.may_write(member, owner) {
                     return Err(Refusal::Unauthorized);
                 }
-                snapshot.segment_by_code(owner, &code.decode()).ok_or(Refusal::Invalid)?
+                snapshot.segment_by_code(owner, &code.trimmed()).ok_or(Refusal::Invalid)?
             }
         };
         if !snapshot.may_write(member, segment.member) {
@@ -311,7 +319,7 @@ impl<'c> Resolver<'c> {
             (Refusal::Inactive(segment) | Refusal::OptedOut(segment), _) => RefusedSegment::Id(segment.id),
             (_, SegmentName::Id(id)) => RefusedSegment::Id(id),
             (_, SegmentName::Code(owner, code)) => {
-                RefusedSegment::Code(owner, code.decode().to_ascii_lowercase())
+                RefusedSegment::Code(owner, code.trimmed().to_ascii_lowercase())
             }
         };
         if !self.refused_pairs.insert((place, refused)) {
@@ -320,7 +328,7 @@ impl<'c> Resolver<'c> {
         let as_sent = || match name {
             SegmentName::Id(id) => SegmentRef { id: id.0, code: String::new(), owner: 0 },
             SegmentName::Code(owner, code) => {
-                SegmentRef { id: 0, code: repeated(&code.decode()), owner: owner.0 }
+                SegmentRef { id: 0, code: repeated(&code.trimmed()), owner: owner.0 }
             }
         };
         match refusal {

@@ -3,7 +3,7 @@
 //! Whether the ids exist is no question here; that is `resolve`'s.
 
 use super::json::{Scalar, Text};
-use ia_model::{MemberId, SegmentId};
+use ia_model::{MemberId, SegmentId, lenient};
 
 /// The largest `value` and `expiration` of a block.
 pub(crate) const MAX_INT: i64 = i32::MAX as i64;
@@ -91,18 +91,21 @@ impl<'r> User<'r> {
     /// Its id and domain, or the message of its warning.
     pub(super) fn check(&self) -> Result<(Text<'r>, Option<Text<'r>>), &'static str> {
         let user_id = match self.user_id {
-            Scalar::Text(text) => match text.decode().len() {
+            Scalar::Text(text) => match text.trimmed().len() {
                 0 => return Err("'user_id' is required and cannot be empty"),
                 1..=MAX_USER_ID_BYTES => text,
                 _ => return Err("'user_id' must be a string of at most 255 bytes"),
             },
             Scalar::Int(_) | Scalar::BigInt => Text::verbatim(self.raw_user_id),
             Scalar::Absent => return Err("'user_id' is required and cannot be empty"),
-            Scalar::Other => return Err("'user_id' must be a string"),
+            // Whoever sends such a number has kept the id as a float, which has lost the last digits of a long one.
+            Scalar::WholeFloat(_) | Scalar::Other => {
+                return Err("'user_id' must be a string, or an integer without point and exponent");
+            }
         };
         let domain = match self.domain {
             Scalar::Absent => None,
-            Scalar::Text(name) => Some(name),
+            Scalar::Text(name) => Some(name).filter(|name| !name.trimmed().is_empty()),
             _ => return Err("'domain' must be a string"),
         };
         match self.seg_block {
@@ -133,7 +136,7 @@ impl<'r> Block<'r> {
             id(self.member_id).map_err(|WrongInt| "'member_id' must be an integer from 1 to 4294967295")?;
         let seg_code = match self.seg_code {
             Scalar::Absent => None,
-            Scalar::Text(code) => Some(code).filter(|code| !code.is_empty()),
+            Scalar::Text(code) => Some(code).filter(|code| !code.trimmed().is_empty()),
             _ => return Err("'seg_code' must be a string"),
         };
         let value = int(self.value)
@@ -158,13 +161,13 @@ impl<'r> Block<'r> {
 
 struct WrongInt;
 
-/// An integer, also as a decimal string; `None` where there is none.
+/// An integer, also in a string or with a point and zeros behind it; `None` where there is none.
 #[inline(always)]
 fn int(field: Scalar<'_>) -> Result<Option<i64>, WrongInt> {
     match field {
         Scalar::Absent => Ok(None),
-        Scalar::Int(int) => Ok(Some(int)),
-        Scalar::Text(text) => text.decode().parse().map(Some).map_err(|_| WrongInt),
+        Scalar::Int(int) | Scalar::WholeFloat(int) => Ok(Some(int)),
+        Scalar::Text(text) => lenient::integer(&text.decode()).map(Some).ok_or(WrongInt),
         Scalar::BigInt | Scalar::Other => Err(WrongInt),
     }
 }

@@ -36,7 +36,7 @@ impl Serialize for Message<'_> {
         match self {
             Message::Fixed(sentence) => serializer.serialize_str(sentence),
             Message::OfUser(sentence, id) => {
-                serializer.collect_str(&format_args!("{sentence}{}.", id.decode()))
+                serializer.collect_str(&format_args!("{sentence}{}.", id.trimmed()))
             }
             Message::LeftOut(count) => {
                 serializer.collect_str(&format_args!("{count} more warnings are left out."))

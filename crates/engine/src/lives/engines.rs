@@ -7,6 +7,7 @@ use crate::ingest::structure::StructureLimits;
 use crate::ingest::{self, Prepared};
 use crate::linking::{LinkRules, link_record};
 use crate::metrics::AppliedMetrics;
+use crate::nobody::Nobody;
 use crate::opt_outs::InForce;
 use crate::reading::{ReadScope, View};
 use crate::sync::thread::JoinHandle;
@@ -191,6 +192,7 @@ impl Engines {
                 expiration: ExpirationRules { default_minutes: 60, max_minutes: None },
                 opt_outs: InForce::of_nobody(),
                 known: &KnownUsers::everybody(),
+                nobody: &Nobody::default(),
             },
             request_id: "r",
             limits: StructureLimits { users_per_request: 0, segments_per_user: 0 },
@@ -211,7 +213,8 @@ impl Engines {
     pub(super) async fn link(&self, now_ms: u64, user: UserKey, ids: &[String], ttl_minutes: u32) {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let rules = LinkRules { ttl_minutes };
-        let link = link_record(&CATALOG, rules, now_ms, MemberId(OWN_IDS), user, &ids).unwrap();
+        let link =
+            link_record(&CATALOG, rules, &Nobody::default(), now_ms, MemberId(OWN_IDS), user, &ids).unwrap();
         let room = self.committer.reserve(100).unwrap();
         self.committer.commit(Encoded::new(Record::Link(link)), room).await.unwrap();
     }

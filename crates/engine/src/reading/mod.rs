@@ -4,6 +4,7 @@ mod json;
 mod openrtb;
 
 use crate::catalog_view::CatalogView;
+use crate::nobody::Nobody;
 use crate::opt_outs::OptOuts;
 use crate::threads::{Turns, blocking};
 use ia_catalog::{Segment, Snapshot};
@@ -50,6 +51,8 @@ pub struct Reader {
     pub(crate) profiles: Arc<dyn Profiles>,
     /// Gives the opt-outs, which reads leave out.
     pub(crate) opt_outs: Arc<OptOuts>,
+    /// Ids that are in no segment. Under some of them memberships are stored from before they were nobody's.
+    pub(crate) nobody: Arc<Nobody>,
     /// Gives the owners of segments.
     pub(crate) catalog: Arc<CatalogView>,
     /// Gives the time at which memberships end.
@@ -66,12 +69,12 @@ impl Reader {
     /// on disk is read on a blocking thread.
     pub async fn memberships(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
         if let Some(memberships) = get_joined(&*self.profiles, user, now) {
-            return Ok(self.without_opt_outs(user, memberships));
+            return Ok(self.shown(user, memberships));
         }
         let (reader, user) = (self.clone(), user.clone());
         blocking(move || {
             let memberships = load_joined(&*reader.profiles, &user, now)?;
-            Ok(reader.without_opt_outs(&user, memberships))
+            Ok(reader.shown(&user, memberships))
         })
         .await
     }
@@ -88,7 +91,7 @@ impl Reader {
         let mut turns = Turns::every(USERS_PER_TURN);
         for user in users {
             let memberships = load_joined(&*self.profiles, user, now)?;
-            shown += visit(user, &self.without_opt_outs(user, memberships));
+            shown += visit(user, &self.shown(user, memberships));
             if shown > MAX_MEMBERSHIPS {
                 return Err(ReadError::TooMuch);
             }
@@ -97,9 +100,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Leaves out memberships that the user has opted out of. Few exist: those added under a linked id, and those
-    /// whose erase a crash has prevented.
-    fn without_opt_outs(&self, user: &UserKey, mut memberships: Vec<Membership>) -> Vec<Membership> {
+    /// Leaves out all memberships of nobody, and those that the user has opted out of. Few exist: those added under a
+    /// linked id, and those whose erase a crash has prevented.
+    fn shown(&self, user: &UserKey, mut memberships: Vec<Membership>) -> Vec<Membership> {
+        if self.nobody.contains(user) {
+            return Vec::new();
+        }
         if self.opt_outs.is_empty() {
             return memberships;
         }

@@ -1,6 +1,7 @@
 //! The body of a change: one object or a list, under the resource's name.
 
 use super::{RequestObject, ServiceError, plain_name};
+use crate::not_json;
 use ia_catalog::listing::Resource;
 use serde_json::{Map, Value};
 
@@ -26,6 +27,9 @@ pub struct ChangeBody {
 /// written for other servers have more than this one knows.
 pub fn read(resource: &'static Resource, bytes: &[u8]) -> Result<ChangeBody, ServiceError> {
     let mut body: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| {
+        if let Some(message) = not_json::recognize(bytes) {
+            return ServiceError::Syntax(message.to_owned());
+        }
         let (line, column) = (error.line(), error.column());
         let fault = if error.is_data() { "must be an object" } else { "is not valid JSON" };
         ServiceError::Syntax(format!("The request body {fault}, at line {line} column {column}"))

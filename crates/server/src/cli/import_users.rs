@@ -7,6 +7,7 @@ use clap::Args;
 use flate2::bufread::MultiGzDecoder;
 use ia_catalog::{Imported, KnownUserHasher, KnownUserStore, SqliteCatalog, import_known_users};
 use ia_engine::data_dir::DataDir;
+use ia_engine::nobody::Nobody;
 use ia_model::{Domain, SystemClock, UserKey};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
@@ -41,31 +42,44 @@ pub(super) fn run(args: ImportUsersArgs) -> anyhow::Result<()> {
     let name = args.file.display();
     let (source, bytes) = open(&args.file).with_context(|| format!("cannot read {name}"))?;
     let data_dir = DataDir::create(&config.server.data_dir)?;
+    let nobody = config.identities.nobody()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (lines, imported) = runtime
-        .block_on(import(source, bytes, &data_dir))
+        .block_on(import(source, bytes, &nobody, &data_dir))
         .with_context(|| format!("nothing of {name} was imported"))?;
     let Imported { new, known } = imported;
-    let repeated = lines - new - known;
+    let Lines { ids, of_nobody } = lines;
+    let repeated = ids - new - known;
     writeln!(
         std::io::stdout(),
-        "ids: {lines} read, {new} new, {known} known before, {repeated} repeated in the file"
+        "ids: {ids} read, {new} new, {known} known before, {repeated} repeated in the file"
     )?;
+    if of_nobody > 0 {
+        let example = "such as the zeros of devices that limit tracking";
+        writeln!(std::io::stdout(), "left out: {of_nobody} that are nobody's, {example}")?;
+    }
     Ok(())
+}
+
+/// How many lines there are of each kind.
+struct Lines {
+    ids: usize,
+    of_nobody: usize,
 }
 
 async fn import(
     source: Box<dyn Read>,
     bytes: Option<u64>,
+    nobody: &Nobody,
     data_dir: &DataDir,
-) -> anyhow::Result<(usize, Imported)> {
+) -> anyhow::Result<(Lines, Imported)> {
     let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::new(SystemClock)).await?;
     let outcome = async {
         let hasher = KnownUserHasher::new(&catalog.known_user_key().await?);
         let bar = progress_bar(bytes);
-        let hashes = read_ids(bar.wrap_read(source), &hasher)?;
+        let (hashes, of_nobody) = read_ids(bar.wrap_read(source), &hasher, nobody)?;
         bar.set_message("writing");
-        let lines = hashes.len();
+        let lines = Lines { ids: hashes.len(), of_nobody };
         let imported = import_known_users(&catalog, hashes).await?;
         bar.finish_and_clear();
         Ok((lines, imported))
@@ -100,8 +114,13 @@ fn progress_bar(bytes: Option<u64>) -> ProgressBar {
     bar
 }
 
-/// The hash of the id on each line. Empty lines are skipped.
-fn read_ids(source: impl Read, hasher: &KnownUserHasher) -> anyhow::Result<Vec<u64>> {
+/// The hash of the id on each line, and how many lines have an id of nobody, which are left out. Empty lines are
+/// skipped.
+fn read_ids(
+    source: impl Read,
+    hasher: &KnownUserHasher,
+    nobody: &Nobody,
+) -> anyhow::Result<(Vec<u64>, usize)> {
     let mut source = BufReader::with_capacity(BUFFER_BYTES, source);
     let is_packed = source.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let mut source: Box<dyn BufRead> = if is_packed {
@@ -109,7 +128,7 @@ fn read_ids(source: impl Read, hasher: &KnownUserHasher) -> anyhow::Result<Vec<u
     } else {
         Box::new(source)
     };
-    let (mut hashes, mut line) = (Vec::new(), Vec::new());
+    let (mut hashes, mut of_nobody, mut line) = (Vec::new(), 0, Vec::new());
     for number in 1_u64.. {
         line.clear();
         source
@@ -124,30 +143,55 @@ fn read_ids(source: impl Read, hasher: &KnownUserHasher) -> anyhow::Result<Vec<u
             bail!("line {number} is longer than {MAX_LINE_BYTES} bytes");
         }
         // Errors do not repeat the line: ids must not show up on a screen or in the log of a job.
-        let text = std::str::from_utf8(&line).with_context(|| format!("line {number} is not UTF-8"))?.trim();
-        if !text.is_empty() {
-            let user = parse(text).with_context(|| format!("line {number}"))?;
+        let text = std::str::from_utf8(&line).with_context(|| format!("line {number} is not UTF-8"))?;
+        // Some editors write a byte order mark at the front.
+        let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text }.trim();
+        if text.is_empty() {
+            continue;
+        }
+        let user = parse(text).with_context(|| format!("line {number}"))?;
+        if nobody.contains(&user) {
+            of_nobody += 1;
+        } else {
             hashes.push(hasher.hash(&user));
         }
     }
-    Ok(hashes)
+    Ok((hashes, of_nobody))
 }
 
 /// `domain,id`, or a platform id.
 fn parse(line: &str) -> anyhow::Result<UserKey> {
     let (domain, id) = match line.split_once(',') {
         None | Some(("", _)) => (Domain::Platform, line.trim_start_matches(',')),
-        Some((name, id)) => (Domain::from_name(name.trim_end()).context("the domain is not known")?, id),
+        Some((name, id)) => (Domain::from_name(name).context("the domain is not known")?, id),
     };
-    Ok(UserKey::parse(domain, id.trim())?)
+    Ok(UserKey::parse(domain, id)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read_all(text: &[u8]) -> Result<(Vec<u64>, usize), String> {
+        let nobody = Nobody::with(&["77".to_owned()]).unwrap();
+        read_ids(text, &KnownUserHasher::new(&[7; 32]), &nobody).map_err(|error| format!("{error:#}"))
+    }
+
     fn read(text: &[u8]) -> Result<Vec<u64>, String> {
-        read_ids(text, &KnownUserHasher::new(&[7; 32])).map_err(|error| format!("{error:#}"))
+        read_all(text).map(|(hashes, _)| hashes)
+    }
+
+    #[test]
+    fn ids_of_nobody_are_left_out_and_counted() {
+        let uuid = "AEBE52E7-03EE-455A-B3C4-E57283966239";
+        let zeros = "00000000-0000-0000-0000-000000000000";
+        let text = format!(
+            "\u{feff}7\nIDFA, {{{uuid}}}\naaid,{zeros}\n77\nidfa,{zeros}\nidfa,{}\n",
+            uuid.to_lowercase()
+        );
+        let (hashes, of_nobody) = read_all(text.as_bytes()).unwrap();
+        assert_eq!((hashes.len(), of_nobody), (3, 3));
+        assert_eq!(hashes[1], hashes[2], "spellings of one id");
     }
 
     #[test]

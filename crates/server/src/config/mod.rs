@@ -7,6 +7,7 @@ mod pixels;
 
 use anyhow::{Context, ensure};
 use bytes::ByteSize;
+use ia_engine::nobody::Nobody;
 use list::List;
 pub use pixels::{Pixels, SecureCookies};
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,7 @@ pub struct Limits {
     pub users_per_second: u32,
     pub segments_per_user: u32,
     pub payload_bytes: u32,
+    pub dry_runs_per_second: u32,
     pub logins_per_five_minutes: u32,
     pub failed_logins_per_user_per_five_minutes: u32,
     pub failed_logins_per_address_per_five_minutes: u32,
@@ -128,6 +130,14 @@ pub enum UnknownUsers {
 pub struct Identities {
     pub mapping_ttl_minutes: u32,
     pub links_per_user: usize,
+    pub nobody: List,
+}
+
+impl Identities {
+    /// The ids that are nobody's.
+    pub(crate) fn nobody(&self) -> anyhow::Result<Nobody> {
+        Nobody::with(&self.nobody.0).context("identities.nobody")
+    }
 }
 
 /// `[profiles]`; `default.toml` says what each key means.
@@ -253,6 +263,7 @@ impl Config {
             self.tls.cert.as_os_str().is_empty() == self.tls.key.as_os_str().is_empty(),
             "set both tls.cert and tls.key, or neither"
         );
+        self.identities.nobody()?;
         self.pixels.options()?;
         self.pixels.write_rules()?;
         Ok(())
@@ -320,6 +331,7 @@ mod tests {
             ("[profiles]\nmemory_budget = 0", "profiles.memory_budget"),
             ("[server]\nlog_level = \"a=b=c\"", "server.log_level"),
             ("[identities]\nlinks_per_user = 0", "identities.links_per_user"),
+            ("[identities]\nnobody = ['NULL', '']", "identities.nobody: '' is no user id"),
             ("[identities]\nlinks_per_user = 1001", "identities.links_per_user"),
             ("[identities]\nmapping_ttl_minutes = 0", "identities.mapping_ttl_minutes"),
             ("[memberships]\nunknown_users = \"maybe\"", "maybe"),

@@ -22,6 +22,7 @@ impl Config {
             checkpoint_log_bytes: profiles.checkpoint_log_bytes.0,
             links_per_user: identities.links_per_user,
             links: LinkRules { ttl_minutes: identities.mapping_ttl_minutes },
+            nobody: identities.nobody()?,
             expiration: ExpirationRules {
                 default_minutes: memberships.default_expiration,
                 max_minutes: Some(memberships.max_expiration).filter(|&minutes| minutes > 0),
@@ -36,6 +37,7 @@ impl Config {
                 segments_per_user: limits.segments_per_user,
                 payload_bytes: limits.payload_bytes,
             },
+            dry_runs_per_second: limits.dry_runs_per_second,
             service_limits: ServiceLimits {
                 reads_per_minute: limits.api_reads_per_minute,
                 writes_per_minute: limits.api_writes_per_minute,

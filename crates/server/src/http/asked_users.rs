@@ -27,8 +27,9 @@ struct User<'b> {
     domain: Option<Cow<'b, str>>,
 }
 
-/// An id: a JSON string, or an integer, which is read as its digits.
-struct UserId<'b>(Cow<'b, str>);
+/// An id: a JSON string, or an integer, which is read as its digits. `None` for another value, such as a number with a
+/// point, whose last digits may be lost.
+struct UserId<'b>(Option<Cow<'b, str>>);
 
 impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<UserId<'b>, D::Error> {
@@ -41,15 +42,31 @@ impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
             }
 
             fn visit_u64<E>(self, id: u64) -> Result<UserId<'b>, E> {
-                Ok(UserId(id.to_string().into()))
+                Ok(UserId(Some(id.to_string().into())))
+            }
+
+            fn visit_i64<E>(self, id: i64) -> Result<UserId<'b>, E> {
+                Ok(UserId(Some(id.to_string().into())))
             }
 
             fn visit_borrowed_str<E>(self, id: &'b str) -> Result<UserId<'b>, E> {
-                Ok(UserId(id.into()))
+                Ok(UserId(Some(id.into())))
             }
 
             fn visit_str<E>(self, id: &str) -> Result<UserId<'b>, E> {
-                Ok(UserId(id.to_owned().into()))
+                Ok(UserId(Some(id.to_owned().into())))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<UserId<'b>, E> {
+                Ok(UserId(None))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<UserId<'b>, E> {
+                Ok(UserId(None))
+            }
+
+            fn visit_unit<E>(self) -> Result<UserId<'b>, E> {
+                Ok(UserId(None))
             }
         }
         deserializer.deserialize_any(AnyId)
@@ -74,8 +91,14 @@ pub(super) fn user_keys(scope: ReadScope, body: &[u8]) -> Result<Vec<UserKey>, A
         return Err(ApiError::syntax(format!("At most {MAX_USERS} users can be asked for at once")));
     }
     let keys = users.iter().enumerate().map(|(index, Object(user))| {
-        let domain = user.domain.as_deref().filter(|domain| !domain.is_empty());
-        user_key(scope, domain, &user.user_id.0).map_err(|mut error| {
+        let key = match &user.user_id.0 {
+            Some(id) => user_key(scope, user.domain.as_deref(), id),
+            None => {
+                let rule = "'user_id' must be a string, or an integer without point and exponent";
+                Err(ApiError::syntax(rule))
+            }
+        };
+        key.map_err(|mut error| {
             error.message = format!("users[{index}]: {}", error.message).into();
             error
         })
@@ -85,6 +108,7 @@ pub(super) fn user_keys(scope: ReadScope, body: &[u8]) -> Result<Vec<UserKey>, A
 
 /// The key of one user.
 pub(super) fn user_key(scope: ReadScope, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
+    let domain = domain.filter(|domain| !domain.trim().is_empty());
     let key = match domain {
         None => key_without_domain(scope.namespace, id),
         Some(name) => {

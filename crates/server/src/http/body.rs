@@ -10,6 +10,7 @@ use hyper::body::{Frame, SizeHint};
 use ia_engine::budget::Reservation;
 use ia_engine::decode::{DecodeError, Encoding, RawBody};
 use ia_engine::held::{HeldBody, OutOfBodyMemory};
+use ia_engine::not_json;
 use serde::de::DeserializeOwned;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -85,10 +86,17 @@ pub(crate) async fn read(
 /// what is expected; the error does not repeat the content, which may be a password or a user id.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8], form: &str) -> Result<T, ApiError> {
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
+        if let Some(message) = not_json::recognize(bytes) {
+            return ApiError::syntax(message);
+        }
         let (line, column) = (error.line(), error.column());
         ApiError::syntax(format!("The request body is not valid JSON at line {line} column {column}"))
     })?;
-    T::deserialize(value).map_err(|_| ApiError::syntax(format!("The request body must be {form}")))
+    let is_text = value.is_string();
+    T::deserialize(value).map_err(|_| match not_json::recognize(bytes).filter(|_| is_text) {
+        Some(message) => ApiError::syntax(message),
+        None => ApiError::syntax(format!("The request body must be {form}")),
+    })
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, ApiError> {

@@ -3,6 +3,7 @@ use crate::ingest::fuzz;
 use crate::ingest::resolve::ExpirationRules;
 use crate::ingest::resolve::tests::snapshot;
 use crate::ingest::{Request, prepare};
+use crate::nobody::Nobody;
 use crate::opt_outs::InForce;
 use ia_catalog::KnownUsers;
 use ia_model::MemberId;
@@ -19,6 +20,7 @@ fn try_to_read(text: &str, limits: StructureLimits, member: u32) -> Result<ReadR
         expiration: ExpirationRules { default_minutes: 0, max_minutes: None },
         opt_outs: InForce::of_nobody(),
         known: &KnownUsers::everybody(),
+        nobody: &Nobody::default(),
     };
     read(text, ReadRules { limits, verbose: false, turns: Turns::never() }, context)
 }
@@ -33,6 +35,7 @@ fn error_of(body: &[u8]) -> String {
             expiration: ExpirationRules { default_minutes: 0, max_minutes: None },
             opt_outs: InForce::of_nobody(),
             known: &KnownUsers::everybody(),
+            nobody: &Nobody::default(),
         },
         request_id: "r",
         limits: LIMITS,
@@ -98,6 +101,10 @@ fn lenient_forms_pass() {
         json!({"seg_id": 12, "seg_code": "", "unknown": {"a": [1]}}),
         json!({"seg_id": 12, "member_id": 5}),
         json!({"seg_code": "A-1", "member_id": "1661", "value": 2_147_483_647}),
+        json!({"seg_id": 12.0, "value": 7.0, "expiration": -1.0}),
+        json!({"seg_id": "12.0", "value": " 7 ", "expiration": "1.44e3"}),
+        json!({"seg_code": " A-1\t", "member_id": 1661.0, "value": -0.0}),
+        json!({"seg_id": 12, "seg_code": " "}),
     ] {
         assert_eq!(warnings_of_block(&block), json!([]), "{block}");
     }
@@ -106,10 +113,14 @@ fn lenient_forms_pass() {
 #[test]
 fn each_field_of_a_user_has_its_type() {
     let seg_block = json!([{"seg_id": 1}]);
+    let no_id = "'user_id' must be a string, or an integer without point and exponent";
     let cases = [
         (json!({"user_id": "", "seg_block": seg_block}), "'user_id' is required and cannot be empty"),
-        (json!({"user_id": true, "seg_block": seg_block}), "'user_id' must be a string"),
-        (json!({"user_id": 1.5, "seg_block": seg_block}), "'user_id' must be a string"),
+        (json!({"user_id": " \t", "seg_block": seg_block}), "'user_id' is required and cannot be empty"),
+        (json!({"user_id": true, "seg_block": seg_block}), no_id),
+        (json!({"user_id": 1.5, "seg_block": seg_block}), no_id),
+        (json!({"user_id": 12345.0, "seg_block": seg_block}), no_id),
+        (json!({"user_id": 1e19, "seg_block": seg_block}), no_id),
         (json!({"user_id": "1", "seg_block": seg_block, "domain": 5}), "'domain' must be a string"),
         (
             json!({"user_id": "x".repeat(256), "seg_block": seg_block}),
