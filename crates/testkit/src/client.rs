@@ -29,6 +29,11 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
     }
 
+    /// The body as text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("an answer is text")
+    }
+
     /// What is under `response`; panics when the answer has another top-level key.
     pub fn response(&self) -> Value {
         let json = self.json();

@@ -190,9 +190,10 @@ impl Ingester {
             known: &self.known,
             nobody: &self.nobody,
         };
+        let cause = if self.nobody.contains(&user) { "nobody" } else { "opted_out" };
         let SingleUserWrite { ingest, dropped } = prepare_single_user(context, request_id, user, blocks);
         if ingest.batch.users() == 0 {
-            self.metrics.pixel_ignored("opted_out");
+            self.metrics.pixel_ignored(cause);
         }
         let record = Encoded::new(Record::Ingest(Box::new(ingest))).resolved_with(opt_outs);
         let room = self.committer.reserve(0)?;

@@ -14,6 +14,7 @@ mod damage;
 mod examples;
 mod external_ids;
 mod failing_disk;
+mod field;
 mod h1;
 mod ingest;
 mod limits;
