@@ -34,8 +34,24 @@ pub fn recognize(body: &[u8]) -> Option<&'static str> {
         _ if has_more_values(text) => {
             "The request body has more than one JSON value, such as a line for each; one JSON object is expected"
         }
-        _ => return None,
+        _ => return word_in_place_of_a_value(text),
     })
+}
+
+/// Words of other languages, which templates and careless printers leave in a body.
+const WORDS: [(&[u8], &str); 4] = [
+    (b"None", "The request body has None in the place of a value, which is not JSON; write null"),
+    (b"True", "The request body has True in the place of a value, which is not JSON; write true"),
+    (b"False", "The request body has False in the place of a value, which is not JSON; write false"),
+    (b"undefined", "The request body has undefined in the place of a value, which is not JSON; write null"),
+];
+
+fn word_in_place_of_a_value(text: &[u8]) -> Option<&'static str> {
+    let error = serde_json::from_slice::<IgnoredAny>(text).err()?;
+    // Both count from 1.
+    let line = text.split(|&byte| byte == b'\n').nth(error.line().checked_sub(1)?)?;
+    let rest = line.get(error.column().checked_sub(1)?..)?;
+    WORDS.into_iter().find_map(|(word, message)| rest.starts_with(word).then_some(message))
 }
 
 /// `name=value`, or an escaped `{`.
@@ -60,7 +76,7 @@ mod tests {
     fn what_is_not_json_is_named() {
         let utf16: Vec<u8> = r#"{"a": 1}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let marked = [b"\xfe\xff\0{".as_slice(), b"\0}"].concat();
-        let cases: [(&[u8], &str); 21] = [
+        let cases: [(&[u8], &str); 24] = [
             (&utf16, "UTF-16"),
             (&marked, "UTF-16"),
             (b"\xff\xfe{\0}\0", "UTF-16"),
@@ -82,6 +98,9 @@ mod tests {
             (b"{\"a\": 1}\r\n\r\n{\"a\": ", "one JSON object"),
             (b"[1]\n[2]", "one JSON object"),
             (b"1 {}", "one JSON object"),
+            (b"{\"a\": [1,\n None]}", "None"),
+            (b" {\"a\": True}", "write true"),
+            (b"{\"a\":undefined}", "undefined"),
         ];
         for (body, expected) in cases {
             let said = recognize(body).unwrap_or_default();

@@ -12,6 +12,26 @@ pub fn namespace(snapshot: &Snapshot, member: MemberId) -> Option<MemberId> {
 /// The rule for ids in a name space, as a part of a sentence about an id that [`key_without_domain`] refuses.
 pub const NO_EXTERNAL_ID: &str = "must have 1 to 255 bytes and hold neither control characters nor a token";
 
+/// Why an id has no key, as a sentence for the caller. `domain` is that of the wire.
+pub fn fault(namespace: Option<MemberId>, domain: Option<Domain>) -> &'static str {
+    match domain {
+        None if namespace.is_some() => {
+            "The user_id is not well formed: it must have 1 to 255 bytes and hold neither control characters nor a token."
+        }
+        None | Some(Domain::Platform | Domain::External) => {
+            "The user_id is not well formed: without a domain it must be a number from 1 to 18446744073709551615."
+        }
+        Some(Domain::Sha1Udid | Domain::OpenUdid) => {
+            "The user_id is not well formed: in this domain it must be 40 hex digits."
+        }
+        Some(Domain::Md5Udid) => "The user_id is not well formed: in this domain it must be 32 hex digits.",
+        Some(_) => "The user_id is not well formed: in this domain it must be a UUID.",
+    }
+}
+
+/// What is wrong with a domain that is not known, as a sentence for the caller.
+pub const UNKNOWN_DOMAIN: &str = "The domain is not supported; known are idfa, aaid, windowsadid, rida, tifa, vida, lgudid, sha1udid, openudid and md5udid.";
+
 /// The key of an id without a domain: in a name space, or the platform's own if `namespace` is `None`.
 ///
 /// An id that contains a token is refused, because ids are stored and shown in reports.
@@ -26,6 +46,13 @@ pub fn key_without_domain(namespace: Option<MemberId>, id: &str) -> Result<UserK
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_domains_that_are_named_are_all() {
+        for name in Domain::all().filter_map(Domain::name) {
+            assert!(UNKNOWN_DOMAIN.contains(&format!(" {name}")), "{name}");
+        }
+    }
 
     #[test]
     fn ids_without_a_domain_are_the_platforms_unless_a_name_space_says_otherwise() {

@@ -44,7 +44,7 @@ impl BodyError {
         }
         match serde_json::from_str(body) {
             Err(error) if error.classify() == Category::Data => {
-                BodyError::Shape("The request body must be a JSON object")
+                BodyError::Shape("The request body must be a JSON object with an 'rt_segment' array")
             }
             Err(error) => BodyError::NotJson(error.to_string()),
             Ok(AnyObject) => BodyError::NotJson("not understood".to_owned()),

@@ -72,7 +72,7 @@ pub fn request(input: &[u8]) {
         }
         // `serde_json` stops reading where no object begins.
         (Err(BodyError::Shape(message)), None) => {
-            assert_eq!(message, "The request body must be a JSON object");
+            assert_eq!(message, "The request body must be a JSON object with an 'rt_segment' array");
             return;
         }
         (Ok(prepared), Some(parsed)) => (prepared, parsed),

@@ -20,7 +20,7 @@ pub(super) struct Expected {
 
 /// Checks a parsed body; fails with the message where it is no request.
 pub(super) fn check(body: &Value, limits: StructureLimits) -> Result<Expected, &'static str> {
-    let body = body.as_object().ok_or("The request body must be a JSON object")?;
+    let body = body.as_object().ok_or("The request body must be a JSON object with an 'rt_segment' array")?;
     let users = match body.get("rt_segment") {
         None | Some(Value::Null) => return Err("'rt_segment' is required"),
         Some(Value::Array(users)) => users,

@@ -192,11 +192,15 @@ impl<'c> Resolver<'c> {
     }
 
     fn well_formed(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
+        let domain = match domain {
+            None => None,
+            Some(name) => Some(Domain::from_name(name).ok_or(user_ids::UNKNOWN_DOMAIN)?),
+        };
         let key = match domain {
             None => user_ids::key_without_domain(self.namespace, id),
-            Some(name) => UserKey::parse(Domain::from_name(name).ok_or("The domain is not supported.")?, id),
+            Some(domain) => UserKey::parse(domain, id),
         };
-        key.map_err(|_| "The user_id is not well formed for its domain.")
+        key.map_err(|_| user_ids::fault(self.namespace, domain))
     }
 
     fn refuse_user(&mut self, refused: RefusedUser, domain: Option<&str>, id: &str) {

@@ -4,7 +4,7 @@ use super::body;
 use super::error::ApiError;
 use ia_engine::json::Object;
 use ia_engine::reading::ReadScope;
-use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
+use ia_engine::user_ids::{UNKNOWN_DOMAIN, fault, key_without_domain};
 use ia_model::{Domain, UserKey};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
@@ -108,17 +108,13 @@ pub(super) fn user_keys(scope: ReadScope, body: &[u8]) -> Result<Vec<UserKey>, A
 
 /// The key of one user.
 pub(super) fn user_key(scope: ReadScope, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
-    let domain = domain.filter(|domain| !domain.trim().is_empty());
+    let domain = match domain.filter(|domain| !domain.trim().is_empty()) {
+        None => None,
+        Some(name) => Some(Domain::from_name(name).ok_or_else(|| ApiError::syntax(UNKNOWN_DOMAIN))?),
+    };
     let key = match domain {
         None => key_without_domain(scope.namespace, id),
-        Some(name) => {
-            let domain =
-                Domain::from_name(name).ok_or_else(|| ApiError::syntax("'domain' is not a known one"))?;
-            UserKey::parse(domain, id)
-        }
+        Some(domain) => UserKey::parse(domain, id),
     };
-    key.map_err(|_| match (domain, scope.namespace) {
-        (None, Some(_)) => ApiError::syntax(format!("'user_id' {NO_EXTERNAL_ID}")),
-        _ => ApiError::syntax("'user_id' is not well formed for its domain"),
-    })
+    key.map_err(|_| ApiError::syntax(fault(scope.namespace, domain)))
 }

@@ -180,8 +180,8 @@ fn a_body_that_is_no_request_says_what_is_wrong() {
     assert!(error_of(b"{\"rt_segment\": [\xff]}").contains("not UTF-8 (first bad byte at offset 16)"));
     assert!(error_of(b"{\"rt_segment\": [").contains("not valid JSON"));
     assert!(error_of(b"{\"rt_segment\": []} x").contains("trailing"));
-    assert_eq!(error_of(b"[]"), "The request body must be a JSON object");
-    assert_eq!(error_of(b"5"), "The request body must be a JSON object");
+    assert_eq!(error_of(b"[]"), "The request body must be a JSON object with an 'rt_segment' array");
+    assert_eq!(error_of(b"5"), "The request body must be a JSON object with an 'rt_segment' array");
     assert_eq!(error_of(b"{}"), "'rt_segment' is required");
     assert_eq!(error_of(b"{\"rt_segment\": null}"), "'rt_segment' is required");
     for other in ["{}", "5", "-5", "1.5", "\"x\"", "true"] {
