@@ -25,7 +25,7 @@ pub fn recognize(body: &[u8]) -> Option<&'static str> {
         [b'{', rest @ ..] if rest.trim_ascii_start().starts_with(b"'") => {
             "The request body has names in single quotes, which is not JSON; write it with a JSON library (json.dumps)"
         }
-        [b'"', ..] if serde_json::from_slice::<IgnoredAny>(text).is_ok() => {
+        [b'"', ..] if holds_json(text) => {
             "The request body is a JSON string; one JSON object is expected, so it was written as JSON once too often"
         }
         _ if is_form(text) => {
@@ -52,6 +52,12 @@ fn word_in_place_of_a_value(text: &[u8]) -> Option<&'static str> {
     let line = text.split(|&byte| byte == b'\n').nth(error.line().checked_sub(1)?)?;
     let rest = line.get(error.column().checked_sub(1)?..)?;
     WORDS.into_iter().find_map(|(word, message)| rest.starts_with(word).then_some(message))
+}
+
+/// Whether it is a string with the text of an object or array.
+fn holds_json(text: &[u8]) -> bool {
+    let string = serde_json::from_slice::<String>(text);
+    string.is_ok_and(|string| string.trim_start().starts_with(['{', '[']))
 }
 
 /// `name=value`, or an escaped `{`.
@@ -110,9 +116,21 @@ mod tests {
 
     #[test]
     fn other_faults_keep_their_own_message() {
-        for body in
-            ["", " ", "{", "{\"a\" 1}", "[1,]", "{}}", "{} x", "nul", "\"", "hello", "=1", "{\"a=b\": }"]
-        {
+        for body in [
+            "",
+            " ",
+            "{",
+            "{\"a\" 1}",
+            "[1,]",
+            "{}}",
+            "{} x",
+            "nul",
+            "\"",
+            "hello",
+            "=1",
+            "{\"a=b\": }",
+            "\"delete\"",
+        ] {
             assert_eq!(recognize(body.as_bytes()), None, "{body}");
         }
     }

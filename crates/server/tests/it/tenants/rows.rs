@@ -382,9 +382,10 @@ fn users(about: &Things) -> Value {
 }
 
 /// Parameters and fields of the document that name no object.
-pub(super) const NO_OBJECTS: [&str; 28] = [
+pub(super) const NO_OBJECTS: [&str; 29] = [
     "X-Request-Id",
     "verbose",
+    "dry_run",
     "agg",
     "format",
     "domain",
