@@ -12,8 +12,24 @@ pub fn namespace(snapshot: &Snapshot, member: MemberId) -> Option<MemberId> {
 /// The rule for ids in a name space, as a part of a sentence about an id that [`key_without_domain`] refuses.
 pub const NO_EXTERNAL_ID: &str = "must have 1 to 255 bytes and hold neither control characters nor a token";
 
-/// Why an id has no key, as a sentence for the caller. `domain` is that of the wire.
-pub fn fault(namespace: Option<MemberId>, domain: Option<Domain>) -> &'static str {
+/// What is wrong with a domain that is not known, as a sentence for the caller.
+pub const UNKNOWN_DOMAIN: &str = "The domain is not supported; known are idfa, aaid, windowsadid, rida, tifa, vida, lgudid, sha1udid, openudid and md5udid.";
+
+/// The key of an id as it was sent: with the wire name of its domain, or without a domain. A failure is a sentence for
+/// the caller that says what the id must be.
+pub fn key(namespace: Option<MemberId>, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
+    let domain = match domain.map(str::trim) {
+        None | Some("") => None,
+        Some(name) => Some(Domain::from_name(name).ok_or(UNKNOWN_DOMAIN)?),
+    };
+    let key = match domain {
+        None => key_without_domain(namespace, id),
+        Some(domain) => UserKey::parse(domain, id),
+    };
+    key.map_err(|InvalidUserId| fault(namespace, domain))
+}
+
+fn fault(namespace: Option<MemberId>, domain: Option<Domain>) -> &'static str {
     match domain {
         None if namespace.is_some() => {
             "The user_id is not well formed: it must have 1 to 255 bytes and hold neither control characters nor a token."
@@ -28,9 +44,6 @@ pub fn fault(namespace: Option<MemberId>, domain: Option<Domain>) -> &'static st
         Some(_) => "The user_id is not well formed: in this domain it must be a UUID.",
     }
 }
-
-/// What is wrong with a domain that is not known, as a sentence for the caller.
-pub const UNKNOWN_DOMAIN: &str = "The domain is not supported; known are idfa, aaid, windowsadid, rida, tifa, vida, lgudid, sha1udid, openudid and md5udid.";
 
 /// The key of an id without a domain: in a name space, or the platform's own if `namespace` is `None`.
 ///

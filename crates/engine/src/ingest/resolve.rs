@@ -174,7 +174,7 @@ impl<'c> Resolver<'c> {
     }
 
     fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, RefusedUser> {
-        let key = self.well_formed(domain, id).map_err(RefusedUser::NotAcceptable)?;
+        let key = user_ids::key(self.namespace, domain, id).map_err(RefusedUser::NotAcceptable)?;
         let Context { opt_outs, known, nobody, member, .. } = self.context;
         if nobody.contains(&key) {
             let reason = "The user_id is nobody's: many devices send it in place of an id.";
@@ -189,18 +189,6 @@ impl<'c> Resolver<'c> {
         } else {
             Err(RefusedUser::NotAcceptable("The user is not known."))
         }
-    }
-
-    fn well_formed(&self, domain: Option<&str>, id: &str) -> Result<UserKey, &'static str> {
-        let domain = match domain {
-            None => None,
-            Some(name) => Some(Domain::from_name(name).ok_or(user_ids::UNKNOWN_DOMAIN)?),
-        };
-        let key = match domain {
-            None => user_ids::key_without_domain(self.namespace, id),
-            Some(domain) => UserKey::parse(domain, id),
-        };
-        key.map_err(|_| user_ids::fault(self.namespace, domain))
     }
 
     fn refuse_user(&mut self, refused: RefusedUser, domain: Option<&str>, id: &str) {

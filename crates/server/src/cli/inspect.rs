@@ -4,8 +4,9 @@ use crate::config::{Config, Overrides};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use ia_engine::data_dir::DataDir;
+use ia_engine::user_ids;
 use ia_log::{Found, Inspector, LogError, RealDisk};
-use ia_model::{Change, Domain, ErasedSegments, Expiry, MemberId, Minute, Operation, Record, UserKey, time};
+use ia_model::{Change, ErasedSegments, Expiry, MemberId, Minute, Operation, Record, UserKey, time};
 use ia_profiles::Membership;
 use ia_profiles::inspect::{self, StoredProfile};
 use serde_json::{Value, json};
@@ -70,24 +71,13 @@ pub(super) fn run(what: Inspect) -> anyhow::Result<()> {
     match what {
         Inspect::Log { place, from, quiet } => log(&place.open()?, from, quiet, &mut out),
         Inspect::Profile { place, user_id, domain, namespace } => {
-            let user = match namespace {
-                Some(member) => UserKey::external(MemberId(member), &user_id)
-                    .context("the user id must have 1 to 255 bytes and no control characters")?,
-                None => user_key(domain.as_deref(), &user_id)?,
-            };
+            let user = user_ids::key(namespace.map(MemberId), domain.as_deref(), &user_id);
+            let user = user.map_err(anyhow::Error::msg)?;
             profile(&place.open()?, &user, &mut out)
         }
         Inspect::Checkpoint { place } => checkpoint(&place.open()?, &mut out),
     }?;
     Ok(out.flush()?)
-}
-
-fn user_key(domain: Option<&str>, id: &str) -> anyhow::Result<UserKey> {
-    let domain = match domain {
-        None => Domain::Platform,
-        Some(name) => Domain::from_name(name).with_context(|| format!("'{name}' is not a domain"))?,
-    };
-    UserKey::parse(domain, id).context("the user id is not well formed for its domain")
 }
 
 fn log(data_dir: &DataDir, from: u64, quiet: bool, out: &mut impl Write) -> anyhow::Result<()> {

@@ -4,8 +4,8 @@ use super::body;
 use super::error::ApiError;
 use ia_engine::json::Object;
 use ia_engine::reading::ReadScope;
-use ia_engine::user_ids::{UNKNOWN_DOMAIN, fault, key_without_domain};
-use ia_model::{Domain, UserKey};
+use ia_engine::user_ids;
+use ia_model::UserKey;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -108,13 +108,5 @@ pub(super) fn user_keys(scope: ReadScope, body: &[u8]) -> Result<Vec<UserKey>, A
 
 /// The key of one user.
 pub(super) fn user_key(scope: ReadScope, domain: Option<&str>, id: &str) -> Result<UserKey, ApiError> {
-    let domain = match domain.filter(|domain| !domain.trim().is_empty()) {
-        None => None,
-        Some(name) => Some(Domain::from_name(name).ok_or_else(|| ApiError::syntax(UNKNOWN_DOMAIN))?),
-    };
-    let key = match domain {
-        None => key_without_domain(scope.namespace, id),
-        Some(domain) => UserKey::parse(domain, id),
-    };
-    key.map_err(|_| ApiError::syntax(fault(scope.namespace, domain)))
+    user_ids::key(scope.namespace, domain, id).map_err(ApiError::syntax)
 }
