@@ -21,6 +21,7 @@ pub mod limits;
 pub mod linking;
 pub mod metrics;
 pub mod open;
+pub mod parameters;
 pub mod people;
 pub mod pixels;
 pub mod rate;
