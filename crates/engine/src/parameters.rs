@@ -1,7 +1,8 @@
 //! The named values of a request, as a query or a form has them.
 //!
 //! A parameter that takes a list may be repeated: `id=1&id=2` is `id=1,2`. One that takes a single value may be repeated
-//! only with the same value: else it is not known which is meant.
+//! only with the same value: else it is not known which is meant. Libraries that write lists put brackets behind the
+//! name: `id[]=1` and `id[0]=1` are `id=1`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,8 +19,23 @@ pub struct Repeated(String);
 
 impl<'q> FromIterator<(Cow<'q, str>, Cow<'q, str>)> for Parameters<'q> {
     fn from_iter<I: IntoIterator<Item = (Cow<'q, str>, Cow<'q, str>)>>(pairs: I) -> Parameters<'q> {
-        Parameters(pairs.into_iter().collect())
+        let without_brackets = |(mut name, value): (Cow<'q, str>, Cow<'q, str>)| {
+            match &mut name {
+                Cow::Borrowed(name) => *name = plain_name(name),
+                Cow::Owned(name) => name.truncate(plain_name(name).len()),
+            }
+            (name, value)
+        };
+        Parameters(pairs.into_iter().map(without_brackets).collect())
     }
+}
+
+/// A name without the brackets of a list.
+pub fn plain_name(name: &str) -> &str {
+    let Some((plain, index)) = name.strip_suffix(']').and_then(|name| name.rsplit_once('[')) else {
+        return name;
+    };
+    if index.bytes().all(|byte| byte.is_ascii_digit()) { plain } else { name }
 }
 
 impl Parameters<'_> {
@@ -131,6 +147,25 @@ mod tests {
         );
         assert!(parameters.one_even_empty("a").is_err(), "an empty value is a value there");
         assert!(parameters.has("b") && !parameters.has("d"));
+    }
+
+    #[test]
+    fn brackets_of_lists_are_no_part_of_a_name() {
+        for (sent, expected) in [
+            ("id[]", "id"),
+            ("id[12]", "id"),
+            ("id", "id"),
+            ("id[x]", "id[x]"),
+            ("id]", "id]"),
+            ("[]", ""),
+            ("a[b][]", "a[b]"),
+        ] {
+            assert_eq!(plain_name(sent), expected);
+            for name in [Cow::Borrowed(sent), Cow::Owned(sent.to_owned())] {
+                let parameters: Parameters<'_> = [(name, "1".into())].into_iter().collect();
+                assert!(parameters.has(expected), "{sent}");
+            }
+        }
     }
 
     #[test]

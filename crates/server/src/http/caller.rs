@@ -71,7 +71,8 @@ impl FromRequestParts<Arc<Http>> for Caller {
 /// The token of a request: from the `Authorization` header, with or without `Bearer`, or else from the query, or else
 /// from the cookie.
 fn token<'r>(headers: &'r HeaderMap, query: Option<&'r str>) -> Result<Option<Cow<'r, str>>, Repeated> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
+    let in_header = headers.get_all(header::AUTHORIZATION).iter();
+    if let Some(value) = parameters::only("Authorization", in_header)? {
         // A value that is not text becomes an unknown token.
         let value = value.to_str().unwrap_or("?").trim();
         let token = match value.split_once(' ') {
@@ -103,6 +104,18 @@ mod tests {
             map.append(*name, value.parse().unwrap());
         }
         token(&map, Some(query)).unwrap().map(Cow::into_owned)
+    }
+
+    #[test]
+    fn two_different_tokens_in_one_place_are_refused() {
+        let mut headers = HeaderMap::new();
+        let query = Some("access_token=a&access_token=&access_token=b");
+        assert!(token(&headers, query).unwrap_err().to_string().contains("'access_token'"));
+        assert_eq!(token(&headers, Some("access_token=a&access_token=a")).unwrap().unwrap(), "a");
+        for (value, is_clear) in [("x", true), ("x", true), ("y", false)] {
+            headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(token(&headers, query).is_ok(), is_clear, "{value}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reads the queries of segment and mapping pixels.
 
 use super::{BadTarget, RedirectHost, plain_target};
-use ia_engine::parameters::{Parameters, Repeated};
+use ia_engine::parameters::{Parameters, Repeated, plain_name};
 use ia_engine::pixels::{MAX_VALUE, PixelSegment, PixelSegmentName};
 use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
 use ia_model::{MemberId, SegmentId};
@@ -72,7 +72,8 @@ impl<'q> Call<'q> {
     /// different ids could become one.
     fn must_be_utf8(&self, name: &'static str) -> Result<(), BadPixel> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let mut values = pairs.filter(|(own, _)| percent_decode_str(own).eq(name.bytes()));
+        let is_it = |own: &str| plain_name(&percent_decode_str(own).decode_utf8_lossy()) == name;
+        let mut values = pairs.filter(|(own, _)| is_it(own));
         if values.any(|(_, value)| percent_decode_str(value).decode_utf8().is_err()) {
             return Err(BadPixel(format!("'{name}' must be UTF-8").into()));
         }
@@ -252,6 +253,8 @@ mod tests {
             ("add=1&member=0".into(), "'member'"),
             ("add=1&member=x".into(), "'member'"),
             ("add=1&t=3".into(), "'t'"),
+            ("add=1&t=1&t=2".into(), "'t' takes one value"),
+            (format!("add={}&add=8", many(MAX_SEGMENTS, ",")), "more than 100 segments"),
             ("add=1&redir=https://evil.example/".into(), "'redir'"),
             ("add=1&redir=https://ok.example/%0d%0aSet-Cookie:a=b".into(), "'redir'"),
             ("add=1&redir=https://ok.example/%E9".into(), "'redir' must be UTF-8"),
@@ -273,6 +276,8 @@ mod tests {
             // Two ids that are not UTF-8 must not become one.
             ("member=958&user=caf%E9".into(), "'user' must be UTF-8"),
             ("member=958&us%65r=a;caf%E9".into(), "'user' must be UTF-8"),
+            ("member=958&user[]=a&user%5B1%5D=caf%E9".into(), "'user' must be UTF-8"),
+            ("member=958&member=77&user=a".into(), "'member' takes one value"),
             ("member=958&user=hbapi:1:x:ia1".into(), "'user': id 1"),
             ("member=958&user=a&seg=x".into(), "'seg'"),
             (format!("member=958&user=a&seg_code={}", many(101, ",")), "more than 100 segments"),

@@ -32,6 +32,8 @@ async fn a_list_may_come_in_several_parameters() {
     for (query, expected) in [
         ("id=12&id=10001", &[12, 10001][..]),
         ("id=12,10001&id=&id=10002&id=12", &[12, 10001, 10002]),
+        ("id[]=12&id[]=10001", &[12, 10001]),
+        ("id%5B0%5D=12&id%5B1%5D=10001", &[12, 10001]),
         ("code=travel&code=ABCD", &[10002, 30001]),
         ("not_id=12&not_id=10001&include_shared=0", &[10002, 10009, 23784]),
         ("state=active&state=inactive&include_shared=0", &[12, 10001, 10002, 10009, 23784]),
@@ -154,7 +156,7 @@ async fn lists_of_pixels_may_come_in_several_parameters() {
     let provider = kit.login("provider").await;
     provider.add("one", None, json!([{"seg_id": 12}])).await;
     provider.add("two", None, json!([{"seg_id": 10001}])).await;
-    let target = "/mapuid?member=958&user=one&user=two&seg=10002&seg=23784";
+    let target = "/mapuid?member=958&user[]=one&user[]=two&seg=10002&seg=23784";
     assert_eq!(pixel(&kit, target, 4714).await.status, 200);
     assert_eq!(admin.segments_of("4714").await, [12, 10001, 10002, 23784]);
 }
