@@ -84,6 +84,10 @@ async function crud() {
   assert.strictEqual(one.body.response.count, 1);
   const alone = await api.getAll({ uri: '/segment', params: { id } });
   assert.deepStrictEqual(alone.body.response.segment.map((segment) => segment.id), [id]);
+  // It writes a list with brackets.
+  const [other] = paged.body.response.segments.filter((segment) => segment.id !== id);
+  const both = await api.get('/segment', { params: { id: [id, other.id] } });
+  assert.deepStrictEqual(both.body.response.segments.map((segment) => segment.id).sort(), [id, other.id].sort());
   const byPath = await api.get(`/segment/2/${id}`);
   assert.strictEqual(byPath.body.response.segment.short_name, 'One');
   assert.ok(Number.isInteger(byPath.body.response.dbg_info.time), 'whole milliseconds');
