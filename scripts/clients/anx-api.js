@@ -80,13 +80,22 @@ async function crud() {
   say('getAll brought 250 segments, also with pages of 1,000 asked for');
 
   const one = await api.get('/segment', { params: { id, fields: 'code' } });
-  assert.deepStrictEqual(one.body.response[one.body.response.dbg_info.output_term], [{ id, code: 'one' }]);
+  assert.deepStrictEqual(one.body.response[one.body.response.dbg_info.output_term], { id, code: 'one' });
+  assert.strictEqual(one.body.response.count, 1);
+  const alone = await api.getAll({ uri: '/segment', params: { id } });
+  assert.deepStrictEqual(alone.body.response.segment.map((segment) => segment.id), [id]);
+  // It writes a list with brackets.
+  const [other] = paged.body.response.segments.filter((segment) => segment.id !== id);
+  const both = await api.get('/segment', { params: { id: [id, other.id] } });
+  assert.deepStrictEqual(both.body.response.segments.map((segment) => segment.id).sort(), [id, other.id].sort());
+  const byPath = await api.get(`/segment/2/${id}`);
+  assert.strictEqual(byPath.body.response.segment.short_name, 'One');
+  assert.ok(Number.isInteger(byPath.body.response.dbg_info.time), 'whole milliseconds');
   const put = await api.put(`/segment?id=${id}`, { segment: { short_name: 'Uno' } });
   assert.strictEqual(put.body.response.segment.short_name, 'Uno');
   assert.strictEqual(put.body.response.segment.code, 'one');
   await api.delete(`/segment?id=${id}`);
-  const gone = await api.get(`/segment?id=${id}`);
-  assert.strictEqual(gone.body.response.count, 0);
+  assert.strictEqual((await refused(api.get(`/segment?id=${id}`), 404)).error_id, 'SYNTAX');
   assert.strictEqual((await refused(api.delete(`/segment?id=${id}`), 404)).error_id, 'SYNTAX');
   assert.strictEqual((await refused(api.post('/segment', { segment: { code: 'SEG-1' } }), 409)).error_id, 'INTEGRITY');
   assert.strictEqual((await refused(open({ token: 'hbapi:0:x:y' }).get('/segment'), 401)).error_id, 'NOAUTH');

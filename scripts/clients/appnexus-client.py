@@ -48,7 +48,13 @@ assert len(client.segment.find(search="Segment 24")) == 10
 second = client.segment.find_one(code="seg-000")
 two = client.segment.get(id=[first["id"], second["id"]])
 assert two["count"] == 2 and len(two["segments"]) == 2
-say("found by price range, by code, by search, by two ids")
+assert client.segment.find_one(id=second["id"])["code"] == "seg-000"
+assert [segment["id"] for segment in client.segment.find(id=second["id"])] == [second["id"]]
+assert client.segment.get(id=second["id"])["segment"]["code"] == "seg-000"
+assert client.get(f"segment/1/{second['id']}")["segment"]["code"] == "seg-000"
+own = client.member.find_one()
+assert own["id"] == 1 and own["name"] == "Python"
+say("found by price range, by code, by search, by two ids; one segment by its id, and the own member, as one object")
 
 client.segment.modify({"segment": {"state": "inactive", "description": "off"}}, id=first["id"])
 assert [segment["id"] for segment in client.segment.find(state="inactive")] == [first["id"]]

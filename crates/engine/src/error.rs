@@ -7,6 +7,7 @@ use crate::held::{BodyFault, OutOfBodyMemory};
 use crate::ingest::{BodyError, IngestError};
 use crate::limits::OverRate;
 use crate::linking::LinkError;
+use crate::parameters::Repeated;
 use crate::people::PrivacyError;
 use crate::pixels::{OverPixelRate, PixelError};
 use crate::rate::Exceeded;
@@ -87,6 +88,12 @@ impl Error {
 
 impl From<BodyError> for Error {
     fn from(error: BodyError) -> Error {
+        Error::new(ErrorKind::Syntax, error.to_string())
+    }
+}
+
+impl From<Repeated> for Error {
+    fn from(error: Repeated) -> Error {
         Error::new(ErrorKind::Syntax, error.to_string())
     }
 }

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod nobody;
 pub mod not_json;
 pub mod open;
+pub mod parameters;
 pub mod people;
 pub mod pixels;
 pub mod rate;

@@ -16,8 +16,6 @@ pub trait ResourceKind: 'static {
     const ID_NAME: &'static str = "id";
     /// Whether one body can have several objects.
     const TAKES_SEVERAL: bool = true;
-    /// Whether a list can be asked for the one object of the caller, under the singular key.
-    const SHOWS_ONE: bool = false;
     /// What a request says of an object.
     type Request: RequestFields + Clone + Send + Sync;
     /// What answers show of an object.

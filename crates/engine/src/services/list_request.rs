@@ -1,6 +1,7 @@
 //! The query of a list.
 
-use super::{ALL, FieldSelection, ServiceError, plain_name};
+use super::{ALL, FieldSelection, ResourceKind, ServiceError, plain_name};
+use crate::parameters::{Named, Parameters};
 use ia_catalog::listing::{Direction, Field, Filter, Kind, ListQuery, Resource, Test, Value};
 use ia_model::time;
 
@@ -25,25 +26,44 @@ pub struct ListRequest {
 
 /// Reads a query. `own` are parameters that the service reads itself, like `member_id`.
 ///
-/// Of two equal names the last counts, and an empty value counts as absent. Names that no service knows are ignored.
-pub fn parse<'q>(
+/// Names that no service knows are ignored.
+pub fn parse(
     resource: &'static Resource,
     own: &[&str],
-    pairs: impl DoubleEndedIterator<Item = (&'q str, &'q str)>,
+    parameters: &Parameters<'_>,
 ) -> Result<ListRequest, ServiceError> {
-    let mut seen: Vec<&str> = own.to_vec();
     let mut request = ListRequest {
         query: ListQuery { num_elements: MAX_PAGE_ELEMENTS, ..ListQuery::default() },
         fields: FieldSelection::default(),
     };
-    for (name, value) in pairs.rev() {
-        if value.is_empty() || seen.contains(&name) {
-            continue;
-        }
-        seen.push(name);
-        read(&mut request, resource, name, value)?;
+    for parameter in parameters.by_name().filter(|parameter| !own.contains(&parameter.name)) {
+        read(&mut request, resource, &parameter)?;
     }
     Ok(request)
+}
+
+impl ListRequest {
+    /// Leaves of what it asks for only the objects of those ids.
+    pub fn only<K: ResourceKind>(&mut self, ids: &[u32]) {
+        let test = Test::In(ids.iter().copied().map(Value::from).collect());
+        self.query.filters.push(Filter { field: &K::TABLE.fields[0], test });
+    }
+
+    /// Whether it asks for all objects that the caller may see.
+    pub fn is_for_all(&self) -> bool {
+        self.query.filters.is_empty() && self.query.search.is_none()
+    }
+
+    /// Whether it asks for one object: by its id, and by nothing else. Who leaves out objects pages through a list.
+    pub fn is_for_one<K: ResourceKind>(&self) -> bool {
+        let is_one_id = |filter: &Filter| {
+            let is_id = filter.field.name == K::TABLE.fields[0].name || filter.field.name == K::ID_NAME;
+            is_id && matches!(&filter.test, Test::In(ids) if ids.windows(2).all(|pair| pair[0] == pair[1]))
+        };
+        let query = &self.query;
+        let is_first_page = query.start_element == 0;
+        is_first_page && !self.is_for_all() && query.search.is_none() && query.filters.iter().all(is_one_id)
+    }
 }
 
 /// Reads `id=1,2,3`: what is to be changed or deleted. Each once, ascending.
@@ -59,23 +79,24 @@ pub fn ids(value: &str) -> Result<Vec<u32>, ServiceError> {
 fn read(
     request: &mut ListRequest,
     resource: &'static Resource,
-    name: &str,
-    value: &str,
+    parameter: &Named<'_>,
 ) -> Result<(), ServiceError> {
-    match name {
-        "search" => request.query.search = Some(value.to_owned()),
-        "sort" => request.query.sort = sort(resource, value)?,
-        "fields" => request.fields = FieldSelection::parse(resource, value)?,
-        "start_element" => request.query.start_element = number(name, value, 0)?,
-        "num_elements" => request.query.num_elements = number(name, value, 1)?.min(MAX_PAGE_ELEMENTS),
-        _ => request.query.filters.extend(filter(resource, name, value)?),
+    let query = &mut request.query;
+    match parameter.name {
+        "search" => query.search = Some(parameter.one()?.to_owned()),
+        "sort" => query.sort = sort(resource, &parameter.list())?,
+        "fields" => request.fields = FieldSelection::parse(resource, &parameter.list())?,
+        "start_element" => query.start_element = number(parameter, 0)?,
+        "num_elements" => query.num_elements = number(parameter, 1)?.min(MAX_PAGE_ELEMENTS),
+        _ => query.filters.extend(filter(resource, parameter)?),
     }
     Ok(())
 }
 
-fn number(name: &str, value: &str, least: u32) -> Result<u32, ServiceError> {
-    let too_small = || ServiceError::bad(name, format_args!("must be an integer of at least {least}"));
-    value.trim().parse().ok().filter(|&number| number >= least).ok_or_else(too_small)
+fn number(parameter: &Named<'_>, least: u32) -> Result<u32, ServiceError> {
+    let too_small =
+        || ServiceError::bad(parameter.name, format_args!("must be an integer of at least {least}"));
+    parameter.one()?.trim().parse().ok().filter(|&number| number >= least).ok_or_else(too_small)
 }
 
 fn sort(resource: &'static Resource, value: &str) -> Result<Vec<(&'static Field, Direction)>, ServiceError> {
@@ -106,10 +127,11 @@ const BOUNDS: [(&str, ToTest); 4] =
     [("nmin_", Test::NullOrMin), ("nmax_", Test::NullOrMax), ("min_", Test::Min), ("max_", Test::Max)];
 
 /// `None` for a parameter that no service knows.
-fn filter(resource: &'static Resource, name: &str, value: &str) -> Result<Option<Filter>, ServiceError> {
+fn filter(resource: &'static Resource, parameter: &Named<'_>) -> Result<Option<Filter>, ServiceError> {
+    let name = parameter.name;
     if let Some(field) = resource.field(name) {
         let field = filterable(Some(field), name)?;
-        return Ok(Some(Filter { field, test: Test::In(values(field, name, value)?) }));
+        return Ok(Some(Filter { field, test: Test::In(values(field, parameter)?) }));
     }
     for (prefix, to_test) in BOUNDS {
         let Some(bare) = name.strip_prefix(prefix) else { continue };
@@ -117,13 +139,14 @@ fn filter(resource: &'static Resource, name: &str, value: &str) -> Result<Option
         if !matches!(field.kind, Kind::Integer | Kind::Decimal | Kind::Time) {
             return Err(ServiceError::bad(name, "is for numbers and times"));
         }
-        return Ok(Some(Filter { field, test: to_test(parse_value(field, name, value)?) }));
+        return Ok(Some(Filter { field, test: to_test(parse_value(field, name, parameter.one()?)?) }));
     }
     if let Some(bare) = name.strip_prefix("like_") {
         let field = filterable(resource.field(bare), name)?;
         if !matches!(field.kind, Kind::Text | Kind::Word) {
             return Err(ServiceError::bad(name, "is for text"));
         }
+        let value = parameter.one()?;
         if value.chars().nth(MAX_PATTERN_CHARACTERS).is_some() {
             let most = format_args!("must have at most {MAX_PATTERN_CHARACTERS} characters");
             return Err(ServiceError::bad(name, most));
@@ -132,7 +155,7 @@ fn filter(resource: &'static Resource, name: &str, value: &str) -> Result<Option
     }
     if let Some(bare) = name.strip_prefix("not_") {
         let field = filterable(resource.field(bare), name)?;
-        return Ok(Some(Filter { field, test: Test::NotIn(values(field, name, value)?) }));
+        return Ok(Some(Filter { field, test: Test::NotIn(values(field, parameter)?) }));
     }
     if ALL.iter().any(|other| other.field(name).is_some()) {
         return Err(ServiceError::bad(name, "is no field of this service"));
@@ -152,17 +175,20 @@ fn split<'v>(value: &'v str, name: &str) -> Result<std::str::Split<'v, char>, Se
     Ok(value.split(','))
 }
 
-fn values(field: &Field, name: &str, value: &str) -> Result<Vec<Value>, ServiceError> {
+fn values(field: &Field, parameter: &Named<'_>) -> Result<Vec<Value>, ServiceError> {
+    let name = parameter.name;
     match field.kind {
         Kind::Integer | Kind::Choice(_) | Kind::Word => {
-            split(value, name)?.map(|value| parse_value(field, name, value.trim())).collect()
+            split(&parameter.list(), name)?.map(|value| parse_value(field, name, value.trim())).collect()
         }
-        _ => Ok(vec![parse_value(field, name, value)?]),
+        _ => Ok(vec![parse_value(field, name, parameter.one()?)?]),
     }
 }
 
 fn parse_value(field: &Field, name: &str, value: &str) -> Result<Value, ServiceError> {
     let bad = |expected: &str| Err(ServiceError::bad(name, format_args!("must be {expected}")));
+    // Space around text may be part of it.
+    let value = if field.kind == Kind::Text { value } else { value.trim() };
     match field.kind {
         Kind::Integer => {
             value.parse().map_or_else(|_| bad("an integer"), |number| Ok(Value::Integer(number)))

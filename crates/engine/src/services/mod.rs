@@ -41,6 +41,7 @@ pub use request_object::{FieldChange, RequestFields, RequestObject};
 use crate::auth::{Authenticator, LoginError};
 use crate::catalog_view::CatalogView;
 use crate::limits::Limits;
+use crate::parameters::Repeated;
 use ia_catalog::listing::Resource;
 use ia_catalog::segments::SEGMENT;
 use ia_catalog::{BATCH_SEGMENT_CONFIG, CatalogError, MEMBER, MEMBER_DATA_SHARING, PUBLIC_KEY, USER};
@@ -76,6 +77,12 @@ pub enum ServiceError {
     /// The catalog failed, or the change does not go with what it holds.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+}
+
+impl From<Repeated> for ServiceError {
+    fn from(error: Repeated) -> ServiceError {
+        ServiceError::Syntax(error.to_string())
+    }
 }
 
 impl ServiceError {

@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use super::openapi::{Append, Forbidden, NotFound};
+use super::page::BodyPage;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -12,11 +13,11 @@ use ia_engine::services::accounts::Batch;
 ///
 /// For admins. Each member has one, which says what is usual where nothing was set.
 #[utoipa::path(get, path = "/batch-segment-config", operation_id = "list_batch_configs",
-    params(("member_id" = Option<String>, Query, description = "Whose; several by commas")),
+    params(("member_id" = Option<String>, Query, description = "Whose; several by commas or repeated. One alone, without another filter, is answered as one object")),
     responses(Forbidden))]
-pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
+pub(super) async fn get(call: ServiceCall, page: BodyPage) -> Result<Response, ApiError> {
     call.caller.must_be_admin()?;
-    call.list::<Batch>(&call.caller.0, &[]).await
+    call.list::<Batch>(&call.caller.0, call.list_request::<Batch>(&[], page)?).await
 }
 
 /// Sets up a member

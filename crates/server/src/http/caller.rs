@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
 use ia_catalog::{Login, UserType};
 use ia_engine::limits::ReadRoute;
+use ia_engine::parameters::{self, Repeated};
 use ia_model::MemberId;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub(crate) struct Caller(pub(crate) Login);
 impl Caller {
     /// The login of a request, found in its headers and its target.
     pub(crate) fn of(http: &Http, headers: &HeaderMap, uri: &Uri) -> Result<Caller, ApiError> {
-        let token = token(headers, uri.query())
+        let token = token(headers, uri.query())?
             .ok_or_else(|| ApiError::unauthenticated("A token is required; log in at /auth"))?;
         Ok(Caller(http.engine.catalog.tokens.check(&token, http.engine.clock.now_ms())?))
     }
@@ -69,8 +70,9 @@ impl FromRequestParts<Arc<Http>> for Caller {
 
 /// The token of a request: from the `Authorization` header, with or without `Bearer`, or else from the query, or else
 /// from the cookie.
-fn token<'r>(headers: &'r HeaderMap, query: Option<&'r str>) -> Option<Cow<'r, str>> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
+fn token<'r>(headers: &'r HeaderMap, query: Option<&'r str>) -> Result<Option<Cow<'r, str>>, Repeated> {
+    let in_header = headers.get_all(header::AUTHORIZATION).iter();
+    if let Some(value) = parameters::only("Authorization", in_header)? {
         // A value that is not text becomes an unknown token.
         let value = value.to_str().unwrap_or("?").trim();
         let token = match value.split_once(' ') {
@@ -78,17 +80,18 @@ fn token<'r>(headers: &'r HeaderMap, query: Option<&'r str>) -> Option<Cow<'r, s
             _ => value,
         };
         if !token.is_empty() {
-            return Some(token.into());
+            return Ok(Some(token.into()));
         }
     }
     let in_query = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-        .find_map(|(name, value)| (name == "access_token" && !value.is_empty()).then_some(value));
-    in_query.or_else(|| {
+        .filter_map(|(name, value)| (name == "access_token" && !value.is_empty()).then_some(value));
+    let in_query = parameters::only("access_token", in_query)?;
+    Ok(in_query.or_else(|| {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut pairs =
             cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
         pairs.find_map(|(name, value)| (name == TOKEN_COOKIE && !value.is_empty()).then_some(value.into()))
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -100,7 +103,19 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        token(&map, Some(query)).map(Cow::into_owned)
+        token(&map, Some(query)).unwrap().map(Cow::into_owned)
+    }
+
+    #[test]
+    fn two_different_tokens_in_one_place_are_refused() {
+        let mut headers = HeaderMap::new();
+        let query = Some("access_token=a&access_token=&access_token=b");
+        assert!(token(&headers, query).unwrap_err().to_string().contains("'access_token'"));
+        assert_eq!(token(&headers, Some("access_token=a&access_token=a")).unwrap().unwrap(), "a");
+        for (value, is_clear) in [("x", true), ("x", true), ("y", false)] {
+            headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(token(&headers, query).is_ok(), is_clear, "{value}");
+        }
     }
 
     #[test]

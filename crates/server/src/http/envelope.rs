@@ -44,8 +44,8 @@ pub(crate) struct DbgInfo<'a> {
     request_id: &'a str,
     /// What the payload is called.
     output_term: &'static str,
-    /// Milliseconds since the request was read.
-    time: f64,
+    /// Whole milliseconds since the request was read.
+    time: u64,
     /// What was ignored of the request.
     warnings: &'a [String],
 }
@@ -82,7 +82,7 @@ impl RequestInfo {
 
     /// The `dbg_info` of an answer whose payload is called `output_term`.
     pub(crate) fn dbg_info<'a>(&'a self, http: &'a Http, output_term: &'static str) -> DbgInfo<'a> {
-        let time = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        let time = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         DbgInfo {
             version: env!("CARGO_PKG_VERSION"),
             instance: &http.instance,
@@ -142,7 +142,7 @@ impl DbgInfo<'_> {
             json::write_text(out, text);
         }
         out.extend_from_slice(br#","time":"#);
-        serde_json::to_writer(&mut *out, &time).expect("a time is a number");
+        out.extend_from_slice(itoa::Buffer::new().format(time).as_bytes());
         out.extend_from_slice(br#","warnings":["#);
         for (index, warning) in warnings.iter().enumerate() {
             if index > 0 {
@@ -250,20 +250,11 @@ fn failure_body(
     json_vec(&body)
 }
 
-/// The whole answer to what is no request, and so never comes to the router, in HTTP/1.1. The connection ends
-/// with it.
-pub(super) fn refusal(http: &Http, error: &ApiError) -> Vec<u8> {
+/// The answer to what is no request, and so never comes to the router.
+pub(super) fn refusal(http: &Http, error: ApiError) -> Response {
     let info = RequestInfo::of(http, &HeaderMap::new());
-    let body = failure_body(http, &info, "", "unknown", error);
-    let status = error.status;
-    http.metrics.answered("unknown", "other", status.as_u16(), info.started.elapsed());
-    let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{REQUEST_ID}: {}\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n",
-        info.id,
-        body.len()
-    );
-    [head.into_bytes(), body].concat()
+    // Which method it was, nobody knows; this one has no series of its own.
+    finish(http, &info, &Method::TRACE, &routes::UNKNOWN, error.into_response())
 }
 
 /// What a member may ask of the services in a minute; nothing is told of a rate that is lifted.
@@ -323,7 +314,7 @@ mod tests {
                 instance,
                 request_id: "r-1",
                 output_term: "message",
-                time: 0.125,
+                time: 125,
                 warnings,
             };
             let mut written = Vec::new();

@@ -45,6 +45,11 @@ impl ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", "No such service, or no such method on it")
     }
 
+    /// The path lacks the method, and something else does what it is for: 404.
+    pub(crate) fn no_such_method(instead: &'static str) -> ApiError {
+        ApiError::new(StatusCode::NOT_FOUND, "SYNTAX", instead)
+    }
+
     /// There is no such object, or the caller may not know of it: 404.
     pub(crate) fn no_such_object(what: &'static str) -> ApiError {
         CatalogError::NotFound(what.to_owned()).into()

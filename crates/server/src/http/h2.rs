@@ -2,8 +2,10 @@
 
 use super::Service;
 use super::connection::{ConnectionLimits, Peer};
+use super::h1::{MAX_HEAD_BYTES, MAX_HEADERS, Refused};
 use axum::BoxError;
 use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, header};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -19,8 +21,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_io_timeout::TimeoutStream;
 
-/// All headers of a request together.
-const MAX_HEADER_LIST_BYTES: u32 = 64 << 10;
+/// All headers of a request together, as the library reads them: it has no body for a request that is over. So it reads
+/// more than is allowed, and [`refused`] answers.
+const MAX_HEADER_LIST_BYTES: u32 = 128 << 10;
+
+/// What a field counts for beside its name and value (RFC 9113, 6.5.2).
+const FIELD_BYTES: usize = 32;
 
 /// Requests that may be under way at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
@@ -50,7 +56,11 @@ pub(super) async fn serve(
         let service = service.clone();
         async move {
             let _under_way = under_way;
-            Ok::<_, Infallible>(service.route(request.map(Body::new), peer).await)
+            let response = match refused(&request) {
+                Some(refused) => service.refusal(refused),
+                None => service.answer_http2(request.map(Body::new), peer).await,
+            };
+            Ok::<_, Infallible>(response)
         }
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -74,6 +84,30 @@ pub(super) async fn serve(
         ended = connection => Ok(ended?),
         () = activity.stalled_for(limits.idle_timeout) => Err("the client takes no answer".into()),
     }
+}
+
+/// Why no handler may see a request: what HTTP/1 refuses for its size or its sense, too. Most of what is malformed the
+/// library refuses before, by a reset.
+fn refused<B>(request: &Request<B>) -> Option<Refused> {
+    let (uri, headers) = (request.uri(), request.headers());
+    let target_bytes = uri.path().len() + uri.query().map_or(0, str::len);
+    let field_bytes =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + FIELD_BYTES;
+    let head_bytes = target_bytes + headers.iter().map(field_bytes).sum::<usize>();
+    // Clients may send each cookie in a field of its own.
+    let fields = headers.keys().filter(|name| **name != header::COOKIE);
+    let fields: usize = fields.map(|name| headers.get_all(name).iter().count()).sum();
+    if head_bytes > MAX_HEAD_BYTES || fields > MAX_HEADERS {
+        return Some(Refused::TooLarge);
+    }
+    let is_single = |name| headers.get_all(name).iter().nth(1).is_none();
+    // Where two parts on the way could take different ones.
+    let is_of_one_host = match (uri.authority(), headers.get(header::HOST)) {
+        (Some(authority), Some(host)) => host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()),
+        _ => true,
+    };
+    let is_clear = is_of_one_host && is_single(header::HOST) && is_single(header::CONTENT_LENGTH);
+    (!is_clear).then_some(Refused::Malformed)
 }
 
 /// What goes on on one connection, seen from its two sides: the stream and the requests.

@@ -2,18 +2,25 @@
 
 use super::error::ApiError;
 use super::openapi::Conflict;
+use super::page::BodyPage;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use ia_catalog::UserType;
 use ia_engine::services::accounts::Members;
 
 /// Members
 ///
-/// The caller's own; an admin's all.
+/// The caller's own, as one object under `member` where nothing else is asked for; an admin's all.
 #[utoipa::path(get, path = "/member", operation_id = "list_members")]
-pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
-    call.list::<Members>(&call.caller.0, &[]).await
+pub(super) async fn get(call: ServiceCall, page: BodyPage) -> Result<Response, ApiError> {
+    let mut request = call.list_request::<Members>(&[], page)?;
+    let caller = &call.caller.0;
+    if request.is_for_all() && caller.user_type != UserType::Admin {
+        request.only::<Members>(&[caller.member.0]);
+    }
+    call.list::<Members>(caller, request).await
 }
 
 /// New members

@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use super::openapi::Append;
+use super::page::BodyPage;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -12,8 +13,8 @@ use ia_engine::services::accounts::Sharing;
 ///
 /// What the caller's member shares, and what is shared with it; an admin's all.
 #[utoipa::path(get, path = "/member-data-sharing", operation_id = "list_sharing")]
-pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
-    call.list::<Sharing>(&call.caller.0, &[]).await
+pub(super) async fn get(call: ServiceCall, page: BodyPage) -> Result<Response, ApiError> {
+    call.list::<Sharing>(&call.caller.0, call.list_request::<Sharing>(&[], page)?).await
 }
 
 /// New sharing

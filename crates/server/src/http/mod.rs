@@ -16,6 +16,8 @@ mod member_data_sharing;
 mod metrics;
 mod openapi;
 mod ops;
+mod page;
+mod path;
 mod pixels;
 mod public_key;
 mod query;
@@ -32,8 +34,8 @@ mod user_segment;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use h1::fuzz;
 
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{Method, StatusCode};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -44,7 +46,7 @@ use ia_engine::services::accounts::{Batch, Members, Sharing, Users};
 use ia_engine::services::public_key::PublicKeys;
 use ia_engine::services::segment::Segments;
 use openapi::catalog;
-use routes::{RT_SEGMENT, USER_SEGMENT};
+use routes::{RT_SEGMENT, Route, USER_SEGMENT};
 pub(crate) use state::{Http, HttpOptions};
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -100,9 +102,10 @@ impl Service {
         Service { router, http: None }
     }
 
-    /// Answers a request. The two routes that carry the load do without the router, whose layers take longer than
-    /// they do. What they leave of the body is the caller's to read.
-    async fn answer(&self, request: Request, peer: Peer) -> Response {
+    /// Answers a request of HTTP/1. The two routes that carry the load do without the router, whose layers take longer
+    /// than they do. What they leave of the body is the caller's to read.
+    async fn answer(&self, mut request: Request, peer: Peer) -> Response {
+        path::simplify(request.uri_mut());
         let (method, path) = (request.method(), request.uri().path());
         match &self.http {
             Some(http) if *method == Method::GET && path == USER_SEGMENT.path => {
@@ -115,6 +118,12 @@ impl Service {
         }
     }
 
+    /// Answers a request of HTTP/2.
+    async fn answer_http2(&self, mut request: Request, peer: Peer) -> Response {
+        path::simplify(request.uri_mut());
+        self.route(request, peer).await
+    }
+
     /// Answers a request by the router.
     async fn route(&self, mut request: Request, peer: Peer) -> Response {
         request.extensions_mut().insert(peer);
@@ -122,18 +131,15 @@ impl Service {
         response
     }
 
-    /// The whole answer in HTTP/1.1 to what is no request. The connection ends with it.
-    fn refusal(&self, refused: h1::Refused) -> Vec<u8> {
+    /// The answer to what is no request.
+    fn refusal(&self, refused: h1::Refused) -> Response {
         let error = match refused {
             h1::Refused::TooLarge => ApiError::head_too_large(h1::MAX_HEAD_BYTES),
             h1::Refused::Malformed => ApiError::syntax("This is no well-formed HTTP request"),
         };
         match &self.http {
-            Some(http) => envelope::refusal(http, &error),
-            None => {
-                let status: StatusCode = error.status;
-                format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").into_bytes()
-            }
+            Some(http) => envelope::refusal(http, error),
+            None => error.status.into_response(),
         }
     }
 }
@@ -153,6 +159,11 @@ fn catalog_routes() -> OpenApiRouter<Arc<Http>> {
     let mut routes = OpenApiRouter::new()
         .routes(segments())
         .routes(openapi::alias("/segment/{member_id}", |id| format!("{id}_of_member"), segments()))
+        .routes(openapi::one(openapi::alias(
+            "/segment/{member_id}/{id}",
+            |id| format!("{}_of_member", id.trim_start_matches("list_").trim_end_matches('s')),
+            catalog::<Segments, _>(routes!(segment::get, segment::put, segment::delete)),
+        )))
         .routes(catalog::<Members, _>(routes!(member::get, member::post, member::put)))
         .routes(catalog::<Users, _>(routes!(user::get, user::post, user::put, user::delete)))
         .routes(sharing())
@@ -182,8 +193,9 @@ fn catalog_routes() -> OpenApiRouter<Arc<Http>> {
     routes
 }
 
-async fn no_such_service() -> ApiError {
-    ApiError::no_such_service()
+async fn no_such_service(method: Method, path: Option<MatchedPath>) -> ApiError {
+    let instead = path.and_then(|path| Route::of(path.as_str()).instead_of(&method));
+    instead.map_or_else(ApiError::no_such_service, ApiError::no_such_method)
 }
 
 /// A panic is a bug: the caller gets a 500, the panic hook has written what is known of it.

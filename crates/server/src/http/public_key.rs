@@ -2,23 +2,31 @@
 
 use super::error::ApiError;
 use super::openapi::{Forbidden, KeysOfUser, NotFound};
+use super::page::BodyPage;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use ia_catalog::UserType;
-use ia_engine::services::list_request;
 use ia_engine::services::public_key::{self, PublicKeys};
 
 /// Public keys
 ///
 /// The caller's own; all for an admin that names no login.
-#[utoipa::path(get, path = "/public-key", operation_id = "list_public_keys",
-    params(("user_id" = Option<u32>, Query, minimum = 1, description = "Whose; another's is for admins")),
-    responses(Forbidden))]
-pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
+#[utoipa::path(
+    get,
+    path = "/public-key",
+    operation_id = "list_public_keys",
+    params(KeysOfUser),
+    responses(Forbidden)
+)]
+pub(super) async fn get(call: ServiceCall, page: BodyPage) -> Result<Response, ApiError> {
     let owner = owner(&call, call.query.id("user_id")?)?;
-    call.list::<PublicKeys>(&owner, &["user_id", "key_id"]).await
+    let mut request = call.list_request::<PublicKeys>(&["user_id", "key_id"], page)?;
+    if let Some(ids) = call.ids_of("key_id")? {
+        request.only::<PublicKeys>(&ids);
+    }
+    call.list::<PublicKeys>(&owner, request).await
 }
 
 /// A new public key
@@ -71,8 +79,11 @@ fn owner(call: &ServiceCall, asked: Option<u32>) -> Result<Option<u32>, ApiError
 
 /// Which keys a change is about.
 fn target(call: &ServiceCall) -> Result<Vec<u32>, ApiError> {
-    match call.query.get("key_id") {
-        Some(ids) => Ok(list_request::ids(ids)?),
-        None => call.required_ids(),
+    match (call.ids_of("key_id")?, call.ids()?) {
+        (Some(named), Some(ids)) if named != ids => {
+            Err(ApiError::syntax("'key_id' is another name of 'id', and says something else"))
+        }
+        (Some(ids), _) => Ok(ids),
+        (None, _) => call.required_ids(),
     }
 }

@@ -22,6 +22,8 @@ enum Payload {
     Memberships,
     /// Objects of a catalog service.
     Objects(&'static Resource),
+    /// One object of a catalog service.
+    Object(&'static Resource),
     /// The fields of the objects of a catalog service.
     Fields(&'static Resource),
 }
@@ -62,6 +64,7 @@ static ROUTES: &[Route] = &[
     objects("/segment", &SEGMENT),
     fields("/segment/meta", &SEGMENT),
     objects("/segment/{member_id}", &SEGMENT),
+    Route { path: "/segment/{member_id}/{id}", payload: Payload::Object(&SEGMENT) },
     objects("/user", &USER),
     fields("/user/meta", &USER),
     USER_SEGMENT,
@@ -93,7 +96,9 @@ impl Route {
     /// The objects of its catalog service.
     pub(super) fn resource(&self) -> Option<&'static Resource> {
         match self.payload {
-            Payload::Objects(resource) | Payload::Fields(resource) => Some(resource),
+            Payload::Objects(resource) | Payload::Object(resource) | Payload::Fields(resource) => {
+                Some(resource)
+            }
             Payload::Unnamed | Payload::Named(_) | Payload::Memberships => None,
         }
     }
@@ -105,9 +110,26 @@ impl Route {
             (Payload::Named(key), _) => key,
             (Payload::Memberships, &Method::POST) => "user_segments",
             (Payload::Memberships, _) => "user_segment",
+            (Payload::Object(resource), &Method::DELETE) => resource.plural,
+            (Payload::Object(resource), _) => resource.singular,
             (Payload::Objects(resource), &Method::POST | &Method::PUT) => resource.singular,
             (Payload::Objects(resource), _) => resource.plural,
             (Payload::Fields(_), _) => "fields",
+        }
+    }
+
+    /// What does the job of a method that the path lacks, as a sentence for the caller; `None` where nothing does.
+    pub(super) fn instead_of(&self, method: &Method) -> Option<&'static str> {
+        match (self.path, method) {
+            ("/member", &Method::DELETE) => Some(
+                "Members are never deleted, because segments and statistics refer to them; \
+                 switch one off with a PUT of \"state\": \"inactive\"",
+            ),
+            ("/batch-segment-config", &Method::DELETE) => Some(
+                "The set-up of a member is never deleted; change it with a PUT: an empty \
+                 \"member_segment_access\" takes its access away, and null a limit or a default",
+            ),
+            _ => None,
         }
     }
 }

@@ -52,7 +52,7 @@ pub(super) async fn get(
     let now_ms = http.engine.clock.now_ms();
     caller.take_read(&http, ReadRoute::Processed, now_ms)?;
     let member = caller.member(query.member_id()?)?;
-    let range = Range::parse(query.get_even_empty("start"), query.get_even_empty("end"), now_ms)?;
+    let range = Range::parse(query.get_even_empty("start")?, query.get_even_empty("end")?, now_ms)?;
     let aggregate = query.flag("agg")?;
     let report = http.engine.reports.report(member, range, aggregate).await?;
     let reservation = http.body_budget.share();

@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use super::openapi::{Append, Conflict, Forbidden, NotFound, OfMember, SegmentCode, Unavailable};
+use super::page::BodyPage;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -17,11 +18,12 @@ use ia_model::MemberId;
 #[utoipa::path(get, path = "/segment", operation_id = "list_segments", params(
     OfMember,
     ("include_shared" = Option<String>, Query, description = "0 leaves out what others share"),
-), responses(Forbidden, Unavailable))]
-pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
+), responses(Forbidden))]
+pub(super) async fn get(call: ServiceCall, page: BodyPage) -> Result<Response, ApiError> {
     let member = call.caller.member(call.member_id()?)?;
     let viewer = SegmentViewer { member, with_shared: call.query.flag_or("include_shared", true)? };
-    call.list::<Segments>(&viewer, &["member_id", "include_shared"]).await
+    let request = call.list_request::<Segments>(&["member_id", "include_shared"], page)?;
+    call.list::<Segments>(&viewer, request).await
 }
 
 /// New segments
@@ -75,8 +77,8 @@ pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Re
 )]
 pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
     let owner = call.caller.member(call.member_id()?)?;
-    let ids = match call.query.get("code") {
-        Some(_) => target(&call, owner)?.unwrap_or_default(),
+    let ids = match target(&call, owner)? {
+        Some(ids) => ids,
         None => call.required_ids()?,
     };
     call.delete::<Segments>(&of(owner), &ids).await
@@ -89,7 +91,7 @@ fn of(member: MemberId) -> SegmentViewer {
 
 /// The segments of the query, by `id` or by `code`.
 fn target(call: &ServiceCall, owner: MemberId) -> Result<Option<Vec<u32>>, ApiError> {
-    match (call.ids()?, call.query.get("code")) {
+    match (call.ids()?, call.query.get("code")?.map(str::trim)) {
         (Some(_), Some(_)) => Err(ApiError::syntax("'id' and 'code' cannot be used together")),
         (None, Some(code)) => match call.http.engine.catalog.snapshot().segment_by_code(owner, code) {
             Some(segment) => Ok(Some(vec![segment.id.0])),

@@ -5,21 +5,20 @@ use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
 use super::openapi::{Fields, MetaFailures};
+use super::page::BodyPage;
 use super::query::{self, Query};
 use super::routes::Route;
 use crate::http::Http;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, MatchedPath};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::HeaderMap;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
-use ia_catalog::Login;
 use ia_catalog::listing::{Page, Resource};
-use ia_engine::services::accounts::{self, AccountKind};
 use ia_engine::services::change_body::{self, ChangeBody};
 use ia_engine::services::list_request::{self, ListRequest};
-use ia_engine::services::{AnswerObject, CatalogService, FieldSelection, ResourceKind, meta};
+use ia_engine::services::{AnswerObject, CatalogService, ResourceKind, meta};
 use ia_model::MemberId;
 use serde::Serialize;
 use std::sync::Arc;
@@ -34,9 +33,14 @@ pub(super) struct ServiceCall {
     /// What was asked.
     pub(super) query: Query<'static>,
     route: &'static Route,
-    /// `member_id` of the path, where its route has one.
-    member_in_path: Option<String>,
+    path: PathIds,
     info: RequestInfo,
+}
+
+/// The ids of the path, where its route has them.
+struct PathIds {
+    member_id: Option<u32>,
+    id: Option<u32>,
 }
 
 impl FromRequestParts<Arc<Http>> for ServiceCall {
@@ -52,10 +56,34 @@ impl FromRequestParts<Arc<Http>> for ServiceCall {
         let info = parts.extensions.get::<RequestInfo>().expect("every route is under the envelope").clone();
         let Ok(query) = Query::from_request_parts(parts, http).await;
         let route = Route::of(parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str));
-        let mut segments = route.path.split('/').zip(parts.uri.path().split('/'));
-        let member_in_path =
-            segments.find_map(|(name, value)| (name == "{member_id}").then(|| value.to_owned()));
-        Ok(ServiceCall { http: Arc::clone(http), caller, query, route, member_in_path, info })
+        let path = PathIds::of(parts, http).await?;
+        Ok(ServiceCall { http: Arc::clone(http), caller, query, route, path, info })
+    }
+}
+
+impl PathIds {
+    async fn of(parts: &mut Parts, http: &Arc<Http>) -> Result<PathIds, ApiError> {
+        let named = RawPathParams::from_request_parts(parts, http).await;
+        let named = named.map_err(|_| ApiError::syntax("The path must be UTF-8"))?;
+        let find = |name: &'static str| {
+            let value = named.iter().find_map(|(own, value)| (own == name).then_some(value));
+            value.map(|text| query::id(name, text)).transpose()
+        };
+        Ok(PathIds { member_id: find("member_id")?, id: find("id")? })
+    }
+}
+
+/// What path and query say of `name`. The query may repeat what the path says, and no more.
+fn agreed<T: PartialEq>(
+    name: &'static str,
+    in_path: Option<T>,
+    in_query: Option<T>,
+) -> Result<Option<T>, ApiError> {
+    match (in_path, in_query) {
+        (Some(in_path), Some(in_query)) if in_path != in_query => {
+            Err(ApiError::syntax(format!("'{name}' is not that of the path")))
+        }
+        (in_path, in_query) => Ok(in_path.or(in_query)),
     }
 }
 
@@ -72,21 +100,17 @@ pub(super) async fn meta(call: ServiceCall) -> Response {
 impl ServiceCall {
     /// The member that the path names, or else the query.
     pub(super) fn member_id(&self) -> Result<Option<MemberId>, ApiError> {
-        match &self.member_in_path {
-            Some(text) => Ok(Some(MemberId(query::id("member_id", text)?))),
-            None => self.query.member_id(),
-        }
+        agreed("member_id", self.path.member_id.map(MemberId), self.query.member_id()?)
     }
 
-    /// Which fields are asked for.
-    fn fields(&self, resource: &'static Resource) -> Result<FieldSelection, ApiError> {
-        let fields = self.query.get("fields");
-        Ok(fields.map(|fields| FieldSelection::parse(resource, fields)).transpose()?.unwrap_or_default())
-    }
-
-    /// `id=1,2,3` of the query; `None` where it has none.
+    /// The id of the path, or else `id=1,2,3` of the query; `None` where there is none.
     pub(super) fn ids(&self) -> Result<Option<Vec<u32>>, ApiError> {
-        Ok(self.query.get("id").map(list_request::ids).transpose()?)
+        agreed("id", self.path.id.map(|id| vec![id]), self.ids_of("id")?)
+    }
+
+    /// `<name>=1,2,3` of the query; `None` where it has none.
+    pub(super) fn ids_of(&self, name: &str) -> Result<Option<Vec<u32>>, ApiError> {
+        Ok(self.query.list(name).map(|ids| list_request::ids(&ids)).transpose()?)
     }
 
     /// `id=1,2,3` of a request that needs it.
@@ -118,34 +142,43 @@ impl ServiceCall {
         .await
     }
 
-    /// Answers a page of a list: `count`, `start_element`, `num_elements` and the plural key. `own` are parameters that
-    /// the service reads itself.
+    /// Which objects a list asks for. `own` are parameters that the service reads itself.
+    pub(super) fn list_request<K: ResourceKind>(
+        &self,
+        own: &[&str],
+        page: BodyPage,
+    ) -> Result<ListRequest, ApiError> {
+        let mut parameters = self.query.parameters().clone();
+        page.add_to(&mut parameters);
+        let mut request = list_request::parse(K::TABLE, own, &parameters)?;
+        if self.path.id.is_some() {
+            request.only::<K>(&self.required_ids()?);
+        }
+        Ok(request)
+    }
+
+    /// Answers a list: `count`, `start_element`, `num_elements`, and the page under the plural key. Who asks for one
+    /// object gets it under the singular key, with its `id` as a change has it.
     pub(super) async fn list<K: CatalogService>(
         &self,
         scope: &K::Scope,
-        own: &[&str],
+        request: ListRequest,
     ) -> Result<Response, ApiError> {
-        let ListRequest { query, fields } = list_request::parse(K::TABLE, own, self.query.pairs())?;
+        let is_for_one = request.is_for_one::<K>();
+        let ListRequest { query, fields } = request;
         let Page { items, count } = K::list(&self.http.engine.services, scope, &query).await?;
-        let shown: Vec<AnswerObject> = items.into_iter().map(|object| fields.of(object)).collect();
-        let head = [
+        let mut shown: Vec<AnswerObject> = items.into_iter().map(|object| fields.of(object)).collect();
+        let mut head = vec![
             ("count", count),
             ("start_element", query.start_element.into()),
             ("num_elements", query.num_elements.into()),
         ];
-        Ok(self.answer(&head, K::TABLE.plural, &shown, &[]))
-    }
-
-    /// Answers one object, under the singular key, with the `fields` that are asked for. The rest of the query is about
-    /// lists.
-    pub(super) async fn one<K>(&self, id: u32) -> Result<Response, ApiError>
-    where
-        K: AccountKind + CatalogService<Scope = Login>,
-    {
-        let fields = self.fields(K::TABLE)?;
-        let found = accounts::shown::<K>(&self.http.engine.services, &self.caller.0, &[id]).await?;
-        let found = found.into_iter().map(|object| fields.of(object)).collect();
-        Ok(self.changed(K::TABLE, found, &[]))
+        if !is_for_one {
+            return Ok(self.answer(&head, K::TABLE.plural, &shown, &[]));
+        }
+        let one = shown.pop().ok_or_else(|| ApiError::no_such_object(K::TABLE.singular))?;
+        head.extend(one.id().map(|id| ("id", id)));
+        Ok(self.answer(&head, K::TABLE.singular, &one, &[]))
     }
 
     /// Creates the objects of a body. `target` is what the query says that they belong to.

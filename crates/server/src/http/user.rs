@@ -2,6 +2,7 @@
 
 use super::error::ApiError;
 use super::openapi::Conflict;
+use super::page::BodyPage;
 use super::service::ServiceCall;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -14,11 +15,12 @@ use ia_engine::services::accounts::Users;
 #[utoipa::path(get, path = "/user", operation_id = "list_users", params(
     ("current" = Option<String>, Query, description = "With any value or none: the caller's own login, under `user`"),
 ))]
-pub(super) async fn get(call: ServiceCall) -> Result<Response, ApiError> {
-    match own(&call) {
-        None => call.list::<Users>(&call.caller.0, &[]).await,
-        Some(id) => call.one::<Users>(id).await,
+pub(super) async fn get(call: ServiceCall, page: BodyPage) -> Result<Response, ApiError> {
+    let mut request = call.list_request::<Users>(&[], page)?;
+    if let Some(own) = own(&call) {
+        request.only::<Users>(&[own]);
     }
+    call.list::<Users>(&call.caller.0, request).await
 }
 
 /// New logins
@@ -41,9 +43,11 @@ pub(super) async fn post(call: ServiceCall, headers: HeaderMap, body: Body) -> R
     ("current" = Option<String>, Query, description = "With any value or none: the caller's own, in place of `id`"),
 ), responses(Conflict))]
 pub(super) async fn put(call: ServiceCall, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let ids = match own(&call) {
-        None => call.ids()?,
-        Some(id) => Some(vec![id]),
+    let ids = match (own(&call), call.ids()?) {
+        (Some(own), Some(ids)) if ids != [own] => {
+            return Err(ApiError::syntax("'id' is not that of the 'current' login"));
+        }
+        (own, ids) => own.map(|own| vec![own]).or(ids),
     };
     call.change::<Users>(&call.caller.0, ids, call.append()?, (headers, body)).await
 }
@@ -58,5 +62,5 @@ pub(super) async fn delete(call: ServiceCall) -> Result<Response, ApiError> {
 
 /// The caller's login where the query asks for the current one.
 fn own(call: &ServiceCall) -> Option<u32> {
-    call.query.get_even_empty("current").map(|_| call.caller.0.user_id)
+    call.query.parameters().has("current").then_some(call.caller.0.user_id)
 }

@@ -34,7 +34,7 @@ enum Format {
 
 impl Format {
     fn of(query: &Query<'_>) -> Result<Format, ApiError> {
-        match query.get("format") {
+        match query.get("format")? {
             None => Ok(Format::Plain),
             Some("openrtb") => Ok(Format::OpenRtb),
             Some("codes") => Ok(Format::Codes),
@@ -68,8 +68,8 @@ pub(super) async fn get(
     take_read(&http, &caller)?;
     let format = Format::of(&query)?;
     let scope = scope(&http, &caller, &query)?;
-    let id = query.get("user_id").ok_or_else(|| ApiError::syntax("'user_id' is required"))?;
-    let user = user_key(scope, query.get("domain"), id)?;
+    let id = query.get("user_id")?.ok_or_else(|| ApiError::syntax("'user_id' is required"))?;
+    let user = user_key(scope, query.get("domain")?, id)?;
     let reader = &http.engine.reader;
     let now = reader.now();
     let memberships = reader.memberships(&user, now).await?;

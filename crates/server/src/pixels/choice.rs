@@ -3,6 +3,7 @@
 
 use super::cookie::values;
 use super::{Browser, IdCookie};
+use ia_engine::parameters::Parameters;
 use ia_engine::pixels::{PixelError, PixelWriter};
 use ia_model::UserKey;
 
@@ -62,15 +63,14 @@ impl Choice {
         token: Option<FormToken>,
         sent_from: Option<&str>,
     ) -> Result<(Choice, FormToken), BadForm> {
-        let field =
-            |name: &str| form_urlencoded::parse(form).find_map(|(own, value)| (own == name).then_some(value));
+        let form: Parameters<'_> = form_urlencoded::parse(form).collect();
+        // With two different values it is no choice, and no token.
+        let field = |name: &str| form.one(name).unwrap_or_default();
         let token = token.ok_or(BadForm::OtherSite)?;
-        if field("token").as_deref() != Some(token.as_str())
-            || sent_from.is_some_and(|site| site != "same-origin")
-        {
+        if field("token") != Some(token.as_str()) || sent_from.is_some_and(|site| site != "same-origin") {
             return Err(BadForm::OtherSite);
         }
-        match field("choice").as_deref() {
+        match field("choice") {
             Some("out") => Ok((Choice::Out, token)),
             Some("in") => Ok((Choice::In, token)),
             _ => Err(BadForm::Choice),

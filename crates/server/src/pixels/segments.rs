@@ -1,6 +1,7 @@
 //! Reads the queries of segment and mapping pixels.
 
 use super::{BadTarget, RedirectHost, plain_target};
+use ia_engine::parameters::{Parameters, Repeated, plain_name};
 use ia_engine::pixels::{MAX_VALUE, PixelSegment, PixelSegmentName};
 use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
 use ia_model::{MemberId, SegmentId};
@@ -17,6 +18,12 @@ pub(crate) const MAX_MAPPED_IDS: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BadPixel(pub(crate) Cow<'static, str>);
+
+impl From<Repeated> for BadPixel {
+    fn from(error: Repeated) -> BadPixel {
+        BadPixel(error.to_string().into())
+    }
+}
 
 /// The kind of answer to a segment pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,42 +57,38 @@ pub(crate) struct Mapping {
     pub(crate) segments: Vec<PixelSegment>,
 }
 
-/// Decoded names and values. The last of several equal names counts, and an empty value counts as absent.
-struct Parameters<'q> {
+/// The parameters of a call.
+struct Call<'q> {
     query: &'q str,
-    decoded: Vec<(Cow<'q, str>, Cow<'q, str>)>,
+    decoded: Parameters<'q>,
 }
 
-impl<'q> Parameters<'q> {
-    fn of(query: &'q str) -> Parameters<'q> {
-        Parameters { query, decoded: form_urlencoded::parse(query.as_bytes()).collect() }
+impl<'q> Call<'q> {
+    fn of(query: &'q str) -> Call<'q> {
+        Call { query, decoded: form_urlencoded::parse(query.as_bytes()).collect() }
     }
 
     /// Refuses a value that is not UTF-8. Decoding replaces all invalid bytes by the same character, so that two
     /// different ids could become one.
     fn must_be_utf8(&self, name: &'static str) -> Result<(), BadPixel> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let mut values = pairs.filter(|(own, _)| percent_decode_str(own).eq(name.bytes()));
+        let is_it = |own: &str| plain_name(&percent_decode_str(own).decode_utf8_lossy()) == name;
+        let mut values = pairs.filter(|(own, _)| is_it(own));
         if values.any(|(_, value)| percent_decode_str(value).decode_utf8().is_err()) {
             return Err(BadPixel(format!("'{name}' must be UTF-8").into()));
         }
         Ok(())
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
-        let found = self.decoded.iter().rev().find(|(own, _)| own == name);
-        found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
-    }
-
-    /// The non-empty parts of a value, separated by commas.
-    fn parts(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.get(name).unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty())
+    /// The value of a parameter that takes one.
+    fn get(&self, name: &str) -> Result<Option<&str>, BadPixel> {
+        Ok(self.decoded.one(name)?)
     }
 
     fn member(&self) -> Result<Option<MemberId>, BadPixel> {
-        let parse = |text: &str| text.parse().ok().filter(|&id| id > 0).map(MemberId);
+        let parse = |text: &str| text.trim().parse().ok().filter(|&id| id > 0).map(MemberId);
         let bad = || BadPixel("'member' must be a positive integer".into());
-        self.get("member").map(|text| parse(text).ok_or_else(bad)).transpose()
+        self.get("member")?.map(|text| parse(text).ok_or_else(bad)).transpose()
     }
 
     /// Adds the segments in the list `name`: codes if `by_code`, otherwise ids.
@@ -97,10 +100,11 @@ impl<'q> Parameters<'q> {
         default_value: u32,
         segments: &mut Vec<PixelSegment>,
     ) -> Result<(), BadPixel> {
-        for part in self.parts(name) {
+        let list = self.decoded.list(name, ",").unwrap_or_default();
+        for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (segment, value) = match part.split_once(':') {
                 None => (part, default_value),
-                Some((segment, value)) => (segment, int(name, value)?),
+                Some((segment, value)) => (segment.trim(), int(name, value)?),
             };
             let name = if by_code {
                 PixelSegmentName::Code(segment.to_owned())
@@ -120,7 +124,7 @@ impl<'q> Parameters<'q> {
 }
 
 fn int(name: &str, text: &str) -> Result<u32, BadPixel> {
-    let value = text.parse::<u32>().ok().filter(|&value| value <= MAX_VALUE);
+    let value = text.trim().parse::<u32>().ok().filter(|&value| value <= MAX_VALUE);
     value.ok_or_else(|| {
         BadPixel(format!("a value in '{name}' must be an integer from 0 to {MAX_VALUE}").into())
     })
@@ -129,9 +133,9 @@ fn int(name: &str, text: &str) -> Result<u32, BadPixel> {
 impl SegmentPixel {
     /// Reads the query of a call.
     pub(crate) fn parse(query: &str, redirect_hosts: &[RedirectHost]) -> Result<SegmentPixel, BadPixel> {
-        let parameters = Parameters::of(query);
-        let member = parameters.member()?;
-        let value = parameters.get("value").map_or(Ok(0), |value| int("value", value))?;
+        let call = Call::of(query);
+        let member = call.member()?;
+        let value = call.get("value")?.map_or(Ok(0), |value| int("value", value))?;
         let mut segments = Vec::new();
         // Removals last: the later operation on a segment wins.
         for (name, by_code, removes) in [
@@ -140,16 +144,16 @@ impl SegmentPixel {
             ("remove", false, true),
             ("remove_code", true, true),
         ] {
-            parameters.segments(name, by_code, removes, value, &mut segments)?;
-            if by_code && member.is_none() && parameters.get(name).is_some() {
+            call.segments(name, by_code, removes, value, &mut segments)?;
+            if by_code && member.is_none() && call.decoded.list(name, ",").is_some() {
                 return Err(BadPixel(format!("'member' is required with '{name}'").into()));
             }
         }
         if segments.is_empty() {
             return Err(BadPixel("'add', 'add_code', 'remove' or 'remove_code' is required".into()));
         }
-        parameters.must_be_utf8("redir")?;
-        let reply = match (parameters.get("redir"), parameters.get("t")) {
+        call.must_be_utf8("redir")?;
+        let reply = match (call.get("redir")?, call.get("t")?.map(str::trim)) {
             (Some(url), _) => Reply::Redirect(plain_target(url, redirect_hosts).map_err(bad_redirect)?),
             (None, None | Some("2")) => Reply::Gif,
             (None, Some("1")) => Reply::JavaScript,
@@ -166,13 +170,13 @@ fn bad_redirect(error: BadTarget) -> BadPixel {
 impl Mapping {
     /// Reads the query of a call.
     pub(crate) fn parse(query: &str) -> Result<Mapping, BadPixel> {
-        let parameters = Parameters::of(query);
-        let member = parameters.member()?.ok_or_else(|| BadPixel("'member' is required".into()))?;
+        let call = Call::of(query);
+        let member = call.member()?.ok_or_else(|| BadPixel("'member' is required".into()))?;
         let mut ids: Vec<String> = Vec::new();
-        parameters.must_be_utf8("user")?;
+        call.must_be_utf8("user")?;
         // Ids are exact bytes, as in other requests of the member: a space is part of an id.
-        let parts = parameters.get("user").unwrap_or_default().split(';');
-        for id in parts.filter(|id| !id.is_empty()) {
+        let list = call.decoded.list("user", ";").unwrap_or_default();
+        for id in list.split(';').filter(|id| !id.is_empty()) {
             // Checked for any member id, so that the answer does not reveal whether the member exists.
             if key_without_domain(Some(member), id).is_err() {
                 let number = ids.len() + 1;
@@ -187,8 +191,8 @@ impl Mapping {
             return Err(BadPixel("'user' is required".into()));
         }
         let mut segments = Vec::new();
-        parameters.segments("seg", false, false, 0, &mut segments)?;
-        parameters.segments("seg_code", true, false, 0, &mut segments)?;
+        call.segments("seg", false, false, 0, &mut segments)?;
+        call.segments("seg_code", true, false, 0, &mut segments)?;
         Ok(Mapping { member, ids, segments })
     }
 }
@@ -249,6 +253,8 @@ mod tests {
             ("add=1&member=0".into(), "'member'"),
             ("add=1&member=x".into(), "'member'"),
             ("add=1&t=3".into(), "'t'"),
+            ("add=1&t=1&t=2".into(), "'t' takes one value"),
+            (format!("add={}&add=8", many(MAX_SEGMENTS, ",")), "more than 100 segments"),
             ("add=1&redir=https://evil.example/".into(), "'redir'"),
             ("add=1&redir=https://ok.example/%0d%0aSet-Cookie:a=b".into(), "'redir'"),
             ("add=1&redir=https://ok.example/%E9".into(), "'redir' must be UTF-8"),
@@ -270,6 +276,8 @@ mod tests {
             // Two ids that are not UTF-8 must not become one.
             ("member=958&user=caf%E9".into(), "'user' must be UTF-8"),
             ("member=958&us%65r=a;caf%E9".into(), "'user' must be UTF-8"),
+            ("member=958&user[]=a&user%5B1%5D=caf%E9".into(), "'user' must be UTF-8"),
+            ("member=958&member=77&user=a".into(), "'member' takes one value"),
             ("member=958&user=hbapi:1:x:ia1".into(), "'user': id 1"),
             ("member=958&user=a&seg=x".into(), "'seg'"),
             (format!("member=958&user=a&seg_code={}", many(101, ",")), "more than 100 segments"),

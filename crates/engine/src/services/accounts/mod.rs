@@ -116,7 +116,7 @@ fn without_ids<T>(new: Vec<(Option<u32>, T)>) -> Vec<T> {
 }
 
 /// The objects of those ids that `by` may see, in their order.
-pub async fn shown<K: AccountKind>(
+async fn shown<K: AccountKind>(
     services: &Services,
     by: &Login,
     ids: &[u32],

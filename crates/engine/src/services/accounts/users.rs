@@ -23,7 +23,6 @@ pub struct Users;
 impl ResourceKind for Users {
     const NAME: &'static str = "User";
     const TABLE: &'static Resource = &USER;
-    const SHOWS_ONE: bool = true;
     type Request = LoginEdit;
     type Answer = LoginRecord;
 

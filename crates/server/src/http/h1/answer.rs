@@ -107,7 +107,7 @@ async fn whole(mut body: Body) -> io::Result<Bytes> {
 }
 
 /// Writes all of `bytes`, each piece of them within `write_timeout`.
-pub(super) async fn send(
+async fn send(
     stream: &mut (impl AsyncWrite + Unpin),
     mut bytes: impl Buf,
     write_timeout: Duration,

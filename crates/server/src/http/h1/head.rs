@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 pub(in crate::http) const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// More headers than clients send.
-const MAX_HEADERS: usize = 100;
+pub(in crate::http) const MAX_HEADERS: usize = 100;
 
 /// How long a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

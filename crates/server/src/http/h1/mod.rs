@@ -17,7 +17,7 @@ mod tests;
 use super::Service;
 use super::body::Leftover;
 use super::connection::{ConnectionLimits, Peer};
-use answer::{Answers, Form, send};
+use answer::{Answers, Form};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Method;
@@ -34,7 +34,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-pub(super) use head::MAX_HEAD_BYTES;
+pub(super) use head::{MAX_HEAD_BYTES, MAX_HEADERS};
 
 /// How long, and over how many bytes, a connection is read on after its last answer. One that is closed with
 /// bytes unread is reset, and the client may lose the answer.
@@ -69,7 +69,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             Some(Ok(head)) => head,
             None => return Ok(()),
             Some(Err(refused)) => {
-                send(&mut receiver.stream, &service.refusal(refused)[..], limits.idle_timeout).await?;
+                let form = Form { is_http_11: true, is_to_head: false, is_last: true };
+                let response = service.refusal(refused);
+                answers.write(&mut receiver.stream, response, form, limits.idle_timeout).await?;
                 return close(receiver, limits).await;
             }
         };

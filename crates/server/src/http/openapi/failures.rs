@@ -80,6 +80,8 @@ macro_rules! together {
 together! {
     /// Of every read.
     ReadFailures: BadRequest NotAuthenticated TooManyRequests;
+    /// Of every list of a catalog service; the last ones because of a body, which may say the page.
+    ListFailures: BadRequest NotAuthenticated NotFound TooManyRequests TooLarge Unavailable;
     /// Of every POST that is not to a catalog service or a pixel.
     PostFailures: BadRequest NotAuthenticated TooLarge TooManyRequests Unavailable;
     /// Of every creation by a catalog service.

@@ -121,6 +121,24 @@ pub(super) fn alias<S>(
     (schemas, paths, router)
 }
 
+/// Describes what is about one object, whose id its path has, and so not about a list.
+pub(super) fn one<S>((schemas, mut paths, router): UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S> {
+    const OF_LISTS: [&str; 5] = ["search", "sort", "start_element", "num_elements", "code"];
+    for operation in paths.paths.values_mut().flat_map(operations) {
+        operation.parameters.get_or_insert_default().retain_mut(|parameter| match parameter {
+            RefOr::T(parameter) if parameter.name == "id" => {
+                let id = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+                parameter.schema = Some(id.maximum(Some(u32::MAX)).into());
+                parameter.description = Some("Which".to_owned());
+                true
+            }
+            RefOr::T(parameter) => !OF_LISTS.contains(&parameter.name.as_str()),
+            RefOr::Ref(_) => true,
+        });
+    }
+    (schemas, paths, router)
+}
+
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem { get, put, post, delete, options, head, patch, trace, .. } = item;
     [get, put, post, delete, options, head, patch, trace].into_iter().flatten()

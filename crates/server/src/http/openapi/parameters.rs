@@ -14,9 +14,10 @@ macro_rules! parameters {
 
 parameters! {
     /// What every list takes beside the filters by its fields: `<field>`, `min_<field>`, `max_<field>`, `nmin_<field>`
-    /// and `nmax_<field>` (absent values count too), `like_<field>`, `not_<field>`.
+    /// and `nmax_<field>` (absent values count too), `like_<field>`, `not_<field>`. What takes several by commas may be
+    /// repeated instead.
     ListParameters {
-        /// Several by commas, at most 10,000.
+        /// Several by commas or repeated, at most 10,000. One alone, without another filter, is answered as one object.
         id: Option<String>,
         /// What its searched fields contain.
         search: Option<String>,
@@ -24,21 +25,22 @@ parameters! {
         sort: Option<String>,
         /// Which fields to show, by commas; the id always.
         fields: Option<String>,
-        /// How many to leave out.
+        /// How many to leave out. Absent: what `start_element` says in a JSON body of the `GET`.
         #[param(minimum = 0)]
         start_element: Option<u32>,
-        /// The size of the page: 100 if absent, and at most.
+        /// The size of the page: 100 if absent, and at most. Absent: what `num_elements` or `batch_size` says in a JSON
+        /// body of the `GET`.
         #[param(minimum = 1)]
         num_elements: Option<u32>,
     }
     /// What a change takes.
     ChangedIds {
-        /// Which; several by commas. Absent where the body says it
+        /// Which; several by commas or repeated. Absent where the body says it
         id: Option<String>,
     }
     /// What a deletion takes.
     Ids {
-        /// Which; several by commas
+        /// Which; several by commas or repeated
         id: Option<String>,
     }
     /// What a change of lists takes.

@@ -2,7 +2,7 @@
 //! answers around it are the same for all.
 #![expect(dead_code, reason = "these types are described, never made")]
 
-use super::failures::{ChangeFailures, CreateFailures, DeleteFailures, ReadFailures};
+use super::failures::{ChangeFailures, CreateFailures, DeleteFailures, ListFailures};
 use super::parameters::{ChangedIds, ConfiguredMember, Ids, ListParameters};
 use super::shapes::{answers, status_ok};
 use crate::http::envelope::DbgInfo;
@@ -44,7 +44,8 @@ pub(crate) fn catalog<K: ResourceKind, S>(
     for PathItem { get, put, post, delete, .. } in paths.paths.values_mut() {
         if let Some(list) = get {
             put_first(list, ListParameters::into_params(|| None));
-            complete::<K>(list, "A page of the list", "List", ReadFailures::responses());
+            let about = "A page of the list, or the one object that is asked for";
+            complete::<K>(list, about, "List", ListFailures::responses());
         }
         let changed_ids = match (K::ID_NAME, K::TAKES_SEVERAL) {
             ("id", true) => ChangedIds::into_params(|| None),
@@ -123,18 +124,22 @@ fn request<K: ResourceKind>() -> RefOr<Schema> {
     body.property(plural, several).description(Some(about)).into()
 }
 
-/// A page of a list, or the ids of what was deleted.
+/// A page of a list, the one object that is asked for, or the ids of what was deleted.
 fn list<K: ResourceKind>() -> RefOr<Schema> {
+    let (singular, plural) = (K::TABLE.singular, K::TABLE.plural);
     let page = ObjectBuilder::new()
         .property("count", count().description(Some("How many match, or were deleted.")))
         .property("start_element", small_count())
         .property("num_elements", small_count())
-        .property(K::TABLE.plural, ArrayBuilder::new().items(shown::<K>()));
-    let page = match K::SHOWS_ONE {
-        true => page.property("id", small_count()).property(K::TABLE.singular, shown::<K>()),
-        false => page.required("count").required(K::TABLE.plural),
-    };
-    response("A page of a list; of objects that were deleted only the ids.", page)
+        .property("id", small_count())
+        .property(singular, shown::<K>())
+        .property(plural, ArrayBuilder::new().items(shown::<K>()))
+        .required("count");
+    let about = format!(
+        "`{plural}` for a page of a list, and for objects that were deleted, of which it has only the ids. `id` and \
+         `{singular}` for one object that is asked for, by its id and nothing else."
+    );
+    response(&about, page)
 }
 
 /// What was created or changed.

@@ -86,7 +86,7 @@ pub(super) async fn getuidj(call: Call, headers: HeaderMap) -> Result<Response, 
         PixelFailures,
     ))]
 pub(super) async fn getuidp(call: Call, query: Query<'static>) -> Result<Response, ApiError> {
-    let callback = pixels::callback(query.get("callback"))?;
+    let callback = pixels::callback(query.get("callback")?)?;
     let browser = call.browser()?;
     seen(&call, browser).await?;
     // The comment at the start keeps programs from taking the answer for a file of another type.

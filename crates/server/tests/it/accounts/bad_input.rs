@@ -64,7 +64,7 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
         ("PUT /member?id=77", member("id", json!(958)), "400 SYNTAX 'id' is not that of the query"),
         ("PUT /member", member("name", json!("New")), "400 SYNTAX 'id' is required"),
         ("PUT /member?id=x", member("name", json!("New")), "400 SYNTAX 'id' must be positive integers"),
-        ("DELETE /member?id=77", Value::Null, "404 SYNTAX No such service"),
+        ("DELETE /member?id=77", Value::Null, "404 SYNTAX Members are never deleted"),
         (
             "POST /user",
             user("username", json!("PROVIDER")),
@@ -218,7 +218,11 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
             batch("daily_byte_limit", json!(-5)),
             "400 SYNTAX 'daily_byte_limit' must be",
         ),
-        ("DELETE /batch-segment-config?member_id=77", Value::Null, "404 SYNTAX No such service"),
+        (
+            "DELETE /batch-segment-config?member_id=77",
+            Value::Null,
+            "404 SYNTAX The set-up of a member is never deleted",
+        ),
     ];
     for target in
         ["/member", "/user", "/member-data-sharing", "/member-data-sharings", "/batch-segment-config"]

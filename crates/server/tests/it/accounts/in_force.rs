@@ -96,7 +96,7 @@ async fn access_is_in_force_for_the_next_post() {
     assert_eq!((accepted(by_id.clone()).await, accepted(by_code.clone()).await), (0, 0));
     put(&admin, &format!("{target}&append=true"), access(&[77])).await.ok();
     assert_eq!(accepted(by_id.clone()).await, 1);
-    let shown = admin.get(target).await.ok()["batch_segment_configs"][0].clone();
+    let shown = admin.get(target).await.ok()["batch_segment_config"].clone();
     assert_eq!(
         shown["member_segment_access"],
         access(&[77, 1661])["batch_segment_config"]["member_segment_access"]
@@ -108,7 +108,7 @@ async fn access_is_in_force_for_the_next_post() {
     let shown = put(&admin, "/batch-segment-config", more).await.ok()["batch_segment_config"].clone();
     assert_eq!(shown["segment_fields"], json!(["SEG_CODE", "VALUE"]));
     assert_eq!(shown["daily_byte_limit"], 10_000_000_000_u64);
-    assert_eq!(admin.get("/member?id=958").await.ok()["members"][0]["default_expiration"], 60);
+    assert_eq!(admin.get("/member?id=958").await.ok()["member"]["default_expiration"], 60);
 }
 
 #[tokio::test]

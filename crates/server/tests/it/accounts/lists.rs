@@ -116,7 +116,7 @@ async fn several_are_changed_or_none() {
         "{:?}",
         answer.body
     );
-    assert_eq!(admin.get("/member?id=3000").await.ok()["members"][0]["name"], "B");
+    assert_eq!(admin.get("/member?id=3000").await.ok()["member"]["name"], "B");
     let both = json!({"members": [{"id": 3000, "name": "B2"}, {"id": 3001, "name": "C2"}]});
     assert_eq!(put(&admin, "/member", both).await.ok()["members"][1]["name"], "C2");
 }

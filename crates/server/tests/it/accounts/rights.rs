@@ -115,7 +115,7 @@ async fn a_login_changes_its_own_names_and_password() {
 async fn a_member_sets_its_default_expiration_alone() {
     let kit = Kit::start().await;
     let provider = kit.login("provider").await;
-    let mut own = provider.get("/member").await.ok()["members"][0].clone();
+    let mut own = provider.get("/member").await.ok()["member"].clone();
     own["default_expiration"] = json!(60);
     let changed = put(&provider, "/member?id=958", json!({"member": own})).await.ok();
     assert_eq!(changed["member"]["default_expiration"], 60);

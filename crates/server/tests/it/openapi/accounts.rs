@@ -36,12 +36,15 @@ pub(super) async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
             "batch_segment_config" => format!("{path}?member_id=4711"),
             _ => format!("{path}?id=4711"),
         };
+        examiner.get(&admin, &unknown, 404).await;
+        examiner.send(&admin, "GET", path, &long, 413).await;
         let empty = json!({singular: {}}).to_string();
         examiner.examine(&admin, Method::PUT, &unknown, &empty, 404).await;
     }
     let reading = kit.login("provider").await;
     examiner.get(&reading, "/batch-segment-config", 403).await;
     examiner.get(&admin, "/user?current", 200).await;
+    examiner.get(&reading, "/member", 200).await;
     examine_changes(examiner).await;
 }
 
@@ -105,7 +108,7 @@ pub(super) async fn examine_refusals<'k>(
     let kit = examiner.kit;
     examiner.kit = tight;
     for (path, _) in SERVICES {
-        for method in [Method::POST, Method::PUT] {
+        for method in [Method::GET, Method::POST, Method::PUT] {
             examiner.examine(admin, method, path, "{}", 503).await;
         }
     }

@@ -57,6 +57,8 @@ pub(super) async fn examine(examiner: &mut Examiner<'_>) {
         (&provider, path, 200),
         (&provider, "/public-key?fields=name", 200),
         (&provider, "/public-key/meta", 200),
+        (&provider, "/public-key?key_id=1", 200),
+        (&provider, "/public-key?id=4711", 404),
         (&provider, "/public-key?sort=x", 400),
         (&provider, "/public-key?user_id=5", 403),
         (&anonymous, path, 401),
@@ -64,6 +66,7 @@ pub(super) async fn examine(examiner: &mut Examiner<'_>) {
     ] {
         examiner.get(client, target, status).await;
     }
+    examiner.send(&provider, "GET", path, &long, 413).await;
     for (client, target, status) in [
         (&anonymous, "/public-key?id=1", 401),
         (&reader, "/public-key?id=1", 403),

@@ -22,6 +22,9 @@ pub(super) async fn examine(examiner: &mut Examiner<'_>) {
         {
             examiner.get(&provider, &format!("{base}{query}"), 200).await;
         }
+        examiner.get(&provider, &format!("{base}id=10001"), 200).await;
+        examiner.get(&provider, &format!("{base}id=777"), 404).await;
+        examiner.send(&provider, "GET", base, &long, 413).await;
         examiner.get(&provider, &format!("{base}sort=nothing"), 400).await;
         examiner.get(&provider, foreign, 403).await;
         examiner.get(&anonymous, base, 401).await;
@@ -52,5 +55,38 @@ pub(super) async fn examine(examiner: &mut Examiner<'_>) {
         ] {
             examiner.send(client, "DELETE", &target, "", status).await;
         }
+    }
+    examine_one(examiner, &long).await;
+}
+
+/// One segment, by its path.
+async fn examine_one(examiner: &mut Examiner<'_>, long: &str) {
+    let kit = examiner.kit;
+    let (anonymous, provider) = (kit.anonymous(), kit.login("provider").await);
+    let reader = kit.login("reader").await;
+    let doomed = provider.post("/segment", &json!({"segment": {}})).await.ok()["id"].clone();
+    let doomed = format!("/segment/958/{doomed}");
+    let change = r#"{"segment": {"short_name": "New"}}"#;
+    for (client, method, target, body, status) in [
+        (&provider, "GET", "/segment/958/10001?fields=code", "", 200),
+        (&provider, "GET", "/segment/958/10001?id=10002", "", 400),
+        (&provider, "GET", "/segment/958/4711", "", 404),
+        (&provider, "GET", "/segment/77/777", "", 403),
+        (&anonymous, "GET", "/segment/958/10001", "", 401),
+        (&provider, "GET", "/segment/958/10001", long, 413),
+        (&provider, "PUT", "/segment/958/10001", change, 200),
+        (&provider, "PUT", "/segment/958/x", change, 400),
+        (&provider, "PUT", "/segment/958/4711", change, 404),
+        (&provider, "PUT", "/segment/958/10001", r#"{"segment": {"code": "TRAVEL"}}"#, 409),
+        (&reader, "PUT", "/segment/958/10001", change, 403),
+        (&anonymous, "PUT", "/segment/958/10001", change, 401),
+        (&provider, "PUT", "/segment/958/10001", long, 413),
+        (&provider, "DELETE", "/segment/958/10001?member_id=77", "", 400),
+        (&provider, "DELETE", "/segment/958/4711", "", 404),
+        (&reader, "DELETE", "/segment/958/10001", "", 403),
+        (&anonymous, "DELETE", "/segment/958/10001", "", 401),
+        (&provider, "DELETE", &doomed, "", 200),
+    ] {
+        examiner.send(client, method, target, body, status).await;
     }
 }

@@ -68,8 +68,8 @@ async fn what_is_created_is_answered_whole() {
     assert_eq!(answer.header("x-ratelimit-write"), Some("1000000"));
     assert_eq!(
         whole(&provider.get("/segment?id=30003").await),
-        json!({"status": "OK", "count": 1, "start_element": 0, "num_elements": 100, "segments": [segment],
-               "dbg_info": {"output_term": "segments", "warnings": []}})
+        json!({"status": "OK", "count": 1, "start_element": 0, "num_elements": 100, "id": 30003, "segment": segment,
+               "dbg_info": {"output_term": "segment", "warnings": []}})
     );
 
     kit.clock.advance(90_000);

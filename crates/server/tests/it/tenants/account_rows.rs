@@ -23,6 +23,7 @@ const fn change(member: [&'static str; 3], admin: [&'static str; 3]) -> Expected
 }
 
 const SEEN: Expected = read(["shown", "nothing", "nothing"], ["shown", "shown", "nothing"]);
+const SEEN_ALONE: Expected = read(["shown", NONE, NONE], ["shown", "shown", NONE]);
 const ALWAYS: Expected = read(["200"; 3], ["200"; 3]);
 
 fn send(method: Method, target: impl Into<String>, body: Value) -> Ask {
@@ -81,7 +82,9 @@ fn row(
 
 fn members() -> Vec<Row> {
     vec![
-        row("GET /member", "id", |a, _| get(format!("/member?id={}", a.member)), listed, SEEN),
+        row("GET /member", "id", |a, _| get(format!("/member?id={}", a.member)), listed, SEEN_ALONE),
+        row("GET /member", "ids", |a, _| get(format!("/member?id={},4713", a.member)), listed, SEEN),
+        row("GET /member", "none", |_, _| get("/member"), status, ALWAYS),
         row("GET /member", "search", |a, _| get(format!("/member?search={}", a.member)), listed, SEEN),
         row("GET /member/meta", "none", |_, _| get("/member/meta"), status, ALWAYS),
         row(
@@ -120,7 +123,7 @@ fn members() -> Vec<Row> {
 
 fn users() -> Vec<Row> {
     vec![
-        row("GET /user", "id", |a, _| get(format!("/user?id={}", a.login_id())), listed, SEEN),
+        row("GET /user", "id", |a, _| get(format!("/user?id={}", a.login_id())), listed, SEEN_ALONE),
         row("GET /user", "entity_id", |a, _| get(format!("/user?entity_id={}", a.member)), listed, SEEN),
         row("GET /user", "current", |_, _| get("/user?current"), status, ALWAYS),
         row("GET /user/meta", "none", |_, _| get("/user/meta"), status, ALWAYS),
@@ -177,7 +180,7 @@ macro_rules! sharing_rows {
                 "id",
                 |a, _| get(format!(concat!($path, "?id={}"), a.sharing_id())),
                 listed,
-                SEEN,
+                SEEN_ALONE,
             ),
             row(
                 concat!("GET ", $path),
@@ -261,6 +264,13 @@ fn batch() -> Vec<Row> {
             "GET /batch-segment-config",
             "member_id",
             |a, _| get(format!("{PATH}?member_id={}", a.member)),
+            listed,
+            read([NO; 3], ["shown", "shown", NONE]),
+        ),
+        row(
+            "GET /batch-segment-config",
+            "member_ids",
+            |a, _| get(format!("{PATH}?member_id={},4713", a.member)),
             listed,
             read([NO; 3], ["shown", "shown", "nothing"]),
         ),

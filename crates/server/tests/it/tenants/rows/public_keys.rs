@@ -33,7 +33,14 @@ pub(super) fn add(
             Some(_) => "shown".to_owned(),
             None => status(answer),
         },
-        read(["shown", "nothing", "nothing"], ["nothing"; 3], ["shown", "shown", "nothing"]),
+        read(["shown", "404 SYNTAX", "404 SYNTAX"], ABSENT, ["shown", "shown", "404 SYNTAX"]),
+    );
+    row(
+        "GET /public-key",
+        "key_id",
+        |a, _| get(format!("/public-key?key_id={}", a.key)),
+        status,
+        read(["200", "404 SYNTAX", "404 SYNTAX"], ABSENT, ["200", "200", "404 SYNTAX"]),
     );
     row(
         "POST /public-key",

@@ -23,7 +23,14 @@ pub(super) fn rows() -> Vec<Row> {
     };
     let change = || write(["200", "404 SYNTAX", "404 SYNTAX"], true);
     row("GET /segment/meta", "none", |_, _| get("/segment/meta"), status, same(["200"; 3], true));
-    row("GET /segment", "id", |a, _| get(format!("/segment?id={}", a.segment)), list_outcome, list());
+    row(
+        "GET /segment",
+        "id",
+        |a, _| get(format!("/segment?id={}", a.segment)),
+        list_outcome,
+        same(["shown", "404 SYNTAX", "404 SYNTAX"], true),
+    );
+    row("GET /segment", "ids", |a, _| get(format!("/segment?id={},4713", a.segment)), list_outcome, list());
     row("GET /segment", "code", |a, _| get(format!("/segment?code={}", a.code)), list_outcome, list());
     row("GET /segment", "search", |a, _| get(format!("/segment?search={}", a.code)), list_outcome, list());
     row(
@@ -39,6 +46,13 @@ pub(super) fn rows() -> Vec<Row> {
         |a, _| get(format!("/segment/{}?id={}&search={}", a.member, a.segment, a.code)),
         list_outcome,
         of_member(),
+    );
+    row(
+        "GET /segment/{member_id}/{id}",
+        "member_id and id",
+        |a, _| get(format!("/segment/{}/{}", a.member, a.segment)),
+        list_outcome,
+        Expected { admin: ["shown", "shown", "404 SYNTAX"], ..of_member() },
     );
     row(
         "POST /segment",
@@ -136,6 +150,16 @@ pub(super) fn rows() -> Vec<Row> {
         status,
         SERVICE,
     );
+    row(
+        "PUT /segment/{member_id}/{id}",
+        "member_id and id",
+        |a, _| {
+            let body = json!({"segment": {"short_name": "A name", "parent_segment_id": null, "code": a.code, "member_id": null}});
+            put(format!("/segment/{}/{}", a.member, a.segment), body)
+        },
+        status,
+        SERVICE,
+    );
     // Later rows need the caller's own segment, so this deletes an absent one in its place.
     row(
         "DELETE /segment",
@@ -172,6 +196,13 @@ pub(super) fn rows() -> Vec<Row> {
         status,
         Expected { admin: ["404 SYNTAX"; 3], ..write(["404 SYNTAX", "403 UNAUTH", "403 UNAUTH"], true) },
     );
+    row(
+        "DELETE /segment/{member_id}/{id}",
+        "member_id",
+        |a, _| delete(format!("/segment/{}/4711", a.member)),
+        status,
+        Expected { admin: ["404 SYNTAX"; 3], ..write(["404 SYNTAX", "403 UNAUTH", "403 UNAUTH"], true) },
+    );
     rows
 }
 
@@ -180,6 +211,9 @@ fn list_outcome(answer: &Answer) -> String {
         return status(answer);
     }
     let response = answer.ok();
+    if response["segment"].is_object() {
+        return "shown".to_owned();
+    }
     assert_eq!(response["segments"].as_array().unwrap().is_empty(), response["count"] == 0);
     if response["count"] == 0 { "nothing" } else { "shown" }.to_owned()
 }
