@@ -9,6 +9,11 @@ pub fn integer(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| unusual_integer(text))
 }
 
+/// [`integer`] from 0 to 4294967295, such as an id or a place in a list.
+pub fn unsigned(text: &str) -> Option<u32> {
+    integer(text).and_then(|value| u32::try_from(value).ok())
+}
+
 #[cold]
 fn unusual_integer(text: &str) -> Option<i64> {
     let (is_negative, text) = match text.as_bytes().first()? {

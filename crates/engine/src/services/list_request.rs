@@ -3,7 +3,7 @@
 use super::{ALL, FieldSelection, ResourceKind, ServiceError, plain_name};
 use crate::parameters::{Named, Parameters};
 use ia_catalog::listing::{Direction, Field, Filter, Kind, ListQuery, Resource, Test, Value};
-use ia_model::time;
+use ia_model::{lenient, time};
 
 /// The most elements of a page. A request for more gets this many, and `num_elements` of the answer says so, so that
 /// clients page on from there.
@@ -69,7 +69,7 @@ impl ListRequest {
 /// Reads `id=1,2,3`: what is to be changed or deleted. Each once, ascending.
 pub fn ids(value: &str) -> Result<Vec<u32>, ServiceError> {
     let not_ids = || ServiceError::bad("id", "must be positive integers, separated by commas");
-    let parse = |text: &str| text.trim().parse().ok().filter(|&id| id > 0).ok_or_else(not_ids);
+    let parse = |text: &str| lenient::unsigned(text).filter(|&id| id > 0).ok_or_else(not_ids);
     let mut ids = split(value, "id")?.map(parse).collect::<Result<Vec<u32>, _>>()?;
     ids.sort_unstable();
     ids.dedup();
@@ -96,7 +96,7 @@ fn read(
 fn number(parameter: &Named<'_>, least: u32) -> Result<u32, ServiceError> {
     let too_small =
         || ServiceError::bad(parameter.name, format_args!("must be an integer of at least {least}"));
-    parameter.one()?.trim().parse().ok().filter(|&number| number >= least).ok_or_else(too_small)
+    lenient::unsigned(parameter.one()?).filter(|&number| number >= least).ok_or_else(too_small)
 }
 
 fn sort(resource: &'static Resource, value: &str) -> Result<Vec<(&'static Field, Direction)>, ServiceError> {
@@ -191,7 +191,7 @@ fn parse_value(field: &Field, name: &str, value: &str) -> Result<Value, ServiceE
     let value = if field.kind == Kind::Text { value } else { value.trim() };
     match field.kind {
         Kind::Integer => {
-            value.parse().map_or_else(|_| bad("an integer"), |number| Ok(Value::Integer(number)))
+            lenient::integer(value).map_or_else(|| bad("an integer"), |number| Ok(Value::Integer(number)))
         }
         Kind::Decimal => match value.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Value::Decimal(number)),

@@ -6,6 +6,7 @@ use crate::http::Http;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, Request};
 use ia_engine::parameters::{self, Parameters};
+use ia_model::lenient;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -40,8 +41,8 @@ impl BodyPage {
             let number = match &body[name] {
                 Value::Null => return Ok(None),
                 Value::String(text) if text.trim().is_empty() => return Ok(None),
-                Value::String(text) => text.trim().parse().ok(),
-                number => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+                Value::String(text) => lenient::unsigned(text),
+                number => lenient::unsigned(&number.to_string()),
             };
             let reason = || format!("'{name}' in the body must be an integer of at least {least}");
             number.filter(|&number| number >= least).map(Some).ok_or_else(|| ApiError::syntax(reason()))
@@ -71,6 +72,7 @@ mod tests {
         for (body, expected) in [
             (r#"{"start_element": 100, "num_elements": "50"}"#, page(Some(100), Some(50))),
             (r#"{"batch_size": 7, "state": "active", "id": [1]}"#, page(None, Some(7))),
+            (r#"{"start_element": 100.0, "num_elements": "5e1"}"#, page(Some(100), Some(50))),
             (r#"{"batch_size": " 7 ", "num_elements": 7}"#, page(None, Some(7))),
             (r#"{"start_element": null, "num_elements": ""}"#, page(None, None)),
             (r#"{"segment": {"start_element": 1}}"#, page(None, None)),
@@ -82,6 +84,7 @@ mod tests {
         }
         for (body, named) in [
             (r#"{"start_element": [1]}"#, "'start_element'"),
+            (r#"{"start_element": 0.5}"#, "'start_element'"),
             (r#"{"start_element": -1}"#, "'start_element'"),
             (r#"{"batch_size": "0"}"#, "'batch_size'"),
             (r#"{"batch_size": 4294967296}"#, "'batch_size'"),

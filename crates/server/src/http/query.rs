@@ -5,7 +5,7 @@ use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
 use ia_engine::parameters::Parameters;
-use ia_model::MemberId;
+use ia_model::{MemberId, lenient};
 use std::borrow::Cow;
 use std::convert::Infallible;
 
@@ -67,7 +67,7 @@ impl<'u> Query<'u> {
 
 /// Reads an id, which is called `name` in the error.
 pub(crate) fn id(name: &'static str, text: &str) -> Result<u32, ApiError> {
-    let id = text.trim().parse().ok().filter(|&id| id > 0);
+    let id = lenient::unsigned(text).filter(|&id| id > 0);
     id.ok_or_else(|| ApiError::syntax(format!("'{name}' must be a positive integer")))
 }
 
