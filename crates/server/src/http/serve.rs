@@ -27,10 +27,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(40);
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves `service` on `listener` until `shutdown` turns true; then takes no more, and returns when what
-/// was taken is answered.
+/// was taken is answered. A new connection gets what `tls` then holds.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<watch::Receiver<TlsAcceptor>>,
     service: Service,
     limits: ConnectionLimits,
     mut shutdown: watch::Receiver<bool>,
@@ -45,7 +45,8 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, address, place)) => {
-                let (tls, service, stopping) = (tls.clone(), service.clone(), stopping.clone());
+                let tls = tls.as_ref().map(|tls| tls.borrow().clone());
+                let (service, stopping) = (service.clone(), stopping.clone());
                 tokio::spawn(async move {
                     let _place = place;
                     // Dropped last: when it is gone, so is the service, and with it what the data directory holds open.
