@@ -22,6 +22,7 @@ mod openapi;
 mod ops;
 mod pixels;
 mod privacy;
+mod proxies;
 mod reading;
 mod secrets;
 mod segment;

@@ -69,7 +69,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             Some(Ok(head)) => head,
             None => return Ok(()),
             Some(Err(refused)) => {
-                send(&mut receiver.stream, &service.refusal(refused)[..], limits.idle_timeout).await?;
+                send(&mut receiver.stream, &service.refusal(refused, peer)[..], limits.idle_timeout).await?;
                 return close(receiver, limits).await;
             }
         };
