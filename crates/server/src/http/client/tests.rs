@@ -1,5 +1,6 @@
 use super::*;
 use axum::http::{HeaderName, HeaderValue};
+use proptest::prelude::*;
 
 fn peer(address: &str, tls: bool) -> Peer {
     Peer { tls, ..Peer::new((address.parse::<IpAddr>().unwrap(), 9).into()) }
@@ -177,6 +178,68 @@ fn the_operator_knows_better_whether_clients_use_tls() {
         headers.insert("x-forwarded-proto", HeaderValue::from_static(if known { "http" } else { "https" }));
         for from in ["10.0.0.1", "192.0.2.1"] {
             assert_eq!(proxies.client(peer(from, !known), &headers).0.is_secure, known);
+        }
+    }
+}
+
+/// What a client may send: much of it means something in these headers.
+fn written_by_a_client() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        prop::sample::select(vec![
+            "for=", "proto=", "https", "http", "1.1.1.1", "10.0.0.9", "[::1]", "unknown", "_x", ":80", ",",
+            ";", "=", "\"", "\\", " ", "\t",
+        ])
+        .prop_map(|text| text.as_bytes().to_vec()),
+        prop::collection::vec(prop_oneof![b' '..=b'~', 0x80_u8..=0xff], 0..4),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    /// Whatever a client has written into the headers, it counts as itself, or else as the proxy that it came through:
+    /// never as an address of its choice. The proxy at 10.0.0.1 writes one of the two headers, in the line of the client
+    /// or in one of its own, and leaves the other as it is.
+    #[test]
+    fn no_client_chooses_its_address(
+        list in prop::option::of(written_by_a_client()),
+        standard in prop::option::of(written_by_a_client()),
+        scheme in prop::option::of(written_by_a_client()),
+        writes_standard in any::<bool>(),
+        in_own_line in any::<bool>(),
+        is_v6 in any::<bool>(),
+    ) {
+        let client = if is_v6 { "2001:db8::1" } else { "192.0.2.1" };
+        let written = match (writes_standard, is_v6) {
+            (false, _) => client.to_owned(),
+            (true, false) => format!("for={client};proto=http"),
+            (true, true) => format!("for=\"[{client}]:4711\";proto=http"),
+        };
+        let mut headers = HeaderMap::new();
+        for (name, sent, is_written) in [
+            ("x-forwarded-for", list, !writes_standard),
+            ("forwarded", standard, writes_standard),
+            ("x-forwarded-proto", scheme, false),
+        ] {
+            let name = HeaderName::from_static(name);
+            let mut lines: Vec<Vec<u8>> = sent.into_iter().collect();
+            if is_written {
+                match lines.last_mut().filter(|_| !in_own_line) {
+                    Some(line) => line.extend_from_slice(format!(", {written}").as_bytes()),
+                    None => lines.push(written.as_bytes().to_vec()),
+                }
+            }
+            for line in lines {
+                headers.append(&name, HeaderValue::from_bytes(&line).unwrap());
+            }
+        }
+        let was_silent = !headers.contains_key(if writes_standard { "x-forwarded-for" } else { "forwarded" });
+        let (found, fault) = proxies().client(peer("10.0.0.1", false), &headers);
+        let found = found.address.to_string();
+        if found != client {
+            prop_assert_eq!(found.as_str(), "10.0.0.1");
+            prop_assert!(fault.is_some());
+            // Only a quoted string that does not end can spoil what the proxy adds to the same line.
+            prop_assert!(!was_silent || (writes_standard && !in_own_line));
         }
     }
 }
