@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::http::serve::{ConnectionLimits, serve};
 use crate::http::{Http, Service};
-use crate::tls;
+use crate::tls::Certificate;
 use anyhow::Context;
 pub use ia_engine::Machine;
 use ia_engine::data_dir::DataDir;
@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinSet;
 
 /// The two listeners, bound already.
 pub struct Listeners {
@@ -37,15 +38,18 @@ impl Listeners {
 
 /// Runs the server until `shutdown` is done; then answers what was taken, writes a checkpoint and returns.
 ///
-/// `ready` is told when requests are served. The ops listener answers from the start.
+/// `ready` is told when requests are served. The ops listener answers from the start. When `reload` is notified, the
+/// files of the certificate are looked at.
 pub async fn run(
     config: Config,
     listeners: Listeners,
     machine: Machine,
     ready: oneshot::Sender<()>,
+    reload: Arc<Notify>,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let tls = config.tls_files().map(|(cert, key)| tls::acceptor(cert, key)).transpose()?;
+    let certificate = config.tls_files().map(|(cert, key)| Certificate::load(cert, key)).transpose()?;
+    let tls = certificate.as_ref().map(Certificate::acceptor);
     let (stop_api, api_stopping) = watch::channel(false);
     let (stop_ops, ops_stopping) = watch::channel(false);
     let connections = ConnectionLimits {
@@ -76,6 +80,11 @@ pub async fn run(
             return Ok(());
         }
     };
+    // Ends with this function.
+    let mut renewals = JoinSet::new();
+    if let Some(certificate) = certificate {
+        renewals.spawn(certificate.keep_current(reload, &mut registry));
+    }
     let http = Arc::new(Http::new(Arc::clone(&opened.engine), config.http_options()?, registry)?);
     let _ = started.set(Arc::clone(&http));
     let api = serve(listeners.api, tls, Service::api(Arc::clone(&http)), connections, api_stopping);

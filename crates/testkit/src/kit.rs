@@ -170,8 +170,12 @@ impl Kit {
             let _ = stopped.await;
         };
         let config = self.config.clone();
+        // A kit gets no signals.
+        let reload = Arc::default();
         let server = tokio::spawn(async move {
-            run::run(config, listeners, machine, ready, shutdown).await.map_err(|error| format!("{error:#}"))
+            run::run(config, listeners, machine, ready, reload, shutdown)
+                .await
+                .map_err(|error| format!("{error:#}"))
         });
         self.running = Some(Running { api, ops, stop, server });
         if is_ready.await.is_err() {

@@ -110,14 +110,15 @@ impl ServerProcess {
     }
 }
 
-/// The addresses in `ready api=http://… ops=http://…`.
+/// The addresses in `ready api=http://… ops=http://…`; the API may also be at `https://…`.
 fn ready_addresses(line: &str) -> Option<(SocketAddr, SocketAddr)> {
     let mut words = line.split_ascii_whitespace();
     if words.next() != Some("ready") {
         return None;
     }
-    let mut address = |key: &str| words.next()?.strip_prefix(key)?.strip_prefix("=http://")?.parse().ok();
-    Some((address("api")?, address("ops")?))
+    let (api, ops) = (words.next()?, words.next()?);
+    let api = api.strip_prefix("api=http://").or_else(|| api.strip_prefix("api=https://"))?;
+    Some((api.parse().ok()?, ops.strip_prefix("ops=http://")?.parse().ok()?))
 }
 
 /// A data directory, in a folder of its own, in whose catalog the login `provider` of member 958 has the segments 12
@@ -148,6 +149,7 @@ mod tests {
     fn the_ready_line_is_read() {
         let (api, ops) = ready_addresses("ready api=http://127.0.0.1:81 ops=http://127.0.0.1:82\n").unwrap();
         assert_eq!((api.port(), ops.port()), (81, 82));
+        assert!(ready_addresses("ready api=https://127.0.0.1:81 ops=http://127.0.0.1:82\n").is_some());
         for wrong in
             ["", "ready", "ready api=http://127.0.0.1:81", "steady api=http://1.2.3.4:5 ops=http://1.2.3.4:6"]
         {

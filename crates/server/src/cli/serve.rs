@@ -11,7 +11,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     let config = args.load()?;
@@ -20,7 +20,7 @@ pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     serve(config, |_| String::new())
 }
 
-/// Runs a server until SIGTERM or SIGINT. `greeting` gets the address of the API and returns the text that is printed
+/// Runs a server until SIGTERM or SIGINT. SIGHUP makes it look at the files of its certificate. `greeting` gets the address of the API and returns the text that is printed
 /// after the "ready" line.
 pub(super) fn serve(config: Config, greeting: impl FnOnce(SocketAddr) -> String) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
@@ -28,6 +28,18 @@ pub(super) fn serve(config: Config, greeting: impl FnOnce(SocketAddr) -> String)
         // Set up before the ready line, so that a signal right after it does not kill the process.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let reload = Arc::new(Notify::new());
+        let reloaded = Arc::clone(&reload);
+        let has_certificate = config.tls_files().is_some();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                if !has_certificate {
+                    tracing::info!("SIGHUP: without a certificate there is nothing to look at again");
+                }
+                reload.notify_one();
+            }
+        });
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -48,7 +60,8 @@ pub(super) fn serve(config: Config, greeting: impl FnOnce(SocketAddr) -> String)
                 let _ = write!(out, "{}", greeting(api)).and_then(|()| out.flush());
             }
         };
-        let (result, ()) = tokio::join!(run::run(config, listeners, machine, ready, shutdown), announce);
+        let (result, ()) =
+            tokio::join!(run::run(config, listeners, machine, ready, reloaded, shutdown), announce);
         result
     });
     // The tasks that are left have no work to finish.

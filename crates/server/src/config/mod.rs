@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use bytes::ByteSize;
 use ia_engine::nobody::Nobody;
 use list::List;
-pub use pixels::{Pixels, SecureCookies};
+pub use pixels::Pixels;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -81,6 +81,21 @@ pub struct Http {
     pub idle_timeout_seconds: u64,
     pub max_large_requests: usize,
     pub max_body_memory: ByteSize,
+    pub trusted_proxies: List,
+    pub proxy_protocol: bool,
+    pub clients_use_tls: ClientsUseTls,
+}
+
+/// Whether clients come over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientsUseTls {
+    /// If this server speaks TLS, or a trusted proxy says so.
+    Auto,
+    /// Always: a proxy in front of the server speaks TLS, and does not say so.
+    Always,
+    /// Never: nothing speaks TLS with them.
+    Never,
 }
 
 /// `[limits]`; `default.toml` says what each key means.
@@ -264,6 +279,7 @@ impl Config {
             "set both tls.cert and tls.key, or neither"
         );
         self.identities.nobody()?;
+        self.http.proxies()?;
         self.pixels.options()?;
         self.pixels.write_rules()?;
         Ok(())
@@ -336,6 +352,10 @@ mod tests {
             ("[identities]\nmapping_ttl_minutes = 0", "identities.mapping_ttl_minutes"),
             ("[memberships]\nunknown_users = \"maybe\"", "maybe"),
             ("[limits]\nposts_per_second = -1", "-1"),
+            ("[http]\ntrusted_proxies = [\"10.0.0.1/8\"]", "http.trusted_proxies: \"10.0.0.1/8\""),
+            ("[http]\nproxy_protocol = true", "http.trusted_proxies"),
+            ("[http]\nclients_use_tls = \"maybe\"", "maybe"),
+            ("[pixels]\nsecure_cookies = \"always\"", "http.clients_use_tls"),
         ] {
             let error = format!("{:#}", load(file, &[]).unwrap_err());
             assert!(error.contains(name), "{file}: {error}");

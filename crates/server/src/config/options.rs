@@ -1,7 +1,8 @@
 //! From settings to the plain options of the parts.
 
-use super::{Config, UnknownUsers};
-use crate::http::HttpOptions;
+use super::{ClientsUseTls, Config, Http, UnknownUsers};
+use crate::http::{HttpOptions, Proxies, TrustedProxies};
+use anyhow::{Context, ensure};
 use ia_engine::EngineOptions;
 use ia_engine::auth::LoginLimits;
 use ia_engine::ingest::ExpirationRules;
@@ -60,6 +61,24 @@ impl Config {
             body_timeout: Duration::from_secs(self.http.body_timeout_seconds),
             max_body_memory: self.http.max_body_memory.as_usize(),
             pixels: self.pixels.options()?,
+            proxies: self.http.proxies()?,
         })
+    }
+}
+
+impl Http {
+    /// What stands in front of the server. Fails on invalid values.
+    pub(super) fn proxies(&self) -> anyhow::Result<Proxies> {
+        let trusted = TrustedProxies::parse(&self.trusted_proxies.0).context("http.trusted_proxies")?;
+        ensure!(
+            !self.proxy_protocol || !trusted.is_empty(),
+            "http.proxy_protocol without http.trusted_proxies: every connection would be closed"
+        );
+        let is_secure = match self.clients_use_tls {
+            ClientsUseTls::Auto => None,
+            ClientsUseTls::Always => Some(true),
+            ClientsUseTls::Never => Some(false),
+        };
+        Ok(Proxies { trusted, proxy_protocol: self.proxy_protocol, is_secure })
     }
 }

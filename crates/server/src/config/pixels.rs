@@ -3,6 +3,7 @@ use crate::pixels::{CookieRules, Origin, PixelOptions, PixelRates, RedirectHost}
 use anyhow::{Context, ensure};
 use ia_engine::pixels::PixelWriteRules;
 use ia_model::MemberId;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// `[pixels]`; `default.toml` says what each key means.
@@ -15,22 +16,12 @@ pub struct Pixels {
     pub redirect_hosts: List,
     pub cors_origins: List,
     pub cookie_max_age_days: u32,
-    pub secure_cookies: SecureCookies,
+    /// What this was is a setting of all cookies now.
+    #[serde(default, skip_serializing)]
+    pub secure_cookies: Option<IgnoredAny>,
     pub requests_per_second: u32,
     pub requests_per_second_per_address: u32,
     pub writes_per_second_per_member: u32,
-}
-
-/// When cookies are sent over encrypted connections only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SecureCookies {
-    /// If this server speaks TLS.
-    Auto,
-    /// Always: a proxy in front of the server speaks TLS.
-    Always,
-    /// Never: nothing speaks TLS.
-    Never,
 }
 
 impl Pixels {
@@ -40,6 +31,10 @@ impl Pixels {
         ensure!(
             (1..=400).contains(&self.cookie_max_age_days),
             "pixels.cookie_max_age_days must be 1 to 400: browsers keep no cookie for longer"
+        );
+        ensure!(
+            self.secure_cookies.is_none(),
+            "pixels.secure_cookies is now http.clients_use_tls, with the same values, for all cookies"
         );
         let host = |text: &String| {
             RedirectHost::parse(text).with_context(|| {
@@ -54,14 +49,7 @@ impl Pixels {
         let options = PixelOptions {
             redirect_hosts: self.redirect_hosts.0.iter().map(host).collect::<Result<_, _>>()?,
             cors_origins: self.cors_origins.0.iter().map(origin).collect::<Result<_, _>>()?,
-            cookies: CookieRules {
-                max_age_seconds: self.cookie_max_age_days * 24 * 3600,
-                secure: match self.secure_cookies {
-                    SecureCookies::Auto => None,
-                    SecureCookies::Always => Some(true),
-                    SecureCookies::Never => Some(false),
-                },
-            },
+            cookies: CookieRules { max_age_seconds: self.cookie_max_age_days * 24 * 3600 },
             rates: PixelRates {
                 requests_per_second: self.requests_per_second,
                 requests_per_second_per_address: self.requests_per_second_per_address,

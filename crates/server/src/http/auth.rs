@@ -2,7 +2,7 @@
 
 use super::body;
 use super::caller::TOKEN_COOKIE;
-use super::connection::Peer;
+use super::client::Client;
 use super::envelope::{DbgInfo, RequestInfo, json};
 use super::error::ApiError;
 use super::openapi::{self, LoginRequest, PostFailures};
@@ -44,7 +44,7 @@ struct Answer<'a> {
 #[utoipa::path(post, path = "/auth", operation_id = "log_in", tag = "logging in", security(()),
     request_body = LoginRequest, responses(
         (status = 200, description = "A token, also set as a cookie", body = Envelope, headers(
-            ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` under TLS"),
+            ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` for a client that came over TLS"),
             ("Cache-Control" = String, description = "`no-store`"),
         )),
         PostFailures,
@@ -52,7 +52,7 @@ struct Answer<'a> {
 pub(super) async fn post(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
-    Extension(peer): Extension<Peer>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -64,8 +64,8 @@ pub(super) async fn post(
         text.ok_or_else(|| ApiError::syntax(format!("The request body must be {form}")))
     };
     let (username, password) = (field("username")?, field("password")?);
-    let token = http.engine.authenticator.login(username, password.to_owned(), peer.address.ip()).await?;
-    Ok(issued(&http, &info, &peer, &token))
+    let token = http.engine.authenticator.login(username, password.to_owned(), client.address).await?;
+    Ok(issued(&http, &info, client, &token))
 }
 
 /// Log in by a signed token
@@ -76,7 +76,7 @@ pub(super) async fn post(
     request_body(content = String, content_type = "text/plain", description = "The signed token, as it is"),
     responses(
         (status = 200, description = "A token, also set as a cookie", body = Envelope, headers(
-            ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` under TLS"),
+            ("Set-Cookie" = String, description = "`ia_token=…; Path=/; HttpOnly; SameSite=Strict`, `Secure` for a client that came over TLS"),
             ("Cache-Control" = String, description = "`no-store`"),
         )),
         PostFailures,
@@ -84,19 +84,19 @@ pub(super) async fn post(
 pub(super) async fn post_signed(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
-    Extension(peer): Extension<Peer>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     let (jwt, _reservation) = body::read(&http, &headers, body, MAX_JWT_BYTES).await?.decode()?;
-    let token = http.engine.authenticator.login_signed(&jwt, peer.address.ip()).await?;
-    Ok(issued(&http, &info, &peer, &token))
+    let token = http.engine.authenticator.login_signed(&jwt, client.address).await?;
+    Ok(issued(&http, &info, client, &token))
 }
 
-fn issued(http: &Http, info: &RequestInfo, peer: &Peer, token: &str) -> Response {
+fn issued(http: &Http, info: &RequestInfo, client: Client, token: &str) -> Response {
     let answer = Answer { status: "OK", token, dbg_info: info.dbg_info(http, "token") };
     let mut response = json(&Envelope { response: answer });
-    let secure = if peer.tls { "; Secure" } else { "" };
+    let secure = if client.is_secure { "; Secure" } else { "" };
     let cookie = format!("{TOKEN_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict{secure}");
     let cookie = HeaderValue::from_str(&cookie).expect("a token is plain ASCII");
     response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -1,6 +1,8 @@
 //! What every answer has in common: the request id, `dbg_info`, the shape of failures, a metric, a log line.
 
 use super::body::Leftover;
+use super::client::Client;
+use super::connection::Peer;
 use super::error::ApiError;
 use super::routes::{self, Route};
 use crate::http::Http;
@@ -32,6 +34,7 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 pub(crate) struct RequestInfo {
     /// The caller's id when it sent a sane one, else a new one.
     pub(crate) id: Arc<str>,
+    client: Client,
     started: Instant,
 }
 
@@ -75,9 +78,9 @@ fn status_error() -> Object {
 }
 
 impl RequestInfo {
-    fn of(http: &Http, headers: &HeaderMap) -> RequestInfo {
+    fn of(http: &Http, client: Client, headers: &HeaderMap) -> RequestInfo {
         let id = sane_request_id(headers).unwrap_or_else(|| http.next_request_id());
-        RequestInfo { id: id.into(), started: Instant::now() }
+        RequestInfo { id: id.into(), client, started: Instant::now() }
     }
 
     /// The `dbg_info` of an answer whose payload is called `output_term`.
@@ -155,8 +158,13 @@ impl DbgInfo<'_> {
 }
 
 /// Wraps every route of the router: gives the request its id and turns failures into bodies.
-pub(crate) async fn envelope(State(http): State<Arc<Http>>, mut request: Request, next: Next) -> Response {
-    let info = RequestInfo::of(&http, request.headers());
+pub(crate) async fn envelope(
+    State(http): State<Arc<Http>>,
+    Extension(client): Extension<Client>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let info = RequestInfo::of(&http, client, request.headers());
     let method = request.method().clone();
     let route =
         request.extensions().get::<MatchedPath>().map_or(&routes::UNKNOWN, |path| Route::of(path.as_str()));
@@ -186,11 +194,12 @@ pub(crate) async fn envelope(State(http): State<Arc<Http>>, mut request: Request
 /// read.
 pub(crate) async fn enclose<F: Future<Output = Result<Response, ApiError>>>(
     http: &Arc<Http>,
+    client: Client,
     request: Request,
     route: &'static Route,
     handler: impl FnOnce(State<Arc<Http>>, Extension<RequestInfo>, Request) -> F,
 ) -> Response {
-    let info = RequestInfo::of(http, request.headers());
+    let info = RequestInfo::of(http, client, request.headers());
     let method = request.method().clone();
     let handling = handler(State(Arc::clone(http)), Extension(info.clone()), request);
     let handled = AssertUnwindSafe(handling).catch_unwind().await;
@@ -215,7 +224,7 @@ fn finish(
     }
     let known_method = metric_method(method);
     http.metrics.answered(route.path, known_method, response.status().as_u16(), info.started.elapsed());
-    tracing::debug!(request_id = %info.id, method = known_method, route = route.path, status = response.status().as_u16(), "answered");
+    tracing::debug!(request_id = %info.id, client = %info.client.address, method = known_method, route = route.path, status = response.status().as_u16(), "answered");
     response
 }
 
@@ -237,7 +246,7 @@ fn failure_body(
     error: &ApiError,
 ) -> Vec<u8> {
     let status = error.status.as_u16();
-    tracing::info!(request_id = %info.id, route, status, error_id = error.error_id, error = %error.message, "refused");
+    tracing::info!(request_id = %info.id, client = %info.client.address, route, status, error_id = error.error_id, error = %error.message, "refused");
     let body = FailureBody {
         response: Failure {
             status: "ERROR",
@@ -251,8 +260,9 @@ fn failure_body(
 }
 
 /// The answer to what is no request, and so never comes to the router.
-pub(super) fn refusal(http: &Http, error: ApiError) -> Response {
-    let info = RequestInfo::of(http, &HeaderMap::new());
+pub(super) fn refusal(http: &Http, peer: Peer, error: ApiError) -> Response {
+    let headers = HeaderMap::new();
+    let info = RequestInfo::of(http, http.client(peer, &headers), &headers);
     // Which method it was, nobody knows; this one has no series of its own.
     finish(http, &info, &Method::TRACE, &routes::UNKNOWN, error.into_response())
 }

@@ -57,7 +57,7 @@ pub(super) async fn serve(
         async move {
             let _under_way = under_way;
             let response = match refused(&request) {
-                Some(refused) => service.refusal(refused),
+                Some(refused) => service.refusal(refused, peer),
                 None => service.answer_http2(request.map(Body::new), peer).await,
             };
             Ok::<_, Infallible>(response)

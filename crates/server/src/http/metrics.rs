@@ -24,11 +24,15 @@ struct AnswerLabels {
 /// The route of a request.
 type RouteLabel = [(&'static str, &'static str); 1];
 
+/// What is wrong with what a proxy sends.
+type CauseLabel = [(&'static str, &'static str); 1];
+
 /// The metrics of the process, with the registry that names them.
 pub(crate) struct HttpMetrics {
     registry: Registry,
     requests: Family<AnswerLabels, Counter>,
     request_seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
+    proxy_faults: Family<CauseLabel, Counter>,
     gauges: Vec<(Gauge, ReadGauge)>,
     evictions: Counter,
     read_throughs: Counter,
@@ -82,6 +86,12 @@ impl HttpMetrics {
             Unit::Seconds,
             request_seconds.clone(),
         );
+        let proxy_faults = Family::<CauseLabel, Counter>::default();
+        registry.register(
+            "proxy_faults",
+            "Connections and headers of proxies that were not believed",
+            proxy_faults.clone(),
+        );
         let gauges = GAUGES.map(|(name, help, read)| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -98,6 +108,7 @@ impl HttpMetrics {
             registry,
             requests,
             request_seconds,
+            proxy_faults,
             gauges: gauges.into(),
         }
     }
@@ -106,6 +117,11 @@ impl HttpMetrics {
     pub(crate) fn answered(&self, route: &'static str, method: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&AnswerLabels { route, method, status }).inc();
         self.request_seconds.get_or_create(&[("route", route)]).observe(took.as_secs_f64());
+    }
+
+    /// Counts what was not believed of a proxy.
+    pub(super) fn proxy_fault(&self, cause: &'static str) {
+        self.proxy_faults.get_or_create(&[("cause", cause)]).inc();
     }
 
     /// The text that Prometheus reads.

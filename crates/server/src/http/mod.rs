@@ -5,6 +5,7 @@ mod auth;
 mod batch_segment_config;
 mod body;
 mod caller;
+mod client;
 mod connection;
 mod consumer_request;
 mod envelope;
@@ -40,6 +41,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+pub(crate) use client::{Proxies, TrustedProxies};
 use connection::Peer;
 use error::ApiError;
 use ia_engine::services::accounts::{Batch, Members, Sharing, Users};
@@ -59,7 +61,7 @@ use utoipa_axum::routes;
 #[derive(Clone)]
 pub(crate) struct Service {
     router: Router,
-    /// Where plain requests may go ahead of the router.
+    /// Where plain requests may go ahead of the router; `None` for the ops listener, in front of which no proxy stands.
     http: Option<Arc<Http>>,
 }
 
@@ -109,10 +111,12 @@ impl Service {
         let (method, path) = (request.method(), request.uri().path());
         match &self.http {
             Some(http) if *method == Method::GET && path == USER_SEGMENT.path => {
-                envelope::enclose(http, request, &USER_SEGMENT, user_segment::get).await
+                let client = http.client(peer, request.headers());
+                envelope::enclose(http, client, request, &USER_SEGMENT, user_segment::get).await
             }
             Some(http) if *method == Method::POST && path == RT_SEGMENT.path => {
-                envelope::enclose(http, request, &RT_SEGMENT, rt_segment::post).await
+                let client = http.client(peer, request.headers());
+                envelope::enclose(http, client, request, &RT_SEGMENT, rt_segment::post).await
             }
             _ => self.route(request, peer).await,
         }
@@ -126,19 +130,22 @@ impl Service {
 
     /// Answers a request by the router.
     async fn route(&self, mut request: Request, peer: Peer) -> Response {
-        request.extensions_mut().insert(peer);
+        if let Some(http) = &self.http {
+            let client = http.client(peer, request.headers());
+            request.extensions_mut().insert(client);
+        }
         let Ok(response) = self.router.clone().oneshot(request).await;
         response
     }
 
     /// The answer to what is no request.
-    fn refusal(&self, refused: h1::Refused) -> Response {
+    fn refusal(&self, refused: h1::Refused, peer: Peer) -> Response {
         let error = match refused {
             h1::Refused::TooLarge => ApiError::head_too_large(h1::MAX_HEAD_BYTES),
             h1::Refused::Malformed => ApiError::syntax("This is no well-formed HTTP request"),
         };
         match &self.http {
-            Some(http) => envelope::refusal(http, error),
+            Some(http) => envelope::refusal(http, peer, error),
             None => error.status.into_response(),
         }
     }

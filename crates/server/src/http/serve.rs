@@ -1,8 +1,10 @@
 //! Listening: a bounded number of connections, each with deadlines, until a shutdown that answers what was taken.
 
+use super::client::ProxyFault;
+use super::client::proxy_protocol::{self, NoHeader};
 pub(crate) use super::connection::ConnectionLimits;
 use super::connection::Peer;
-use super::{Service, h1, h2};
+use super::{Http, Service, h1, h2};
 use axum::BoxError;
 use bytes::BytesMut;
 use std::net::SocketAddr;
@@ -27,10 +29,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(40);
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves `service` on `listener` until `shutdown` turns true; then takes no more, and returns when what
-/// was taken is answered.
+/// was taken is answered. A new connection gets what `tls` then holds.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<watch::Receiver<TlsAcceptor>>,
     service: Service,
     limits: ConnectionLimits,
     mut shutdown: watch::Receiver<bool>,
@@ -45,12 +47,14 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, address, place)) => {
-                let (tls, service, stopping) = (tls.clone(), service.clone(), stopping.clone());
+                let tls = tls.as_ref().map(|tls| tls.borrow().clone());
+                let (service, stopping) = (service.clone(), stopping.clone());
                 tokio::spawn(async move {
                     let _place = place;
                     // Dropped last: when it is gone, so is the service, and with it what the data directory holds open.
                     let _running = stopping.clone();
-                    if let Err(error) = connection(stream, address, tls, service, limits, stopping).await {
+                    let peer = Peer::new(address);
+                    if let Err(error) = connection(stream, peer, tls, service, limits, stopping).await {
                         tracing::debug!(%error, "a connection ended early");
                     }
                 });
@@ -79,22 +83,57 @@ async fn accept(
 }
 
 async fn connection(
-    stream: TcpStream,
-    address: SocketAddr,
+    mut stream: TcpStream,
+    mut peer: Peer,
     tls: Option<TlsAcceptor>,
     service: Service,
     limits: ConnectionLimits,
-    stopping: watch::Receiver<()>,
+    mut stopping: watch::Receiver<()>,
 ) -> Result<(), BoxError> {
     // Answers are small and complete: waiting to fill a packet only delays them.
     stream.set_nodelay(true)?;
-    match tls {
-        None => speak(stream, Peer { address, tls: false }, service, limits, stopping).await,
-        Some(tls) => {
-            let stream = timeout(limits.header_timeout, tls.accept(stream)).await??;
-            speak(stream, Peer { address, tls: true }, service, limits, stopping).await
+    if let Some(http) = service.http.as_ref().filter(|http| http.proxies.proxy_protocol) {
+        let introduced = tokio::select! {
+            biased;
+            introduced = introduction(&mut stream, peer, http, limits) => introduced?,
+            _ = stopping.changed() => return Ok(()),
+        };
+        match introduced {
+            Some(introduced) => peer = introduced,
+            None => return Ok(()),
         }
     }
+    match tls {
+        None => speak(stream, peer, service, limits, stopping).await,
+        Some(tls) => {
+            let stream = timeout(limits.header_timeout, tls.accept(stream)).await??;
+            speak(stream, Peer { tls: true, ..peer }, service, limits, stopping).await
+        }
+    }
+}
+
+/// Whom the PROXY protocol header of a connection from `peer` names; `None` if the connection is to be closed.
+async fn introduction(
+    stream: &mut TcpStream,
+    peer: Peer,
+    http: &Http,
+    limits: ConnectionLimits,
+) -> std::io::Result<Option<Peer>> {
+    if !http.proxies.trusted.contains(peer.address) {
+        http.proxy_fault(ProxyFault::Untrusted, peer);
+        return Ok(None);
+    }
+    let fault = match timeout(limits.patience(), proxy_protocol::read(stream)).await {
+        Ok(Ok(header)) => {
+            return Ok(header
+                .map(|header| Peer { address: header.address.unwrap_or(peer.address), tls: header.tls }));
+        }
+        Ok(Err(NoHeader::Io(error))) => return Err(error),
+        Ok(Err(NoHeader::Malformed)) => ProxyFault::BadHeader,
+        Ok(Err(NoHeader::Missing)) | Err(_) => ProxyFault::NoHeader,
+    };
+    http.proxy_fault(fault, peer);
+    Ok(None)
 }
 
 /// Serves the version of HTTP that the client begins with.

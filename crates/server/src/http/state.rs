@@ -1,7 +1,10 @@
 //! The state that all handlers share.
 
+use super::client::{Client, FaultLog, Proxies, ProxyFault};
+use super::connection::Peer;
 use super::metrics::HttpMetrics;
 use crate::pixels::{PixelOptions, Pixels};
+use axum::http::HeaderMap;
 use ia_engine::Engine;
 use ia_engine::budget::ByteBudget;
 use prometheus_client::registry::Registry;
@@ -20,6 +23,8 @@ pub(crate) struct HttpOptions {
     pub(crate) max_body_memory: usize,
     /// `None` while pixels are switched off.
     pub(crate) pixels: Option<PixelOptions>,
+    /// What stands in front of the server.
+    pub(crate) proxies: Proxies,
 }
 
 /// The engine, and the state that only HTTP needs.
@@ -31,6 +36,8 @@ pub(crate) struct Http {
     pub(crate) body_budget: Arc<ByteBudget>,
     /// `None` while they are switched off.
     pub(crate) pixels: Option<Pixels>,
+    pub(crate) proxies: Proxies,
+    proxy_faults: FaultLog,
     pub(crate) metrics: HttpMetrics,
     stopping: AtomicBool,
     request_ids: RequestIds,
@@ -49,6 +56,8 @@ impl Http {
             body_timeout: options.body_timeout,
             body_budget: ByteBudget::new(options.max_body_memory),
             pixels: options.pixels.map(Pixels::new),
+            proxies: options.proxies,
+            proxy_faults: FaultLog::default(),
             metrics: HttpMetrics::new(registry),
             stopping: AtomicBool::new(false),
             request_ids: RequestIds::new()?,
@@ -66,6 +75,21 @@ impl Http {
             return Some("stopping".to_owned());
         }
         self.engine.fault()
+    }
+
+    /// Who sent a request with these headers over a connection from `peer`.
+    pub(super) fn client(&self, peer: Peer, headers: &HeaderMap) -> Client {
+        let (client, fault) = self.proxies.client(peer, headers);
+        if let Some(fault) = fault {
+            self.proxy_fault(fault, peer);
+        }
+        client
+    }
+
+    /// Counts what is wrong with what came from `peer`, and logs it.
+    pub(super) fn proxy_fault(&self, fault: ProxyFault, peer: Peer) {
+        self.metrics.proxy_fault(fault.cause());
+        self.proxy_faults.write(fault, peer.address);
     }
 
     /// A new request id.

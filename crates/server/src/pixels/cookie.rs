@@ -10,8 +10,6 @@ pub(crate) const ID_COOKIE: &str = "uuid2";
 pub(crate) struct CookieRules {
     /// How long a browser keeps its id after its last call.
     pub(crate) max_age_seconds: u32,
-    /// Whether cookies are `Secure`; `None` means: on connections over this server's TLS.
-    pub(crate) secure: Option<bool>,
 }
 
 /// The state of a browser's id cookie.
@@ -59,22 +57,18 @@ fn id(text: &str) -> Option<u64> {
 impl CookieRules {
     /// The `Set-Cookie` header that sets a browser's id; 0 opts it out. Calls come from pages of other sites, and
     /// browsers send only `Secure` cookies with those.
-    pub(crate) fn set_id(self, id: u64, over_tls: bool) -> String {
-        let same_site = if self.is_secure(over_tls) { "SameSite=None; Secure" } else { "SameSite=Lax" };
+    pub(crate) fn set_id(self, id: u64, is_secure: bool) -> String {
+        let same_site = if is_secure { "SameSite=None; Secure" } else { "SameSite=Lax" };
         format!("{ID_COOKIE}={id}; Path=/; Max-Age={}; HttpOnly; {same_site}", self.max_age_seconds)
     }
 
     /// The `Set-Cookie` header of a cookie that only this server's own pages below `path` send.
-    pub(crate) fn set_own(self, name: &str, value: &str, path: &str, over_tls: bool) -> String {
+    pub(crate) fn set_own(self, name: &str, value: &str, path: &str, is_secure: bool) -> String {
         let mut cookie = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict");
-        if self.is_secure(over_tls) {
+        if is_secure {
             write!(cookie, "; Secure").expect("writing to a String does not fail");
         }
         cookie
-    }
-
-    fn is_secure(self, over_tls: bool) -> bool {
-        self.secure.unwrap_or(over_tls)
     }
 }
 
@@ -114,20 +108,12 @@ mod tests {
 
     #[test]
     fn pages_of_other_sites_need_an_encrypted_connection() {
-        let rules = |secure| CookieRules { max_age_seconds: 60, secure };
+        let rules = CookieRules { max_age_seconds: 60 };
         let secure = "uuid2=7; Path=/; Max-Age=60; HttpOnly; SameSite=None; Secure";
         let open = "uuid2=7; Path=/; Max-Age=60; HttpOnly; SameSite=Lax";
-        for (rule, over_tls, expected) in [
-            (None, true, secure),
-            (None, false, open),
-            (Some(true), false, secure),
-            (Some(false), true, open),
-        ] {
-            assert_eq!(rules(rule).set_id(7, over_tls), expected);
-        }
-        assert_eq!(
-            rules(None).set_own("a", "b", "/c", true),
-            "a=b; Path=/c; HttpOnly; SameSite=Strict; Secure"
-        );
+        assert_eq!(rules.set_id(7, true), secure);
+        assert_eq!(rules.set_id(7, false), open);
+        assert_eq!(rules.set_own("a", "b", "/c", true), "a=b; Path=/c; HttpOnly; SameSite=Strict; Secure");
+        assert_eq!(rules.set_own("a", "b", "/c", false), "a=b; Path=/c; HttpOnly; SameSite=Strict");
     }
 }

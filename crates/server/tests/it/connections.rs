@@ -1,8 +1,8 @@
 //! Deadlines and limits of connections, HTTP/2, TLS.
 
+use crate::tls::{self, SelfSigned};
 use ia_testkit::Kit;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -335,30 +335,19 @@ async fn an_http_1_connection_may_take_its_time_for_the_headers() {
 
 #[tokio::test]
 async fn tls_is_spoken_and_makes_the_cookie_secure() {
-    let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certificate = SelfSigned::new();
     let files = tempfile::TempDir::new().unwrap();
-    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
-    std::fs::write(&cert, certificate.cert.pem()).unwrap();
-    std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+    certificate.write(files.path());
     let kit = Kit::builder()
         .config(|config| {
-            config.tls.cert.clone_from(&cert);
-            config.tls.key.clone_from(&key);
+            config.tls.cert = files.path().join("cert.pem");
+            config.tls.key = files.path().join("key.pem");
         })
         .start()
         .await;
 
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate.cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
     let stream = TcpStream::connect(kit.api()).await.unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
-    let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let mut stream = tls::connect(stream, &[&certificate], "http/1.1").await.unwrap();
     let body = json!({"auth": {"username": "provider", "password": ia_testkit::PASSWORD}}).to_string();
     let request = format!(
         "POST /auth HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",

@@ -70,7 +70,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             None => return Ok(()),
             Some(Err(refused)) => {
                 let form = Form { is_http_11: true, is_to_head: false, is_last: true };
-                let response = service.refusal(refused);
+                let response = service.refusal(refused, peer);
                 answers.write(&mut receiver.stream, response, form, limits.idle_timeout).await?;
                 return close(receiver, limits).await;
             }

@@ -8,7 +8,7 @@ mod mapuid;
 mod optout;
 mod seg;
 
-use super::connection::Peer;
+use super::client::Client;
 use super::error::ApiError;
 use super::openapi;
 use crate::http::Http;
@@ -47,7 +47,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Http>> {
 /// A call within the rates. Extracting it refuses a call over them.
 struct Call {
     http: Arc<Http>,
-    peer: Peer,
+    client: Client,
     cookie: IdCookie,
 }
 
@@ -56,10 +56,10 @@ impl FromRequestParts<Arc<Http>> for Call {
 
     async fn from_request_parts(parts: &mut Parts, http: &Arc<Http>) -> Result<Call, ApiError> {
         let pixels = http.pixels.as_ref().ok_or_else(ApiError::no_such_service)?;
-        let peer = *parts.extensions.get::<Peer>().ok_or_else(ApiError::internal_without_cause)?;
-        pixels.take_request(peer.address.ip(), http.engine.clock.now_ms())?;
+        let client = *parts.extensions.get::<Client>().ok_or_else(ApiError::internal_without_cause)?;
+        pixels.take_request(client.address, http.engine.clock.now_ms())?;
         let cookie = IdCookie::read(cookies(&parts.headers));
-        Ok(Call { http: Arc::clone(http), peer, cookie })
+        Ok(Call { http: Arc::clone(http), client, cookie })
     }
 }
 
@@ -94,7 +94,7 @@ impl Call {
     }
 
     fn finish(&self, browser: Browser, mut response: Response) -> Response {
-        let cookie = self.pixels().options.cookies.set_id(browser.cookie, self.peer.tls);
+        let cookie = self.pixels().options.cookies.set_id(browser.cookie, self.client.is_secure);
         let headers = response.headers_mut();
         add_cookie(headers, &cookie);
         forbid_caching(headers);

@@ -28,7 +28,8 @@ pub(super) async fn get(call: Call, headers: HeaderMap) -> Result<Response, ApiE
         None => FormToken::new().map_err(|error| ApiError::internal(&error))?,
     };
     let is_out = call.is_out()?;
-    let cookie = call.pixels().options.cookies.set_own(FORM_COOKIE, token.as_str(), "/optout", call.peer.tls);
+    let cookie =
+        call.pixels().options.cookies.set_own(FORM_COOKIE, token.as_str(), "/optout", call.client.is_secure);
     Ok(page(is_out, &token, &cookie))
 }
 
@@ -52,7 +53,7 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
     let token = FormToken::of(cookies(&headers));
     let (choice, token) = Choice::read(&body, token, sent_from)?;
     let browser = pixels::choose(call.writer(), call.cookie, choice).await?;
-    let cookie = call.pixels().options.cookies.set_id(browser.cookie, call.peer.tls);
+    let cookie = call.pixels().options.cookies.set_id(browser.cookie, call.client.is_secure);
     Ok(page(choice == Choice::Out, &token, &cookie))
 }
 

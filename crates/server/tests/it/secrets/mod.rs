@@ -161,6 +161,8 @@ async fn examine(level: &str, format: &str, canaries: &mut Canaries, search: &mu
         ("INSTANT_AUDIENCE__SERVER__LOG_FORMAT", format),
         ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
         ("INSTANT_AUDIENCE__PIXELS__ENABLED", "true"),
+        // So that what this test sends in X-Forwarded-For and Forwarded is looked at.
+        ("INSTANT_AUDIENCE__HTTP__TRUSTED_PROXIES", "127.0.0.1"),
         ("INSTANT_AUDIENCE__PIXELS__REDIRECT_HOSTS", "ok.example.com"),
         ("INSTANT_AUDIENCE__PIXELS__REQUESTS_PER_SECOND", "0"),
         ("INSTANT_AUDIENCE__PIXELS__REQUESTS_PER_SECOND_PER_ADDRESS", "0"),

@@ -190,6 +190,9 @@ fn in_headers(builder: &mut Builder, canaries: &mut Canaries, method: &str, rout
             format!("{}: x", token.replace([':', '='], "-")),
             format!("Host: {token}"),
             format!("X-Forwarded-For: {}", token.repeat(300)),
+            format!("X-Forwarded-For: {token}"),
+            format!("X-Forwarded-Proto: {token}"),
+            format!("Forwarded: for={token};proto={token}"),
             format!("X-Huge: {}", token.repeat(2000)),
         ] {
             let wants_token = !header.starts_with("Authorization") && !header.starts_with("Cookie");
