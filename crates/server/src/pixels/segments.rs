@@ -174,7 +174,7 @@ impl Mapping {
         let member = call.member()?.ok_or_else(|| BadPixel("'member' is required".into()))?;
         let mut ids: Vec<String> = Vec::new();
         call.must_be_utf8("user")?;
-        // Ids are exact bytes, as in other requests of the member: a space is part of an id.
+        // Ids are exact, as in other requests of the member: but for white space around, each byte counts.
         let list = call.decoded.list("user", ";").unwrap_or_default();
         for id in list.split(';').filter(|id| !id.is_empty()) {
             // Checked for any member id, so that the answer does not reveal whether the member exists.
@@ -272,7 +272,7 @@ mod tests {
             (format!("member=958&user={}", many(1000, ";")), "'user' has more than 20 ids"),
             (format!("member=958&user={}", "x".repeat(256)), "'user'"),
             ("member=958&user=a;b%0ac".into(), "'user': id 2"),
-            ("member=958&user=a%0d%0a".into(), "'user': id 1"),
+            ("member=958&user=a%0d%0ab".into(), "'user': id 1"),
             // Two ids that are not UTF-8 must not become one.
             ("member=958&user=caf%E9".into(), "'user' must be UTF-8"),
             ("member=958&us%65r=a;caf%E9".into(), "'user' must be UTF-8"),

@@ -80,7 +80,7 @@ async fn check(kit: &Kit, client: &Client, case: &Value) {
             }
             other => panic!("nobody checks '{other}' of '{name}'"),
         };
-        assert_eq!(found, *wanted, "{name}: {what}\n{}", answer.text());
+        assert_eq!(found, *wanted, "{name}: {what}\n{}", answer.body.escape_ascii());
     }
     assert!(kit.ops("/readyz").await.status.is_success(), "after '{name}'");
 }
