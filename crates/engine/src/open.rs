@@ -241,7 +241,9 @@ async fn open_known_users(
     catalog: &Arc<SqliteCatalog>,
 ) -> anyhow::Result<KnownUsers> {
     if !options.only_known_users {
-        return Ok(KnownUsers::everybody());
+        return KnownUsers::everybody_beside(Arc::clone(catalog) as _)
+            .await
+            .map_err(|error| with_remedy(error, CATALOG_REMEDY));
     }
     let started = Instant::now();
     let known = KnownUsers::load(Arc::clone(catalog) as _)
