@@ -318,16 +318,10 @@ fn build_engine(
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
     });
-    let linker = Linker {
-        catalog: Arc::clone(catalog),
-        opt_outs: Arc::clone(&databases.opt_outs),
-        committer: Arc::clone(&committer),
-        clock: Arc::clone(&clock),
-        rules: options.links,
-    };
     let people = People {
         catalog: Arc::clone(catalog),
         opt_outs: Arc::clone(&databases.opt_outs),
+        known: Arc::clone(&databases.known),
         profiles: Arc::clone(&stores.profiles) as _,
         committer: Arc::clone(&committer),
         clock: Arc::clone(&clock),
@@ -349,7 +343,12 @@ fn build_engine(
         services,
         authenticator,
         limits,
-        pixels: PixelWriter::new(Arc::clone(&ingest), linker, people.clone(), options.pixels),
+        pixels: PixelWriter::new(
+            Arc::clone(&ingest),
+            Linker { people: people.clone(), rules: options.links },
+            people.clone(),
+            options.pixels,
+        ),
         ingest,
         reader,
         people,

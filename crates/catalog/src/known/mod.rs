@@ -162,6 +162,7 @@ impl KnownUsers {
     /// then requests that were resolved earlier may still take them for known.
     pub async fn forget(&self, users: &[UserKey]) -> Result<bool, CatalogError> {
         match &self.mode {
+            Mode::Everybody(_) if users.is_empty() => Ok(false),
             Mode::Everybody(None) => Ok(false),
             Mode::Everybody(Some(list)) => {
                 let (positions, _) = list.find(&list.hashes(users), 0).await?;
