@@ -95,7 +95,7 @@ enum Mode {
     /// Everybody is known. An id that is forgotten still leaves the store, if there is one.
     Everybody(Option<List>),
     /// Only those in the store are known.
-    Strict(Strict),
+    Strict(Box<Strict>),
 }
 
 /// The stored list, and how ids are hashed in it.
@@ -135,7 +135,7 @@ impl KnownUsers {
             read_position: tokio::sync::Mutex::default(),
         };
         strict.follow().await?;
-        Ok(KnownUsers { mode: Mode::Strict(strict) })
+        Ok(KnownUsers { mode: Mode::Strict(Box::new(strict)) })
     }
 
     fn strict(&self) -> Option<&Strict> {
