@@ -238,13 +238,38 @@ mod tests {
         drop(before);
         adding.await.unwrap().unwrap();
 
-        let opt_outs = Arc::new(OptOuts::load(store).await.unwrap());
+        let opt_outs = Arc::new(OptOuts::load(Arc::clone(&store) as _).await.unwrap());
         let in_force = opt_outs.in_force();
         assert!(in_force.refuses(&user, one) && in_force.keeps_out_of(&user, one));
         assert!(!in_force.refuses(&user, other) && !in_force.refuses(&same_digits, one));
         assert!(!opt_outs.is_suppressed(&user), "from one member alone");
         assert!(in_force.refuses(&own_id, one) && !in_force.refuses(&own_id, other), "what is linked too");
+        // An id that is linked later: it waits for requests that were resolved without it.
+        let late_id = UserKey::external(other, "cart 8").unwrap();
+        let late = std::slice::from_ref(&late_id);
+        assert!(!in_force.include(&user, late) && in_force.include(&same_digits, late));
+        let adding = tokio::spawn({
+            let (opt_outs, user, late_id) = (Arc::clone(&opt_outs), user.clone(), late_id.clone());
+            async move { opt_outs.add_links(&user, &[late_id]).await }
+        });
+        while !in_force.include(&user, late) {
+            tokio::task::yield_now().await;
+        }
+        assert!(!adding.is_finished(), "it waits");
         drop(in_force);
+        adding.await.unwrap().unwrap();
+        let in_force = opt_outs.in_force();
+        assert!(in_force.refuses(&late_id, one) && !in_force.refuses(&late_id, other));
+        assert_eq!(in_force.members_without(&user), [one]);
+        assert_eq!(store.suppressed_links().await.unwrap().len(), 2, "it is durable");
+        let waiting = tokio::spawn({
+            let opt_outs = Arc::clone(&opt_outs);
+            async move { opt_outs.wait_for_earlier().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "so does a deletion");
+        drop(in_force);
+        waiting.await.unwrap();
         opt_outs.add(&[Person { user: user.clone(), linked: Vec::new() }], None).await.unwrap();
         opt_outs.lift(std::slice::from_ref(&user), Some(one)).await.unwrap();
         let in_force = opt_outs.in_force();

@@ -73,8 +73,8 @@ pub(super) async fn post(
     let limits = http.engine.limits.of(&http.engine.catalog.snapshot(), caller.0.member);
     http.engine.limits.take_consumer_request(caller.0.member, &limits, http.engine.clock.now_ms())?;
     let (bytes, _reservation) = body::read(&http, &headers, body, limits.payload_bytes).await?.decode()?;
-    let request =
-        ConsumerRequest::parse(&bytes, &caller, query.member_id()?, &http.engine.catalog.snapshot())?;
+    let in_query = query.member_id().map_err(|error| ApiError::unprocessable(error.message))?;
+    let request = ConsumerRequest::parse(&bytes, &caller, in_query, &http.engine.catalog.snapshot())?;
     if request.request_type != RequestType::Access {
         caller.may_change()?;
     }
@@ -255,12 +255,18 @@ fn asked_member(
     fields: &Map<String, Value>,
     in_query: Option<MemberId>,
 ) -> Result<Option<MemberId>, ApiError> {
-    let in_body = match fields.get("member_id") {
+    let text = match fields.get("member_id") {
         None | Some(Value::Null) => return Ok(in_query),
-        Some(Value::Number(id)) => id.as_u64().and_then(|id| u32::try_from(id).ok()),
-        Some(Value::String(id)) => id.trim().parse().ok(),
-        Some(_) => None,
+        Some(Value::Number(id)) => id.to_string(),
+        Some(Value::String(id)) => id.trim().to_owned(),
+        Some(_) => String::new(),
     };
+    // Many languages print an integer of a data frame as `77.0`.
+    let whole = |number: f64| {
+        let is_id = number.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&number);
+        is_id.then_some(number as u32)
+    };
+    let in_body = text.parse().ok().or_else(|| text.parse().ok().and_then(whole));
     let in_body = in_body.filter(|&id| id > 0).map(MemberId);
     let in_body = in_body.ok_or_else(|| ApiError::unprocessable("'member_id' must be a positive integer"))?;
     if in_query.is_some_and(|in_query| in_query != in_body) {

@@ -99,7 +99,7 @@ async fn a_members_own_id_is_named_with_its_member() {
     assert_eq!(segments(&own(stranger, ID, Value::Null, "access").await), [777]);
 
     assert_eq!(segments(&own(stranger, &format!(" {cart} "), Value::Null, "access").await), [777]);
-    for member in [json!(77), json!("77"), json!(1262), json!(" 1262 ")] {
+    for member in [json!(77), json!("77"), json!(1262), json!(" 1262 "), json!(77.0), json!("77.0")] {
         assert_eq!(segments(&own(admin, cart, member, "access").await), [777, 30002]);
     }
     let in_query = json!({"identifier": cart, "identifier_type": "external", "request_type": "access"});
@@ -114,6 +114,8 @@ async fn a_members_own_id_is_named_with_its_member() {
         (admin, json!(958), 422, "Member 958 has no user ids of its own"),
         (admin, json!(4711), 422, "Member 4711 has no user ids of its own"),
         (admin, json!(0), 422, "'member_id' must be a positive integer"),
+        (admin, json!(77.5), 422, "'member_id' must be a positive integer"),
+        (admin, json!("inf"), 422, "'member_id' must be a positive integer"),
         (admin, json!([77]), 422, "'member_id' must be a positive integer"),
         (provider, Value::Null, 422, "Member 958 has no user ids of its own"),
         (provider, json!(77), 403, "This member is not yours"),
@@ -126,6 +128,7 @@ async fn a_members_own_id_is_named_with_its_member() {
     let both =
         json!({"identifier": cart, "identifier_type": "external", "member_id": 77, "request_type": "delete"});
     assert_eq!(admin.post(&format!("{ROUTE}?member_id=1262"), &both).await.status, 422, "which of the two?");
+    assert_eq!(admin.post(&format!("{ROUTE}?member_id=x"), &both).await.status, 422);
     let platform =
         json!({"identifier": ID, "identifier_type": "uuid2", "member_id": 958, "request_type": "delete"});
     let refused = admin.post(ROUTE, &platform).await;
