@@ -241,6 +241,7 @@ impl From<LinkError> for Error {
     fn from(error: LinkError) -> Error {
         match error {
             LinkError::Commit(error) => error.into(),
+            LinkError::OptOut(error) => error.into(),
             error => Error::new(ErrorKind::Syntax, error.to_string()),
         }
     }

@@ -1,12 +1,11 @@
 //! Links ids of members (external ids) to users of the platform.
 
-use crate::catalog_view::CatalogView;
 use crate::nobody::Nobody;
-use crate::opt_outs::OptOuts;
+use crate::people::{People, PrivacyError};
 use crate::user_ids::{NO_EXTERNAL_ID, key_without_domain, namespace};
-use crate::write::commit::{CommitError, Committer, Encoded};
+use crate::write::commit::{CommitError, Encoded};
 use ia_catalog::Snapshot;
-use ia_model::{Clock, Domain, Link, MemberId, Minute, Record, UserKey};
+use ia_model::{Domain, Link, MemberId, Minute, Record, UserKey};
 use std::sync::Arc;
 
 /// How links are made.
@@ -46,20 +45,17 @@ pub enum LinkError {
     /// The record could not be committed.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// The ids cannot be kept out of the members that the user has opted out of.
+    #[error(transparent)]
+    OptOut(#[from] PrivacyError),
 }
 
 /// Links ids of members to users of the platform.
 pub struct Linker {
-    /// Gives the members and their name spaces.
-    pub(crate) catalog: Arc<CatalogView>,
-    /// A user that opted out is not linked.
-    pub(crate) opt_outs: Arc<OptOuts>,
+    /// What people have asked for, and the parts that carry it out.
+    pub(crate) people: People,
     /// Ids that are not linked.
     pub(crate) nobody: Arc<Nobody>,
-    /// Writes the links.
-    pub(crate) committer: Arc<Committer>,
-    /// Gives the time at which a link begins.
-    pub(crate) clock: Arc<dyn Clock>,
     /// How long a link lasts.
     pub(crate) rules: LinkRules,
 }
@@ -67,25 +63,45 @@ pub struct Linker {
 impl Linker {
     /// Links ids of `member` to a user of the platform for [`LinkRules::ttl_minutes`]. When this returns, the links
     /// are on stable storage, and every read of the user that starts afterwards includes the memberships of these
-    /// ids. A user that opted out is not linked, without an error.
+    /// ids.
+    ///
+    /// A user that has opted out of `member` is not linked, without an error; nor is an id that has. If the user has
+    /// opted out of another member, the ids are kept out of it too, before they are linked.
     ///
     /// # Errors
     ///
     /// If the input is not valid or the record cannot be committed. Nothing is linked then.
     pub async fn link(&self, member: MemberId, user: UserKey, ids: &[&str]) -> Result<(), LinkError> {
-        // Kept until the record is applied: a new opt-out waits for it, to undo it.
-        let opt_outs = self.opt_outs.in_force();
-        if opt_outs.refuses(&user, member) || self.nobody.contains(&user) {
+        let People { catalog, opt_outs, committer, clock, .. } = &self.people;
+        loop {
+            // Kept until the record is applied: a new opt-out waits for it, to undo it.
+            let in_force = opt_outs.in_force();
+            if in_force.refuses(&user, member) || self.nobody.contains(&user) {
+                return Ok(());
+            }
+            let now_ms = clock.now_ms();
+            let snapshot = catalog.snapshot();
+            let mut link =
+                link_record(&snapshot, self.rules, &self.nobody, now_ms, member, user.clone(), ids)?;
+            link.links.retain(|(id, _)| !in_force.refuses(id, member));
+            if link.links.is_empty() {
+                return Ok(());
+            }
+            let linked: Vec<UserKey> = link.links.iter().map(|(id, _)| id.clone()).collect();
+            if !in_force.include(&user, &linked) {
+                // This waits for all that hold what is in force, and so for this call too.
+                drop(in_force);
+                opt_outs.add_links(&user, &linked).await.map_err(PrivacyError::from)?;
+                continue;
+            }
+            // What the ids have from a time at which they were nobody's.
+            self.people.erase_in_segments_of(&in_force.members_without(&user), &linked).await?;
+            let encoded = Encoded::new(Record::Link(link)).resolved_with(in_force);
+            // The room for a small body. The commit reserves more if the record needs it.
+            let room = committer.reserve(0)?;
+            committer.commit(encoded, room).await?;
             return Ok(());
         }
-        let now_ms = self.clock.now_ms();
-        let link =
-            link_record(&self.catalog.snapshot(), self.rules, &self.nobody, now_ms, member, user, ids)?;
-        let encoded = Encoded::new(Record::Link(link)).resolved_with(opt_outs);
-        // The room for a small body. The commit reserves more if the record needs it.
-        let room = self.committer.reserve(0)?;
-        self.committer.commit(encoded, room).await?;
-        Ok(())
     }
 }
 

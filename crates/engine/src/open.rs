@@ -246,7 +246,9 @@ async fn open_known_users(
     catalog: &Arc<SqliteCatalog>,
 ) -> anyhow::Result<KnownUsers> {
     if !options.only_known_users {
-        return Ok(KnownUsers::everybody());
+        return KnownUsers::everybody_beside(Arc::clone(catalog) as _)
+            .await
+            .map_err(|error| with_remedy(error, CATALOG_REMEDY));
     }
     let started = Instant::now();
     let known = KnownUsers::load(Arc::clone(catalog) as _)
@@ -324,17 +326,10 @@ fn build_engine(
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
     });
-    let linker = Linker {
-        catalog: Arc::clone(catalog),
-        opt_outs: Arc::clone(&databases.opt_outs),
-        nobody: Arc::clone(&nobody),
-        committer: Arc::clone(&committer),
-        clock: Arc::clone(&clock),
-        rules: options.links,
-    };
     let people = People {
         catalog: Arc::clone(catalog),
         opt_outs: Arc::clone(&databases.opt_outs),
+        known: Arc::clone(&databases.known),
         profiles: Arc::clone(&stores.profiles) as _,
         committer: Arc::clone(&committer),
         clock: Arc::clone(&clock),
@@ -342,7 +337,7 @@ fn build_engine(
     let reader = Reader {
         profiles: Arc::clone(&stores.profiles) as _,
         opt_outs: Arc::clone(&databases.opt_outs),
-        nobody,
+        nobody: Arc::clone(&nobody),
         catalog: Arc::clone(catalog),
         clock: Arc::clone(&clock),
     };
@@ -357,7 +352,12 @@ fn build_engine(
         services,
         authenticator,
         limits,
-        pixels: PixelWriter::new(Arc::clone(&ingest), linker, people.clone(), options.pixels),
+        pixels: PixelWriter::new(
+            Arc::clone(&ingest),
+            Linker { people: people.clone(), nobody: Arc::clone(&nobody), rules: options.links },
+            people.clone(),
+            options.pixels,
+        ),
         ingest,
         reader,
         people,

@@ -2,19 +2,23 @@
 //!
 //! A deletion or an opt-out, step by step. It continues even if the client disconnects.
 //!
-//! 1. The users: one platform id, or a UUID in seven domains. The scope: one member, or all.
+//! 1. The users: an id in one domain, or a UUID in seven. The scope: one member, or all.
 //! 2. An opt-out is a row in SQL first, then an entry in `OptOuts`. Then it waits for all requests that hold an older
 //!    `OptOuts::in_force`, so that their records come before the erase in the log.
-//! 3. A `Record::Erase` goes through the log like every record. The erase of one member names the member's segments
+//! 3. If the scope is all, the ids become unknown (`KnownUsers`), which matters in strict mode. This is durable before
+//!    the erase is logged: a crash between the two leaves an id that is unknown, and never one that is erased and
+//!    known. Then it waits as an opt-out does.
+//! 4. A `Record::Erase` goes through the log like every record. The erase of one member names the member's segments
 //!    that the user is in. A membership that is added at the same time comes before it or after it.
-//! 4. `UsageFollower::observe` notes the id. Its next write stores the note with the position, in one transaction.
-//! 5. The next checkpoint does the rest (`erasures`).
+//! 5. `UsageFollower::observe` notes the id. Its next write stores the note with the position, in one transaction.
+//! 6. The next checkpoint does the rest (`erasures`).
 
 use crate::catalog_view::CatalogView;
 use crate::opt_outs::{OptOuts, Person};
 use crate::threads::blocking;
+use crate::user_ids::key_without_domain;
 use crate::write::commit::{CommitError, Committer, Encoded};
-use ia_catalog::CatalogError;
+use ia_catalog::{CatalogError, KnownUsers};
 use ia_model::{
     Clock, Domain, Erase, ErasedSegments, InvalidUserId, MemberId, Minute, Record, SegmentId, UserKey,
 };
@@ -41,10 +45,12 @@ pub enum PrivacyError {
 /// The kind of id that names a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdentifierType {
-    /// The platform's own user id.
-    Platform,
-    /// A device's advertising id. The request does not say whose, so it means all device domains.
+    /// A device's advertising id. The request does not say whose, so it means all domains of such ids.
     Device,
+    /// An id of one domain: the platform's own, or a device's.
+    Of(Domain),
+    /// A member's own id, in this name space.
+    External(MemberId),
 }
 
 /// The domains whose ids are UUIDs of devices.
@@ -61,10 +67,11 @@ const DEVICE_DOMAINS: [Domain; 7] = [
 /// The users that an identifier names.
 pub fn users(identifier_type: IdentifierType, identifier: &str) -> Result<Vec<UserKey>, InvalidUserId> {
     match identifier_type {
-        IdentifierType::Platform => Ok(vec![UserKey::parse(Domain::Platform, identifier)?]),
         IdentifierType::Device => {
             DEVICE_DOMAINS.into_iter().map(|domain| UserKey::parse(domain, identifier)).collect()
         }
+        IdentifierType::Of(domain) => Ok(vec![UserKey::parse(domain, identifier)?]),
+        IdentifierType::External(namespace) => Ok(vec![key_without_domain(Some(namespace), identifier)?]),
     }
 }
 
@@ -75,6 +82,8 @@ pub struct People {
     pub(crate) catalog: Arc<CatalogView>,
     /// Keeps the opt-outs.
     pub(crate) opt_outs: Arc<OptOuts>,
+    /// Knows the ids of strict mode.
+    pub(crate) known: Arc<KnownUsers>,
     /// Holds the memberships.
     pub(crate) profiles: Arc<dyn Profiles>,
     /// Writes the erases.
@@ -147,10 +156,44 @@ impl People {
         blocking(move || users.into_iter().map(person).collect()).await
     }
 
+    /// Erases what these ids hold in segments of these members.
+    pub(crate) async fn erase_in_segments_of(
+        &self,
+        members: &[MemberId],
+        ids: &[UserKey],
+    ) -> Result<(), PrivacyError> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        let (people, members, ids) = (self.clone(), members.to_vec(), ids.to_vec());
+        let records = blocking(move || {
+            let mut records = Vec::new();
+            for (id, &member) in ids.iter().flat_map(|id| members.iter().map(move |member| (id, member))) {
+                let erase = people.erase_of(id, Some(member))?;
+                records.extend(
+                    (erase.segments != ErasedSegments::Only(Vec::new())).then_some(Record::Erase(erase)),
+                );
+            }
+            Ok::<_, ProfilesError>(records)
+        });
+        self.commit(records.await?).await
+    }
+
     async fn erase(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
+        if scope.is_none() {
+            // Strict mode knows every id that a member made up.
+            let listed = users.iter().filter(|user| user.domain() != Domain::External);
+            if self.known.forget(&listed.cloned().collect::<Vec<_>>()).await? {
+                self.opt_outs.wait_for_earlier().await;
+            }
+        }
         let (people, users) = (self.clone(), users.to_vec());
         // Profiles may have to be read from disk.
         let records = blocking(move || people.erases(&users, scope)).await?;
+        self.commit(records).await
+    }
+
+    async fn commit(&self, records: Vec<Record>) -> Result<(), PrivacyError> {
         let committing = records.into_iter().map(async |record| {
             let record = Encoded::new(record);
             let room = self.committer.reserve(record.bytes())?;
@@ -166,19 +209,22 @@ impl People {
     /// An unanswered add or link may come before the erase in the log or after it.
     fn erases(&self, users: &[UserKey], scope: Scope) -> Result<Vec<Record>, ProfilesError> {
         let mut records = Vec::with_capacity(users.len());
-        let accepted_at_ms = self.clock.now_ms();
         for user in users {
             // An erase of everything also erases the links of the user.
             let linked = self.profiles.load_links(user, self.now())?;
             for user in linked.into_iter().chain([user.clone()]) {
-                let segments = match scope {
-                    None => ErasedSegments::All,
-                    Some(member) => ErasedSegments::Only(self.segments_of(&user, member)?),
-                };
-                records.push(Record::Erase(Erase { accepted_at_ms, user, segments, member: scope }));
+                records.push(Record::Erase(self.erase_of(&user, scope)?));
             }
         }
         Ok(records)
+    }
+
+    fn erase_of(&self, user: &UserKey, scope: Scope) -> Result<Erase, ProfilesError> {
+        let segments = match scope {
+            None => ErasedSegments::All,
+            Some(member) => ErasedSegments::Only(self.segments_of(user, member)?),
+        };
+        Ok(Erase { accepted_at_ms: self.clock.now_ms(), user: user.clone(), segments, member: scope })
     }
 
     /// The member's segments that the user is in. A deleted segment has no known owner and is never shown again, so it

@@ -133,10 +133,7 @@ impl PixelWriter {
             return Ok(());
         };
         self.take_write(member.id)?;
-        if !self.is_suppressed(&user) {
-            self.seen(&user).await?;
-        }
-        self.write_segments(member.id, request_id, user, segments).await
+        self.see_and_write(member.id, request_id, user, segments).await
     }
 
     /// Links ids of `member` to a user, and writes to the segments of the same call.
@@ -159,13 +156,7 @@ impl PixelWriter {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         // This skips a user that has opted out of the member.
         self.linker.link(member.id, user.clone(), &ids).await?;
-        if !self.is_suppressed(&user) {
-            self.seen(&user).await?;
-        }
-        if segments.is_empty() {
-            return Ok(());
-        }
-        self.write_segments(member.id, request_id, user, segments).await
+        self.see_and_write(member.id, request_id, user, segments).await
     }
 
     /// The member with that id, if pixels may write for it.
@@ -185,13 +176,22 @@ impl PixelWriter {
         })
     }
 
-    async fn write_segments(
+    /// Makes a user known that has not opted out, and writes to segments.
+    async fn see_and_write(
         &self,
         member: MemberId,
         request_id: &str,
         user: UserKey,
         segments: &[PixelSegment],
     ) -> Result<(), PixelError> {
+        // A deletion that makes the user unknown waits for this, and undoes what it writes.
+        let _in_force = self.ingest.opt_outs.in_force();
+        if !self.is_suppressed(&user) {
+            self.seen(&user).await?;
+        }
+        if segments.is_empty() {
+            return Ok(());
+        }
         let blocks: Vec<_> = segments.iter().map(|segment| segment.block_request(member)).collect();
         Ok(self.ingest.write_user(member, request_id, user, &blocks).await?)
     }

@@ -39,6 +39,19 @@ pub(crate) struct CheckpointRules {
     pub memory_budget_bytes: u64,
 }
 
+/// The steps of a checkpoint. Each is durable when it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The log's newest file is ended, if it holds an erase.
+    Sealed,
+    /// The profiles are written.
+    Written,
+    /// Erased ids are out of the statistics.
+    Scrubbed,
+    /// Log files that no view needs are removed.
+    Trimmed,
+}
+
 /// Writes checkpoints.
 pub(crate) struct Checkpoints {
     /// The checkpoint holds the profiles.
@@ -73,7 +86,15 @@ impl Checkpoints {
     /// A failure is logged and counted, and the next checkpoint tries again; the log keeps everything until then.
     /// After [`ia_profiles::ProfilesError::HalfWritten`] every checkpoint fails until a restart.
     pub(crate) fn write(&self) -> anyhow::Result<()> {
+        self.write_until(Step::Trimmed)
+    }
+
+    /// The same, but goes no further than this step: a test may stop the engine after any.
+    pub(crate) fn write_until(&self, last: Step) -> anyhow::Result<()> {
         self.erasures.seal_log();
+        if last == Step::Sealed {
+            return Ok(());
+        }
         match self.profiles.checkpoint() {
             Ok(report) => {
                 self.metrics.done(report.duration);
@@ -93,8 +114,14 @@ impl Checkpoints {
                 return Err(error.into());
             }
         }
+        if last == Step::Written {
+            return Ok(());
+        }
         // The log keeps its erases: they say what still has to be scrubbed.
         if !self.erasures.scrub_statistics() && self.erasures.is_due() {
+            return Ok(());
+        }
+        if last == Step::Scrubbed {
             return Ok(());
         }
         // A backup needs the log from the positions that its views had when it began.

@@ -51,7 +51,8 @@ enum Shape {
 }
 
 impl Domain {
-    const ALL: [Domain; 12] = [
+    /// All kinds, in the order of their tags.
+    pub const ALL: [Domain; 12] = [
         Domain::Platform,
         Domain::Idfa,
         Domain::Aaid,
@@ -97,6 +98,15 @@ impl Domain {
             Domain::Vida => "vida",
             Domain::LgUdid => "lgudid",
         })
+    }
+
+    /// How many hex digits an id has; `None` where ids have another form.
+    pub fn hex_digits(self) -> Option<usize> {
+        match self.shape() {
+            Shape::Hex20 => Some(40),
+            Shape::Hex16 => Some(32),
+            Shape::Number | Shape::Uuid | Shape::Text => None,
+        }
     }
 
     fn from_tag(tag: u8) -> Option<Domain> {

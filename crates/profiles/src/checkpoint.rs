@@ -39,19 +39,23 @@ const KEYS_PER_TURN: usize = 1024;
 
 /// The stages of a checkpoint. At each, tests apply records and copy the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
+    /// It is settled which records the checkpoint covers.
     PositionRead,
+    /// It is settled which profiles are written.
     Collected,
+    /// They are in the store.
     Written,
+    /// They are marked as clean in memory.
     Clean,
+    /// The store is rewritten, if that was due.
     Rewritten,
 }
 
 impl PackedProfiles {
-    pub(crate) fn run_checkpoint(
-        &self,
-        mut reached: impl FnMut(Stage),
-    ) -> Result<CheckpointReport, ProfilesError> {
+    /// [`Profiles::checkpoint`], with a call at each stage. For tests.
+    #[doc(hidden)]
+    pub fn run_checkpoint(&self, mut reached: impl FnMut(Stage)) -> Result<CheckpointReport, ProfilesError> {
         let started = Instant::now();
         let mut rewrite_noted = lock(&self.checkpointing);
         // First the position, then the dirty keys, so that the blobs are never behind the position.

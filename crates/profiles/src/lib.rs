@@ -48,6 +48,8 @@ mod store;
 mod stored;
 mod warm_up;
 
+#[doc(hidden)]
+pub use checkpoint::Stage;
 pub use codec::BLOB_FORMAT_VERSION;
 pub use copy::{StoreCopy, copy};
 pub use error::{ErrorKind, ProfilesError};

@@ -73,6 +73,13 @@ impl PackedProfiles {
         PackedProfiles::over(Store::open(dir, options.store_cache_bytes)?, options)
     }
 
+    /// [`PackedProfiles::open`] without a thread that changes files by itself, so that they can be copied while this
+    /// is open. For tests.
+    #[doc(hidden)]
+    pub fn open_still(dir: &Path, options: ProfileOptions) -> Result<PackedProfiles, ProfilesError> {
+        PackedProfiles::over(Store::open_still(dir, options.store_cache_bytes)?, options)
+    }
+
     pub(crate) fn over(store: Store, options: ProfileOptions) -> Result<PackedProfiles, ProfilesError> {
         let checkpoint = store.checkpoint()?;
         let is_new = checkpoint.is_none();

@@ -92,6 +92,11 @@ impl Client {
         try_send(self.address, Method::POST, path_and_query, &headers, body.to_string().into()).await
     }
 
+    /// A GET with further headers, of a server that may be killed meanwhile.
+    pub async fn try_get(&self, path_and_query: &str, headers: &[(&str, &str)]) -> Result<Answer, NoAnswer> {
+        try_send(self.address, Method::GET, path_and_query, &self.with_token(headers), Bytes::new()).await
+    }
+
     /// A POST of anything, with further headers.
     pub async fn post_bytes(
         &self,

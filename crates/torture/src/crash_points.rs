@@ -12,12 +12,17 @@
 //! checkpoint in force, and what removes log files and tables. At a start and at a
 //! stop, threads come and go: there the first thread that gets to its N-th call dies, whichever it is.
 //!
+//! In the walk `opt-outs` people opt out and in again beside the load, and the process dies in a write to the catalog,
+//! where opt-outs are.
+//!
 //! In each life some people are deleted, so that what a checkpoint does after that is among the steps: it ends the
 //! log's file (in the walk `log`), rewrites the tables (`checkpoint`) and scrubs the statistics (`statistics`).
 
 use crate::figure::{Figure, progress};
+use crate::findings::Findings;
 use crate::mount;
 use crate::operation::Shape;
+use crate::opt_outs::OptOuts;
 use crate::oracle::{Break, Refusal, Rules};
 use crate::run::{Load, Run};
 use crate::strace::{Injected, Tampering, struck};
@@ -56,6 +61,8 @@ enum Phase {
     Start,
     /// While it serves; which threads are walked.
     Service(&'static str),
+    /// While it serves, and people opt out: in the writes of their store.
+    OptOuts,
     /// After SIGTERM.
     Stop,
 }
@@ -81,7 +88,12 @@ const fn over_one_call(name: &'static str, threads: &'static str, calls: &'stati
     Walk { name, phase: Phase::Service(threads), calls, short: (1, 2) }
 }
 
-const WALKS: [Walk; 12] = [
+/// The threads of both databases.
+const SQLITE_THREADS: &str = "sqlx-sqlite-wor";
+/// The database with the opt-outs.
+const CATALOG: &str = "/catalog.sqlite";
+
+const WALKS: [Walk; 13] = [
     Walk {
         name: "log",
         phase: Phase::Service("log"),
@@ -96,10 +108,11 @@ const WALKS: [Walk; 12] = [
     },
     Walk {
         name: "statistics",
-        phase: Phase::Service("sqlx-sqlite-wor"),
+        phase: Phase::Service(SQLITE_THREADS),
         calls: "pwrite64,openat,ftruncate,unlink",
         short: (2, 40),
     },
+    Walk { name: "opt-outs", phase: Phase::OptOuts, calls: "pwrite64", short: (2, 60) },
     Walk {
         name: "compaction",
         phase: Phase::Service("fjall:worker"),
@@ -111,7 +124,7 @@ const WALKS: [Walk; 12] = [
     over_one_call("log/rename", "log", "rename,renameat"),
     over_one_call("checkpoint/rename", "checkpoint", "rename,renameat"),
     over_one_call("checkpoint/unlink", "checkpoint", "unlink"),
-    over_one_call("statistics/ftruncate", "sqlx-sqlite-wor", "ftruncate"),
+    over_one_call("statistics/ftruncate", SQLITE_THREADS, "ftruncate"),
     Walk { name: "start", phase: Phase::Start, calls: ALL_CALLS, short: (3, 20) },
     Walk { name: "stop", phase: Phase::Stop, calls: ALL_CALLS, short: (2, 25) },
 ];
@@ -130,8 +143,15 @@ impl CrashPointsArgs {
         let run = Run::create(&testbed, &data_dir, LOAD)?;
         testbed.check_apart(&data_dir)?;
         let trace = testbed.journal.path().join("strace");
-        let mut walker =
-            Walker { testbed, run, trace, server: None, points: BTreeMap::new(), calls: BTreeMap::new() };
+        let mut walker = Walker {
+            testbed,
+            run,
+            trace,
+            server: None,
+            opt_outs: OptOuts::default(),
+            points: BTreeMap::new(),
+            calls: BTreeMap::new(),
+        };
         for walk in WALKS {
             walker.walk(walk).await?;
             if !walker.run.findings.is_sound() {
@@ -141,7 +161,9 @@ impl CrashPointsArgs {
         if let Some(server) = walker.server.take() {
             walker.run.end(server).await?;
         }
-        let mut figure = Figure::new("crash-points").with("points", walker.points.values().sum::<u32>());
+        let mut figure = Figure::new("crash-points")
+            .with("points", walker.points.values().sum::<u32>())
+            .with("opt_outs", walker.opt_outs.answered);
         for (name, points) in &walker.points {
             figure = figure.with(name, points);
         }
@@ -168,6 +190,7 @@ struct Walker {
     trace: PathBuf,
     /// The server that the last check was made on: the next death is its.
     server: Option<ServerProcess>,
+    opt_outs: OptOuts,
     points: BTreeMap<&'static str, u32>,
     /// In whose places processes have died.
     calls: BTreeMap<String, u32>,
@@ -181,9 +204,15 @@ impl Walker {
         while if is_long { misses < MISSES_AT_THE_END } else { died < short_count } {
             nth = if is_long { nth + 1 } else { 1 + self.testbed.dice.below(short_end.into()) as u32 };
             let by_tampering = self.die_at(walk, nth).await?;
-            let call = struck(&self.trace)?.filter(|_| by_tampering);
+            let is_of_walk = |line: &String| walk.phase != Phase::OptOuts || line.contains(CATALOG);
+            let call = struck(&self.trace)?.filter(|line| by_tampering && is_of_walk(line));
             let server = self.run.start().await.with_context(|| format!("after a death at {call:?}"))?;
-            let found = self.run.audit(&server, RULES).await?;
+            let tokens = self.run.asking(&server).await?;
+            let mut found = self.run.audit(&server, RULES).await?;
+            let mut opt_outs = Findings::default();
+            self.opt_outs.check(server.api, &tokens, &mut opt_outs).await?;
+            self.run.findings.add(opt_outs.clone());
+            found.add(opt_outs);
             self.server = Some(server);
             let at = call.as_deref().unwrap_or("not reached");
             progress(format_args!("{} {nth}: {found}, at {at}", walk.name));
@@ -223,6 +252,14 @@ impl Walker {
             Phase::Service(threads) => {
                 let _attached = tampering.attach(server.id(), threads, &self.trace).await?;
                 let client = self.run.load(&server, &mut self.testbed).await?;
+                client.end().await?;
+                Ok(end_within(server, AFTER_THE_LOAD).await)
+            }
+            Phase::OptOuts => {
+                let _attached = tampering.attach(server.id(), SQLITE_THREADS, &self.trace).await?;
+                let client = self.run.load(&server, &mut self.testbed).await?;
+                let tokens = self.run.asking(&server).await?;
+                self.opt_outs.ask(server.api, &tokens, &mut self.testbed.dice).await?;
                 client.end().await?;
                 Ok(end_within(server, AFTER_THE_LOAD).await)
             }

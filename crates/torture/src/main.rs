@@ -14,6 +14,7 @@ mod journal;
 mod kill;
 mod mount;
 mod operation;
+mod opt_outs;
 mod oracle;
 mod power_cut;
 mod requests;

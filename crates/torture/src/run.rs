@@ -6,6 +6,7 @@ use crate::figure::progress;
 use crate::findings::Findings;
 use crate::journal::{End, JournalReader, JournalWriter, Session};
 use crate::operation::{ADMIN, Delete, Operation, PROVIDER, Shape, own_user, users};
+use crate::opt_outs::Asking;
 use crate::oracle::{Break, Oracle, Refusal, Rules, Seen};
 use crate::requests::{ask, install, log_in};
 use crate::testbed::Testbed;
@@ -88,6 +89,12 @@ impl Run {
     /// The token of the member, which the first server gave.
     pub(crate) async fn token(&mut self, server: &ServerProcess) -> anyhow::Result<String> {
         Ok(self.tokens(server).await?.provider)
+    }
+
+    /// The tokens of both who ask for people.
+    pub(crate) async fn asking(&mut self, server: &ServerProcess) -> anyhow::Result<Asking> {
+        let Tokens { provider, admin } = self.tokens(server).await?;
+        Ok(Asking { member: provider, admin })
     }
 
     async fn tokens(&mut self, server: &ServerProcess) -> anyhow::Result<Tokens> {

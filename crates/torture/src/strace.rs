@@ -47,7 +47,8 @@ impl Tampering {
         };
         let when = nth.map_or_else(String::new, |nth| format!(":when={nth}"));
         let inject = format!("inject={calls}:{injected}{when}");
-        ["-o", &output.to_string_lossy(), "-e", &format!("trace={calls}"), "-e", &inject]
+        // `-y`: with the names of files.
+        ["-y", "-o", &output.to_string_lossy(), "-e", &format!("trace={calls}"), "-e", &inject]
             .map(str::to_owned)
             .into()
     }

@@ -1,6 +1,7 @@
 //! The ids that strict mode knows.
 
 use super::SqliteCatalog;
+use crate::known::VACANT;
 use crate::{CatalogError, KnownUserStore};
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
@@ -90,6 +91,35 @@ impl KnownUserStore for SqliteCatalog {
         if hashes.len() > MANY_HASHES {
             self.database.fold().await;
         }
+        Ok(())
+    }
+
+    async fn vacate_known_users(&self, positions: &[u64]) -> Result<(), CatalogError> {
+        let mut transaction = self.database.begin_write().await?;
+        let mut positions = positions.to_vec();
+        positions.sort_unstable();
+        let block_of = |position: &u64| position / HASHES_PER_BLOCK as u64;
+        for positions in positions.chunk_by(|one, next| block_of(one) == block_of(next)) {
+            let number = i64::try_from(block_of(&positions[0]) + 1).unwrap_or(i64::MAX);
+            let mut block: Block =
+                sqlx::query_as("SELECT block, hashes, crc FROM known_user_blocks WHERE block = $1")
+                    .bind(number)
+                    .fetch_one(&mut *transaction)
+                    .await
+                    .map_err(self.database.error("reading the known ids"))?;
+            self.check_block(&block)?;
+            let (places, _) = block.1.as_chunks_mut::<HASH_BYTES>();
+            for position in positions {
+                let place = usize::try_from(position % HASHES_PER_BLOCK as u64).unwrap_or(usize::MAX);
+                if let Some(hash) = places.get_mut(place) {
+                    *hash = VACANT.to_be_bytes();
+                }
+            }
+            self.write_block(&mut transaction, number, &block.1).await?;
+        }
+        self.database.commit(transaction).await?;
+        // The WAL still has the bytes that were removed.
+        self.database.fold().await;
         Ok(())
     }
 }

@@ -82,7 +82,10 @@ impl SuppressionStore for SqliteCatalog {
             .await
             .map_err(&failed)?;
         }
-        self.database.commit(transaction).await
+        self.database.commit(transaction).await?;
+        // A WAL that damage cuts short would let these people in again, without a word.
+        self.database.fold().await;
+        Ok(())
     }
 
     async fn lift_suppression(&self, users: &[SuppressedUser]) -> Result<(), CatalogError> {

@@ -39,7 +39,7 @@ over_each!(
     tokens_are_kept_with_their_logins,
     a_token_is_not_kept_for_an_old_password,
     a_last_use_never_goes_back,
-    known_users_are_a_list_that_grows,
+    known_users_keep_their_positions,
     public_keys_belong_to_logins,
     a_key_that_goes_takes_its_tokens_along,
 );

@@ -1,10 +1,12 @@
 //! What becomes of a database whose bytes were changed: what was written, or an error that names the file.
 
 use crate::rig::{MINUTE_MS, NOON_MS, SMALL, apply, open};
+use ia_catalog::listing::ListQuery;
 use ia_catalog::usage::{Counters, HourDelta, UsageStore as _};
 use ia_catalog::{
-    Catalog as _, CatalogError, KnownUserStore as _, NewPublicKey, NewToken, PublicKeyStore as _, RsaKey,
-    SqliteCatalog, SqliteUsage, TokenHash, TokenStore as _,
+    AccountChange, Accounts as _, BatchEdit, Catalog as _, CatalogError, Change, KnownUserStore as _,
+    NewPublicKey, NewToken, PublicKeyStore as _, RsaKey, SqliteCatalog, SqliteUsage, SuppressedLink,
+    SuppressedUser, SuppressionStore as _, TokenHash, TokenStore as _,
 };
 use ia_model::{ManualClock, MemberId, SegmentId};
 use std::fs;
@@ -153,7 +155,34 @@ async fn everything(store: &SqliteCatalog) -> Result<String, CatalogError> {
         text += &format!("\n{login:?} {key:?} {}", key.key.to_pem());
     }
     text += &format!("\n{:?} {:?}", store.known_user_key().await?, store.known_users_after(0).await?);
+    // The key is a secret, and its `Debug` says so.
+    text += &format!("\n{:?} {:?}", store.suppression_key().await?.0, store.suppressed_users().await?);
+    text += &format!("\n{:?}", store.suppressed_links().await?);
+    if let Some(root) = store.login_by_name("root").await? {
+        text += &format!("\n{:?}", store.list_batch(&root.login, &ListQuery::default()).await?);
+    }
     Ok(text)
+}
+
+/// Opt-outs of all kinds, with linked ids, and the set-ups of two members.
+async fn add_opt_outs_and_set_ups(store: &SqliteCatalog) {
+    store.suppression_key().await.unwrap();
+    let hash = |n: u8| std::array::from_fn(|at| n.wrapping_mul(37).wrapping_add(at as u8 * 11));
+    let user =
+        |n: u8| SuppressedUser { hash: hash(n), member: (!n.is_multiple_of(3)).then(|| MemberId(n.into())) };
+    let users: Vec<SuppressedUser> = (1..60).map(user).collect();
+    let of_members = users.iter().filter(|user| user.member.is_some());
+    let links = of_members.zip(100..).map(|(&of, n)| SuppressedLink { of, hash: hash(n) });
+    store.suppress(&users, &links.collect::<Vec<_>>()).await.unwrap();
+    let root = store.login_by_name("root").await.unwrap().unwrap().login;
+    let edit = |separator: &str, limit: u64| BatchEdit {
+        separators: [None, None, None, None, Some(separator.to_owned())],
+        segment_fields: Some(vec!["SEG_CODE".to_owned(), "VALUE".to_owned()]),
+        daily_byte_limit: Change::Set(limit),
+        ..BatchEdit::default()
+    };
+    let set_ups = vec![(1, edit("^", 1 << 40)), (2, edit("~", 12_345_678))];
+    store.change_accounts(&AccountChange::CreateBatch(set_ups), &root, NOON_MS).await.unwrap();
 }
 
 async fn sound_catalog() -> [Sound; 2] {
@@ -162,6 +191,12 @@ async fn sound_catalog() -> [Sound; 2] {
     let store = open(&path).await;
     apply(&store, SMALL).await;
     apply(&store, r#"{"segments": [{"id": 29, "member_id": 2, "code": "late"}]}"#).await;
+    apply(
+        &store,
+        r#"{"users": [{"username": "root", "password": "Correct-horse-1", "member_id": 3, "user_type": "admin"}]}"#,
+    )
+    .await;
+    add_opt_outs_and_set_ups(&store).await;
     store.known_user_key().await.unwrap();
     store
         .add_known_users(

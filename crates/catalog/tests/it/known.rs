@@ -44,6 +44,15 @@ impl KnownUserStore for Slow {
         self.hashes.lock().unwrap().extend_from_slice(hashes);
         Ok(())
     }
+
+    async fn vacate_known_users(&self, positions: &[u64]) -> Result<(), CatalogError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(CatalogError::Overtaken("a test".to_owned()));
+        }
+        let mut hashes = self.hashes.lock().unwrap();
+        positions.iter().for_each(|&position| hashes[position as usize] = 0);
+        Ok(())
+    }
 }
 
 fn slow() -> Arc<Slow> {
@@ -109,10 +118,71 @@ async fn a_failed_or_abandoned_write_takes_nobody_elses_ids_along() {
 }
 
 #[tokio::test]
+async fn an_id_is_forgotten_only_when_the_store_has_done_it_and_may_be_known_again() {
+    let store = slow();
+    store.go.add_permits(10);
+    let known = KnownUsers::load(Arc::clone(&store) as _).await.unwrap();
+    known.remember(&users(1..4)).await.unwrap();
+    store.fails.store(true, Ordering::Relaxed);
+    known.forget(&[user(2)]).await.unwrap_err();
+    assert!(known.contains(&user(2)));
+    store.fails.store(false, Ordering::Relaxed);
+    assert!(known.forget(&[user(2), user(9)]).await.unwrap());
+    assert!(!known.contains(&user(2)) && known.contains(&user(1)) && known.contains(&user(3)));
+    assert!(!known.forget(&[user(2)]).await.unwrap(), "it is forgotten already");
+    known.remember(&[user(2)]).await.unwrap();
+    known.follow().await.unwrap();
+    assert!(known.contains(&user(2)));
+    assert_eq!(known.count(), Some(3), "a vacant place is nobody's");
+}
+
+#[tokio::test]
+async fn a_forgotten_id_is_in_no_file_and_stays_unknown_until_it_is_seen_again() {
+    let (_directory, path) = place();
+    let (one, other) = (Arc::new(open(&path).await), Arc::new(open(&path).await));
+    let known = KnownUsers::load(Arc::clone(&one) as _).await.unwrap();
+    let hasher = KnownUserHasher::new(&other.known_user_key().await.unwrap());
+    let import = async |ids: std::ops::Range<u64>| {
+        let hashes = users(ids).iter().map(|user| hasher.hash(user)).collect();
+        import_known_users(&*other, hashes).await.unwrap()
+    };
+    import(1..2_000).await;
+    // In the middle of a full block, twice; in the last block; and one that this process has not read yet.
+    other.add_known_users(&[hasher.hash(&user(700))]).await.unwrap();
+    let gone = [user(700), user(1_999)];
+    assert!(known.forget(&gone).await.unwrap());
+    assert!(gone.iter().all(|user| !known.contains(user)));
+    assert_eq!(known.count(), Some(1_997));
+    let files = ["", "-wal"].map(|suffix| {
+        let name = format!("{}{suffix}", path.display());
+        std::fs::read(name).unwrap_or_default()
+    });
+    for (user, is_there) in [(&gone[0], false), (&gone[1], false), (&user(701), true)] {
+        let bytes = hasher.hash(user).to_be_bytes();
+        let found = files.iter().any(|file| file.windows(8).any(|part| part == bytes));
+        assert_eq!(found, is_there, "{user:?}");
+    }
+    // The other process adds behind vacant places, and knows that they are nobody's.
+    assert_eq!(import(1_999..2_003).await, Imported { new: 4, known: 0 });
+    known.follow().await.unwrap();
+    assert!(known.contains(&user(1_999)) && !known.contains(&user(700)));
+    known.remember(&[user(700)]).await.unwrap();
+    assert!(known.forget(&[user(1)]).await.unwrap());
+    // Also where everybody is known: the mode may change at the next start.
+    let lenient = KnownUsers::everybody_beside(Arc::clone(&other) as _).await.unwrap();
+    assert!(!lenient.forget(&[user(2)]).await.unwrap() && lenient.contains(&user(2)));
+    let again = KnownUsers::load(Arc::new(open(&path).await) as _).await.unwrap();
+    assert_eq!(again.count(), Some(2_000));
+    assert!(!again.contains(&user(1)) && !again.contains(&user(2)));
+    assert!([3, 700, 1_999, 2_002].iter().all(|&id| again.contains(&user(id))));
+}
+
+#[tokio::test]
 async fn everybody_is_known_where_nobody_asks() {
     let known = KnownUsers::everybody();
     assert!(known.contains(&user(1)));
     known.remember(&[user(1)]).await.unwrap();
+    assert!(!known.forget(&[user(1)]).await.unwrap() && known.contains(&user(1)));
     assert_eq!(known.count(), None);
 }
 

@@ -1,17 +1,20 @@
 //! The engines as [`crate::open`] builds them, but without the background threads.
 
-use super::steps::{Crash, LINKS_PER_USER, OWN_IDS, TestbedChoice};
+use super::steps::{Crash, LINKS_PER_USER, OWN_IDS, Stop, TestbedChoice, User};
 use crate::alarm::Alarm;
+use crate::data_dir::DataDir;
+use crate::erasures::Erasures;
 use crate::ingest::resolve::{Context, ExpirationRules};
 use crate::ingest::structure::StructureLimits;
 use crate::ingest::{self, Prepared};
 use crate::linking::{LinkRules, link_record};
-use crate::metrics::AppliedMetrics;
+use crate::metrics::{AppliedMetrics, Metrics};
 use crate::nobody::Nobody;
 use crate::opt_outs::InForce;
 use crate::reading::{ReadScope, View};
 use crate::sync::thread::JoinHandle;
 use crate::threads::Turns;
+use crate::upkeep::{self, CheckpointRules, Checkpoints};
 use crate::usage::UsageFollower;
 use crate::usage::in_memory::CountersInMemory;
 use crate::write::commit::{CommitError, Committer, Encoded, Followers};
@@ -24,10 +27,13 @@ use ia_log::faults::{Call, FaultyDisk};
 use ia_log::{DiskLog, Log, LogOptions};
 use ia_model::{Erase, MemberId, Minute, Record, UserKey};
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles, get_joined, load_joined};
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The time at which lives begin: 2026-01-31 13:00:00 UTC.
@@ -56,6 +62,7 @@ static CATALOG: LazyLock<Snapshot> = LazyLock::new(|| {
 pub(super) struct Testbed {
     pub(super) disk: SimulatedDisk,
     pub(super) now_ms: u64,
+    data_dir: DataDir,
     gate: FaultyDisk,
     dice: Dice,
     choice: TestbedChoice,
@@ -70,13 +77,15 @@ impl Testbed {
         // This folder does not lose power, so flushes to a real disk would only take time.
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let dir = dir.unwrap();
         Testbed {
             gate: FaultyDisk::new(disk.clone()),
             disk,
             now_ms: START_MS,
+            data_dir: DataDir::existing(dir.path()).unwrap(),
             dice: Dice::new(choice.seed),
             choice,
-            dir: dir.unwrap(),
+            dir,
             memory_usage: Arc::default(),
         }
     }
@@ -88,12 +97,78 @@ impl Testbed {
             Crash::PowerCut => self.disk.restart(&mut self.dice),
         }
     }
+
+    /// Replaces the profiles, which nobody has open.
+    pub(super) fn put_profiles(&self, from: TempDir) {
+        std::fs::remove_dir_all(self.data_dir.profiles()).unwrap();
+        std::fs::rename(from.keep(), self.data_dir.profiles()).unwrap();
+    }
+
+    /// Whether any file holds the id of a user.
+    pub(super) fn has_traces(&self, user: User) -> bool {
+        let on_disk = files_in(self.dir.path()).into_iter().map(|path| std::fs::read(path).unwrap());
+        let mut contents = on_disk.chain(self.disk.contents().into_values());
+        let traces = user.traces();
+        contents.any(|content| {
+            traces.iter().any(|trace| content.windows(trace.len()).any(|part| part == trace.as_slice()))
+        })
+    }
+}
+
+fn checkpoints(
+    data_dir: &DataDir,
+    log: &Arc<DiskLog>,
+    profiles: &Arc<PackedProfiles>,
+    usage: &Arc<UsageFollower>,
+) -> Checkpoints {
+    let metrics = Metrics::new(&mut Registry::default());
+    let (log, profiles) = (Arc::clone(log) as Arc<dyn Log>, Arc::clone(profiles) as Arc<dyn Profiles>);
+    Checkpoints {
+        erasures: Erasures::new(Arc::clone(&log), Arc::clone(&profiles), Arc::clone(usage), Alarm::default()),
+        profiles,
+        log,
+        usage: Arc::clone(usage),
+        data_dir: data_dir.clone(),
+        metrics: metrics.checkpoints,
+        log_metrics: metrics.log,
+        // The steps of a life say when one is due.
+        rules: CheckpointRules {
+            interval: Duration::MAX,
+            log_bytes: u64::MAX,
+            memory_budget_bytes: u64::MAX,
+        },
+    }
+}
+
+/// Copies a folder as a kill at this moment would leave it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else if path.metadata().unwrap().blocks() == 0 {
+            // A file of 64 MiB without a block.
+            let copy = std::fs::File::create(to.join(name)).unwrap();
+            copy.set_len(path.metadata().unwrap().len()).unwrap();
+        } else {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// The files in a folder that hold anything.
+fn files_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.flat_map(|path| if path.is_dir() { files_in(&path) } else { vec![path] });
+    files.filter(|path| path.metadata().is_ok_and(|metadata| metadata.blocks() > 0)).collect()
 }
 
 pub(super) struct Engines {
     log: Arc<DiskLog>,
     profiles: Arc<PackedProfiles>,
     pub(super) usage: Arc<UsageFollower>,
+    checkpoints: Arc<Checkpoints>,
     committer: Committer,
     applier: JoinHandle<()>,
 }
@@ -101,7 +176,7 @@ pub(super) struct Engines {
 impl Engines {
     pub(super) async fn open(testbed: &Testbed) -> Engines {
         let store: Arc<dyn UsageStore> = if testbed.choice.has_sqlite {
-            Arc::new(SqliteUsage::open(&testbed.dir.path().join("usage.sqlite")).await.unwrap())
+            Arc::new(SqliteUsage::open(&testbed.data_dir.usage()).await.unwrap())
         } else {
             Arc::clone(&testbed.memory_usage) as _
         };
@@ -114,7 +189,8 @@ impl Engines {
             store_cache_bytes: 1 << 20,
             links_per_user: LINKS_PER_USER,
         };
-        let profiles = Arc::new(PackedProfiles::open(&testbed.dir.path().join("profiles"), options).unwrap());
+        let open = if testbed.choice.has_worker { PackedProfiles::open } else { PackedProfiles::open_still };
+        let profiles = Arc::new(open(&testbed.data_dir.profiles(), options).unwrap());
         replay(&log, &*profiles, &usage, &AtomicBool::new(false)).unwrap();
         let log = Arc::new(log);
         let followers = Followers {
@@ -124,7 +200,8 @@ impl Engines {
         };
         let (committer, applier) =
             Committer::start(Arc::clone(&log) as _, followers, 64 << 20, Alarm::default()).unwrap();
-        Engines { log, profiles, usage, committer, applier }
+        let checkpoints = Arc::new(checkpoints(&testbed.data_dir, &log, &profiles, &usage));
+        Engines { log, profiles, usage, checkpoints, committer, applier }
     }
 
     /// Stops in order, as [`crate::OpenEngine::close`] does.
@@ -219,11 +296,35 @@ impl Engines {
         self.committer.commit(Encoded::new(Record::Link(link)), room).await.unwrap();
     }
 
-    /// Writes a checkpoint as the checkpoint thread does.
-    pub(super) fn checkpoint(&self) {
-        self.profiles.checkpoint().unwrap();
-        let covered = self.profiles.checkpointed_position().min(self.usage.covered_position());
-        self.log.trim_before(covered + 1).unwrap();
+    /// Writes a checkpoint as the checkpoint thread does, up to a step.
+    pub(super) async fn checkpoint_until(&self, last: upkeep::Step) {
+        let checkpoints = Arc::clone(&self.checkpoints);
+        tokio::task::spawn_blocking(move || checkpoints.write_until(last)).await.unwrap().unwrap();
+    }
+
+    /// Writes a checkpoint up to a moment. If that is in the middle of the profiles, returns what they are then.
+    pub(super) async fn checkpoint_to(&self, testbed: &Testbed, stop: Stop) -> Option<TempDir> {
+        let stage = match stop {
+            Stop::In(stage) if !testbed.choice.has_worker => stage,
+            // While a thread changes its files, a copy would be none of one moment.
+            Stop::In(_) => {
+                self.checkpoint_until(upkeep::Step::Written).await;
+                return None;
+            }
+            Stop::After(step) => {
+                self.checkpoint_until(step).await;
+                return None;
+            }
+        };
+        self.checkpoint_until(upkeep::Step::Sealed).await;
+        let copied = tempfile::tempdir_in(testbed.dir.path().parent().unwrap()).unwrap();
+        let copy_at = |reached| {
+            if reached == stage {
+                copy(&testbed.data_dir.profiles(), copied.path());
+            }
+        };
+        self.profiles.run_checkpoint(copy_at).unwrap();
+        Some(copied)
     }
 
     pub(super) fn warm_up(&self) {

@@ -12,12 +12,14 @@ mod engines;
 mod expected;
 mod steps;
 
+use crate::upkeep;
 use engines::{Engines, Testbed};
 use expected::Expected;
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestRunner};
 use std::cell::RefCell;
 use steps::{Step, any_step, any_testbed};
+use tempfile::TempDir;
 
 /// Counts over all sequences.
 #[derive(Debug, Default)]
@@ -28,6 +30,7 @@ struct Done {
     unknown: usize,
     crashes: usize,
     checkpoints: usize,
+    stops: usize,
 }
 
 /// One sequence: the engines, and the state that they must have.
@@ -59,10 +62,10 @@ impl Life<'_> {
             }
             Step::Later(ms) => self.testbed.now_ms += ms,
             Step::Earlier(ms) => self.testbed.now_ms -= ms,
-            Step::Checkpoint => {
-                self.done.borrow_mut().checkpoints += 1;
-                self.engines().checkpoint();
+            Step::ForgetAndCrash { user, checkpoint_first, stop, how } => {
+                self.forget_and_crash(user, checkpoint_first, stop, how).await;
             }
+            Step::Checkpoint => self.checkpoint().await,
             Step::WriteStatistics => self.engines().usage.flush().await.unwrap(),
             Step::WarmUp => self.engines().warm_up(),
             Step::Load(user) => self.engines().load(&user.key(), self.testbed.now_ms),
@@ -73,6 +76,35 @@ impl Life<'_> {
             }
         }
         self.compare_reads(steps::all_users());
+    }
+
+    async fn checkpoint(&self) {
+        self.done.borrow_mut().checkpoints += 1;
+        self.engines().checkpoint_until(upkeep::Step::Trimmed).await;
+    }
+
+    /// After the crash the user stays erased; after the next whole checkpoint nothing of it is in any file.
+    async fn forget_and_crash(
+        &mut self,
+        user: steps::User,
+        checkpoint_first: bool,
+        stop: steps::Stop,
+        how: steps::Crash,
+    ) {
+        self.burst(&[steps::post_of(user)], None).await;
+        if checkpoint_first {
+            self.checkpoint().await;
+        }
+        assert!(self.testbed.has_traces(user), "or it proves nothing that there are none later");
+        let erase = self.expected.erase(&user, None, self.testbed.now_ms);
+        self.engines().commit_erase(erase).await;
+        self.done.borrow_mut().stops += 1;
+        let profiles = self.engines().checkpoint_to(&self.testbed, stop).await;
+        self.crash_with(how, profiles).await;
+        self.compare_reads([user].into_iter());
+        self.checkpoint().await;
+        self.compare_reads([user].into_iter());
+        assert!(!self.testbed.has_traces(user), "a trace of {user:?} is left");
     }
 
     fn engines(&self) -> &Engines {
@@ -104,10 +136,18 @@ impl Life<'_> {
     }
 
     async fn crash(&mut self, how: steps::Crash) {
+        self.crash_with(how, None).await;
+    }
+
+    /// A crash that leaves the profiles as they are in another folder.
+    async fn crash_with(&mut self, how: steps::Crash, profiles: Option<TempDir>) {
         self.done.borrow_mut().crashes += 1;
         let engines = self.engines.take().expect("the engines run");
         engines.die(&self.testbed.disk);
         self.testbed.lose(how);
+        if let Some(profiles) = profiles {
+            self.testbed.put_profiles(profiles);
+        }
         self.start().await;
     }
 
@@ -162,10 +202,10 @@ fn engines_agree_with_a_simple_map() {
         run(&done, Testbed::new(testbed), steps);
         Ok(())
     });
-    let Done { sequences, steps, posts, unknown, crashes, checkpoints } = done.into_inner();
+    let Done { sequences, steps, posts, unknown, crashes, checkpoints, stops } = done.into_inner();
     result.unwrap_or_else(|failure| panic!("{failure}"));
     println!(
         "figure: lives: sequences={sequences} steps={steps} posts={posts} unknown={unknown} crashes={crashes} \
-         checkpoints={checkpoints} differences=0"
+         checkpoints={checkpoints} stops_in_checkpoints={stops} differences=0"
     );
 }

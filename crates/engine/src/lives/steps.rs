@@ -1,6 +1,8 @@
 //! The steps of a life, and strategies that choose them.
 
+use crate::upkeep;
 use ia_model::{Domain, MemberId, UserKey};
+use ia_profiles::Stage;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -18,6 +20,8 @@ pub(super) struct TestbedChoice {
     pub(super) memory_budget_bytes: u64,
     /// Whether the statistics are in SQLite.
     pub(super) has_sqlite: bool,
+    /// Whether the store of the profiles compacts in a thread of its own. Without it, its files can be copied.
+    pub(super) has_worker: bool,
     /// The random seed for what a power cut leaves.
     pub(super) seed: u64,
 }
@@ -34,6 +38,14 @@ pub(super) enum Step {
         how: Crash,
     },
     Erase(User, Option<Vec<u32>>),
+    /// A user is added and erased, and a stop falls into the checkpoint after it.
+    ForgetAndCrash {
+        user: User,
+        /// Whether the user gets into tables before.
+        checkpoint_first: bool,
+        stop: Stop,
+        how: Crash,
+    },
     /// Links a member's ids to a platform user, for a number of minutes.
     Link(User, Vec<User>, u32),
     /// The clock advances by milliseconds.
@@ -46,6 +58,15 @@ pub(super) enum Step {
     Load(User),
     Crash(Crash),
     Restart,
+}
+
+/// A moment of a checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stop {
+    /// Between two steps.
+    After(upkeep::Step),
+    /// While the profiles are written.
+    In(Stage),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -132,6 +153,16 @@ impl User {
 
     pub(super) fn is_platform(self) -> bool {
         self.domain == PLATFORM
+    }
+
+    /// A platform user with digits that occur nowhere else.
+    fn unmistakable(number: u64) -> User {
+        User { domain: PLATFORM, number: 7_301_234_567_890_123_457 + number * 1_000_003 }
+    }
+
+    /// Every form of the id in a file. A table leaves out the part of a key that is equal to the key before it.
+    pub(super) fn traces(self) -> [Vec<u8>; 2] {
+        [self.id().into_bytes(), self.number.to_be_bytes()[2..].to_vec()]
     }
 
     /// The user that a member means by this id and domain.
@@ -310,6 +341,22 @@ fn any_post() -> impl Strategy<Value = Post> {
     })
 }
 
+/// Adds one user to one segment for ever.
+pub(super) fn post_of(user: User) -> Post {
+    let block = Block { segment: 10, by_code: false, value: 1, expiration: Some(0) };
+    Post { member: 1, users: vec![(SentId::Well(user, Spelling::Canonical), vec![block])] }
+}
+
+fn any_stop() -> impl Strategy<Value = Stop> {
+    use upkeep::Step::{Scrubbed, Sealed, Trimmed, Written};
+
+    let stages = vec![Stage::PositionRead, Stage::Collected, Stage::Written, Stage::Clean, Stage::Rewritten];
+    prop_oneof![
+        prop::sample::select(vec![Sealed, Written, Scrubbed, Trimmed]).prop_map(Stop::After),
+        prop::sample::select(stages).prop_map(Stop::In),
+    ]
+}
+
 fn any_crash() -> impl Strategy<Value = Crash> {
     prop::sample::select(vec![Crash::Kill, Crash::PowerCut])
 }
@@ -325,6 +372,10 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
         2 => (select(platform_users()), vec(select(own_ids()), 1..4), prop_oneof![1u32..20, Just(25_920)])
             .prop_map(|(user, ids, minutes)| Step::Link(user, ids, minutes)),
         2 => (any_user(), erased).prop_map(|(user, segments)| Step::Erase(user, segments)),
+        2 => ((0u64..1000).prop_map(User::unmistakable), any::<bool>(), any_stop(), any_crash())
+            .prop_map(|(user, checkpoint_first, stop, how)| {
+                Step::ForgetAndCrash { user, checkpoint_first, stop, how }
+            }),
         4 => (0u64..5 * 60_000).prop_map(Step::Later),
         1 => (0u64..30 * 3_600_000).prop_map(Step::Later),
         1 => (0u64..20 * 60_000).prop_map(Step::Earlier),
@@ -341,11 +392,12 @@ pub(super) fn any_testbed() -> impl Strategy<Value = TestbedChoice> {
     let segment_bytes = prop::sample::select(vec![1024, 4096, 20_000]);
     let memory_budget_bytes = prop::sample::select(vec![0, 12_000, 1 << 20]);
     let has_sqlite = prop::bool::weighted(0.15);
-    (segment_bytes, memory_budget_bytes, has_sqlite, any::<u64>()).prop_map(
-        |(segment_bytes, memory_budget_bytes, has_sqlite, seed)| TestbedChoice {
+    (segment_bytes, memory_budget_bytes, has_sqlite, any::<bool>(), any::<u64>()).prop_map(
+        |(segment_bytes, memory_budget_bytes, has_sqlite, has_worker, seed)| TestbedChoice {
             segment_bytes,
             memory_budget_bytes,
             has_sqlite,
+            has_worker,
             seed,
         },
     )

@@ -3,6 +3,9 @@
 //! Records are not filtered when they are applied: a replay would then give another result. Instead, an opt-out first
 //! enters the table, then waits until all requests that were resolved without it are in the log, then writes its
 //! erase. The erase comes after them in the log and undoes them.
+//!
+//! An opt-out of a member holds for the ids that are linked to the person too. Those that are linked later enter the
+//! table before the link is logged ([`OptOuts::add_links`]), whichever member links them.
 
 mod table;
 
@@ -95,11 +98,45 @@ impl OptOuts {
             links.into_iter().for_each(|link| table.link(link));
         }
         self.is_empty.store(false, Ordering::SeqCst);
+        self.end_epoch().await;
+        Ok(())
+    }
+
+    /// Adds ids that will be linked to the user to its opt-outs of members. On return this is durable, and every record
+    /// that was resolved without it is in the log. Who still holds an [`InForce`] would wait for itself.
+    pub(crate) async fn add_links(&self, user: &UserKey, linked: &[UserKey]) -> Result<(), CatalogError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let links = self.missing(user, linked);
+        if links.is_empty() {
+            return Ok(());
+        }
+        self.store.suppress(&[], &links).await?;
+        {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            links.into_iter().for_each(|link| table.link(link));
+        }
+        self.end_epoch().await;
+        Ok(())
+    }
+
+    /// Waits until every record is in the log that was resolved before this call.
+    pub(crate) async fn wait_for_earlier(&self) {
+        let _one_at_a_time = self.changing.lock().await;
+        self.end_epoch().await;
+    }
+
+    /// Only for the holder of `changing`: otherwise the epoch before the ended one may have holders too.
+    async fn end_epoch(&self) {
         let before = self.epoch.swap(Arc::default());
         while Arc::strong_count(&before) > 1 {
             tokio::time::sleep(BARRIER_POLL).await;
         }
-        Ok(())
+    }
+
+    /// The ids that the user's opt-outs of members lack.
+    fn missing(&self, user: &UserKey, linked: &[UserKey]) -> Vec<SuppressedLink> {
+        let linked: Vec<[u8; 16]> = linked.iter().map(|id| self.hash(id)).collect();
+        self.table.read().unwrap_or_else(PoisonError::into_inner).missing(self.hash(user), &linked)
     }
 
     /// Undoes an opt-out of the same `member`. Other opt-outs of the users stay.
@@ -143,6 +180,18 @@ impl InForce {
     /// Whether the user may be in no segment of `owner`, for any writer.
     pub(crate) fn keeps_out_of(&self, user: &UserKey, owner: MemberId) -> bool {
         self.has(user, [Some(owner)])
+    }
+
+    /// The members that the user itself has opted out of.
+    pub(crate) fn members_without(&self, user: &UserKey) -> Vec<MemberId> {
+        let Some(opt_outs) = &self.opt_outs else { return Vec::new() };
+        let table = opt_outs.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.members_without(&opt_outs.hash(user))
+    }
+
+    /// Whether these ids, once linked to the user, are kept out as the user is.
+    pub(crate) fn include(&self, user: &UserKey, linked: &[UserKey]) -> bool {
+        self.opt_outs.as_ref().is_none_or(|opt_outs| opt_outs.missing(user, linked).is_empty())
     }
 
     fn has<const N: usize>(&self, user: &UserKey, members: [Option<MemberId>; N]) -> bool {
@@ -189,13 +238,38 @@ mod tests {
         drop(before);
         adding.await.unwrap().unwrap();
 
-        let opt_outs = Arc::new(OptOuts::load(store).await.unwrap());
+        let opt_outs = Arc::new(OptOuts::load(Arc::clone(&store) as _).await.unwrap());
         let in_force = opt_outs.in_force();
         assert!(in_force.refuses(&user, one) && in_force.keeps_out_of(&user, one));
         assert!(!in_force.refuses(&user, other) && !in_force.refuses(&same_digits, one));
         assert!(!opt_outs.is_suppressed(&user), "from one member alone");
         assert!(in_force.refuses(&own_id, one) && !in_force.refuses(&own_id, other), "what is linked too");
+        // An id that is linked later: it waits for requests that were resolved without it.
+        let late_id = UserKey::external(other, "cart 8").unwrap();
+        let late = std::slice::from_ref(&late_id);
+        assert!(!in_force.include(&user, late) && in_force.include(&same_digits, late));
+        let adding = tokio::spawn({
+            let (opt_outs, user, late_id) = (Arc::clone(&opt_outs), user.clone(), late_id.clone());
+            async move { opt_outs.add_links(&user, &[late_id]).await }
+        });
+        while !in_force.include(&user, late) {
+            tokio::task::yield_now().await;
+        }
+        assert!(!adding.is_finished(), "it waits");
         drop(in_force);
+        adding.await.unwrap().unwrap();
+        let in_force = opt_outs.in_force();
+        assert!(in_force.refuses(&late_id, one) && !in_force.refuses(&late_id, other));
+        assert_eq!(in_force.members_without(&user), [one]);
+        assert_eq!(store.suppressed_links().await.unwrap().len(), 2, "it is durable");
+        let waiting = tokio::spawn({
+            let opt_outs = Arc::clone(&opt_outs);
+            async move { opt_outs.wait_for_earlier().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "so does a deletion");
+        drop(in_force);
+        waiting.await.unwrap();
         opt_outs.add(&[Person { user: user.clone(), linked: Vec::new() }], None).await.unwrap();
         opt_outs.lift(std::slice::from_ref(&user), Some(one)).await.unwrap();
         let in_force = opt_outs.in_force();

@@ -4,20 +4,24 @@ use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json_bytes};
 use super::error::ApiError;
-use super::openapi::{ConsumerRequestAnswer, ConsumerRequestBody, Forbidden, PostFailures, Unprocessable};
+use super::openapi::{
+    ConsumerRequestAnswer, ConsumerRequestBody, ExternalIdOwner, Forbidden, PostFailures, Unprocessable,
+};
+use super::query::Query;
 use crate::http::Http;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use ia_catalog::UserType;
+use ia_catalog::{Snapshot, UserType};
 use ia_engine::Engine;
 use ia_engine::json::write_text;
 use ia_engine::people::{self, IdentifierType, Scope};
 use ia_engine::reading::{ReadScope, View};
-use ia_model::UserKey;
-use serde_json::Value;
+use ia_engine::user_ids::{NO_EXTERNAL_ID, namespace};
+use ia_model::{Domain, MemberId, UserKey};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,7 +51,7 @@ impl RequestType {
 /// For a member, this is about its own segments; for an `admin`, about those of all members. Deleted data is gone from
 /// every read that starts after the answer, and from the disk after the next checkpoint.
 #[utoipa::path(post, path = "/privacy/consumer-request", operation_id = "consumer_request", tag = "privacy",
-    request_body = ConsumerRequestBody, responses(
+    params(ExternalIdOwner), request_body = ConsumerRequestBody, responses(
         (status = 200, description = "Done", body = ConsumerRequestAnswer),
         PostFailures,
         Forbidden,
@@ -57,6 +61,7 @@ pub(super) async fn post(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
     caller: Caller,
+    query: Query<'static>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -68,7 +73,8 @@ pub(super) async fn post(
     let limits = http.engine.limits.of(&http.engine.catalog.snapshot(), caller.0.member);
     http.engine.limits.take_consumer_request(caller.0.member, &limits, http.engine.clock.now_ms())?;
     let (bytes, _reservation) = body::read(&http, &headers, body, limits.payload_bytes).await?.decode()?;
-    let request = ConsumerRequest::parse(&bytes)?;
+    let in_query = query.member_id().map_err(|error| ApiError::unprocessable(error.message))?;
+    let request = ConsumerRequest::parse(&bytes, &caller, in_query, &http.engine.catalog.snapshot())?;
     if request.request_type != RequestType::Access {
         caller.may_change()?;
     }
@@ -112,66 +118,188 @@ async fn stored_data(engine: &Engine, users: &[UserKey], scope: Scope) -> Result
     Ok(all)
 }
 
+/// An identifier type as it is named on the wire.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TypeName {
+    Uuid2,
+    Maid,
+    External,
+    Domain(Domain),
+}
+
+impl TypeName {
+    /// In any case, with white space around it.
+    fn parse(name: &str) -> Result<TypeName, ApiError> {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "uuid2" => Some(TypeName::Uuid2),
+            "maid" => Some(TypeName::Maid),
+            "external" => Some(TypeName::External),
+            name => Domain::from_name(name).map(TypeName::Domain),
+        }
+        .ok_or_else(|| {
+            let domains: Vec<&str> = Domain::ALL.into_iter().filter_map(Domain::name).collect();
+            let domains = domains.join(", ");
+            ApiError::unprocessable(format!(
+                "'identifier_type' must be uuid2, maid, external or a domain: {domains}"
+            ))
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            TypeName::Uuid2 => "uuid2",
+            TypeName::Maid => "maid",
+            TypeName::External => "external",
+            TypeName::Domain(domain) => domain.name().unwrap_or_default(),
+        }
+    }
+
+    fn wanted_form(self) -> String {
+        match self {
+            TypeName::Uuid2 => "must be a platform user id, 1 to 2^64-1".to_owned(),
+            TypeName::External => NO_EXTERNAL_ID.to_owned(),
+            TypeName::Maid => "must be a UUID".to_owned(),
+            TypeName::Domain(domain) => match domain.hex_digits() {
+                Some(digits) => format!("must have {digits} hex digits"),
+                None => "must be a UUID".to_owned(),
+            },
+        }
+    }
+}
+
 struct ConsumerRequest {
     users: Vec<UserKey>,
-    identifier_type: IdentifierType,
+    identifier_type: TypeName,
+    /// Whose own id it is.
+    owner: Option<MemberId>,
     request_type: RequestType,
 }
 
 impl ConsumerRequest {
-    /// Errors do not contain the identifier: it is personal data, and errors are logged.
-    fn parse(bytes: &[u8]) -> Result<ConsumerRequest, ApiError> {
+    /// Reads the body of a request with this `member_id` in its query. Errors do not contain the identifier: it is
+    /// personal data, and errors are logged.
+    fn parse(
+        bytes: &[u8],
+        caller: &Caller,
+        member_in_query: Option<MemberId>,
+        snapshot: &Snapshot,
+    ) -> Result<ConsumerRequest, ApiError> {
         let body: Value = body::parse(bytes, "JSON")?;
         let Value::Object(fields) = body else {
             return Err(ApiError::unprocessable("The request body must be an object"));
         };
         // An ignored field might have been meant to limit what is deleted.
-        let known = ["identifier", "identifier_type", "request_type"];
+        let known = ["identifier", "identifier_type", "member_id", "request_type"];
         if fields.keys().any(|name| !known.contains(&name.as_str())) {
-            let message = "Only 'identifier', 'identifier_type' and 'request_type' are known fields";
+            let message =
+                "Only 'identifier', 'identifier_type', 'member_id' and 'request_type' are known fields";
             return Err(ApiError::unprocessable(message));
         }
-        let text = |name| fields.get(name).and_then(Value::as_str);
-        let identifier_type = match text("identifier_type") {
-            Some("uuid2") => IdentifierType::Platform,
-            Some("maid") => IdentifierType::Device,
-            _ => return Err(ApiError::unprocessable("'identifier_type' must be uuid2 or maid")),
+        let text = |name| fields.get(name).and_then(Value::as_str).map(str::trim);
+        let identifier_type = TypeName::parse(text("identifier_type").unwrap_or_default())?;
+        let named = |kind: &RequestType| {
+            text("request_type").is_some_and(|name| name.eq_ignore_ascii_case(kind.name()))
         };
-        let named = |kind: &RequestType| text("request_type") == Some(kind.name());
         let request_type = RequestType::ALL.into_iter().find(named).ok_or_else(|| {
             ApiError::unprocessable("'request_type' must be access, delete, opt_out or opt_in")
         })?;
+        let asked = asked_member(&fields, member_in_query)?;
+        let (kind, owner) = match identifier_type {
+            TypeName::External => {
+                let (owner, namespace) = owner_of_own_ids(caller, asked, snapshot)?;
+                (IdentifierType::External(namespace), Some(owner))
+            }
+            _ => {
+                refuse_other_scope(caller, asked)?;
+                let kind = match identifier_type {
+                    TypeName::Domain(domain) => IdentifierType::Of(domain),
+                    TypeName::Maid => IdentifierType::Device,
+                    TypeName::Uuid2 | TypeName::External => IdentifierType::Of(Domain::Platform),
+                };
+                (kind, None)
+            }
+        };
         let identifier = match fields.get("identifier") {
-            Some(Value::String(id)) => id.clone(),
+            Some(Value::String(id)) => id.trim().to_owned(),
             Some(Value::Number(id)) if id.is_u64() => id.to_string(),
             _ => return Err(ApiError::unprocessable("'identifier' is required and must be a string")),
         };
-        let users = people::users(identifier_type, &identifier).map_err(|_| {
-            ApiError::unprocessable(match identifier_type {
-                IdentifierType::Platform => "'identifier' must be a platform user id, 1 to 2^64-1",
-                IdentifierType::Device => "'identifier' must be a UUID",
-            })
+        let users = people::users(kind, &identifier).map_err(|_| {
+            ApiError::unprocessable(format!("'identifier' {}", identifier_type.wanted_form()))
         })?;
-        Ok(ConsumerRequest { users, identifier_type, request_type })
+        Ok(ConsumerRequest { users, identifier_type, owner, request_type })
     }
 
     fn write(&self, out: &mut Vec<u8>, stored: Option<&[u8]>) {
-        let identifier_type = match self.identifier_type {
-            IdentifierType::Platform => "uuid2",
-            IdentifierType::Device => "maid",
-        };
         out.extend_from_slice(br#"{"identifier":"#);
         // All users have the same id.
         write_text(out, &self.users.first().map(UserKey::id).unwrap_or_default());
         for (name, value) in
-            [("identifier_type", identifier_type), ("request_type", self.request_type.name())]
+            [("identifier_type", self.identifier_type.name()), ("request_type", self.request_type.name())]
         {
             out.extend_from_slice(format!(r#","{name}":"{value}""#).as_bytes());
+        }
+        if let Some(owner) = self.owner {
+            out.extend_from_slice(format!(r#","member_id":{owner}"#).as_bytes());
         }
         if let Some(stored) = stored {
             out.push(b',');
             out.extend_from_slice(stored);
         }
         out.push(b'}');
+    }
+}
+
+/// The member that the body or the query names.
+fn asked_member(
+    fields: &Map<String, Value>,
+    in_query: Option<MemberId>,
+) -> Result<Option<MemberId>, ApiError> {
+    let text = match fields.get("member_id") {
+        None | Some(Value::Null) => return Ok(in_query),
+        Some(Value::Number(id)) => id.to_string(),
+        Some(Value::String(id)) => id.trim().to_owned(),
+        Some(_) => String::new(),
+    };
+    // Many languages print an integer of a data frame as `77.0`.
+    let whole = |number: f64| {
+        let is_id = number.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&number);
+        is_id.then_some(number as u32)
+    };
+    let in_body = text.parse().ok().or_else(|| text.parse().ok().and_then(whole));
+    let in_body = in_body.filter(|&id| id > 0).map(MemberId);
+    let in_body = in_body.ok_or_else(|| ApiError::unprocessable("'member_id' must be a positive integer"))?;
+    if in_query.is_some_and(|in_query| in_query != in_body) {
+        return Err(ApiError::unprocessable("'member_id' is another in the query than in the body"));
+    }
+    Ok(Some(in_body))
+}
+
+/// The member whose own id is meant, and the name space of its ids.
+fn owner_of_own_ids(
+    caller: &Caller,
+    asked: Option<MemberId>,
+    snapshot: &Snapshot,
+) -> Result<(MemberId, MemberId), ApiError> {
+    if caller.0.user_type == UserType::Admin && asked.is_none() {
+        let message = "'member_id' is required for an external id: it says whose own id it is";
+        return Err(ApiError::unprocessable(message));
+    }
+    let owner = caller.member(asked)?;
+    let namespace = namespace(snapshot, owner).ok_or_else(|| {
+        ApiError::unprocessable(format!(
+            "Member {owner} has no user ids of its own: use_external_uids is off"
+        ))
+    })?;
+    Ok((owner, namespace))
+}
+
+/// Without an external id, `member_id` can only mean an extent, and that is given by the login.
+fn refuse_other_scope(caller: &Caller, asked: Option<MemberId>) -> Result<(), ApiError> {
+    match asked {
+        Some(_) if caller.0.user_type == UserType::Admin => Err(ApiError::unprocessable(
+            "'member_id' is for external ids: what an admin asks for is about all members",
+        )),
+        asked => caller.member(asked).map(drop),
     }
 }

@@ -1,11 +1,14 @@
 //! The real binary on damaged data directories: its messages, and the repairs that they name.
 
+use ia_catalog::{SqliteCatalog, SuppressionStore};
+use ia_model::ManualClock;
 use ia_testkit::{Client, ServerProcess};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_instant-audience");
@@ -232,6 +235,93 @@ async fn a_damaged_catalog_is_named_and_can_be_applied_again() {
         check_all(&client).await;
         assert_eq!(counted_users(&client).await, USERS);
         stop(server).await;
+    }
+}
+
+/// A start that overlooked such damage would let people in again that have opted out, or read files in another way.
+#[tokio::test]
+async fn damaged_opt_outs_and_set_ups_are_named() {
+    let place = Place::stopped().await;
+    let catalog_file = json!({"members": [{"id": 958, "name": "Provider", "use_external_uids": true}],
+        "users": [{"username": "admin", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "admin"}]});
+    fs::write(place.dir.path().join("more.json"), catalog_file.to_string()).unwrap();
+    assert!(place.run(&["apply", "more.json"]).status.success());
+    let settings = [SETTINGS[0], SETTINGS[1], ("INSTANT_AUDIENCE__PIXELS__ENABLED", "true")];
+    let server = ServerProcess::serve(Path::new(BINARY), &place.data(), &settings).await;
+    let (client, admin) = (server.login("provider").await, server.login("admin").await);
+    let ask = async |client: &Client, identifier: &str, request_type: &str| {
+        let body =
+            json!({"identifier": identifier, "identifier_type": "uuid2", "request_type": request_type});
+        client.post("/privacy/consumer-request", &body).await.ok()
+    };
+    let mapped = Client { token: None, ..client.clone() }
+        .send(
+            hyper::Method::GET,
+            "/mapuid?member=958&user=Cart7",
+            &[("cookie", "uuid2=7")],
+            bytes::Bytes::new(),
+        )
+        .await;
+    assert_eq!(mapped.status, 200);
+    ask(&client, "7", "opt_out").await;
+    ask(&admin, "8", "opt_out").await;
+    let set_up = json!({"batch_segment_config": {"segment_fields": ["SEG_CODE", "EXPIRATION"]}});
+    admin.post("/batch-segment-config?member_id=958", &set_up).await.ok();
+    stop(server).await;
+
+    let catalog = place.data().join("catalog.sqlite");
+    let sound = fs::read(&catalog).unwrap();
+    let database = Rows::of(&catalog).await;
+    let mut cases = 0;
+    for (what, bytes) in database.0 {
+        // Every value is there twice, in a row and in an index.
+        let places: Vec<usize> = memchr::memmem::find_iter(&sound, &bytes).collect();
+        assert!(places.len() >= 2, "{what} is {} times in the file", places.len());
+        for at in places {
+            flip(&catalog, at + bytes.len() / 2);
+            let error = place.refusal();
+            assert!(
+                error.contains("catalog.sqlite")
+                    && error.contains("restore the data directory from a backup"),
+                "{what}: {error}"
+            );
+            let copied = place.run(&["backup", "copy"]);
+            assert_eq!(copied.status.code(), Some(1), "a backup would have an index made from the wrong row");
+            fs::write(&catalog, &sound).unwrap();
+            cases += 1;
+        }
+    }
+    assert!(cases >= 12, "{cases} cases");
+    fs::write(&catalog, &sound[..sound.len() - 4096]).unwrap();
+    assert!(place.refusal().contains("catalog.sqlite"), "a table that is cut off");
+    fs::write(&catalog, &sound).unwrap();
+    let server = place.serve().await;
+    let (client, admin) = (server.login("provider").await, server.login("admin").await);
+    for (client, id) in [(&client, "7"), (&admin, "8")] {
+        assert_eq!(ask(client, id, "access").await["consumer_request"]["opted_out"], true);
+    }
+    let refused = client.add("Cart7", None, json!([{"seg_id": 12}])).await;
+    assert_eq!(refused["warnings"][0]["message"], "The user has opted out.");
+    stop(server).await;
+}
+
+/// The values of opt-outs and set-ups as they stand in the file, with their names.
+struct Rows(Vec<(&'static str, Vec<u8>)>);
+
+impl Rows {
+    async fn of(catalog: &Path) -> Rows {
+        let clock = Arc::new(ManualClock::at(ia_testkit::START_MS));
+        let store = SqliteCatalog::open(catalog, clock).await.unwrap();
+        let mut rows = vec![("the key of opt-outs", store.suppression_key().await.unwrap().0.to_vec())];
+        let users = store.suppressed_users().await.unwrap();
+        assert_eq!(users.len(), 2);
+        rows.extend(users.into_iter().map(|user| ("an opt-out", user.hash.to_vec())));
+        let links = store.suppressed_links().await.unwrap();
+        assert_eq!(links.len(), 1);
+        rows.extend(links.into_iter().map(|link| ("a linked id", link.hash.to_vec())));
+        rows.push(("a set-up", b"SEG_CODE,EXPIRATION".to_vec()));
+        store.close().await;
+        Rows(rows)
     }
 }
 

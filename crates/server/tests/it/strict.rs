@@ -1,13 +1,17 @@
 //! Strict mode: an unknown user is invalid; and the ways in which ids become known.
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ia_testkit::{Kit, ServerProcess, eventually};
+use hyper::Method;
+use ia_testkit::{Answer, Client, Kit, NoAnswer, PASSWORD, ServerProcess, eventually};
 use instant_audience::config::UnknownUsers;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_instant-audience");
 const IDFA: &str = "aebe52e7-03ee-455a-b3c4-e57283966239";
@@ -37,6 +41,15 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn catalog() -> Value {
+    let login = |username: &str, user_type: &str| json!({"username": username, "password": PASSWORD, "member_id": 958, "user_type": user_type});
+    json!({
+        "members": [{"id": 958, "name": "Provider"}],
+        "users": [login("provider", "member"), login("admin", "admin")],
+        "segments": [{"id": 12, "member_id": 958}],
+    })
+}
+
 async fn strict_kit() -> Kit {
     Kit::builder().config(|config| config.memberships.unknown_users = UnknownUsers::Reject).start().await
 }
@@ -54,7 +67,7 @@ async fn who_is_not_known_is_counted_as_invalid_until_an_import_makes_it_known()
     let accepted = async |kit: &Kit| {
         let client = ia_testkit::Client { address: kit.api(), ..provider.clone() };
         let answer = client.post("/rt-segment?verbose=true", &users).await.ok();
-        let unknown = |warning: &&serde_json::Value| warning["message"] == "The user is not known.";
+        let unknown = |warning: &&Value| warning["message"] == "The user is not known.";
         let warnings = answer["warnings"].as_array().unwrap();
         assert_eq!(warnings.iter().filter(unknown).count(), warnings.len());
         assert_eq!(
@@ -91,17 +104,161 @@ async fn who_is_not_known_is_counted_as_invalid_until_an_import_makes_it_known()
     assert_eq!(accepted(&kit).await, (4, 0), "they are known from the first request on");
 }
 
+/// Asks for the deletion of an id, or its opt-out.
+async fn ask(client: &Client, identifier_type: &str, identifier: &str, request_type: &str) {
+    let body =
+        json!({"identifier": identifier, "identifier_type": identifier_type, "request_type": request_type});
+    client.post("/privacy/consumer-request", &body).await.ok();
+}
+
+/// Whether an id is accepted.
+async fn is_known(client: &Client, id: &str, domain: Option<&str>) -> bool {
+    let answer = client.add(id, domain, json!([{"seg_id": 12}])).await;
+    answer["message"]["users_accepted"] == 1
+}
+
+#[tokio::test]
+async fn an_erased_id_is_unknown_again_until_the_service_sees_it() {
+    let mut kit = Kit::builder()
+        .config(|config| {
+            config.memberships.unknown_users = UnknownUsers::Reject;
+            config.pixels.enabled = true;
+        })
+        .start()
+        .await;
+    imported(kit.data_dir(), format!("7\n8\n9\nidfa,{IDFA}\nrida,{IDFA}\n").as_bytes(), true);
+    let client = kit.login("provider").await;
+    eventually("the ids to be known", async || is_known(&client, "7", None).await.then_some(())).await;
+    ask(&client, "uuid2", "7", "delete").await;
+    assert!(is_known(&client, "7", None).await, "others may have data of it");
+    let admin = kit.login("admin").await;
+    ask(&admin, "uuid2", "7", "delete").await;
+    ask(&admin, "maid", IDFA, "delete").await;
+    ask(&admin, "uuid2", "8", "opt_out").await;
+    ask(&admin, "uuid2", "8", "opt_in").await;
+    for _ in 0..2 {
+        let client = kit.login("provider").await;
+        for (id, domain) in [("7", None), (IDFA, Some("idfa")), (IDFA, Some("rida")), ("8", None)] {
+            assert!(!is_known(&client, id, domain).await, "{id} {domain:?}");
+        }
+        assert!(is_known(&client, "9", None).await);
+        kit.restart().await;
+    }
+    // By a pixel, and by an import.
+    let seen = kit.anonymous();
+    let pixel = "/seg?add=12&member=958";
+    let answer = seen.send(Method::GET, pixel, &[("cookie", "uuid2=7")], Bytes::new()).await;
+    assert_eq!(answer.status, 200);
+    imported(kit.data_dir(), b"8\n", false);
+    kit.restart().await;
+    let client = kit.login("provider").await;
+    assert!(is_known(&client, "7", None).await && is_known(&client, "8", None).await);
+    assert!(!is_known(&client, IDFA, Some("idfa")).await);
+}
+
+#[tokio::test]
+async fn an_erased_id_leaves_the_list_also_while_everybody_is_accepted() {
+    let (_dir, data_dir) = ia_testkit::prepare_data_dir_of(Path::new(BINARY), &catalog());
+    imported(&data_dir, b"7\n8\n", true);
+    let server = ServerProcess::serve(Path::new(BINARY), &data_dir, &[]).await;
+    ask(&server.login("admin").await, "uuid2", "7", "delete").await;
+    server.kill().await;
+    let strict = [("INSTANT_AUDIENCE__MEMBERSHIPS__UNKNOWN_USERS", "reject")];
+    let server = ServerProcess::serve(Path::new(BINARY), &data_dir, &strict).await;
+    let client = server.login("provider").await;
+    assert!(!is_known(&client, "7", None).await && is_known(&client, "8", None).await);
+    server.kill().await;
+}
+
+#[derive(Default)]
+struct Journal {
+    /// Whether the id is known, as far as answers say.
+    known: HashMap<u64, bool>,
+    /// The ids of which an answer is missing, and whether it is that to a deletion.
+    in_doubt: HashMap<u64, bool>,
+    answered: u64,
+}
+
+async fn erase(admin: &Client, id: u64) -> Result<Answer, NoAnswer> {
+    let body = json!({"identifier": id, "identifier_type": "uuid2", "request_type": "delete"});
+    admin.try_post("/privacy/consumer-request", &body).await
+}
+
+/// Erases some ids and lets a pixel see them, one after the other, until the server ends.
+async fn erase_and_see(admin: Client, first: u64, mut dice: u64, journal: Arc<Mutex<Journal>>) {
+    loop {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let id = first + (dice >> 33) % 5;
+        let is_erase = (dice >> 50).is_multiple_of(2);
+        journal.lock().unwrap().in_doubt.insert(id, is_erase);
+        let answered = if is_erase {
+            erase(&admin, id).await
+        } else {
+            let browser = Client { token: None, ..admin.clone() };
+            browser.try_get("/seg?add=12&member=958", &[("cookie", &format!("uuid2={id}"))]).await
+        };
+        let Ok(answer) = answered else { return };
+        assert_eq!(answer.status, 200);
+        let mut journal = journal.lock().unwrap();
+        journal.known.insert(id, !is_erase);
+        journal.in_doubt.remove(&id);
+        journal.answered += 1;
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_and_what_is_erased_survives_sigkill() {
+    let (_dir, data_dir) = ia_testkit::prepare_data_dir_of(Path::new(BINARY), &catalog());
+    let settings = [
+        ("INSTANT_AUDIENCE__MEMBERSHIPS__UNKNOWN_USERS", "reject"),
+        ("INSTANT_AUDIENCE__PIXELS__ENABLED", "true"),
+        ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
+        ("INSTANT_AUDIENCE__PROFILES__CHECKPOINT_LOG_BYTES", "1KiB"),
+    ];
+    let journal: Arc<Mutex<Journal>> = Arc::default();
+    for cycle in 1..=5u64 {
+        let server = ServerProcess::serve(Path::new(BINARY), &data_dir, &settings).await;
+        let admin = server.login("admin").await;
+        let start = |writer: u64| {
+            let journal = Arc::clone(&journal);
+            tokio::spawn(erase_and_see(admin.clone(), 1_000 * writer, cycle * 100 + writer, journal))
+        };
+        let writers: Vec<_> = (1..=4).map(start).collect();
+        let target = journal.lock().unwrap().answered + 60 + 20 * cycle;
+        eventually("some load", async || (journal.lock().unwrap().answered >= target).then_some(())).await;
+        server.kill().await;
+        for writer in writers {
+            writer.await.unwrap();
+        }
+
+        let server = ServerProcess::serve(Path::new(BINARY), &data_dir, &settings).await;
+        let (client, admin) = (server.login("provider").await, server.login("admin").await);
+        let in_doubt = std::mem::take(&mut journal.lock().unwrap().in_doubt);
+        for (id, is_erase) in in_doubt {
+            let holds = !client.segments_of(&id.to_string()).await.is_empty();
+            let is_known = is_known(&client, &id.to_string(), None).await;
+            let was_known = journal.lock().unwrap().known.get(&id).copied().unwrap_or(false);
+            assert!(!is_known || was_known || !is_erase, "user {id} came back in cycle {cycle}");
+            assert!(!is_known || holds || !is_erase, "user {id} is erased and known in cycle {cycle}");
+            erase(&admin, id).await.unwrap().ok();
+            journal.lock().unwrap().known.insert(id, false);
+        }
+        let known = journal.lock().unwrap().known.clone();
+        for (id, expected) in known {
+            let holds = !client.segments_of(&id.to_string()).await.is_empty();
+            let is_known = is_known(&client, &id.to_string(), None).await;
+            assert_eq!((is_known, holds), (expected, expected), "user {id} in cycle {cycle}");
+        }
+        server.kill().await;
+    }
+}
+
 #[tokio::test]
 async fn an_import_needs_no_server_and_outlives_a_kill() {
     let dir = tempfile::TempDir::new().unwrap();
     let data = dir.path().join("data");
-    let catalog = json!({
-        "members": [{"id": 958, "name": "Provider"}],
-        "users": [{"username": "provider", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "member"}],
-        "segments": [{"id": 12, "member_id": 958}],
-    });
     let file = dir.path().join("catalog.json");
-    std::fs::write(&file, catalog.to_string()).unwrap();
+    std::fs::write(&file, catalog().to_string()).unwrap();
     let applied = Command::new(BINARY).arg("apply").arg(&file).arg("--data-dir").arg(&data).output().unwrap();
     assert!(applied.status.success(), "{applied:?}");
     let ids: String = (1..=30_000).map(|id| format!("{id}\n")).collect();

@@ -15,7 +15,7 @@ async fn known_after(rig: &Rig, mut position: u64) -> Vec<u64> {
     }
 }
 
-pub(super) async fn known_users_are_a_list_that_grows(rig: Rig) {
+pub(super) async fn known_users_keep_their_positions(rig: Rig) {
     let key = rig.store.known_user_key().await.unwrap();
     assert_eq!(rig.store.known_user_key().await.unwrap(), key);
     assert_ne!(key, [0; 32]);
@@ -30,6 +30,12 @@ pub(super) async fn known_users_are_a_list_that_grows(rig: Rig) {
             assert_eq!(known_after(&rig, position as u64).await, rest, "after {position}");
         }
     }
+    let vacated = [0, 499, 500, 777, expected.len() - 1];
+    rig.store.vacate_known_users(&vacated.map(|position| position as u64)).await.unwrap();
+    vacated.iter().for_each(|&position| expected[position] = 0);
+    rig.store.add_known_users(&[7]).await.unwrap();
+    expected.push(7);
+    assert_eq!(known_after(&rig, 0).await, expected, "all others keep their positions");
     assert_eq!(rig.store.generation().await.unwrap(), 0, "no snapshot has to be read again for it");
 }
 

@@ -66,6 +66,12 @@ parameters! {
         #[param(minimum = 1, maximum = 4_294_967_295_u64)]
         member_id: Option<u64>,
     }
+    /// Whose own id a request of a person is about.
+    ExternalIdOwner {
+        /// The same as in the body
+        #[param(minimum = 1, maximum = 4_294_967_295_u64)]
+        member_id: Option<u64>,
+    }
     /// A segment by another name than its id.
     SegmentCode {
         /// Which one, by its code, in place of `id`

@@ -9,19 +9,35 @@ use utoipa::ToSchema;
 #[derive(ToSchema)]
 #[schema(example = json!({"identifier": "6d92078a-8246-4ba4-ae5b-76104861e7dc", "identifier_type": "maid", "request_type": "access"}))]
 pub(crate) struct ConsumerRequestBody {
-    /// A platform user id (also as an integer), or the UUID of a device.
+    /// A platform user id (also as an integer), an id of a device, or a member's own id.
     #[schema(min_length = 1)]
     identifier: String,
     identifier_type: IdentifierTypeName,
     request_type: RequestTypeName,
+    /// Whose own id it is, for `external`; admins have to say it.
+    #[schema(minimum = 1, maximum = 4_294_967_295_u64)]
+    member_id: Option<u64>,
 }
 
-/// What kind of id it is.
+/// What kind of id it is: `uuid2` is the platform's, `maid` a UUID in all domains that have some, `external` a
+/// member's own. The others are domains.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 enum IdentifierTypeName {
     Uuid2,
     Maid,
+    External,
+    Idfa,
+    Aaid,
+    Sha1Udid,
+    Sh1Udid,
+    Md5Udid,
+    OpenUdid,
+    WindowsAdId,
+    Rida,
+    Tifa,
+    Vida,
+    LgUdid,
 }
 
 /// What is asked for.
@@ -49,6 +65,9 @@ struct ConsumerRequestDone {
     identifier: String,
     identifier_type: IdentifierTypeName,
     request_type: RequestTypeName,
+    /// For `external` alone: whose own id it is.
+    #[schema(nullable = false)]
+    member_id: Option<u32>,
     /// For `access` alone: what is held, by domain. Those domains are left out in which there is nothing.
     #[schema(nullable = false)]
     users: Option<Vec<UserSegment>>,

@@ -1,10 +1,12 @@
 //! Requests of people: their immediate effects, their lasting effects, and that deleted data is nowhere afterwards.
 
+mod identifiers;
 mod kills;
+mod late_links;
 mod traces;
 
 use hyper::Method;
-use ia_testkit::{Answer, Client, Kit, eventually};
+use ia_testkit::{Answer, Client, Kit, PASSWORD, eventually};
 use instant_audience::config::Config;
 use serde_json::{Value, json};
 
@@ -58,6 +60,35 @@ impl People {
         let report = client.get("/rt-segment-processed?agg=true").await.ok();
         report["report"]["num_invalid_users"].as_u64().unwrap()
     }
+}
+
+/// Gives member 77 (`stranger`) ids of its own. Member 1262 (a new login `partner`) sends the same ids, and may write to
+/// the segments of 77, as 77 to its.
+async fn own_ids(people: &mut People) {
+    let login =
+        json!({"username": "partner", "password": PASSWORD, "member_id": 1262, "user_type": "member"});
+    let catalog = json!({
+        "members": [
+            {"id": 77, "name": "Stranger", "use_external_uids": true, "segment_access": [1262]},
+            {"id": 1262, "name": "Retailer", "use_external_uids": true, "external_member_uid": 77,
+             "segment_access": [77]},
+        ],
+        "users": [login],
+    });
+    people.kit.apply(&catalog).await;
+    people.kit.restart().await;
+    people.provider = people.kit.login("provider").await;
+    people.stranger = people.kit.login("stranger").await;
+    people.admin = people.kit.login("admin").await;
+}
+
+/// A browser with this platform id calls the pixel that links an id of the member's own to it.
+async fn map(people: &People, member: u32, platform_id: &str, own_id: &str) {
+    let cookie = format!("uuid2={platform_id}");
+    let target = format!("/mapuid?member={member}&user={own_id}");
+    let headers = [("cookie", cookie.as_str())];
+    let mapped = people.kit.anonymous().send(Method::GET, &target, &headers, Default::default()).await;
+    assert_eq!(mapped.status, 200);
 }
 
 #[tokio::test]
@@ -199,8 +230,9 @@ async fn bad_input_is_named_and_changes_nothing() {
         cases.push((with("identifier", value), "identifier"));
     }
     cases.push((with("identifier_type", json!("maid")), "identifier"));
-    cases.push((with("identifier_type", json!("UUID2")), "identifier_type"));
-    cases.push((with("member_id", json!(77)), "known fields"));
+    cases.push((with("identifier_type", json!("uuid 2")), "identifier_type"));
+    cases.push((with("member_id", json!("all")), "'member_id' must be"));
+    cases.push((with("segment_id", json!(12)), "known fields"));
     for (body, named) in &cases {
         for client in [provider, admin] {
             let answer = client.post(ROUTE, body).await;

@@ -300,6 +300,21 @@ pub(super) fn rows() -> Vec<Row> {
         read_outcome,
         Expected { bidder: ["403 UNAUTH"; 3], ..READ },
     );
+    // Whose own ids are meant; none of these members has any.
+    for (object, ask) in [
+        ("member_id of an external id", (|a, _| external_ids(a, None)) as fn(&Things, &Things) -> Ask),
+        ("member_id of an external id, in the query", |a, _| external_ids(a, Some(a.member))),
+    ] {
+        let own = ["422 SYNTAX", "403 UNAUTH", "403 UNAUTH"];
+        let expected = Expected {
+            member: own,
+            reader: own,
+            bidder: ["403 UNAUTH"; 3],
+            admin: ["422 SYNTAX"; 3],
+            ..READ
+        };
+        row("POST /privacy/consumer-request", object, ask, status, expected);
+    }
     row(
         "POST /rt-segment",
         "segment id",
@@ -375,6 +390,17 @@ pub(super) fn rows() -> Vec<Row> {
 fn consumer_request(about: &Things, request_type: &str) -> Ask {
     let body = json!({"identifier": about.user, "identifier_type": "uuid2", "request_type": request_type});
     post("/privacy/consumer-request", body)
+}
+
+fn external_ids(of: &Things, in_query: Option<u64>) -> Ask {
+    let mut body = json!({"identifier": VICTIM, "identifier_type": "external", "request_type": "access"});
+    match in_query {
+        Some(member) => post(format!("/privacy/consumer-request?member_id={member}"), body),
+        None => {
+            body["member_id"] = json!(of.member);
+            post("/privacy/consumer-request", body)
+        }
+    }
 }
 
 fn users(about: &Things) -> Value {

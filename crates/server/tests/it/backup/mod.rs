@@ -1,14 +1,20 @@
 //! `instant-audience backup` beside a running server, and a start on the backup.
 
-use ia_testkit::{Client, ServerProcess, eventually};
+mod load;
+
+use ia_testkit::{ServerProcess, eventually};
+use load::{
+    GROUPS, Load, Op, Sums, Values, WRITERS, after, catalog, check_statistics, found_of, post, sums_of_posts,
+    values,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_instant-audience");
 
@@ -20,11 +26,6 @@ const SETTINGS: [(&str, &str); 5] = [
     ("INSTANT_AUDIENCE__PROFILES__CHECKPOINT_INTERVAL_SECONDS", "1"),
     ("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "1MiB"),
 ];
-
-const WRITERS: u64 = 4;
-const GROUPS: u64 = 10;
-const USERS_PER_POST: u64 = 100;
-const SEGMENTS: [u64; 2] = [12, 13];
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -47,75 +48,6 @@ async fn stop(server: ServerProcess) {
     assert_eq!(server.wait().await.code(), Some(0));
 }
 
-/// The users that one POST sets to one value. No other writer writes to them.
-fn users_of(group: u64) -> impl Iterator<Item = u64> {
-    (1..=USERS_PER_POST).map(move |n| group * 1000 + n)
-}
-
-/// The last acknowledged value of each group. Values only rise.
-type Acknowledged = BTreeMap<u64, u64>;
-
-#[derive(Default)]
-struct Load {
-    acknowledged: Mutex<Acknowledged>,
-    posts: AtomicU64,
-    ends: AtomicBool,
-}
-
-impl Load {
-    async fn write(self: Arc<Load>, client: Client, writer: u64) {
-        for value in 1.. {
-            if self.ends.load(Ordering::SeqCst) {
-                return;
-            }
-            let group = writer * GROUPS + value % GROUPS;
-            post(&client, group, value).await;
-            self.acknowledged.lock().unwrap().insert(group, value);
-            self.posts.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-}
-
-async fn post(client: &Client, group: u64, value: u64) {
-    let blocks: Vec<Value> =
-        SEGMENTS.iter().map(|segment| json!({"seg_id": segment, "value": value})).collect();
-    let users: Vec<Value> =
-        users_of(group).map(|user| json!({"user_id": user, "seg_block": blocks})).collect();
-    client.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
-}
-
-/// The value of each group that has one. Panics if a POST is there only in part.
-async fn values(client: &Client) -> Acknowledged {
-    let mut values = BTreeMap::new();
-    for group in 0..WRITERS * GROUPS {
-        let asked: Vec<Value> = users_of(group).map(|user| json!({"user_id": user})).collect();
-        let answer = client.post("/user-segment", &json!({"users": asked})).await.ok();
-        let mut found: Vec<Vec<u64>> = Vec::new();
-        for user in answer["user_segments"].as_array().unwrap() {
-            let segments = user["segments"].as_array().unwrap();
-            found.push(segments.iter().map(|segment| segment["value"].as_u64().unwrap()).collect());
-        }
-        let first = found[0].first().copied();
-        let whole = first.map_or(Vec::new(), |value| vec![value; SEGMENTS.len()]);
-        assert!(found.iter().all(|values| *values == whole), "group {group} is there in part: {found:?}");
-        values.extend(first.map(|value| (group, value)));
-    }
-    values
-}
-
-/// How many acknowledged values are missing.
-fn missing(found: &Acknowledged, acknowledged: &Acknowledged) -> usize {
-    acknowledged.iter().filter(|(group, value)| found.get(group).is_none_or(|found| found < value)).count()
-}
-
-/// Checks that the statistics are those of `posts` POSTs.
-async fn check_statistics(client: &Client, posts: u64) {
-    let report = client.get("/rt-segment-processed?agg=true").await.ok()["report"].clone();
-    let counted =
-        [&report["num_valid_users"], &report["num_valid_adds"]].map(|number| number.as_u64().unwrap());
-    assert_eq!(counted, [posts * USERS_PER_POST, posts * USERS_PER_POST * SEGMENTS.len() as u64], "{report}");
-}
-
 fn all_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = vec![dir.to_owned()];
     for entry in fs::read_dir(dir).unwrap() {
@@ -136,44 +68,52 @@ fn position_in(stdout: &str) -> u64 {
 async fn a_backup_of_a_server_under_load_has_all_that_was_acknowledged() {
     let long = std::env::var("IA_TORTURE").is_ok_and(|form| form == "long");
     let rounds = if long { 40 } else { 4 };
-    let (dir, data_dir) = ia_testkit::prepare_data_dir(Path::new(BINARY));
+    let (dir, data_dir) = ia_testkit::prepare_data_dir_of(Path::new(BINARY), &catalog());
     let server = serve(&data_dir).await;
-    let client = server.login("provider").await;
+    let (client, admin) = (server.login("provider").await, server.login("admin").await);
     let load = Arc::new(Load::default());
-    let writers: Vec<_> =
-        (0..WRITERS).map(|writer| tokio::spawn(Arc::clone(&load).write(client.clone(), writer))).collect();
-    let (mut checked, mut lost) = (0, 0);
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| tokio::spawn(Arc::clone(&load).write(client.clone(), admin.clone(), writer)))
+        .collect();
+    let mut checked = 0;
     for round in 0..rounds {
-        let (posts, patience) = (load.posts.load(Ordering::SeqCst), 150);
-        eventually("some load", async || {
-            (load.posts.load(Ordering::SeqCst) >= posts + patience).then_some(())
-        })
-        .await;
+        let (before, patience) = (load.total(), 150);
+        eventually("some load", async || (load.total() >= before + patience).then_some(())).await;
         let to = dir.path().join(format!("backup-{round}"));
-        let acknowledged = load.acknowledged.lock().unwrap().clone();
-        let posts_before = load.posts.load(Ordering::SeqCst);
+        let answered = Load::counts(&load.answered);
         let (from, place) = (data_dir.clone(), to.clone());
         let made = tokio::task::spawn_blocking(move || backup(&from, &place)).await.unwrap();
+        let begun = Load::counts(&load.begun);
         assert!(made.status.success(), "round {round}: {}", text(&made.stderr));
         assert!(made.stderr.is_empty(), "{}", text(&made.stderr));
-        let end = position_in(&text(&made.stdout));
-        assert!(end >= posts_before, "round {round}: {end} of {posts_before}");
         for file in all_files(&to) {
             let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, if file.is_dir() { 0o700 } else { 0o600 }, "{}", file.display());
         }
         let copy = serve(&to).await;
         let reader = copy.login("provider").await;
-        lost += missing(&values(&reader).await, &acknowledged);
-        check_statistics(&reader, end).await;
-        checked += posts_before;
+        let found = values(&reader).await;
+        let (mut operations, mut sums) = (0, Sums::default());
+        for writer in 0..WRITERS {
+            let index = writer as usize;
+            let (count, counted) = found_of(writer, &found, answered[index], begun[index]);
+            operations += count;
+            sums.users += counted.users;
+            sums.adds += counted.adds;
+            sums.removes += counted.removes;
+        }
+        // Each operation is one record.
+        assert_eq!(operations, position_in(&text(&made.stdout)), "round {round}");
+        check_statistics(&reader, sums).await;
+        checked += answered.iter().sum::<u64>();
         // The copy takes writes, and starts again with them.
         post(&reader, 0, 1_000_000).await;
+        sums.count(0, Op::Set(1_000_000));
         copy.kill().await;
         let copy = serve(&to).await;
         let reader = copy.login("provider").await;
         assert_eq!(values(&reader).await[&0], 1_000_000);
-        check_statistics(&reader, end + 1).await;
+        check_statistics(&reader, sums).await;
         stop(copy).await;
         fs::remove_dir_all(&to).unwrap();
     }
@@ -181,16 +121,21 @@ async fn a_backup_of_a_server_under_load_has_all_that_was_acknowledged() {
     for writer in writers {
         writer.await.unwrap();
     }
-    let posts = load.posts.load(Ordering::SeqCst);
-    let found = values(&client).await;
-    let acknowledged = load.acknowledged.lock().unwrap().clone();
-    assert_eq!(found, acknowledged, "the server that was copied has lost nothing");
-    check_statistics(&client, posts).await;
+    let operations = load.total();
+    let mut expected = (Values::new(), Sums::default());
+    for writer in 0..WRITERS {
+        let (values, sums) = after(writer, Load::counts(&load.answered)[writer as usize]);
+        expected.0.extend(values);
+        let Sums { users, adds, removes } = expected.1;
+        expected.1 =
+            Sums { users: users + sums.users, adds: adds + sums.adds, removes: removes + sums.removes };
+    }
+    assert_eq!(values(&client).await, expected.0, "the server that was copied has lost nothing");
+    check_statistics(&client, expected.1).await;
     stop(server).await;
     println!(
-        "figure: backup: rounds={rounds} posts={posts} acknowledged={checked} missing={lost} torn=0 statistics=exact"
+        "figure: backup: rounds={rounds} operations={operations} acknowledged={checked} missing=0 torn=0 statistics=exact"
     );
-    assert_eq!(lost, 0);
     assert!(
         !data_dir.join("log/00000000000000000001.log").exists(),
         "the log was given up meanwhile, or this proves too little"
@@ -265,7 +210,7 @@ async fn a_backup_of_a_stopped_or_killed_server_works_as_well() {
         let server = serve(&copy).await;
         let client = server.login("provider").await;
         assert_eq!(values(&client).await, BTreeMap::from([(1, 7)]));
-        check_statistics(&client, 1).await;
+        check_statistics(&client, sums_of_posts(1)).await;
         stop(server).await;
     }
 }
