@@ -2,6 +2,7 @@
 //!
 //! No IO, no async, no HTTP. Everything here is plain data with its encoding.
 
+pub mod lenient;
 pub mod operation;
 pub mod record;
 pub mod time;

@@ -16,6 +16,7 @@ pub const STATES: &[&str] = &["active", "inactive"];
 pub static SEGMENT: Resource = Resource {
     singular: "segment",
     plural: "segments",
+    other_keys: None,
     fields: &[
         Field::new("id", Kind::Integer).by("id").searched().read_only(),
         Field::new("code", Kind::Word).by("code_lower").searched(),

@@ -2,7 +2,7 @@
 
 use super::{ALL, FieldSelection, ServiceError, plain_name};
 use ia_catalog::listing::{Direction, Field, Filter, Kind, ListQuery, Resource, Test, Value};
-use ia_model::time;
+use ia_model::{lenient, time};
 
 /// The most elements of a page. A request for more gets this many, and `num_elements` of the answer says so, so that
 /// clients page on from there.
@@ -49,7 +49,8 @@ pub fn parse<'q>(
 /// Reads `id=1,2,3`: what is to be changed or deleted. Each once, ascending.
 pub fn ids(value: &str) -> Result<Vec<u32>, ServiceError> {
     let not_ids = || ServiceError::bad("id", "must be positive integers, separated by commas");
-    let parse = |text: &str| text.trim().parse().ok().filter(|&id| id > 0).ok_or_else(not_ids);
+    let id = |text: &str| lenient::integer(text).and_then(|id| u32::try_from(id).ok()).filter(|&id| id > 0);
+    let parse = |text: &str| id(text).ok_or_else(not_ids);
     let mut ids = split(value, "id")?.map(parse).collect::<Result<Vec<u32>, _>>()?;
     ids.sort_unstable();
     ids.dedup();
@@ -75,7 +76,8 @@ fn read(
 
 fn number(name: &str, value: &str, least: u32) -> Result<u32, ServiceError> {
     let too_small = || ServiceError::bad(name, format_args!("must be an integer of at least {least}"));
-    value.trim().parse().ok().filter(|&number| number >= least).ok_or_else(too_small)
+    let number = lenient::integer(value).and_then(|number| u32::try_from(number).ok());
+    number.filter(|&number| number >= least).ok_or_else(too_small)
 }
 
 fn sort(resource: &'static Resource, value: &str) -> Result<Vec<(&'static Field, Direction)>, ServiceError> {
@@ -165,9 +167,9 @@ fn parse_value(field: &Field, name: &str, value: &str) -> Result<Value, ServiceE
     let bad = |expected: &str| Err(ServiceError::bad(name, format_args!("must be {expected}")));
     match field.kind {
         Kind::Integer => {
-            value.parse().map_or_else(|_| bad("an integer"), |number| Ok(Value::Integer(number)))
+            lenient::integer(value).map_or_else(|| bad("an integer"), |number| Ok(Value::Integer(number)))
         }
-        Kind::Decimal => match value.parse::<f64>() {
+        Kind::Decimal => match value.trim().parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Value::Decimal(number)),
             _ => bad("a number"),
         },

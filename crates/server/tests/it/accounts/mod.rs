@@ -2,6 +2,7 @@
 //! effect when it is answered.
 
 mod bad_input;
+mod batch_config;
 mod in_force;
 mod kills;
 mod lists;

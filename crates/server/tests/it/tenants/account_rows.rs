@@ -299,6 +299,20 @@ fn batch() -> Vec<Row> {
             change([NO; 3], [BAD, BAD, NONE]),
         ),
         row(
+            "POST /batch-segment-config",
+            "member_ids under the vendor's key",
+            |a, _| send(Method::POST, PATH, json!({"batch_segment_upload_configs": [a_batch(a)]})),
+            status,
+            change([NO; 3], [BAD, BAD, NONE]),
+        ),
+        row(
+            "PUT /batch-segment-config",
+            "member_ids under the vendor's key",
+            |a, _| send(Method::PUT, PATH, json!({"batch_segment_upload_configs": [a_batch(a)]})),
+            status,
+            change([NO; 3], [BAD, BAD, NONE]),
+        ),
+        row(
             "PUT /batch-segment-config",
             "member_ids",
             |a, _| send(Method::PUT, PATH, json!({"batch_segment_configs": [a_batch(a)]})),
