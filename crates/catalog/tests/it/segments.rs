@@ -217,7 +217,7 @@ impl Model {
         now_ms: u64,
     ) -> Result<Vec<StoredSegment>, String> {
         let mut after = self.rows.clone();
-        let mut put = Vec::new();
+        let (mut put, mut moved) = (Vec::new(), Vec::new());
         for (before, change) in rows {
             let (id, owner) = (before.segment.id, before.segment.member.0);
             let row = changed(before.clone(), change, now_ms);
@@ -232,6 +232,9 @@ impl Model {
             {
                 return Err(format!("x.parent_segment_id: the member has no other segment {parent}"));
             }
+            if parent != before.details.parent_segment_id {
+                moved.push(id);
+            }
             after.insert(id, row.clone());
             put.push(row);
         }
@@ -241,22 +244,24 @@ impl Model {
         if codes.iter().collect::<BTreeSet<_>>().len() < codes.len() {
             return Err("conflict".to_owned());
         }
+        // A walk upwards that is longer than there are segments goes in a circle.
+        let above = |id: &SegmentId| after.get(id).and_then(|row| row.details.parent_segment_id);
+        let walk = |id: SegmentId| std::iter::successors(above(&id), above).take(after.len());
+        if moved.iter().any(|&id| walk(id).any(|above| above == id)) {
+            return Err("conflict".to_owned());
+        }
         self.rows = after;
         Ok(put)
     }
 
     /// What of all segments is in the list of `viewer`.
-    fn visible(&self, viewer: SegmentViewer, query: &ListQuery) -> Vec<StoredSegment> {
-        let filters = query.filters.iter().map(|filter| filter.field);
-        let mut fields = filters.chain(query.sort.iter().map(|(field, _)| *field));
-        let tells_nothing_else = fields.all(|field| SHARED_FIELDS.contains(&field.name));
+    fn visible(&self, viewer: SegmentViewer) -> Vec<StoredSegment> {
         let is_shared = |row: &StoredSegment| {
             let is_listed = row.segment.id.0 == 7 || row.segment.member.0 == 3;
             viewer.member.0 == 1 && row.segment.active && is_listed
         };
         let is_visible = |row: &&StoredSegment| {
-            row.segment.member == viewer.member
-                || (viewer.with_shared && tells_nothing_else && is_shared(row))
+            row.segment.member == viewer.member || (viewer.with_shared && is_shared(row))
         };
         self.rows.values().filter(is_visible).cloned().collect()
     }
@@ -317,7 +322,12 @@ async fn take(store: &dyn Store, model: &mut Model, snapshot: &mut Snapshot, ste
     match step {
         Step::List(viewer, query) => {
             let page = store.list_segments(*viewer, query).await.unwrap();
-            let expected = page_of(&SEGMENT, model.visible(*viewer, query), query, value_of);
+            // Of a shared segment, a field that is not shown counts as absent.
+            let shown = |row: &StoredSegment, field: &Field| {
+                let is_shown = row.segment.member == viewer.member || SHARED_FIELDS.contains(&field.name);
+                if is_shown { value_of(row, field) } else { None }
+            };
+            let expected = page_of(&SEGMENT, model.visible(*viewer), query, shown);
             assert_eq!(page, expected, "{step:?}");
         }
         Step::Create(owner, new, most) => {
@@ -408,6 +418,78 @@ async fn a_parent_that_is_gone_may_stay(rig: Rig) {
 #[tokio::test]
 async fn parents_stay_in_sqlite() {
     a_parent_that_is_gone_may_stay(rig::sqlite().await).await;
+}
+
+fn with_parent(id: u32, parent: Option<u32>) -> (SegmentId, SegmentChange) {
+    let parent_segment_id = Some(parent.map(SegmentId));
+    (
+        SegmentId(id),
+        SegmentChange { path: format!("segments[{id}]."), parent_segment_id, ..SegmentChange::default() },
+    )
+}
+
+/// Owner 1 with the segments 1 to 9 and as many more as it takes.
+async fn of_one_owner(store: &dyn Store, segments: u32) {
+    let segments: Vec<String> =
+        (1..=segments).map(|id| format!(r#"{{"id": {id}, "member_id": 1}}"#)).collect();
+    let file = format!(r#"{{"members": [{{"id": 1, "name": "A"}}], "segments": [{}]}}"#, segments.join(","));
+    rig::apply(store, &file).await;
+}
+
+async fn change_parents(store: &dyn Store, changes: &[(u32, Option<u32>)]) -> Result<(), String> {
+    let changes: Vec<_> = changes.iter().map(|&(id, parent)| with_parent(id, parent)).collect();
+    let changed = store.change_segments(MemberId(1), &changes, NOON_MS).await;
+    changed.map(drop).map_err(|error| format!("{error:?}"))
+}
+
+async fn parents_form_no_circle(rig: Rig) {
+    let store = &*rig.store;
+    of_one_owner(store, 9).await;
+    let circle = |id: u32| {
+        Err(format!(
+            "Conflict {{ path: \"segments[{id}].parent_segment_id\", reason: \"segment {id} would be above itself: parents may not form a circle\" }}"
+        ))
+    };
+    change_parents(store, &[(1, Some(2)), (2, Some(3)), (3, Some(4))]).await.unwrap();
+    assert_eq!(change_parents(store, &[(4, Some(1))]).await, circle(4));
+    assert_eq!(change_parents(store, &[(3, Some(1))]).await, circle(3));
+    // Two changes of one request that are right each alone, and one that leads away from the circle of another.
+    assert_eq!(change_parents(store, &[(5, Some(6)), (6, Some(5))]).await, circle(5));
+    assert_eq!(change_parents(store, &[(7, Some(5)), (5, Some(6)), (6, Some(5))]).await, circle(5));
+    assert!(change_parents(store, &[(4, Some(4))]).await.unwrap_err().contains("no other segment 4"));
+    // Nothing of what was refused is there: these would be circles then.
+    change_parents(store, &[(6, Some(5)), (7, Some(6))]).await.unwrap();
+    // The whole chain turns round in one request.
+    change_parents(store, &[(1, None), (2, Some(1)), (3, Some(2)), (4, Some(3))]).await.unwrap();
+    assert_eq!(change_parents(store, &[(1, Some(4))]).await, circle(1));
+    // A chain ends at a segment that is deleted.
+    store.delete_segments(MemberId(1), &[SegmentId(3)], NOON_MS).await.unwrap();
+    change_parents(store, &[(1, Some(4))]).await.unwrap();
+    // A new segment can have no parent that comes with it, nor its own id to come.
+    for parent in [10, 11] {
+        let new: Vec<_> = [Some(parent), None].map(|parent| with_parent(0, parent).1).into();
+        assert!(
+            kind(store.create_segments(MemberId(1), &new, 0, NOON_MS).await.unwrap_err())
+                .contains("no other")
+        );
+    }
+}
+
+#[tokio::test]
+async fn parents_form_no_circle_in_sqlite() {
+    parents_form_no_circle(rig::sqlite().await).await;
+}
+
+/// A chain of 3,000: each segment is looked at once, and not once for each change.
+#[tokio::test]
+async fn a_long_chain_is_checked_as_a_whole() {
+    let Rig { store, .. } = &rig::sqlite().await;
+    of_one_owner(&**store, 3000).await;
+    for first in [1, 1001, 2001] {
+        let links: Vec<_> = (first..(first + 1000).min(3000)).map(|id| (id, Some(id + 1))).collect();
+        change_parents(&**store, &links).await.unwrap();
+    }
+    assert!(change_parents(&**store, &[(3000, Some(1))]).await.unwrap_err().contains("above itself"));
 }
 
 async fn an_id_is_never_used_again(rig: Rig) {
