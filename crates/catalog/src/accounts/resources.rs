@@ -32,6 +32,7 @@ pub static MEMBER: Resource = Resource {
         listed("use_external_uids", Kind::Flag),
         listed("external_member_uid", Kind::Integer),
         Field::new("limits", Kind::Nested),
+        Field::new("redirect_hosts", Kind::Nested),
         listed("last_modified", Kind::Time).read_only(),
     ],
 };

@@ -133,6 +133,8 @@ pub(crate) struct MemberEntry {
     pub segment_access: Option<Vec<u32>>,
     #[serde(default, deserialize_with = "field::object")]
     pub limits: LimitsEdit,
+    #[serde(default)]
+    pub redirect_hosts: Change<Vec<String>>,
 }
 
 /// Changes of a member's own limits; see [`MemberLimits`].

@@ -158,6 +158,10 @@ fn values_that_may_not_be_name_their_path() {
             "members[0].default_expiration: 4000000000 is over",
         ),
         (
+            r#"{"members": [{"id": 1, "name": "a", "redirect_hosts": ["a.example", "*"]}]}"#.into(),
+            "members[0].redirect_hosts[1]: is not a host,",
+        ),
+        (
             r#"{"users": [{"username": "a", "member_id": 1, "password": "short"}]}"#.into(),
             "users[0].password: a password has 10 to 64 characters",
         ),

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Of the catalog's schema.
-const STEPS: i64 = 9;
+const STEPS: i64 = 10;
 
 async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).connect().await.unwrap()

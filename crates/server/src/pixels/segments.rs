@@ -1,11 +1,13 @@
 //! Reads the queries of segment and mapping pixels.
 
-use super::{BadTarget, RedirectHost, plain_target};
+use super::{BadTarget, plain_target};
+use ia_catalog::RedirectHost;
 use ia_engine::pixels::{MAX_VALUE, PixelSegment, PixelSegmentName};
 use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
 use ia_model::{MemberId, SegmentId};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The most segments that one call writes to.
 pub(crate) const MAX_SEGMENTS: usize = 100;
@@ -77,6 +79,12 @@ impl<'q> Parameters<'q> {
         found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
     }
 
+    /// A value as it was sent.
+    fn raw(&self, name: &str) -> Option<&'q str> {
+        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(own, _)| decoded(own) == name).map(|(_, value)| value).next_back()
+    }
+
     /// The non-empty parts of a value, separated by commas.
     fn parts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.get(name).unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty())
@@ -119,6 +127,11 @@ impl<'q> Parameters<'q> {
     }
 }
 
+/// A part of a query without its escapes.
+fn decoded(part: &str) -> String {
+    percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
 fn int(name: &str, text: &str) -> Result<u32, BadPixel> {
     let value = text.parse::<u32>().ok().filter(|&value| value <= MAX_VALUE);
     value.ok_or_else(|| {
@@ -127,8 +140,13 @@ fn int(name: &str, text: &str) -> Result<u32, BadPixel> {
 }
 
 impl SegmentPixel {
-    /// Reads the query of a call.
-    pub(crate) fn parse(query: &str, redirect_hosts: &[RedirectHost]) -> Result<SegmentPixel, BadPixel> {
+    /// Reads the query of a call. Beside `redirect_hosts`, a redirect may go to the `own_hosts` of the member for which
+    /// the segments are written.
+    pub(crate) fn parse(
+        query: &str,
+        redirect_hosts: &[RedirectHost],
+        own_hosts: impl FnOnce(Option<MemberId>, &[PixelSegment]) -> Arc<[RedirectHost]>,
+    ) -> Result<SegmentPixel, BadPixel> {
         let parameters = Parameters::of(query);
         let member = parameters.member()?;
         let value = parameters.get("value").map_or(Ok(0), |value| int("value", value))?;
@@ -150,7 +168,10 @@ impl SegmentPixel {
         }
         parameters.must_be_utf8("redir")?;
         let reply = match (parameters.get("redir"), parameters.get("t")) {
-            (Some(url), _) => Reply::Redirect(plain_target(url, redirect_hosts).map_err(bad_redirect)?),
+            (Some(url), _) => {
+                let allowed = [redirect_hosts, &own_hosts(member, &segments)];
+                Reply::Redirect(plain_target(url, &allowed).map_err(bad_redirect)?)
+            }
             (None, None | Some("2")) => Reply::Gif,
             (None, Some("1")) => Reply::JavaScript,
             (None, Some(_)) => return Err(BadPixel("'t' must be 1 or 2".into())),
@@ -170,18 +191,19 @@ impl Mapping {
         let member = parameters.member()?.ok_or_else(|| BadPixel("'member' is required".into()))?;
         let mut ids: Vec<String> = Vec::new();
         parameters.must_be_utf8("user")?;
-        // Ids are exact bytes, as in other requests of the member: a space is part of an id.
-        let parts = parameters.get("user").unwrap_or_default().split(';');
+        // Ids are exact bytes, as in other requests of the member: a space is part of an id, and so is a `;` that is
+        // written as `%3B`.
+        let parts = parameters.raw("user").unwrap_or_default().split(';').map(decoded);
         for id in parts.filter(|id| !id.is_empty()) {
             // Checked for any member id, so that the answer does not reveal whether the member exists.
-            if key_without_domain(Some(member), id).is_err() {
+            if key_without_domain(Some(member), &id).is_err() {
                 let number = ids.len() + 1;
                 return Err(BadPixel(format!("'user': id {number} {NO_EXTERNAL_ID}").into()));
             }
             if ids.len() == MAX_MAPPED_IDS {
                 return Err(BadPixel(format!("'user' has more than {MAX_MAPPED_IDS} ids").into()));
             }
-            ids.push(id.to_owned());
+            ids.push(id);
         }
         if ids.is_empty() {
             return Err(BadPixel("'user' is required".into()));
@@ -196,6 +218,10 @@ impl Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn no_hosts(_: Option<MemberId>, _: &[PixelSegment]) -> Arc<[RedirectHost]> {
+        Arc::default()
+    }
 
     fn by_id(id: u32, value: u32, removes: bool) -> PixelSegment {
         PixelSegment { name: PixelSegmentName::Id(SegmentId(id)), value, removes }
@@ -219,9 +245,24 @@ mod tests {
             by_code("c", 9, remove),
         ];
         let pixel = SegmentPixel { member: Some(MemberId(958)), segments, reply: Reply::JavaScript };
-        assert_eq!(SegmentPixel::parse(query, &[]), Ok(pixel));
-        let mapping = Mapping::parse("member=958&user=A%3Bb;;c%2B&seg=1,2:5&seg_code=x:3").unwrap();
+        assert_eq!(SegmentPixel::parse(query, &[], no_hosts), Ok(pixel));
+        let mapping = Mapping::parse("member=958&user=A;b;;c%2B&seg=1,2:5&seg_code=x:3").unwrap();
         assert_eq!(mapping.ids, ["A", "b", "c+"]);
+        // A `;` between ids is plain; one in an id is escaped.
+        for (user, ids) in [
+            ("A%3BB", &["A;B"][..]),
+            ("A%3bB;C", &["A;B", "C"]),
+            ("%3B", &[";"]),
+            (";%3B;", &[";"]),
+            ("a%253Bb", &["a%3Bb"]),
+            ("a%26b;c%3Dd;e=f", &["a&b", "c=d", "e=f"]),
+            ("a+b%2B;%2Bc", &["a b+", "+c"]),
+            ("caf%C3%A9;\u{e9}", &["caf\u{e9}", "\u{e9}"]),
+            ("a%3;b%", &["a%3", "b%"]),
+        ] {
+            assert_eq!(Mapping::parse(&format!("user={user}&member=958")).unwrap().ids, ids, "{user}");
+            assert_eq!(Mapping::parse(&format!("member=958&us%65r={user}")).unwrap().ids, ids, "{user}");
+        }
         // Ids are exact bytes.
         let exact = Mapping::parse("member=958&user=%20a;b%20;c+d;caf%C3%A9&other=%FF").unwrap();
         assert_eq!(exact.ids, [" a", "b ", "c d", "caf\u{e9}"]);
@@ -254,10 +295,10 @@ mod tests {
             ("add=1&redir=https://ok.example/%E9".into(), "'redir' must be UTF-8"),
             (format!("add={}&remove=8", many(MAX_SEGMENTS, ",")), "more than 100 segments"),
         ] {
-            let error = SegmentPixel::parse(&query, &hosts).unwrap_err();
+            let error = SegmentPixel::parse(&query, &hosts, no_hosts).unwrap_err();
             assert!(error.0.contains(message), "{query}: {error}");
         }
-        assert!(SegmentPixel::parse(&format!("add={}", many(MAX_SEGMENTS, ",")), &[]).is_ok());
+        assert!(SegmentPixel::parse(&format!("add={}", many(MAX_SEGMENTS, ",")), &[], no_hosts).is_ok());
         for (query, message) in [
             (String::new(), "'member'"),
             ("member=958".into(), "'user'"),

@@ -6,6 +6,7 @@ mod batch_config;
 mod in_force;
 mod kills;
 mod lists;
+mod redirect_hosts;
 mod rights;
 
 use bytes::Bytes;

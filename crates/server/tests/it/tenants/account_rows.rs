@@ -43,6 +43,7 @@ fn a_member(about: &Things) -> Value {
         "external_member_uid": 4712,
         "limits": {"posts_per_second": 0, "gets_per_second": 0, "users_per_request": 0, "users_per_second": 0,
                    "segments_per_user": 0, "payload_bytes": 0},
+        "redirect_hosts": ["www.example.com"],
     })
 }
 
