@@ -130,7 +130,7 @@ fn filter(resource: &'static Resource, name: &str, value: &str) -> Result<Option
             let most = format_args!("must have at most {MAX_PATTERN_CHARACTERS} characters");
             return Err(ServiceError::bad(name, most));
         }
-        return Ok(Some(Filter { field, test: Test::Like(value.to_owned()) }));
+        return Ok(Some(Filter { field, test: Test::Like(without_nul(name, value)?.to_owned()) }));
     }
     if let Some(bare) = name.strip_prefix("not_") {
         let field = filterable(resource.field(bare), name)?;
@@ -152,6 +152,14 @@ fn split<'v>(value: &'v str, name: &str) -> Result<std::str::Split<'v, char>, Se
         return Err(ServiceError::bad(name, format_args!("takes at most {MAX_VALUES} values")));
     }
     Ok(value.split(','))
+}
+
+/// No text of an object has a NUL, and databases disagree on one in a pattern: to SQLite it is the pattern's end.
+fn without_nul<'v>(name: &str, value: &'v str) -> Result<&'v str, ServiceError> {
+    match value.contains('\0') {
+        true => Err(ServiceError::bad(name, "must have no NUL character")),
+        false => Ok(value),
+    }
 }
 
 fn values(field: &Field, name: &str, value: &str) -> Result<Vec<Value>, ServiceError> {
@@ -186,7 +194,7 @@ fn parse_value(field: &Field, name: &str, value: &str) -> Result<Value, ServiceE
             Some(&word) => Ok(word.into()),
             None => bad(&format!("one of {}", words.join(", "))),
         },
-        Kind::Text | Kind::Word => Ok(value.into()),
+        Kind::Text | Kind::Word => Ok(without_nul(name, value)?.into()),
         Kind::Nested => bad("left out"),
     }
 }
