@@ -2,7 +2,8 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchFiles {
     /// What they separate, from the first: the user from its segments, two segments, the fields of a segment, the
-    /// additions from the removals, and the domain.
+    /// additions from the removals, and the domain. New ones are one character each, and only the first and the third
+    /// may be the same; earlier versions also took up to ten characters, `|`, `*` and the like.
     pub separators: [String; 5],
     /// The fields of a segment's block, out of [`SEGMENT_FIELDS`](crate::SEGMENT_FIELDS).
     pub segment_fields: Vec<String>,

@@ -20,6 +20,7 @@ pub mod listing;
 mod login;
 mod password;
 mod public_key;
+mod redirect_host;
 mod rules;
 pub mod segments;
 mod snapshot;
@@ -47,6 +48,7 @@ pub use password::{PasswordHash, PasswordRuleError, check_password_rules};
 pub use public_key::{
     MAX_PUBLIC_KEYS, NewPublicKey, PUBLIC_KEY, PublicKey, PublicKeyStore, RsaKey, RsaKeyError,
 };
+pub use redirect_host::{MAX_REDIRECT_HOSTS, NO_REDIRECT_HOST, RedirectHost};
 pub use snapshot::{Delta, Member, MemberLimits, Segment, Snapshot, SnapshotAccounts};
 pub use sqlite::{SqliteCatalog, SqliteUsage};
 pub use suppression::{SuppressedLink, SuppressedUser, SuppressionKey, SuppressionStore};

@@ -8,6 +8,7 @@ use crate::snapshot::{Member, MemberLimits, Segment, SharedSegments, Snapshot, S
 use hashbrown::{HashMap, HashSet};
 use ia_model::{MemberId, SegmentId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// All rows but those of tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,6 +107,7 @@ impl MemberRow {
             use_external_uids: false,
             external_member_uid: None,
             limits: MemberLimits::default(),
+            redirect_hosts: Arc::default(),
         };
         MemberRow { member, segment_access: BTreeSet::new(), batch: None, last_modified_ms: None }
     }

@@ -8,7 +8,7 @@ use crate::linking::{LinkError, Linker};
 use crate::people::{People, PrivacyError};
 use crate::rate::{Exceeded, RateLimiter};
 use crate::write::commit::CommitError;
-use ia_catalog::{CatalogError, Member, Snapshot};
+use ia_catalog::{CatalogError, Member, RedirectHost, Snapshot};
 use ia_model::{MemberId, SegmentId, UserKey};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -163,6 +163,15 @@ impl PixelWriter {
     fn writer<'s>(&self, snapshot: &'s Snapshot, id: MemberId) -> Option<&'s Member> {
         let may_write = self.rules.members.is_empty() || self.rules.members.contains(&id);
         snapshot.member(id).filter(|member| member.active && may_write)
+    }
+
+    /// Where a pixel may redirect a browser, beside the hosts of the configuration: to those of the member for which it
+    /// writes. Of a member for which pixels may not write, nowhere.
+    pub fn redirect_hosts(&self, member: Option<MemberId>, segments: &[PixelSegment]) -> Arc<[RedirectHost]> {
+        let snapshot = self.ingest.catalog.snapshot();
+        let member = member.or_else(|| first_owner(&snapshot, segments));
+        let writer = member.and_then(|id| self.writer(&snapshot, id));
+        writer.map_or_else(Arc::default, |member| Arc::clone(&member.redirect_hosts))
     }
 
     /// Counts a call that writes.

@@ -3,12 +3,9 @@ use super::text;
 use crate::rules::check_at_most;
 use crate::{BatchFiles, CatalogError, Change};
 use ia_model::MemberId;
-use std::collections::BTreeSet;
 
 /// What the block of a segment in a file may be made of.
 pub const SEGMENT_FIELDS: [&str; 6] = ["SEG_ID", "SEG_CODE", "MEMBER_ID", "EXPIRATION", "VALUE", "TIMESTAMP"];
-
-const MAX_SEPARATOR_CHARACTERS: usize = 10;
 
 /// The largest number that JSON clients read exactly.
 const MAX_LIMIT: u64 = (1 << 53) - 1;
@@ -86,20 +83,37 @@ impl Draft<'_> {
     }
 }
 
+/// Signs that no separator may be.
+const NO_SEPARATORS: &str = r"[](){}$\/|?*+-";
+
 impl BatchFiles {
+    /// Only the first and the third separator may be the same: a line is split at the first of them once, from its start.
+    fn check_distinct(&self, at: &Place<'_>, edit: &BatchEdit) -> Result<(), CatalogError> {
+        let pairs = (1..=5).flat_map(|one| (one + 1..=5).map(move |other| (one, other)));
+        let is_sent = |number: usize| edit.separators[number - 1].is_some();
+        for (one, other) in
+            pairs.filter(|&(one, other)| (one, other) != (1, 3) && (is_sent(one) || is_sent(other)))
+        {
+            if self.separators[one - 1] == self.separators[other - 1] {
+                let (named, same) = if is_sent(other) { (other, one) } else { (one, other) };
+                let reason = format!(
+                    "it is the same as separator_{same}; only separator_1 and separator_3 may be equal"
+                );
+                return Err(CatalogError::invalid(at.of(&format!("separator_{named}")), reason));
+            }
+        }
+        Ok(())
+    }
+
     fn take_over(&mut self, at: &Place<'_>, edit: &BatchEdit) -> Result<(), CatalogError> {
         for (number, (separator, wanted)) in (1..).zip(self.separators.iter_mut().zip(&edit.separators)) {
-            if let Some(wanted) = wanted {
+            // What is there may be sent again: earlier versions had other rules.
+            if let Some(wanted) = wanted.as_ref().filter(|&wanted| wanted != separator) {
                 check_separator(&at.of(&format!("separator_{number}")), wanted)?;
                 separator.clone_from(wanted);
             }
         }
-        for (number, separator) in (1..).zip(&self.separators) {
-            if self.separators.iter().filter(|other| *other == separator).count() > 1 {
-                let reason = "no two separators may be the same";
-                return Err(CatalogError::invalid(at.of(&format!("separator_{number}")), reason));
-            }
-        }
+        self.check_distinct(at, edit)?;
         if let Some(fields) = &edit.segment_fields {
             check_fields(&at.of("segment_fields"), fields)?;
             self.segment_fields.clone_from(fields);
@@ -121,16 +135,21 @@ impl BatchFiles {
     }
 }
 
-/// What stands in ids, codes and numbers cannot separate them.
+/// A separator is one printed ASCII character or a tab, and none that stands in ids, codes and numbers or means something
+/// in patterns: programs of all kinds split these files.
 fn check_separator(path: &str, text: &str) -> Result<(), CatalogError> {
-    let is_content = |c: char| c.is_alphanumeric() || "-_\r\n".contains(c);
-    if text.is_empty() || text.chars().count() > MAX_SEPARATOR_CHARACTERS || text.contains(is_content) {
-        let reason = format!(
-            "a separator has 1 to {MAX_SEPARATOR_CHARACTERS} characters, none of them a letter, a digit, '-', '_' or the end of a line"
-        );
-        return Err(CatalogError::invalid(path, reason));
+    let is_fit = |c: char| {
+        let is_sign = c.is_ascii_punctuation() && !NO_SEPARATORS.contains(c);
+        is_sign || matches!(c, ' ' | '\t')
+    };
+    let mut characters = text.chars();
+    if characters.next().is_some_and(is_fit) && characters.next().is_none() {
+        return Ok(());
     }
-    Ok(())
+    let reason = format!(
+        "a separator is one ASCII character: a tab, a space or a sign, but no letter, no digit and none of {NO_SEPARATORS}"
+    );
+    Err(CatalogError::invalid(path, reason))
 }
 
 fn check_fields(path: &str, fields: &[String]) -> Result<(), CatalogError> {
@@ -138,13 +157,14 @@ fn check_fields(path: &str, fields: &[String]) -> Result<(), CatalogError> {
         let reason = format!("a field is one of {}", SEGMENT_FIELDS.join(", "));
         return Err(CatalogError::invalid(format!("{path}[{unknown}]"), reason));
     }
-    let distinct: BTreeSet<&String> = fields.iter().collect();
-    if distinct.len() < fields.len() {
-        return Err(CatalogError::invalid(path, "a field stands twice"));
+    if let Some(twice) = (1..fields.len()).find(|&index| fields[..index].contains(&fields[index])) {
+        let reason = format!("{} stands twice", fields[twice]);
+        return Err(CatalogError::invalid(format!("{path}[{twice}]"), reason));
     }
     let has = |name: &str| fields.iter().any(|field| field == name);
-    if has("SEG_ID") == has("SEG_CODE") {
-        return Err(CatalogError::invalid(path, "either SEG_ID or SEG_CODE is needed"));
+    match (has("SEG_ID"), has("SEG_CODE")) {
+        (false, false) => Err(CatalogError::invalid(path, "SEG_ID or SEG_CODE is needed")),
+        (true, true) => Err(CatalogError::invalid(path, "SEG_ID and SEG_CODE cannot be used together")),
+        _ => Ok(()),
     }
-    Ok(())
 }

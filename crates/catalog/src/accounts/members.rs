@@ -1,10 +1,12 @@
 use super::plan::{Draft, Place};
 use super::text;
 use crate::file::LimitsEdit;
+use crate::redirect_host::read_hosts;
 use crate::rules::MAX_INT;
 use crate::state::MemberRow;
 use crate::{CatalogError, Change};
 use ia_model::MemberId;
+use std::sync::Arc;
 
 /// What is to become of a member. What is `None` or [`Change::Keep`] stays, or is as usual in a new one.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +27,10 @@ pub struct MemberEdit {
     pub external_member_uid: Change<u32>,
     /// What differs from the configured limits.
     pub limits: LimitsEdit,
+    /// Where its pixels may redirect browsers, beside the hosts of the server's configuration.
+    pub redirect_hosts: Change<Vec<String>>,
+    /// Whether `redirect_hosts` comes to what is there already, in place of it.
+    pub append: bool,
 }
 
 impl Draft<'_> {
@@ -90,6 +96,17 @@ impl Draft<'_> {
             text::at_most_max(&at.of(&format!("limits.{name}")), limit)?;
         }
         edit.limits.write_to(&mut member.limits);
+        match &edit.redirect_hosts {
+            Change::Keep => {}
+            Change::Clear => member.redirect_hosts = Arc::default(),
+            Change::Set(hosts) => {
+                let before = if edit.append { &member.redirect_hosts[..] } else { &[] };
+                member.redirect_hosts = read_hosts(before, hosts).map_err(|(index, reason)| {
+                    let index = index.map_or(String::new(), |index| format!("[{index}]"));
+                    CatalogError::invalid(at.of(&format!("redirect_hosts{index}")), reason)
+                })?;
+            }
+        }
         self.members.insert(id, row);
         Ok(id.0)
     }

@@ -23,6 +23,7 @@ const fn listed(name: &'static str, kind: Kind) -> Field {
 pub static MEMBER: Resource = Resource {
     singular: "member",
     plural: "members",
+    other_keys: None,
     fields: &[
         listed("id", Kind::Integer).searched().on_create(),
         listed("name", Kind::Text).searched().required(),
@@ -31,6 +32,7 @@ pub static MEMBER: Resource = Resource {
         listed("use_external_uids", Kind::Flag),
         listed("external_member_uid", Kind::Integer),
         Field::new("limits", Kind::Nested),
+        Field::new("redirect_hosts", Kind::Nested),
         listed("last_modified", Kind::Time).read_only(),
     ],
 };
@@ -39,6 +41,7 @@ pub static MEMBER: Resource = Resource {
 pub static USER: Resource = Resource {
     singular: "user",
     plural: "users",
+    other_keys: None,
     fields: &[
         listed("id", Kind::Integer).searched().read_only(),
         listed("username", Kind::Text).searched().required(),
@@ -58,6 +61,7 @@ pub static USER: Resource = Resource {
 pub static MEMBER_DATA_SHARING: Resource = Resource {
     singular: "member_data_sharing",
     plural: "member_data_sharings",
+    other_keys: None,
     fields: &[
         listed("id", Kind::Integer).searched().read_only(),
         listed("data_member_id", Kind::Integer).on_create(),
@@ -72,6 +76,7 @@ pub static MEMBER_DATA_SHARING: Resource = Resource {
 pub static BATCH_SEGMENT_CONFIG: Resource = Resource {
     singular: "batch_segment_config",
     plural: "batch_segment_configs",
+    other_keys: Some(("batch_segment_upload_config", "batch_segment_upload_configs")),
     fields: &[
         listed("id", Kind::Integer).searched().read_only(),
         Field::new("member_id", Kind::Integer).by("id").on_create(),

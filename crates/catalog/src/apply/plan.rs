@@ -4,10 +4,12 @@ use crate::file::{
     CatalogFile, ExposureEntry, MemberEntry, SegmentEntry, SharingEntry, StateEntry, UserEntry,
 };
 use crate::login::login_key;
+use crate::redirect_host::read_hosts;
 use crate::state::{Exposure, LoginRow, MemberRow, SegmentRow, SharingRow, State};
-use crate::{CatalogError, Segment, UserType};
+use crate::{CatalogError, Change, Segment, UserType};
 use ia_model::{MemberId, SegmentId};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// The rows to write so that the catalog says what the file says. Unchanged rows are left out.
 #[derive(Debug, Default)]
@@ -100,6 +102,15 @@ impl Planner<'_> {
         entry.external_member_uid.write_to(&mut external);
         member.external_member_uid = external.map(MemberId);
         entry.limits.write_to(&mut member.limits);
+        match &entry.redirect_hosts {
+            Change::Keep => {}
+            Change::Clear => member.redirect_hosts = Arc::default(),
+            Change::Set(hosts) => {
+                let checked = read_hosts(&[], hosts);
+                member.redirect_hosts = checked
+                    .map_err(|(_, reason)| CatalogError::invalid(format!("{path}.redirect_hosts"), reason))?;
+            }
+        }
         if let Some(owners) = &entry.segment_access {
             row.segment_access = owners
                 .iter()

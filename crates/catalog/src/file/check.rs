@@ -4,9 +4,11 @@ use super::{CatalogFile, CatalogFileError, Change, ExposureEntry, LimitsEdit, Me
 use super::{SharingEntry, UserEntry};
 use crate::check_password_rules;
 use crate::login::login_key;
+use crate::redirect_host::read_hosts;
 use crate::rules::{MAX_INT, check_at_most, check_name};
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 const MAX_CODE_CHARACTERS: usize = 50;
 
@@ -57,6 +59,11 @@ impl MemberEntry {
         for (index, &owner) in self.segment_access.iter().flatten().enumerate() {
             id(owner, path, &format!("segment_access[{index}]"))?;
         }
+        let hosts = self.redirect_hosts.value().map_or(&[][..], Vec::as_slice);
+        read_hosts(&[], hosts).or_else(|(index, reason)| {
+            let index = index.map_or(String::new(), |index| format!("[{index}]"));
+            fault(path, &format!("redirect_hosts{index}"), reason).map(|()| Arc::default())
+        })?;
         self.limits.check(&format!("{path}.limits"))
     }
 }

@@ -1,3 +1,4 @@
+use ia_model::lenient;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, Visitor};
@@ -44,6 +45,69 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
             Some(value) => Change::Set(value),
         })
     }
+}
+
+/// A number that is whole, in any form: `1440`, `1440.0` and `1.44e3`, also as text with white space around.
+struct Whole(u32);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WholeVisitor)
+    }
+}
+
+struct WholeVisitor;
+
+impl WholeVisitor {
+    fn fit<E: de::Error>(number: Option<i64>) -> Result<Whole, E> {
+        // Not what was found: it may be a password in the wrong place.
+        let not_whole = || E::custom(format_args!("an integer from 0 to {} is needed", u32::MAX));
+        number.and_then(|number| u32::try_from(number).ok()).map(Whole).ok_or_else(not_whole)
+    }
+}
+
+impl Visitor<'_> for WholeVisitor {
+    type Value = Whole;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an integer")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Whole, E> {
+        WholeVisitor::fit(i64::try_from(number).ok())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Whole, E> {
+        WholeVisitor::fit(Some(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
+        WholeVisitor::fit(lenient::integer(&number.to_string()))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Whole, E> {
+        WholeVisitor::fit(lenient::integer(text))
+    }
+}
+
+/// Reads an integer.
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Whole::deserialize(deserializer).map(|Whole(number)| number)
+}
+
+/// Reads a list of integers; null is as good as nothing.
+pub(super) fn wholes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<u32>>, D::Error> {
+    let list = Option::<Vec<Whole>>::deserialize(deserializer)?;
+    Ok(list.map(|list| list.into_iter().map(|Whole(number)| number).collect()))
+}
+
+/// Reads a change of an integer.
+pub(super) fn whole_change<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Change<u32>, D::Error> {
+    Ok(match Change::deserialize(deserializer)? {
+        Change::Keep => Change::Keep,
+        Change::Clear => Change::Clear,
+        Change::Set(Whole(number)) => Change::Set(number),
+    })
 }
 
 /// Reads a list of JSON objects.

@@ -42,6 +42,11 @@ pub struct CatalogFileError {
 impl CatalogFile {
     /// Reads and checks a file.
     pub fn parse(bytes: &[u8]) -> Result<CatalogFile, CatalogFileError> {
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            return Err(CatalogFileError::at(".".to_owned(), "the file is UTF-16: save it as UTF-8"));
+        }
+        // Some editors begin a file with a byte order mark.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
         let mut track = serde_path_to_error::Track::new();
         let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
@@ -115,17 +120,21 @@ pub(crate) enum StateEntry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberEntry {
+    #[serde(deserialize_with = "field::whole")]
     pub id: u32,
     pub name: String,
     pub state: Option<StateEntry>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::whole_change")]
     pub default_expiration: Change<u32>,
     pub use_external_uids: Option<bool>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::whole_change")]
     pub external_member_uid: Change<u32>,
+    #[serde(default, deserialize_with = "field::wholes")]
     pub segment_access: Option<Vec<u32>>,
     #[serde(default, deserialize_with = "field::object")]
     pub limits: LimitsEdit,
+    #[serde(default)]
+    pub redirect_hosts: Change<Vec<String>>,
 }
 
 /// Changes of a member's own limits; see [`MemberLimits`].
@@ -133,16 +142,22 @@ pub(crate) struct MemberEntry {
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsEdit {
     /// `POST /rt-segment` a second.
+    #[serde(deserialize_with = "field::whole_change")]
     pub posts_per_second: Change<u32>,
     /// `GET /rt-segment-processed` a second.
+    #[serde(deserialize_with = "field::whole_change")]
     pub gets_per_second: Change<u32>,
     /// Users of one request that are looked at.
+    #[serde(deserialize_with = "field::whole_change")]
     pub users_per_request: Change<u32>,
     /// Users a second, over all requests.
+    #[serde(deserialize_with = "field::whole_change")]
     pub users_per_second: Change<u32>,
     /// Segment blocks of one user that are looked at.
+    #[serde(deserialize_with = "field::whole_change")]
     pub segments_per_user: Change<u32>,
     /// Bytes of a decoded body.
+    #[serde(deserialize_with = "field::whole_change")]
     pub payload_bytes: Change<u32>,
 }
 
@@ -183,6 +198,7 @@ impl LimitsEdit {
 pub(crate) struct UserEntry {
     pub username: String,
     pub password: Option<Secret>,
+    #[serde(deserialize_with = "field::whole")]
     pub member_id: u32,
     pub user_type: Option<UserType>,
     pub read_only: Option<bool>,
@@ -192,14 +208,16 @@ pub(crate) struct UserEntry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SegmentEntry {
+    #[serde(deserialize_with = "field::whole")]
     pub id: u32,
+    #[serde(deserialize_with = "field::whole")]
     pub member_id: u32,
     #[serde(default)]
     pub code: Change<String>,
     #[serde(default)]
     pub short_name: Change<String>,
     pub state: Option<StateEntry>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "field::whole_change")]
     pub expire_minutes: Change<u32>,
 }
 
@@ -213,8 +231,11 @@ pub(crate) enum ExposureEntry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SharingEntry {
+    #[serde(deserialize_with = "field::whole")]
     pub data_member_id: u32,
+    #[serde(deserialize_with = "field::whole")]
     pub buyer_member_id: u32,
     pub segment_exposure: ExposureEntry,
+    #[serde(default, deserialize_with = "field::wholes")]
     pub segments: Option<Vec<u32>>,
 }

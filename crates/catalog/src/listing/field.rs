@@ -131,11 +131,18 @@ pub struct Resource {
     pub singular: &'static str,
     /// The key of several.
     pub plural: &'static str,
+    /// Two other keys that mean the same in a body, of one and of several; the answer to it uses them too.
+    pub other_keys: Option<(&'static str, &'static str)>,
     /// In the order in which they are written. The first is the id.
     pub fields: &'static [Field],
 }
 
 impl Resource {
+    /// The pairs of keys of one and of several.
+    pub fn keys(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        std::iter::once((self.singular, self.plural)).chain(self.other_keys)
+    }
+
     /// The field of that name.
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)

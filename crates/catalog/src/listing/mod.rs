@@ -71,6 +71,13 @@ pub enum Test {
     Like(String),
 }
 
+impl Test {
+    /// Whether an absent value passes.
+    pub(crate) fn passes_absent(&self) -> bool {
+        matches!(self, Test::NotIn(_) | Test::NullOrMin(_) | Test::NullOrMax(_))
+    }
+}
+
 /// A condition on one field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {

@@ -3,9 +3,10 @@
 //! Text is compared byte by byte and lowered in ASCII alone. SQLite does so by itself; on PostgreSQL the columns need
 //! the collation "C".
 
-use super::{Column, Direction, Kind, ListQuery, Resource, Test, Value};
+use super::{Column, Direction, Field, Kind, ListQuery, Resource, Test, Value};
 use sea_query::{
-    Asterisk, Condition, Expr, ExprTrait as _, Func, LikeExpr, NullOrdering, Order, Query, SelectStatement,
+    Asterisk, CaseStatement, Condition, Expr, ExprTrait as _, Func, LikeExpr, NullOrdering, Order, Query,
+    SelectStatement,
 };
 
 /// No searched text is longer. SQLite refuses patterns of more than 50,000 bytes.
@@ -21,7 +22,18 @@ pub(crate) struct List<'q> {
     pub table: &'static str,
     /// Which rows the caller may see.
     pub visible: Condition,
+    /// Where some of those rows show only some of their fields.
+    pub partly: Option<PartlyShown>,
     pub query: &'q ListQuery,
+}
+
+/// Rows of which only some fields are shown. The others count as absent: an order or a filter would tell them.
+#[derive(Debug)]
+pub(crate) struct PartlyShown {
+    /// The rows that are shown whole.
+    pub whole: Expr,
+    /// What is shown of the other rows, the searched fields among them.
+    pub fields: &'static [&'static str],
 }
 
 impl List<'_> {
@@ -40,7 +52,7 @@ impl List<'_> {
                 Direction::Ascending => (Order::Asc, NullOrdering::First),
                 Direction::Descending => (Order::Desc, NullOrdering::Last),
             };
-            statement.order_by_expr_with_nulls(expression(sortable(field.column)), order, nulls);
+            statement.order_by_expr_with_nulls(self.shown(field), order, nulls);
         }
         let by_id = match self.query.direction_of_ids() {
             Direction::Ascending => Order::Asc,
@@ -54,12 +66,23 @@ impl List<'_> {
         let mut statement = Query::select();
         statement.from(self.table).cond_where(self.visible.clone());
         for filter in &self.query.filters {
-            statement.and_where(passes(&expression(sortable(filter.field.column)), &filter.test));
+            statement.and_where(passes(&self.shown(filter.field), &filter.test));
         }
         if let Some(search) = &self.query.search {
             statement.cond_where(self.contains(search));
         }
         statement
+    }
+
+    /// The value of a field, as far as it is shown.
+    fn shown(&self, field: &Field) -> Expr {
+        let value = expression(sortable(field.column));
+        match &self.partly {
+            Some(partly) if !partly.fields.contains(&field.name) => {
+                CaseStatement::new().case(partly.whole.clone(), value).into()
+            }
+            _ => value,
+        }
     }
 
     /// Whether one of the searched fields contains `text`.
@@ -143,13 +166,28 @@ fn escaped(pattern: &str) -> String {
 mod tests {
     use super::*;
     use crate::listing::Filter;
-    use crate::segments::SEGMENT;
+    use crate::segments::{SEGMENT, SHARED_FIELDS};
     use sea_query::{PostgresQueryBuilder, SqliteQueryBuilder};
+
+    /// The statement of the page, which must be the same for both databases.
+    fn statement(list: &List<'_>) -> String {
+        let (sqlite, values) = list.page().build(SqliteQueryBuilder);
+        let sqlite = sqlite.replace('"', "");
+        let (postgres, same_values) = list.page().build(PostgresQueryBuilder);
+        let mut postgres = postgres.replace('"', "");
+        for number in (1..=values.0.len()).rev() {
+            postgres = postgres.replace(&format!("${number}"), "?");
+        }
+        assert_eq!((&postgres, same_values), (&sqlite, values));
+        sqlite
+    }
+
+    fn filter(name: &'static str, test: Test) -> Filter {
+        Filter { field: SEGMENT.known_field(name), test }
+    }
 
     #[test]
     fn both_databases_get_the_same_statement() {
-        let field = |name| SEGMENT.known_field(name);
-        let filter = |name, test| Filter { field: field(name), test };
         let query = ListQuery {
             filters: vec![
                 filter("id", Test::In(vec![Value::Integer(1), Value::Integer(2)])),
@@ -158,28 +196,56 @@ mod tests {
                 filter("short_name", Test::Like("A_%".to_owned())),
             ],
             search: Some("10".to_owned()),
-            sort: vec![(field("short_name"), Direction::Descending)],
+            sort: vec![(SEGMENT.known_field("short_name"), Direction::Descending)],
             start_element: 20,
             num_elements: 10,
         };
         let visible = Condition::all().add(Expr::col("member_id").eq(7u32));
-        let list = List { resource: &SEGMENT, table: "segments", visible, query: &query };
-        let (sqlite, values) = list.page().build(SqliteQueryBuilder);
-        let sqlite = sqlite.replace('"', "");
+        let list = List { resource: &SEGMENT, table: "segments", visible, partly: None, query: &query };
         assert_eq!(
-            sqlite,
+            statement(&list),
             "SELECT * FROM segments WHERE member_id = ? AND id IN (?, ?) AND (price IS NULL OR price >= ?) \
              AND (enable_rm_piggyback IS NULL OR enable_rm_piggyback NOT IN (?)) \
              AND LOWER(short_name) LIKE ? ESCAPE '!' AND (CAST(id AS text) LIKE ? ESCAPE '!' \
              OR code_lower LIKE ? ESCAPE '!' OR LOWER(short_name) LIKE ? ESCAPE '!') \
              ORDER BY LOWER(short_name) DESC NULLS LAST, id DESC LIMIT ? OFFSET ?"
         );
-        let (postgres, same_values) = list.page().build(PostgresQueryBuilder);
-        let mut postgres = postgres.replace('"', "");
-        for number in (1..=values.0.len()).rev() {
-            postgres = postgres.replace(&format!("${number}"), "?");
-        }
-        assert_eq!((postgres, same_values), (sqlite, values));
+    }
+
+    #[test]
+    fn a_value_that_is_not_shown_counts_as_absent_in_both() {
+        let query = ListQuery {
+            filters: vec![
+                filter("code", Test::In(vec![Value::text("a")])),
+                filter("description", Test::NotIn(vec![Value::text("b")])),
+            ],
+            sort: vec![
+                (SEGMENT.known_field("price"), Direction::Ascending),
+                (SEGMENT.known_field("state"), Direction::Ascending),
+            ],
+            num_elements: 10,
+            ..ListQuery::default()
+        };
+        let partly = PartlyShown { whole: Expr::col("member_id").eq(7u32), fields: SHARED_FIELDS };
+        let visible = Condition::all();
+        let list =
+            List { resource: &SEGMENT, table: "segments", visible, partly: Some(partly), query: &query };
+        let description = "(CASE WHEN (member_id = ?) THEN LOWER(description) END)";
+        assert_eq!(
+            statement(&list),
+            format!(
+                "SELECT * FROM segments WHERE code_lower IN (?) \
+                 AND ({description} IS NULL OR {description} NOT IN (?)) \
+                 ORDER BY (CASE WHEN (member_id = ?) THEN price END) ASC NULLS FIRST, state ASC NULLS FIRST, \
+                 id ASC LIMIT ? OFFSET ?"
+            )
+        );
+    }
+
+    #[test]
+    fn a_search_looks_into_nothing_that_is_not_shown() {
+        let searched = SEGMENT.fields.iter().filter(|field| field.searched);
+        assert!(searched.map(|field| field.name).all(|name| SHARED_FIELDS.contains(&name)));
     }
 
     #[test]

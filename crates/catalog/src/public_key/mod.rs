@@ -15,6 +15,7 @@ pub const MAX_PUBLIC_KEYS: usize = 10;
 pub static PUBLIC_KEY: Resource = Resource {
     singular: "public-key",
     plural: "public-keys",
+    other_keys: None,
     fields: &[
         Field::new("id", Kind::Integer).by("id").read_only(),
         Field::new("active", Kind::Flag).by("active"),

@@ -16,6 +16,7 @@ pub const STATES: &[&str] = &["active", "inactive"];
 pub static SEGMENT: Resource = Resource {
     singular: "segment",
     plural: "segments",
+    other_keys: None,
     fields: &[
         Field::new("id", Kind::Integer).by("id").searched().read_only(),
         Field::new("code", Kind::Word).by("code_lower").searched(),
@@ -141,8 +142,8 @@ pub const MAX_PIGGYBACK_PIXELS: usize = 100;
 pub struct SegmentViewer {
     /// Whose own segments are in it.
     pub member: MemberId,
-    /// Whether those that others share with it are in it too, of which it sees [`SHARED_FIELDS`]. A filter or a
-    /// sort by any other field leaves them out: it would tell what is not shown.
+    /// Whether those that others share with it are in it too, of which it sees [`SHARED_FIELDS`]. To a filter or a
+    /// sort by any other field they have no value there: it would tell what is not shown.
     pub with_shared: bool,
 }
 
@@ -159,7 +160,8 @@ pub trait SegmentStore: Send + Sync {
     /// Creates segments of `owner`, all or none, with ids that no segment ever had. `most` is how many it may have
     /// then; 0 is any number.
     ///
-    /// Fails with `Conflict` where a code is in use, `Invalid` where a parent is none, `Limit`.
+    /// Fails with `Conflict` where a code is in use or parents would form a circle, `Invalid` where a parent is none,
+    /// `Limit`.
     async fn create_segments(
         &self,
         owner: MemberId,
@@ -264,6 +266,12 @@ impl SegmentChange {
     pub(crate) fn no_such_parent(&self, parent: SegmentId) -> CatalogError {
         let reason = format!("the member has no other segment {parent}");
         CatalogError::invalid(format!("{}parent_segment_id", self.path), reason)
+    }
+
+    /// The fault of a parent that leads back to the segment itself, which has that id.
+    pub(crate) fn circle(&self, id: SegmentId) -> CatalogError {
+        let reason = format!("segment {id} would be above itself: parents may not form a circle");
+        CatalogError::conflict(format!("{}parent_segment_id", self.path), reason)
     }
 
     /// The fault of a code that another segment has.

@@ -1,6 +1,6 @@
 use super::{SEGMENT, SHARED_FIELDS, SegmentViewer};
-use crate::listing::ListQuery;
-use crate::listing::sql::List;
+use crate::listing::sql::{List, PartlyShown};
+use crate::listing::{Filter, ListQuery};
 use sea_query::{Condition, Expr, ExprTrait as _, Query};
 
 /// What others share with a viewer.
@@ -14,12 +14,16 @@ pub(crate) struct SharedWithViewer {
 
 /// The list of `viewer`. A list of nothing but its own segments follows an index.
 pub(crate) fn list<'q>(viewer: SegmentViewer, shared: &SharedWithViewer, query: &'q ListQuery) -> List<'q> {
-    let mut is_visible = Expr::col("member_id").eq(viewer.member.0);
-    if viewer.may_list_shared(query) && (shared.has_lists || !shared.whole.is_empty()) {
-        is_visible = is_visible.or(is_shared(viewer, shared));
-    }
+    let is_own = Expr::col("member_id").eq(viewer.member.0);
+    let has_shared = shared.has_lists || !shared.whole.is_empty();
+    let (is_visible, partly) = if has_shared && viewer.may_list_shared(query) {
+        let partly = PartlyShown { whole: is_own.clone(), fields: SHARED_FIELDS };
+        (is_own.or(is_shared(viewer, shared)), Some(partly))
+    } else {
+        (is_own, None)
+    };
     let visible = Condition::all().add(Expr::col("deleted_at").is_null()).add(is_visible);
-    List { resource: &SEGMENT, table: "segments", visible, query }
+    List { resource: &SEGMENT, table: "segments", visible, partly, query }
 }
 
 /// Active segments of owners that share all of theirs, and those that are listed.
@@ -38,11 +42,11 @@ fn is_shared(viewer: SegmentViewer, shared: &SharedWithViewer) -> Expr {
 }
 
 impl SegmentViewer {
-    /// Whether segments of others may be in the list: a filter or a sort by a field that is not shown of them would
-    /// tell its value.
-    pub(crate) fn may_list_shared(self, query: &ListQuery) -> bool {
-        let filters = query.filters.iter().map(|filter| filter.field);
-        let mut fields = filters.chain(query.sort.iter().map(|(field, _)| *field));
-        self.with_shared && fields.all(|field| SHARED_FIELDS.contains(&field.name))
+    /// Whether segments of others may be in the list: of a field that they do not show their value counts as absent,
+    /// and most filters let nothing absent pass.
+    fn may_list_shared(self, query: &ListQuery) -> bool {
+        let may_pass =
+            |filter: &Filter| SHARED_FIELDS.contains(&filter.field.name) || filter.test.passes_absent();
+        self.with_shared && query.filters.iter().all(may_pass)
     }
 }

@@ -2,6 +2,7 @@ mod by_id;
 mod segments;
 
 use self::segments::Segments;
+use crate::RedirectHost;
 use hashbrown::{HashMap, HashSet};
 use ia_model::{MemberId, SegmentId};
 use std::fmt;
@@ -58,6 +59,8 @@ pub struct Member {
     pub external_member_uid: Option<MemberId>,
     /// Its own limits, where they differ from the configured ones.
     pub limits: MemberLimits,
+    /// Where its pixels may redirect browsers, beside the hosts of the server's configuration.
+    pub redirect_hosts: Arc<[RedirectHost]>,
 }
 
 /// The catalog at one moment: immutable, without SQL behind it, to be shared and replaced whole.

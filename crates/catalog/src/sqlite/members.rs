@@ -5,7 +5,7 @@ use crate::accounts::MemberRecord;
 use crate::listing::Page;
 use crate::listing::sql::List;
 use crate::state::MemberRow;
-use crate::{BatchFiles, Member, MemberLimits};
+use crate::{BatchFiles, Member, MemberLimits, RedirectHost};
 use ia_model::MemberId;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
@@ -60,6 +60,7 @@ impl OtherTables {
 
     fn member(&mut self, row: &SqliteRow) -> Result<MemberRow, sqlx::Error> {
         let id = MemberId(row.u32("id")?);
+        let redirect_hosts: &str = row.try_get("redirect_hosts")?;
         let member = Member {
             id,
             name: row.try_get::<String, _>("name")?.into(),
@@ -75,6 +76,8 @@ impl OtherTables {
                 segments_per_user: row.optional_u32("segments_per_user")?,
                 payload_bytes: row.optional_u32("payload_bytes")?,
             },
+            // A host that was stored and is none by later rules is one to which nothing is redirected.
+            redirect_hosts: redirect_hosts.split(' ').filter_map(RedirectHost::parse).collect(),
         };
         Ok(MemberRow {
             member,
@@ -113,6 +116,7 @@ pub(super) async fn write(
     now_ms: u64,
 ) -> Result<(), sqlx::Error> {
     let limits = &member.limits;
+    let redirect_hosts: Vec<String> = member.redirect_hosts.iter().map(RedirectHost::to_string).collect();
     let row = [
         ("id", member.id.0.into()),
         ("name", (&*member.name).into()),
@@ -127,6 +131,7 @@ pub(super) async fn write(
         ("segments_per_user", limits.segments_per_user.into()),
         ("payload_bytes", limits.payload_bytes.into()),
         ("last_modified", signed(now_ms).into()),
+        ("redirect_hosts", redirect_hosts.join(" ").into()),
     ];
     upsert(connection, "members", &["id"], row).await
 }

@@ -42,6 +42,7 @@ const STEPS: &[Step] = &[
     ("public keys", include_str!("../../migrations/catalog/0008_public_keys.sql")),
     ("search", include_str!("../../migrations/catalog/0009_search.sql")),
     ("suppressed links", include_str!("../../migrations/catalog/0010_suppressed_links.sql")),
+    ("redirect hosts", include_str!("../../migrations/catalog/0011_redirect_hosts.sql")),
 ];
 
 /// The catalog in a SQLite file. Several processes may have it open at once.

@@ -23,7 +23,7 @@ impl PublicKeyStore for SqliteCatalog {
         let failed = self.database.error("reading the public keys");
         let of_user = user_id.map(|id| Expr::col("user_id").eq(id));
         let visible = Condition::all().add_option(of_user);
-        let list = List { resource: &PUBLIC_KEY, table: "public_keys", visible, query };
+        let list = List { resource: &PUBLIC_KEY, table: "public_keys", visible, partly: None, query };
         let mut transaction = self.database.begin_read().await?;
         let Page { items, count } = page(&mut transaction, &list).await.map_err(&failed)?;
         Ok(Page { items: items.iter().map(key_of).collect::<Result<_, _>>().map_err(failed)?, count })

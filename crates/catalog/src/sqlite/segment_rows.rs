@@ -10,7 +10,8 @@ use crate::segments::{SegmentDetails, StoredSegment};
 use crate::state::SegmentRow;
 use ia_model::{MemberId, SegmentId};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
+use std::collections::HashMap;
 
 /// All segments without their details, for a snapshot or for planning a catalog file.
 pub(super) async fn load(
@@ -101,6 +102,27 @@ fn stored_of(row: &SqliteRow) -> Result<StoredSegment, sqlx::Error> {
         },
         last_modified_ms: row.u64("last_modified")?,
     })
+}
+
+/// The parent of each of those segments, of each parent, and so on. Each segment is visited once, so it ends where
+/// parents form a circle.
+pub(super) async fn parents_above(
+    connection: &mut SqliteConnection,
+    below: &[SegmentId],
+) -> Result<HashMap<SegmentId, SegmentId>, sqlx::Error> {
+    // The numbers are part of the statement: there may be more than a database takes as values.
+    let below: Vec<String> = below.iter().map(|id| id.0.to_string()).collect();
+    let sql = format!(
+        "WITH RECURSIVE above (id, parent) AS ( \
+             SELECT id, parent_segment_id FROM segments WHERE id IN ({}) AND deleted_at IS NULL \
+             UNION \
+             SELECT segments.id, segments.parent_segment_id FROM segments \
+             INNER JOIN above ON segments.id = above.parent WHERE segments.deleted_at IS NULL \
+         ) SELECT id, parent FROM above WHERE parent IS NOT NULL",
+        below.join(", ")
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((SegmentId(row.u32("id")?), SegmentId(row.u32("parent")?)))).collect()
 }
 
 /// The segment of `owner` with that code, in any case.

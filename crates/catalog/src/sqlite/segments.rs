@@ -12,6 +12,7 @@ use crate::{CatalogError, Changed, Delta, Segment};
 use async_trait::async_trait;
 use ia_model::{MemberId, SegmentId};
 use sqlx::{Row as _, Sqlite, SqliteConnection};
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 /// One transaction that changes segments.
@@ -40,13 +41,15 @@ impl<'c> Transaction<'c> {
         found.ok_or_else(|| no_such_segment(id))
     }
 
-    /// Changes rows before any is written: a parent must have been there before.
-    async fn apply<'r>(
+    /// Changes rows before any is written: a parent must have been there before. Gives the indexes of those that get
+    /// another parent.
+    async fn apply(
         &mut self,
         stored: &mut [StoredSegment],
-        changes: impl Iterator<Item = &'r SegmentChange>,
-    ) -> Result<(), CatalogError> {
-        for (row, change) in stored.iter_mut().zip(changes) {
+        changes: &[&SegmentChange],
+    ) -> Result<Vec<usize>, CatalogError> {
+        let mut moved = Vec::new();
+        for (index, (row, change)) in stored.iter_mut().zip(changes).enumerate() {
             let before = row.details.parent_segment_id;
             change.apply_to(row, self.now_ms)?;
             if let Some(Some(parent)) = change.parent_segment_id.filter(|&parent| parent != before) {
@@ -54,9 +57,26 @@ impl<'c> Transaction<'c> {
                 if parent == row.segment.id || found.is_none() {
                     return Err(change.no_such_parent(parent));
                 }
+                moved.push(index);
             }
         }
-        Ok(())
+        Ok(moved)
+    }
+
+    /// The index of one of the `moved` rows that is above itself now. The rows are written by then, so that a circle
+    /// which several changes make together is found.
+    async fn in_circle(
+        &mut self,
+        stored: &[StoredSegment],
+        moved: &[usize],
+    ) -> Result<Option<usize>, CatalogError> {
+        if moved.is_empty() {
+            return Ok(None);
+        }
+        let ids: Vec<SegmentId> = moved.iter().map(|&index| stored[index].segment.id).collect();
+        let parents = rows::parents_above(&mut self.inner, &ids).await.map_err(self.error())?;
+        let circles = circles(&parents, &ids);
+        Ok(moved.iter().copied().find(|&index| circles.contains(&stored[index].segment.id)))
     }
 
     async fn write(&mut self, row: &StoredSegment, change: &SegmentChange) -> Result<(), CatalogError> {
@@ -112,18 +132,44 @@ impl<'c> Transaction<'c> {
         Ok(Changed { value, generation, delta: Delta::Segments(delta) })
     }
 
-    /// Writes the rows and commits.
-    async fn finish_rows<'r>(
+    /// Changes new or old rows, writes them and commits.
+    async fn put(
         mut self,
-        stored: Vec<StoredSegment>,
-        changes: impl Iterator<Item = &'r SegmentChange>,
+        mut stored: Vec<StoredSegment>,
+        changes: &[&SegmentChange],
     ) -> Result<Changed<Vec<StoredSegment>>, CatalogError> {
+        let moved = self.apply(&mut stored, changes).await?;
         for (row, change) in stored.iter().zip(changes) {
             self.write(row, change).await?;
+        }
+        if let Some(index) = self.in_circle(&stored, &moved).await? {
+            return Err(changes[index].circle(stored[index].segment.id));
         }
         let delta = stored.iter().map(|row| (row.segment.id, Some(row.segment.clone()))).collect();
         self.finish(stored, delta).await
     }
+}
+
+/// The segments in circles of parents that the walks from `starts` upwards meet. Each segment is visited once, whatever
+/// circles there are.
+fn circles(parents: &HashMap<SegmentId, SegmentId>, starts: &[SegmentId]) -> HashSet<SegmentId> {
+    // In which walk a segment was met first.
+    let mut met: HashMap<SegmentId, usize> = HashMap::new();
+    let mut circles = HashSet::new();
+    for (walk, &start) in starts.iter().enumerate() {
+        let mut at = start;
+        while !met.contains_key(&at) {
+            met.insert(at, walk);
+            at = parents.get(&at).copied().unwrap_or(at);
+        }
+        // A walk that comes back to itself, and not to its last segment, has found a circle.
+        if met[&at] == walk && parents.contains_key(&at) {
+            while circles.insert(at) {
+                at = parents[&at];
+            }
+        }
+    }
+    circles
 }
 
 async fn shared_with(
@@ -168,9 +214,8 @@ impl SegmentStore for SqliteCatalog {
         let mut transaction = Transaction::begin(self, owner, now_ms).await?;
         transaction.check_owner(new.len(), most).await?;
         let ids = transaction.new_ids(new.len()).await?;
-        let mut stored: Vec<_> = ids.map(|id| StoredSegment::new(owner, SegmentId(id))).collect();
-        transaction.apply(&mut stored, new.iter()).await?;
-        transaction.finish_rows(stored, new.iter()).await
+        let stored = ids.map(|id| StoredSegment::new(owner, SegmentId(id))).collect();
+        transaction.put(stored, &new.iter().collect::<Vec<_>>()).await
     }
 
     async fn change_segments(
@@ -188,9 +233,7 @@ impl SegmentStore for SqliteCatalog {
                 rows::clear_code(&mut transaction.inner, *id).await.map_err(transaction.error())?;
             }
         }
-        let edits = || changes.iter().map(|(_, change)| change);
-        transaction.apply(&mut stored, edits()).await?;
-        transaction.finish_rows(stored, edits()).await
+        transaction.put(stored, &changes.iter().map(|(_, change)| change).collect::<Vec<_>>()).await
     }
 
     async fn delete_segments(

@@ -67,7 +67,8 @@ fn script(hash: &PasswordHash) -> Vec<(&'static str, AccountChange, bool)> {
         ..LoginEdit::default()
     };
     let limits = LimitsEdit { posts_per_second: Change::Set(9), ..LimitsEdit::default() };
-    let second = MemberEdit { id: Some(20), active: Some(false), limits, ..named("Second") };
+    let redirect_hosts = Change::Set(vec!["*.b.example:8443".into(), "a.example".into()]);
+    let second = MemberEdit { id: Some(20), active: Some(false), limits, redirect_hosts, ..named("Second") };
     let set_up = BatchEdit {
         segment_access: Some(vec![1, 3]),
         default_expiration: Change::Set(5),

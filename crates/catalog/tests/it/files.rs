@@ -35,9 +35,27 @@ fn text_that_is_not_the_format_names_line_column_and_path() {
             "members[0].limits.posts: unknown field `posts`",
         ),
         ("{\"members\": [{\"id\": 1}]}", "members[0]: missing field `name`"),
-        ("{\"members\": [{\"id\": -1, \"name\": \"a\"}]}", "members[0].id: invalid value: integer"),
-        ("{\"members\": [{\"id\": 4294967296, \"name\": \"a\"}]}", "members[0].id: invalid value"),
-        ("{\"members\": [{\"id\": \"1\", \"name\": \"a\"}]}", "members[0].id: invalid type"),
+        ("{\"members\": [{\"id\": -1, \"name\": \"a\"}]}", "members[0].id: an integer from 0 to"),
+        ("{\"members\": [{\"id\": 4294967296, \"name\": \"a\"}]}", "members[0].id: an integer from 0 to"),
+        ("{\"members\": [{\"id\": \"one\", \"name\": \"a\"}]}", "members[0].id: an integer from 0 to"),
+        (
+            "{\"members\": [{\"id\": 1.5, \"name\": \"a\"}]}",
+            "members[0].id: an integer from 0 to 4294967295 is needed",
+        ),
+        ("{\"members\": [{\"id\": \"NaN\", \"name\": \"a\"}]}", "members[0].id: an integer from 0 to"),
+        ("{\"members\": [{\"id\": NaN, \"name\": \"a\"}]}", "members[0].id: expected value"),
+        (
+            "{\"members\": [{\"id\": [1], \"name\": \"a\"}]}",
+            "members[0].id: invalid type: sequence, expected an integer",
+        ),
+        (
+            "{\"members\": [{\"id\": 1, \"name\": \"a\", \"segment_access\": [2, 2.5]}]}",
+            "members[0].segment_access[1]: an integer from 0 to",
+        ),
+        (
+            "{\"members\": [{\"id\": 1, \"name\": \"a\", \"limits\": {\"payload_bytes\": \"1e99\"}}]}",
+            "members[0].limits.payload_bytes: an integer from 0 to",
+        ),
         ("{\"members\": [{\"id\": 1, \"id\": 1, \"name\": \"a\"}]}", "members[0]: duplicate field `id`"),
         (
             "{\"segments\": [{\"id\": 1, \"member_id\": 1, \"state\": \"on\"}]}",
@@ -45,7 +63,7 @@ fn text_that_is_not_the_format_names_line_column_and_path() {
         ),
         (
             "{\"segments\": [{\"id\": 1, \"member_id\": 1, \"expire_minutes\": -1}]}",
-            "segments[0].expire_minutes: invalid value",
+            "segments[0].expire_minutes: an integer from 0 to",
         ),
         (
             "{\"users\": [{\"username\": \"a\", \"member_id\": 1, \"user_type\": \"root\"}]}",
@@ -63,6 +81,35 @@ fn text_that_is_not_the_format_names_line_column_and_path() {
     }
     let not_utf8 = CatalogFile::parse(b"{\"members\": [{\"id\": 1, \"name\": \"\xff\"}]}").unwrap_err();
     assert_eq!(not_utf8.path, "members[0].name");
+}
+
+#[test]
+fn integers_come_in_any_form_and_text_in_utf_8() {
+    let whole = |one: &str, minutes: &str, none: &str| {
+        format!(
+            r#"{{"members": [{{"id": {one}, "name": "a", "default_expiration": {minutes}, "external_member_uid": {none},
+                             "segment_access": [{one}], "limits": {{"payload_bytes": {minutes}}}}}],
+                "users": [{{"username": "a", "member_id": {one}}}],
+                "segments": [{{"id": {one}, "member_id": {one}, "expire_minutes": {minutes}}}],
+                "sharing": [{{"data_member_id": {one}, "buyer_member_id": 2, "segment_exposure": "list", "segments": [{one}]}}]}}"#
+        )
+    };
+    let read = |text: &str| format!("{:?}", CatalogFile::parse(text.as_bytes()).expect(text));
+    let plain = read(&whole("1", "1440", "null"));
+    assert!(plain.contains("Set(1440)") && plain.contains("Clear"), "{plain}");
+    for (one, minutes) in [
+        ("1.0", "1440.0"),
+        ("\"1\"", "\"1440\""),
+        ("\"1.0\"", "\" 1440.0 \""),
+        ("10e-1", "1.44e3"),
+        ("\"1e0\"", "\"1.44E+3\""),
+    ] {
+        assert_eq!(read(&whole(one, minutes, "null")), plain, "{one} {minutes}");
+    }
+    assert_eq!(read(&format!("\u{feff}{}", whole("1", "1440", "null"))), plain, "with a byte order mark");
+    let utf_16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let fault = CatalogFile::parse(&utf_16).unwrap_err().to_string();
+    assert_eq!(fault, "the file is UTF-16: save it as UTF-8");
 }
 
 #[test]
@@ -109,6 +156,10 @@ fn values_that_may_not_be_name_their_path() {
         (
             r#"{"members": [{"id": 1, "name": "a", "default_expiration": 4000000000}]}"#.into(),
             "members[0].default_expiration: 4000000000 is over",
+        ),
+        (
+            r#"{"members": [{"id": 1, "name": "a", "redirect_hosts": ["a.example", "*"]}]}"#.into(),
+            "members[0].redirect_hosts[1]: is not a host,",
         ),
         (
             r#"{"users": [{"username": "a", "member_id": 1, "password": "short"}]}"#.into(),

@@ -15,7 +15,7 @@ pub(crate) fn page_of<T>(
     resource: &Resource,
     mut rows: Vec<T>,
     query: &ListQuery,
-    value: fn(&T, &Field) -> Option<Value>,
+    value: impl Fn(&T, &Field) -> Option<Value>,
 ) -> Page<T> {
     let contains = |row: &T, search: &str| {
         let mut searched = resource.fields.iter().filter(|field| field.searched);

@@ -7,6 +7,7 @@ mod damage;
 mod files;
 mod known;
 mod listing;
+mod parents;
 mod rig;
 mod secrets;
 mod segments;

@@ -55,7 +55,11 @@ fn a_fault_of_a_login_quotes_no_value_whatever_the_field() {
         }
     }
     let text = r#"{"users": [{"username": "a", "member_id": "Sw0rdfish"}]}"#;
-    assert_eq!(CatalogFile::parse(text.as_bytes()).unwrap_err().reason, "invalid type: string, expected u32");
+    let reason = CatalogFile::parse(text.as_bytes()).unwrap_err().reason;
+    assert_eq!(reason, "an integer from 0 to 4294967295 is needed");
+    let text = r#"{"users": [{"username": 8675309}]}"#;
+    let reason = CatalogFile::parse(text.as_bytes()).unwrap_err().reason;
+    assert_eq!(reason, "invalid type: integer, expected a string");
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 use crate::rig::{NOON_MS, SMALL, apply, file, open, place, refused};
 use ia_catalog::listing::ListQuery;
-use ia_catalog::segments::{SegmentStore as _, SegmentViewer};
+use ia_catalog::segments::{SegmentChange, SegmentStore as _, SegmentViewer};
 use ia_catalog::usage::UsageStore as _;
-use ia_catalog::{Catalog as _, CatalogError, SqliteCatalog, SqliteUsage};
+use ia_catalog::{
+    AccountChange, Accounts as _, BatchEdit, Catalog as _, CatalogError, Change, SqliteCatalog, SqliteUsage,
+};
 use ia_model::{ManualClock, MemberId, SegmentId};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
@@ -14,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Of the catalog's schema.
-const STEPS: i64 = 9;
+const STEPS: i64 = 10;
 
 async fn raw(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(path).connect().await.unwrap()
@@ -283,4 +285,90 @@ async fn a_hundred_thousand_segments_are_no_burden() {
     eprintln!(
         "100,000 segments: apply {applied:?}, apply again {again:?}, snapshot {read:?}, search {searched:?}"
     );
+}
+
+/// Earlier versions took other separators. They stay, and may be sent back, until somebody sets new ones.
+#[tokio::test]
+async fn separators_of_earlier_versions_stay() {
+    const OLD: [&str; 5] = ["|", "*", " :: ", "\u{2192}", "$$"];
+    let (_directory, path) = place();
+    let store = open(&path).await;
+    apply(&store, SMALL).await;
+    store.close().await;
+    run(
+        &path,
+        "INSERT INTO batch_files (member_id, separator_1, separator_2, separator_3, separator_4, separator_5, \
+             segment_fields, last_modified) VALUES (1, '|', '*', ' :: ', '\u{2192}', '$$', 'SEG_ID,COLOUR', 0)",
+    )
+    .await;
+    let store = reopen(&path).await.unwrap();
+    store.snapshot().await.unwrap();
+    let root = r#"{"users": [{"username": "root", "password": "Correct-horse-1", "member_id": 1, "user_type": "admin"}]}"#;
+    apply(&store, root).await;
+    let root = store.login_by_name("root").await.unwrap().unwrap().login;
+    let edit = async |edit: BatchEdit| {
+        let change = AccountChange::EditBatch(vec![(1, edit)]);
+        store.change_accounts(&change, &root, NOON_MS).await.map(drop)
+    };
+    let shown = async || {
+        let query = ListQuery { num_elements: 10, ..ListQuery::default() };
+        let page = store.list_batch(&root, &query).await.unwrap();
+        let row = page.items.into_iter().find(|row| row.member.id.0 == 1).unwrap();
+        row.batch.unwrap()
+    };
+    assert_eq!((shown().await.separators, shown().await.segment_fields.len()), (OLD.map(str::to_owned), 2));
+    // Another field, and all of it sent back.
+    let separators = OLD.map(|separator| Some(separator.to_owned()));
+    let hourly_byte_limit = Change::Set(5);
+    edit(BatchEdit { hourly_byte_limit: hourly_byte_limit.clone(), ..BatchEdit::default() }).await.unwrap();
+    edit(BatchEdit { hourly_byte_limit, separators: separators.clone(), ..BatchEdit::default() })
+        .await
+        .unwrap();
+    assert_eq!(shown().await.separators, OLD.map(str::to_owned));
+    // New ones are new, also where an old one is given up.
+    let set = |index: usize, text: &str| {
+        let mut edit = BatchEdit::default();
+        edit.separators[index] = Some(text.to_owned());
+        edit
+    };
+    for (index, text) in [(0, "||"), (1, "|"), (4, "*"), (2, "::")] {
+        let refused = edit(set(index, text)).await;
+        assert!(matches!(refused, Err(CatalogError::Invalid { .. })), "{index} {text}: {refused:?}");
+    }
+    edit(set(1, ";")).await.unwrap();
+    assert_eq!(shown().await.separators, ["|", ";", " :: ", "\u{2192}", "$$"].map(str::to_owned));
+}
+
+/// Earlier versions let parents form circles.
+#[tokio::test]
+async fn a_circle_of_parents_that_is_there_stops_nothing() {
+    let (_directory, path) = place();
+    let store = open(&path).await;
+    let segments: Vec<String> = (1..=6).map(|id| format!(r#"{{"id": {id}, "member_id": 1}}"#)).collect();
+    let file = format!(r#"{{"members": [{{"id": 1, "name": "A"}}], "segments": [{}]}}"#, segments.join(","));
+    apply(&store, &file).await;
+    store.close().await;
+    run(&path, "UPDATE segments SET parent_segment_id = id % 3 + 1 WHERE id <= 3; UPDATE segments SET parent_segment_id = 4 WHERE id = 4").await;
+    let store = reopen(&path).await.unwrap();
+    let viewer = SegmentViewer { member: MemberId(1), with_shared: true };
+    let query = ListQuery { num_elements: 100, ..ListQuery::default() };
+    assert_eq!(store.list_segments(viewer, &query).await.unwrap().count, 6);
+    let change = async |changes: &[(u32, u32)]| {
+        let change = |&(id, parent): &(u32, u32)| {
+            let parent_segment_id = Some((parent > 0).then_some(SegmentId(parent)));
+            (SegmentId(id), SegmentChange { parent_segment_id, ..SegmentChange::default() })
+        };
+        let changes: Vec<_> = changes.iter().map(change).collect();
+        store.change_segments(MemberId(1), &changes, NOON_MS).await.map(drop)
+    };
+    // What was read may be sent back, others may come below the circle, and none may join it.
+    change(&[(1, 2), (2, 3), (3, 1), (4, 4)]).await.unwrap();
+    change(&[(5, 2)]).await.unwrap();
+    assert!(matches!(change(&[(5, 6), (2, 5), (6, 3)]).await, Err(CatalogError::Conflict { .. })));
+    assert!(
+        matches!(change(&[(1, 3)]).await, Err(CatalogError::Conflict { .. })),
+        "a smaller circle is one too"
+    );
+    change(&[(1, 0), (4, 0)]).await.unwrap();
+    change(&[(1, 4)]).await.unwrap();
 }

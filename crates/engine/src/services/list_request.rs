@@ -151,7 +151,7 @@ fn filter(resource: &'static Resource, parameter: &Named<'_>) -> Result<Option<F
             let most = format_args!("must have at most {MAX_PATTERN_CHARACTERS} characters");
             return Err(ServiceError::bad(name, most));
         }
-        return Ok(Some(Filter { field, test: Test::Like(value.to_owned()) }));
+        return Ok(Some(Filter { field, test: Test::Like(without_nul(name, value)?.to_owned()) }));
     }
     if let Some(bare) = name.strip_prefix("not_") {
         let field = filterable(resource.field(bare), name)?;
@@ -175,6 +175,14 @@ fn split<'v>(value: &'v str, name: &str) -> Result<std::str::Split<'v, char>, Se
     Ok(value.split(','))
 }
 
+/// No text of an object has a NUL, and databases disagree on one in a pattern: to SQLite it is the pattern's end.
+fn without_nul<'v>(name: &str, value: &'v str) -> Result<&'v str, ServiceError> {
+    match value.contains('\0') {
+        true => Err(ServiceError::bad(name, "must have no NUL character")),
+        false => Ok(value),
+    }
+}
+
 fn values(field: &Field, parameter: &Named<'_>) -> Result<Vec<Value>, ServiceError> {
     let name = parameter.name;
     match field.kind {
@@ -193,7 +201,7 @@ fn parse_value(field: &Field, name: &str, value: &str) -> Result<Value, ServiceE
         Kind::Integer => {
             lenient::integer(value).map_or_else(|| bad("an integer"), |number| Ok(Value::Integer(number)))
         }
-        Kind::Decimal => match value.parse::<f64>() {
+        Kind::Decimal => match value.trim().parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Value::Decimal(number)),
             _ => bad("a number"),
         },
@@ -210,7 +218,7 @@ fn parse_value(field: &Field, name: &str, value: &str) -> Result<Value, ServiceE
             Some(&word) => Ok(word.into()),
             None => bad(&format!("one of {}", words.join(", "))),
         },
-        Kind::Text | Kind::Word => Ok(value.into()),
+        Kind::Text | Kind::Word => Ok(without_nul(name, value)?.into()),
         Kind::Nested => bad("left out"),
     }
 }

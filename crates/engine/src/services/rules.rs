@@ -2,7 +2,7 @@
 //! of it.
 
 use ia_catalog::segments::STATES;
-use ia_model::time;
+use ia_model::{lenient, time};
 use serde_json::{Map, Value};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{
@@ -88,21 +88,22 @@ pub fn of_rust(schema: RefOr<Schema>) -> Schema {
     }
 }
 
-fn unsigned(value: &Value) -> Option<u64> {
+/// A number that is whole, in any form: `1440`, `1440.0` and `1.44e3`, also as text with white space around.
+pub fn whole(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        Value::Number(number) => number.as_i64().or_else(|| lenient::integer(&number.to_string())),
+        Value::String(text) => lenient::integer(text),
         _ => None,
     }
 }
 
-/// An integer, also as a decimal string.
+/// An integer, in any form of a [`whole`] number.
 pub fn integer(least: u32, most: u32) -> Rule<u32> {
     let format = SchemaFormat::KnownFormat(KnownFormat::Int32);
     let schema = of_type(Type::Integer).format(Some(format)).minimum(Some(least));
     let schema = schema.maximum((most < u32::MAX).then_some(most));
     Rule::new(schema, format!("an integer from {least} to {most}"), move |value| {
-        u32::try_from(unsigned(value)?).ok().filter(|number| (least..=most).contains(number))
+        u32::try_from(whole(value)?).ok().filter(|number| (least..=most).contains(number))
     })
 }
 
@@ -116,12 +117,12 @@ pub fn catalog_integer() -> Rule<u32> {
     integer(0, u32::MAX).described(integer(0, MAX_INT).schema)
 }
 
-/// A count that may be large, also as a decimal string.
+/// A count that may be large, in any form of a [`whole`] number.
 pub fn count() -> Rule<u64> {
     let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
     let schema = of_type(Type::Integer).format(Some(format)).minimum(Some(0)).maximum(Some(MAX_COUNT));
     Rule::new(schema, format!("an integer from 0 to {MAX_COUNT}"), |value| {
-        let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+        let number = u64::try_from(whole(value)?).ok()?;
         (number <= MAX_COUNT).then_some(number)
     })
 }
@@ -131,7 +132,7 @@ pub fn decimal(most: u32) -> Rule<f64> {
     let format = SchemaFormat::KnownFormat(KnownFormat::Double);
     let schema = of_type(Type::Number).format(Some(format)).minimum(Some(0)).maximum(Some(most));
     Rule::new(schema, format!("a number from 0 to {most}"), move |value| {
-        let number = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
+        let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
         (0.0..=f64::from(most)).contains(&number).then_some(number)
     })
 }
@@ -140,17 +141,13 @@ pub fn decimal(most: u32) -> Rule<f64> {
 pub fn flag() -> Rule<bool> {
     Rule::new(of_type(Type::Boolean), "true or false", |value| match value {
         Value::Bool(flag) => Some(*flag),
-        Value::Number(number) => match number.as_u64() {
-            Some(0) => Some(false),
-            Some(1) => Some(true),
+        Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Some(false),
+        _ => match whole(value)? {
+            0 => Some(false),
+            1 => Some(true),
             _ => None,
         },
-        Value::String(text) => match text.to_ascii_lowercase().as_str() {
-            "true" | "1" => Some(true),
-            "false" | "0" => Some(false),
-            _ => None,
-        },
-        _ => None,
     })
 }
 

@@ -20,6 +20,11 @@ fn read<T: Debug + 'static>(rule: Rule<T>, value: Value) -> String {
     }
 }
 
+/// A value as a client sends it.
+fn from_text(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
 #[test]
 fn each_rule_takes_what_it_says_and_names_the_rest() {
     let no_digit = "'objects[1].field' must be an integer from 0 to 9";
@@ -31,18 +36,37 @@ fn each_rule_takes_what_it_says_and_names_the_rest() {
         (read(integer(0, 9), json!("09")), "Some(Some(9))"),
         (read(integer(0, 9), json!(10)), no_digit),
         (read(integer(0, 9), json!(-1)), no_digit),
-        (read(integer(0, 9), json!(1.0)), no_digit),
+        (read(integer(0, 9), json!(1.0)), "Some(Some(1))"),
+        (read(integer(0, 9), json!(" 9.0\n")), "Some(Some(9))"),
+        (read(integer(0, 9), json!(0.9e1)), "Some(Some(9))"),
+        (read(integer(0, 9), json!("90e-1")), "Some(Some(9))"),
+        (read(integer(0, 9), json!(-0.0)), "Some(Some(0))"),
+        (read(integer(0, 9), json!(1.5)), no_digit),
+        (read(integer(0, 9), json!("1.5")), no_digit),
+        (read(integer(0, 9), json!("NaN")), no_digit),
+        (read(integer(0, 9), json!("Infinity")), no_digit),
+        (read(integer(0, 9), json!(1e300)), no_digit),
+        (read(integer(0, 9), json!(u64::MAX)), no_digit),
+        (read(integer(0, 9), json!(true)), no_digit),
         (read(integer(0, 9), json!("+1")), no_digit),
         (read(integer(0, 9), json!("")), no_digit),
         (read(count(), json!("9007199254740991")), "Some(Some(9007199254740991))"),
+        (read(count(), from_text("9007199254740991.0")), "Some(Some(9007199254740991))"),
+        (read(count(), from_text("9.007199254740991e15")), "Some(Some(9007199254740991))"),
+        (
+            read(count(), from_text("9007199254740993.0")),
+            "'objects[1].field' must be an integer from 0 to 9007199254740991",
+        ),
         (
             read(count(), json!(1_u64 << 53)),
             "'objects[1].field' must be an integer from 0 to 9007199254740991",
         ),
-        (read(decimal(5), json!("0.5")), "Some(Some(0.5))"),
+        (read(decimal(5), json!(" 0.5 ")), "Some(Some(0.5))"),
         (read(decimal(5), json!(5.5)), "'objects[1].field' must be a number from 0 to 5"),
         (read(flag(), json!(1)), "Some(Some(true))"),
         (read(flag(), json!("FALSE")), "Some(Some(false))"),
+        (read(flag(), json!(1.0)), "Some(Some(true))"),
+        (read(flag(), json!(" 0.0 ")), "Some(Some(false))"),
         (read(flag(), json!(2)), "'objects[1].field' must be true or false"),
         (read(line(3), json!("äöü")), "Some(Some(\"äöü\"))"),
         (read(line(3), json!("four")), no_line),
@@ -66,6 +90,58 @@ fn each_rule_takes_what_it_says_and_names_the_rest() {
         (read(json_object(6), json!([])), "'objects[1].field' must be an object of at most 6 bytes"),
     ] {
         assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_fault_of_json_names_its_place() {
+    let read = |body: &str| match change_body::read(&SEGMENT, body.as_bytes()) {
+        Ok(read) => format!("{:?}", read.keys),
+        Err(error) => error.to_string(),
+    };
+    let invalid = "The request body is not valid JSON, at line 1 column";
+    for (body, expected) in [
+        (r#"{"segment": {"expire_minutes": NaN}}"#, format!("{invalid} 32, in 'segment.expire_minutes'")),
+        (r#"{"segments": [{}, {"price": 1e999}]}"#, format!("{invalid} 33, in 'segments[1].price'")),
+        (r#"{"hbapi:1:x:y": {"id": -Infinity}}"#, format!("{invalid} 25, in '(no name).id'")),
+        (r#"{"a": {"b": {"c": {"d": {"e": x}}}}}"#, format!("{invalid} 31, in 'a.b.c.d'")),
+        ("", "The request body is not valid JSON, at line 1 column 0".to_owned()),
+        ("{} {}", format!("{invalid} 4")),
+        ("5", "The request body must be an object, at line 1 column 1".to_owned()),
+    ] {
+        assert_eq!(read(body), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_body_names_its_resource_by_one_key() {
+    let read = |body: &str| match change_body::read(&BATCH_SEGMENT_CONFIG, body.as_bytes()) {
+        Ok(read) => format!("{} {} {:?}", read.keys.0, read.objects.len(), read.warnings),
+        Err(error) => error.to_string(),
+    };
+    let (ours, theirs) = ("batch_segment_config", "batch_segment_upload_config");
+    for (body, expected) in [
+        (json!({ours: {}}), format!("{ours} 1 []")),
+        (json!({theirs: {}}), format!("{theirs} 1 []")),
+        (json!({theirs: [{}, {}]}), format!("{theirs} 2 []")),
+        (json!({format!("{theirs}s"): [{}]}), format!("{theirs} 1 []")),
+        (json!({format!("{theirs}s"): {}, ours: null}), format!("{theirs} 1 []")),
+        (json!({ours: {}, format!("{ours}s"): null, theirs: null}), format!("{ours} 1 []")),
+        (json!({ours: {}, theirs: {}}), format!("'{ours}' and '{theirs}' cannot be used together")),
+        (
+            json!({theirs: {}, format!("{theirs}s"): []}),
+            format!("'{theirs}' and '{theirs}s' cannot be used together"),
+        ),
+        (json!({theirs: null}), format!("'{theirs}' must be an object or a list of objects")),
+        (json!({"segment": {}}), format!("'{ours}' is required")),
+        (
+            json!({theirs: {"x": 1}, "y": 1}),
+            format!(
+                "{theirs} 1 [\"'x' is no field of {theirs} and was ignored\", \"'y' stands beside '{theirs}' and was ignored\"]"
+            ),
+        ),
+    ] {
+        assert_eq!(read(&body.to_string()), expected, "{body}");
     }
 }
 

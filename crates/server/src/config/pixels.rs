@@ -1,6 +1,7 @@
 use super::List;
-use crate::pixels::{CookieRules, Origin, PixelOptions, PixelRates, RedirectHost};
+use crate::pixels::{CookieRules, Origin, PixelOptions, PixelRates};
 use anyhow::{Context, ensure};
+use ia_catalog::{NO_REDIRECT_HOST, RedirectHost};
 use ia_engine::pixels::PixelWriteRules;
 use ia_model::MemberId;
 use serde::de::IgnoredAny;
@@ -37,9 +38,8 @@ impl Pixels {
             "pixels.secure_cookies is now http.clients_use_tls, with the same values, for all cookies"
         );
         let host = |text: &String| {
-            RedirectHost::parse(text).with_context(|| {
-                format!("pixels.redirect_hosts: {text:?} is not a host, \"*.\" and a host, or one of these with a port")
-            })
+            let host = RedirectHost::parse(text);
+            host.with_context(|| format!("pixels.redirect_hosts: {text:?} {NO_REDIRECT_HOST}"))
         };
         let origin = |text: &String| {
             Origin::parse(text).with_context(|| {

@@ -15,7 +15,7 @@ use axum::http::HeaderMap;
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
-use ia_catalog::listing::{Page, Resource};
+use ia_catalog::listing::Page;
 use ia_engine::services::change_body::{self, ChangeBody};
 use ia_engine::services::list_request::{self, ListRequest};
 use ia_engine::services::{AnswerObject, CatalogService, ResourceKind, meta};
@@ -189,7 +189,7 @@ impl ServiceCall {
         target: Option<u32>,
     ) -> Result<Response, ApiError> {
         let created = K::create(&self.http.engine.services, scope, body, target).await?;
-        Ok(self.changed(K::TABLE, created, &body.warnings))
+        Ok(self.changed(body.keys, created, &body.warnings))
     }
 
     /// Changes objects as the body says; `ids` are those of the query. With `append`, lists are added to.
@@ -202,7 +202,7 @@ impl ServiceCall {
     ) -> Result<Response, ApiError> {
         let body = self.body::<K>(&headers, body).await?;
         let changed = K::change(&self.http.engine.services, scope, &body, ids, append).await?;
-        Ok(self.changed(K::TABLE, changed, &body.warnings))
+        Ok(self.changed(body.keys, changed, &body.warnings))
     }
 
     /// Deletes objects, and answers `count` and the plural key, with the id of each.
@@ -219,15 +219,15 @@ impl ServiceCall {
     /// What was created or changed: `id` and the singular key for one object, `count` and the plural key for several.
     fn changed(
         &self,
-        resource: &'static Resource,
+        (singular, plural): (&'static str, &'static str),
         mut objects: Vec<AnswerObject>,
         warnings: &[String],
     ) -> Response {
         if objects.len() != 1 {
-            return self.answer(&[("count", objects.len() as u64)], resource.plural, &objects, warnings);
+            return self.answer(&[("count", objects.len() as u64)], plural, &objects, warnings);
         }
         let object = objects.swap_remove(0);
-        self.answer(&[("id", object.id().unwrap_or_default())], resource.singular, &object, warnings)
+        self.answer(&[("id", object.id().unwrap_or_default())], singular, &object, warnings)
     }
 
     /// A success with that payload under `term`.

@@ -16,9 +16,10 @@ pub(crate) use callback::callback;
 pub(crate) use choice::{BadForm, Choice, ChoiceError, FORM_COOKIE, FormToken, choose};
 pub(crate) use cookie::{CookieRules, IdCookie};
 pub(crate) use origin::Origin;
-pub(crate) use redirect::{BadTarget, RedirectHost, TargetEncoding, plain_target, target};
+pub(crate) use redirect::{BadTarget, TargetEncoding, plain_target, target};
 pub(crate) use segments::{BadPixel, Mapping, Reply, SegmentPixel};
 
+use ia_catalog::RedirectHost;
 use ia_engine::auth::network;
 use ia_engine::pixels::{OverPixelRate, RATE_WINDOW_MS};
 use ia_engine::rate::RateLimiter;

@@ -1,12 +1,14 @@
 //! Reads the queries of segment and mapping pixels.
 
-use super::{BadTarget, RedirectHost, plain_target};
+use super::{BadTarget, plain_target};
+use ia_catalog::RedirectHost;
 use ia_engine::parameters::{Parameters, Repeated, plain_name};
 use ia_engine::pixels::{MAX_VALUE, PixelSegment, PixelSegmentName};
 use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
 use ia_model::{MemberId, SegmentId};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The most segments that one call writes to.
 pub(crate) const MAX_SEGMENTS: usize = 100;
@@ -71,13 +73,16 @@ impl<'q> Call<'q> {
     /// Refuses a value that is not UTF-8. Decoding replaces all invalid bytes by the same character, so that two
     /// different ids could become one.
     fn must_be_utf8(&self, name: &'static str) -> Result<(), BadPixel> {
-        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        let is_it = |own: &str| plain_name(&percent_decode_str(own).decode_utf8_lossy()) == name;
-        let mut values = pairs.filter(|(own, _)| is_it(own));
-        if values.any(|(_, value)| percent_decode_str(value).decode_utf8().is_err()) {
+        if self.raw_values(name).any(|value| percent_decode_str(value).decode_utf8().is_err()) {
             return Err(BadPixel(format!("'{name}' must be UTF-8").into()));
         }
         Ok(())
+    }
+
+    /// The values of a parameter as they were sent.
+    fn raw_values(&self, name: &'static str) -> impl Iterator<Item = &'q str> {
+        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(move |(own, _)| plain_name(&decoded(own)) == name).map(|(_, value)| value)
     }
 
     /// The value of a parameter that takes one.
@@ -123,6 +128,11 @@ impl<'q> Call<'q> {
     }
 }
 
+/// A part of a query without its escapes.
+fn decoded(part: &str) -> String {
+    percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
 fn int(name: &str, text: &str) -> Result<u32, BadPixel> {
     let value = text.trim().parse::<u32>().ok().filter(|&value| value <= MAX_VALUE);
     value.ok_or_else(|| {
@@ -131,8 +141,13 @@ fn int(name: &str, text: &str) -> Result<u32, BadPixel> {
 }
 
 impl SegmentPixel {
-    /// Reads the query of a call.
-    pub(crate) fn parse(query: &str, redirect_hosts: &[RedirectHost]) -> Result<SegmentPixel, BadPixel> {
+    /// Reads the query of a call. Beside `redirect_hosts`, a redirect may go to the `own_hosts` of the member for which
+    /// the segments are written.
+    pub(crate) fn parse(
+        query: &str,
+        redirect_hosts: &[RedirectHost],
+        own_hosts: impl FnOnce(Option<MemberId>, &[PixelSegment]) -> Arc<[RedirectHost]>,
+    ) -> Result<SegmentPixel, BadPixel> {
         let call = Call::of(query);
         let member = call.member()?;
         let value = call.get("value")?.map_or(Ok(0), |value| int("value", value))?;
@@ -154,7 +169,10 @@ impl SegmentPixel {
         }
         call.must_be_utf8("redir")?;
         let reply = match (call.get("redir")?, call.get("t")?.map(str::trim)) {
-            (Some(url), _) => Reply::Redirect(plain_target(url, redirect_hosts).map_err(bad_redirect)?),
+            (Some(url), _) => {
+                let allowed = [redirect_hosts, &own_hosts(member, &segments)];
+                Reply::Redirect(plain_target(url, &allowed).map_err(bad_redirect)?)
+            }
             (None, None | Some("2")) => Reply::Gif,
             (None, Some("1")) => Reply::JavaScript,
             (None, Some(_)) => return Err(BadPixel("'t' must be 1 or 2".into())),
@@ -174,18 +192,19 @@ impl Mapping {
         let member = call.member()?.ok_or_else(|| BadPixel("'member' is required".into()))?;
         let mut ids: Vec<String> = Vec::new();
         call.must_be_utf8("user")?;
-        // Ids are exact, as in other requests of the member: but for white space around, each byte counts.
-        let list = call.decoded.list("user", ";").unwrap_or_default();
-        for id in list.split(';').filter(|id| !id.is_empty()) {
+        // Ids are exact, as in other requests of the member: but for white space around, each byte counts. A `;` that is
+        // written as `%3B` is part of an id.
+        let parts = call.raw_values("user").flat_map(|list| list.split(';')).map(decoded);
+        for id in parts.filter(|id| !id.is_empty()) {
             // Checked for any member id, so that the answer does not reveal whether the member exists.
-            if key_without_domain(Some(member), id).is_err() {
+            if key_without_domain(Some(member), &id).is_err() {
                 let number = ids.len() + 1;
                 return Err(BadPixel(format!("'user': id {number} {NO_EXTERNAL_ID}").into()));
             }
             if ids.len() == MAX_MAPPED_IDS {
                 return Err(BadPixel(format!("'user' has more than {MAX_MAPPED_IDS} ids").into()));
             }
-            ids.push(id.to_owned());
+            ids.push(id);
         }
         if ids.is_empty() {
             return Err(BadPixel("'user' is required".into()));
@@ -200,6 +219,10 @@ impl Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn no_hosts(_: Option<MemberId>, _: &[PixelSegment]) -> Arc<[RedirectHost]> {
+        Arc::default()
+    }
 
     fn by_id(id: u32, value: u32, removes: bool) -> PixelSegment {
         PixelSegment { name: PixelSegmentName::Id(SegmentId(id)), value, removes }
@@ -223,9 +246,24 @@ mod tests {
             by_code("c", 9, remove),
         ];
         let pixel = SegmentPixel { member: Some(MemberId(958)), segments, reply: Reply::JavaScript };
-        assert_eq!(SegmentPixel::parse(query, &[]), Ok(pixel));
-        let mapping = Mapping::parse("member=958&user=A%3Bb;;c%2B&seg=1,2:5&seg_code=x:3").unwrap();
+        assert_eq!(SegmentPixel::parse(query, &[], no_hosts), Ok(pixel));
+        let mapping = Mapping::parse("member=958&user=A;b;;c%2B&seg=1,2:5&seg_code=x:3").unwrap();
         assert_eq!(mapping.ids, ["A", "b", "c+"]);
+        // A `;` between ids is plain; one in an id is escaped.
+        for (user, ids) in [
+            ("A%3BB", &["A;B"][..]),
+            ("A%3bB;C", &["A;B", "C"]),
+            ("%3B", &[";"]),
+            (";%3B;", &[";"]),
+            ("a%253Bb", &["a%3Bb"]),
+            ("a%26b;c%3Dd;e=f", &["a&b", "c=d", "e=f"]),
+            ("a+b%2B;%2Bc", &["a b+", "+c"]),
+            ("caf%C3%A9;\u{e9}", &["caf\u{e9}", "\u{e9}"]),
+            ("a%3;b%", &["a%3", "b%"]),
+        ] {
+            assert_eq!(Mapping::parse(&format!("user={user}&member=958")).unwrap().ids, ids, "{user}");
+            assert_eq!(Mapping::parse(&format!("member=958&us%65r={user}")).unwrap().ids, ids, "{user}");
+        }
         // Ids are exact bytes.
         let exact = Mapping::parse("member=958&user=%20a;b%20;c+d;caf%C3%A9&other=%FF").unwrap();
         assert_eq!(exact.ids, [" a", "b ", "c d", "caf\u{e9}"]);
@@ -260,10 +298,10 @@ mod tests {
             ("add=1&redir=https://ok.example/%E9".into(), "'redir' must be UTF-8"),
             (format!("add={}&remove=8", many(MAX_SEGMENTS, ",")), "more than 100 segments"),
         ] {
-            let error = SegmentPixel::parse(&query, &hosts).unwrap_err();
+            let error = SegmentPixel::parse(&query, &hosts, no_hosts).unwrap_err();
             assert!(error.0.contains(message), "{query}: {error}");
         }
-        assert!(SegmentPixel::parse(&format!("add={}", many(MAX_SEGMENTS, ",")), &[]).is_ok());
+        assert!(SegmentPixel::parse(&format!("add={}", many(MAX_SEGMENTS, ",")), &[], no_hosts).is_ok());
         for (query, message) in [
             (String::new(), "'member'"),
             ("member=958".into(), "'user'"),

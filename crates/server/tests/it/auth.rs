@@ -166,6 +166,62 @@ async fn guessing_is_limited_by_name_and_by_address() {
     try_login(&kit, "bidder", PASSWORD).await.ok();
 }
 
+/// Guesses for half an hour, one every ten seconds, at the name that `name` gives to each. Returns how many passwords
+/// were checked in each five minutes; the others were refused unchecked.
+async fn guess_for_half_an_hour(kit: &Kit, name: impl Fn(usize) -> String) -> Vec<usize> {
+    let mut checked = Vec::new();
+    for window in 0..6 {
+        let mut count = 0;
+        for guess in 0..30 {
+            let answer = try_login(kit, &name(window * 30 + guess), "wrong").await;
+            match answer.status.as_u16() {
+                401 => count += 1,
+                429 => {
+                    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+                    assert!((1..=300).contains(&seconds), "{seconds}");
+                }
+                status => panic!("{status}"),
+            }
+            kit.clock.advance(10_000);
+        }
+        checked.push(count);
+    }
+    checked
+}
+
+#[tokio::test]
+async fn patience_gains_a_guesser_nothing() {
+    let limits = |config: &mut instant_audience::config::Config| {
+        config.limits.failed_logins_per_user_per_five_minutes = 3;
+        config.limits.failed_logins_per_address_per_five_minutes = 5;
+    };
+    let kit = Kit::builder().config(limits).start().await;
+    // One name, however it is spelt.
+    let spellings = ["provider", "PROVIDER", "Provider"];
+    let checked = guess_for_half_an_hour(&kit, |guess| spellings[guess % 3].to_owned()).await;
+    assert_eq!(checked, [3; 6], "the limit of the name in any five minutes, and no more");
+    assert_eq!(
+        try_login(&kit, "provider", PASSWORD).await.status,
+        200,
+        "its owner waits five minutes at most"
+    );
+    // Each guess at another name: then the address is limited.
+    kit.clock.advance(5 * MINUTE_MS);
+    let checked = guess_for_half_an_hour(&kit, |guess| format!("name-{guess}")).await;
+    assert_eq!(checked, [5; 6], "the limit of the address in any five minutes, and no more");
+    // Between the guesses somebody from the same address logs in rightly, which gives nothing back to the guesser.
+    kit.clock.advance(5 * MINUTE_MS);
+    let mut checked = 0;
+    for guess in 0..12 {
+        if checked < 3 {
+            try_login(&kit, "bidder", PASSWORD).await.ok();
+        }
+        checked += usize::from(try_login(&kit, &format!("other-{}", guess % 4), "wrong").await.status == 401);
+        kit.clock.advance(1000);
+    }
+    assert_eq!(checked, 5);
+}
+
 #[tokio::test]
 async fn names_and_passwords_that_nobody_can_have_are_refused_and_not_counted() {
     let limits = |config: &mut instant_audience::config::Config| {

@@ -1,6 +1,6 @@
 use super::AccountKind;
 use crate::services::rules::{
-    Rule, catalog_integer, count, flag, id, list, list_of, of_type, or_null, reference, referred, text, time,
+    Rule, catalog_integer, count, flag, id, list, list_of, of_type, or_null, reference, referred, time,
     time_of,
 };
 use crate::services::{
@@ -16,8 +16,6 @@ use utoipa::openapi::schema::Type;
 
 /// The most owners in one list.
 const MAX_OWNERS: usize = 10_000;
-
-const MAX_SEPARATOR_CHARACTERS: usize = 10;
 
 /// `/batch-segment-config`
 pub struct Batch;
@@ -50,12 +48,13 @@ request_fields! {
         external_member_uid = id(),
         /// Into whose segments the member may write, beside its own.
         member_segment_access => [segment_access] = list(owner(), MAX_OWNERS),
+        /// One ASCII character: a tab, a space or a sign other than `[](){}$\\/|?*+-`. Only the first and the third may be the same.
         separator_1 => [separators[0]] = separator(),
         separator_2 => [separators[1]] = separator(),
         separator_3 => [separators[2]] = separator(),
         separator_4 => [separators[3]] = separator(),
         separator_5 => [separators[4]] = separator(),
-        /// Either `SEG_ID` or `SEG_CODE` is among them.
+        /// Either `SEG_ID` or `SEG_CODE` is among them. Also as one text: `[SEG_ID,EXPIRATION,VALUE]`.
         segment_fields = segment_fields(),
         hourly_byte_limit = count(),
         hourly_num_lines_limit = count(),
@@ -131,21 +130,32 @@ fn owner() -> Rule<u32> {
     referred(OWNER, reference(OWNER), "objects with the segment_owner_member_id")
 }
 
-/// What separates the parts of a line. The catalog has further rules for it.
+/// What separates the parts of a line. The catalog has the rules for it.
 fn separator() -> Rule<String> {
-    let schema = of_type(Type::String).min_length(Some(1)).max_length(Some(MAX_SEPARATOR_CHARACTERS));
-    text(MAX_SEPARATOR_CHARACTERS).described(schema)
+    let schema = of_type(Type::String).pattern(Some(r"^[\t !-~]$"));
+    Rule::new(schema, "one character, as text", |value| value.as_str().map(str::to_owned))
 }
 
-/// The name of a field; the catalog knows the right ones.
+/// The name of a field, in any case; the catalog knows the right ones.
 fn field_name() -> Rule<String> {
     let schema = of_type(Type::String).enum_values(Some(SEGMENT_FIELDS));
-    Rule::new(schema, "names of fields", |value| value.as_str().map(str::to_owned))
+    Rule::new(schema, "names of fields", |value| Some(value.as_str()?.trim().to_ascii_uppercase()))
 }
 
-/// A list of names; also as one text, `[SEG_ID,VALUE]`, which is how other servers show it.
+/// A list of names; also as one text, `[SEG_ID,VALUE]`, which is how the vendor writes it.
 fn segment_fields() -> Rule<Vec<String>> {
-    let bare = |text: &str| text.trim_matches(|c| "[] \"".contains(c)).to_owned();
-    let lists = list(field_name(), SEGMENT_FIELDS.len());
-    lists.map(move |lists| lists.iter().flat_map(|text| text.split(',')).map(bare).collect())
+    let names = list(field_name(), SEGMENT_FIELDS.len());
+    let Rule { schema, expected, .. } = &names;
+    let (schema, expected) = (schema.clone(), format!("{expected}, or one text like [SEG_ID,VALUE]"));
+    Rule::new(schema, expected, move |value| match value.as_str() {
+        Some(text) => {
+            let text = text.trim();
+            let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+            let name = |name: &str| name.trim().trim_matches('"').trim().to_ascii_uppercase();
+            let listed = bare.split(',').map(name).filter(|_| !bare.trim().is_empty());
+            let listed: Vec<String> = listed.collect();
+            (listed.len() <= SEGMENT_FIELDS.len()).then_some(listed)
+        }
+        None => names.read(value),
+    })
 }

@@ -1,15 +1,19 @@
 use super::{AccountKind, without_ids};
 use crate::services::rules::{
-    catalog_integer, flag, id, line, object, or_null, state, state_of, time, time_of,
+    catalog_integer, flag, id, line, list, object, or_null, state, state_of, time, time_of,
 };
 use crate::services::{
     RequestFields, RequestObject, ResourceKind, ServiceError, answer_fields, plain_name, request_fields,
 };
 use ia_catalog::listing::{ListQuery, Page, Resource};
 use ia_catalog::{
-    AccountChange, Accounts, CatalogError, LimitsEdit, Login, MEMBER, MemberEdit, MemberLimits, MemberRecord,
+    AccountChange, Accounts, CatalogError, LimitsEdit, Login, MAX_REDIRECT_HOSTS, MEMBER, MemberEdit,
+    MemberLimits, MemberRecord, RedirectHost,
 };
 use serde_json::{Value, json};
+
+/// Longer than `*.`, the longest host and a port.
+const MAX_HOST_CHARACTERS: usize = 300;
 
 /// `/member`
 pub struct Members;
@@ -38,6 +42,8 @@ request_fields! {
         /// In whose name space external ids are; null is its own.
         external_member_uid = id(),
         limits => _ = object(LimitsEdit::schema()),
+        /// Where its pixels may redirect browsers, beside the server's own hosts: `host` or `*.host`, also with `:port`.
+        redirect_hosts = list(line(MAX_HOST_CHARACTERS), MAX_REDIRECT_HOSTS),
     }
 }
 
@@ -62,6 +68,7 @@ answer_fields! {
         use_external_uids: bool = record.member.use_external_uids,
         external_member_uid: Option<u32> = record.member.external_member_uid.map(|id| id.0),
         limits: Value = limits_of(&record.member.limits) => LimitsEdit::schema(),
+        redirect_hosts: Vec<String> = record.member.redirect_hosts.iter().map(RedirectHost::to_string).collect(),
         /// UTC, `YYYY-MM-DD HH:MM:SS`; null where it is not known.
         last_modified: Option<String> = time_of(record.last_modified_ms) => or_null(time()),
     }
@@ -81,8 +88,8 @@ fn limits_of(limits: &MemberLimits) -> Value {
 impl AccountKind for Members {
     const CHANGE: fn(Vec<(u32, MemberEdit)>) -> AccountChange = AccountChange::EditMembers;
 
-    fn change_of(object: &RequestObject, _: bool) -> Result<MemberEdit, ServiceError> {
-        let mut change = MemberEdit { path: object.path().to_owned(), ..MemberEdit::read(object)? };
+    fn change_of(object: &RequestObject, append: bool) -> Result<MemberEdit, ServiceError> {
+        let mut change = MemberEdit { path: object.path().to_owned(), append, ..MemberEdit::read(object)? };
         if let Some(limits) = object.nested::<LimitsEdit>("limits")? {
             // A misspelt limit must not look as if it held.
             if let Some(name) = limits.names().find(|name| !LimitsEdit::NAMES.contains(name)) {

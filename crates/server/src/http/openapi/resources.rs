@@ -111,17 +111,21 @@ fn shown<K: ResourceKind>() -> Ref {
 
 /// The body of a change: one object, or several.
 fn request<K: ResourceKind>() -> RefOr<Schema> {
-    let (singular, plural) = (K::TABLE.singular, K::TABLE.plural);
     let one = Ref::from_schema_name(format!("{}ToSet", K::NAME));
-    let body = ObjectBuilder::new().schema_type(Type::Object).property(singular, one.clone());
-    let body = body.examples([json!({singular: K::example()})]);
+    let mut body = ObjectBuilder::new().schema_type(Type::Object);
+    body = body.examples([json!({K::TABLE.singular: K::example()})]);
     if !K::TAKES_SEVERAL {
+        let singular = K::TABLE.singular;
         let about = format!("`{{\"{singular}\": {{…}}}}`");
-        return body.required(singular).description(Some(about)).into();
+        return body.property(singular, one).required(singular).description(Some(about)).into();
     }
-    let about = format!("`{{\"{singular}\": {{…}}}}` or `{{\"{plural}\": [{{…}}, …]}}`.");
-    let several = ArrayBuilder::new().items(one).min_items(Some(1)).max_items(Some(MAX_CHANGED));
-    body.property(plural, several).description(Some(about)).into()
+    let mut forms = Vec::new();
+    for (singular, plural) in K::TABLE.keys() {
+        forms.push(format!("`{{\"{singular}\": {{…}}}}` or `{{\"{plural}\": [{{…}}, …]}}`"));
+        let several = ArrayBuilder::new().items(one.clone()).min_items(Some(1)).max_items(Some(MAX_CHANGED));
+        body = body.property(singular, one.clone()).property(plural, several);
+    }
+    body.description(Some(format!("{}.", forms.join(", or ")))).into()
 }
 
 /// A page of a list, the one object that is asked for, or the ids of what was deleted.
@@ -145,14 +149,16 @@ fn list<K: ResourceKind>() -> RefOr<Schema> {
 /// What was created or changed.
 fn changed<K: ResourceKind>() -> RefOr<Schema> {
     let (singular, plural) = (K::TABLE.singular, K::TABLE.plural);
-    let changed = ObjectBuilder::new()
-        .property("id", small_count())
-        .property("count", count())
-        .property(singular, shown::<K>())
-        .property(plural, ArrayBuilder::new().items(shown::<K>()));
-    let about = format!(
+    let changed = ObjectBuilder::new().property("id", small_count()).property("count", count());
+    let changed = K::TABLE.keys().fold(changed, |changed, (singular, plural)| {
+        changed.property(singular, shown::<K>()).property(plural, ArrayBuilder::new().items(shown::<K>()))
+    });
+    let mut about = format!(
         "What was created or changed: `id` and `{singular}` for one, `count` and `{plural}` for several."
     );
+    if let Some((other, _)) = K::TABLE.other_keys {
+        about += &format!(" After a body under `{other}`, under that key.");
+    }
     response(&about, changed)
 }
 

@@ -16,7 +16,7 @@ use axum::response::Response;
 /// that does not exist or has no ids of its own, nothing is written; the answer is the same.
 #[utoipa::path(get, path = "/mapuid", operation_id = "map_ids", params(
     ("member" = u64, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The member whose ids they are, and for which segments are written"),
-    ("user" = String, Query, min_length = 1, description = "1 to 20 ids of 1 to 255 bytes, with `;` between them"),
+    ("user" = String, Query, min_length = 1, description = "1 to 20 ids of 1 to 255 bytes, with `;` between them; a `;` in an id is `%3B`"),
     ("seg" = Option<String>, Query, description = "Ids of segments to put the browser into, each with an optional value: `1,2:5`"),
     ("seg_code" = Option<String>, Query, description = "The same by the member's codes: `sports,travel:5`"),
 ), responses(

@@ -8,6 +8,7 @@ use crate::pixels::{Reply, SegmentPixel};
 use axum::Extension;
 use axum::http::Uri;
 use axum::response::Response;
+use ia_engine::pixels::PixelSegment;
 
 /// Put the browser into segments, take it out
 ///
@@ -21,7 +22,7 @@ use axum::response::Response;
     ("remove_code" = Option<String>, Query, description = "The member's codes"),
     ("member" = Option<u64>, Query, minimum = 1, maximum = 4_294_967_295_u64, description = "The member for which it writes; required with codes. Absent: the owner of the first segment"),
     ("value" = Option<u64>, Query, maximum = 2_147_483_647_u64, description = "The value for segments without their own"),
-    ("redir" = Option<String>, Query, description = "The URL of a redirect, on a host that the operator has named"),
+    ("redir" = Option<String>, Query, description = "The URL of a redirect, on a host that the operator has named, for all or for this member"),
     ("t" = inline(Option<PixelType>), Query, description = "1 for a `script`, 2 for an `img`, as if absent"),
 ), responses(
     (status = 200, description = "One transparent pixel, or JavaScript that does nothing; the writes are durable and visible", content((String = "image/gif"), (String = "text/javascript; charset=utf-8"))),
@@ -34,7 +35,8 @@ pub(super) async fn get(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let hosts = &call.pixels().options.redirect_hosts;
-    let pixel = SegmentPixel::parse(uri.query().unwrap_or_default(), hosts)?;
+    let own_hosts = |member, segments: &[PixelSegment]| call.writer().redirect_hosts(member, segments);
+    let pixel = SegmentPixel::parse(uri.query().unwrap_or_default(), hosts, own_hosts)?;
     let browser = call.browser()?;
     match browser.cookie_user() {
         Some(user) => call.writer().write(pixel.member, &info.id, user, &pixel.segments).await?,

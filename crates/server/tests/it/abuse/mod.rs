@@ -2,6 +2,7 @@
 
 mod bodies;
 mod cases;
+mod fields;
 mod http;
 mod wire;
 

@@ -172,7 +172,7 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
         ),
         (
             "POST /batch-segment-config?member_id=4712",
-            batch("separator_1", json!("|")),
+            batch("separator_1", json!("~")),
             "404 SYNTAX member 4712 does not exist",
         ),
         (
@@ -196,12 +196,12 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
         (
             "PUT /batch-segment-config?member_id=77",
             batch("separator_1", json!("a")),
-            "400 SYNTAX 'separator_1': a separator has",
+            "400 SYNTAX 'separator_1': a separator is one",
         ),
         (
             "PUT /batch-segment-config?member_id=77",
             batch("separator_1", json!(";")),
-            "400 SYNTAX 'separator_1': no two separators",
+            "400 SYNTAX 'separator_1': it is the same as separator_2",
         ),
         (
             "PUT /batch-segment-config?member_id=77",
@@ -211,7 +211,7 @@ fn cases() -> Vec<(&'static str, Value, &'static str)> {
         (
             "PUT /batch-segment-config?member_id=77",
             batch("segment_fields", json!(["SEG_ID", "SEG_CODE"])),
-            "400 SYNTAX 'segment_fields': either",
+            "400 SYNTAX 'segment_fields': SEG_ID and SEG_CODE",
         ),
         (
             "PUT /batch-segment-config?member_id=77",

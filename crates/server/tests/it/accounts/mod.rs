@@ -2,9 +2,11 @@
 //! effect when it is answered.
 
 mod bad_input;
+mod batch_config;
 mod in_force;
 mod kills;
 mod lists;
+mod redirect_hosts;
 mod rights;
 
 use bytes::Bytes;

@@ -63,7 +63,7 @@ async fn examine_changes(examiner: &mut Examiner<'_>) {
         ("/user", user, "?id=1,2", json!({"email": "a@b.example"})),
         ("/member-data-sharing", share(77), "?id=1", json!({"segment_exposure": "all"})),
         ("/member-data-sharings", share(1262), "?id=1", json!({"segment_exposure": "all", "colour": "red"})),
-        ("/batch-segment-config", json!({"member_id": 958}), "?member_id=958", json!({"separator_1": "|"})),
+        ("/batch-segment-config", json!({"member_id": 958}), "?member_id=958", json!({"separator_1": "~"})),
     ];
     for ((path, new, which, change), (_, singular)) in new.into_iter().zip(SERVICES) {
         let body = json!({singular: new}).to_string();
@@ -72,6 +72,8 @@ async fn examine_changes(examiner: &mut Examiner<'_>) {
         let body = json!({singular: change}).to_string();
         examiner.examine(&admin, Method::PUT, &format!("{path}{which}"), &body, 200).await;
     }
+    let theirs = r#"{"batch_segment_upload_config": {"segment_fields": "[SEG_ID]"}}"#;
+    examiner.examine(&admin, Method::PUT, "/batch-segment-config?member_id=958", theirs, 200).await;
     examiner
         .post(&admin, "/batch-segment-config?member_id=4711", r#"{"batch_segment_config": {}}"#, 404)
         .await;

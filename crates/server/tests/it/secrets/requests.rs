@@ -121,52 +121,30 @@ impl Builder {
     }
 }
 
-const ROUTES: [(&str, &str); 32] = [
-    ("GET", "/getuid"),
-    ("GET", "/getuidj"),
-    ("GET", "/getuidnb"),
-    ("GET", "/getuidp"),
-    ("GET", "/getuidu"),
-    ("GET", "/mapuid"),
-    ("GET", "/optout"),
-    ("POST", "/optout"),
-    ("GET", "/seg"),
-    ("POST", "/auth"),
-    ("POST", "/rt-segment"),
-    ("GET", "/rt-segment-processed"),
-    ("GET", "/user-segment"),
-    ("POST", "/user-segment"),
-    ("GET", "/segment"),
-    ("POST", "/segment"),
-    ("PUT", "/segment"),
-    ("DELETE", "/segment"),
-    ("GET", "/openapi.json"),
-    ("POST", "/v2/auth/jwt"),
-    ("GET", "/public-key"),
-    ("POST", "/public-key"),
-    ("PUT", "/public-key"),
-    ("DELETE", "/public-key"),
-    ("GET", "/public-key/meta"),
-    ("GET", "/nothing"),
-    ("GET", "/user"),
-    ("POST", "/user"),
-    ("PUT", "/member"),
-    ("DELETE", "/user"),
-    ("POST", "/member-data-sharing"),
-    ("PUT", "/batch-segment-config"),
-];
+/// Method and path of each route, from the OpenAPI document, and one that does not exist.
+pub(super) fn routes(document: &serde_json::Value) -> Vec<(String, String)> {
+    let mut routes = vec![("GET".to_owned(), "/nothing".to_owned())];
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let path = path.replace("{member_id}", "958");
+        routes.extend(
+            item.as_object().expect("operations").keys().map(|method| (method.to_uppercase(), path.clone())),
+        );
+    }
+    routes
+}
 
 /// All requests, with new canaries.
-pub(super) fn all(canaries: &mut Canaries) -> Vec<Request> {
+pub(super) fn all(canaries: &mut Canaries, routes: &[(String, String)]) -> Vec<Request> {
     let token = canaries.tokens.last().expect("somebody has logged in").clone();
     let mut builder = Builder { all: Vec::new(), token };
-    for (method, route) in ROUTES {
+    for (method, route) in routes {
         in_headers(&mut builder, canaries, method, route);
         in_targets(&mut builder, canaries, method, route);
     }
     logins(&mut builder, canaries);
     services::private_keys(&mut builder, canaries);
     services::new_passwords(&mut builder, canaries);
+    services::every_field(&mut builder, canaries);
     bodies(&mut builder, canaries);
     ids(&mut builder, canaries);
     malformed(&mut builder, canaries);

@@ -13,6 +13,8 @@ async fn a_list_is_what_was_asked_for() {
         change(12, "Alpha", 0.5), change(10001, "beta", 1.5), change(10002, "Gamma_%", 2.5),
     ]});
     put(&provider, "/segment", &names).await.ok();
+    let hidden = json!({"segment": {"price": 9.5, "expire_minutes": 90}});
+    put(&kit.login("admin").await, "/segment/1661?id=30001", &hidden).await.ok();
     for (query, ids) in [
         // 30001 is shared with the provider.
         ("", &[12, 10001, 10002, 10009, 23784, 30001][..]),
@@ -25,7 +27,7 @@ async fn a_list_is_what_was_asked_for() {
         ("not_state=inactive&not_id=12", &[10001, 10002, 23784, 30001]),
         ("min_id=10002&max_id=23784", &[10002, 10009, 23784]),
         ("min_price=0.5&max_price=1.5", &[12, 10001]),
-        ("nmin_expire_minutes=61", &[12, 10001, 10002, 10009]),
+        ("nmin_expire_minutes=61", &[12, 10001, 10002, 10009, 30001]),
         ("min_expire_minutes=60", &[23784]),
         ("like_short_name=%25a", &[12, 10001]),
         ("like_short_name=AMM", &[10002]),
@@ -33,9 +35,18 @@ async fn a_list_is_what_was_asked_for() {
         ("search=000", &[10001, 10002, 10009, 30001]),
         ("sort=short_name.desc&include_shared=0&num_elements=3", &[10002, 10001, 12]),
         ("sort=state.asc,code.desc&include_shared=0", &[10002, 23784, 10001, 12, 10009]),
-        // Fields of a shared segment that are not shown are not used by filters either.
-        ("sort=price&min_id=20000", &[23784]),
-        ("nmax_advertiser_id=1&min_id=20000", &[23784]),
+        // Fields of a shared segment that are not shown count as null: 30001 has an expiration, and a price above 0.
+        ("sort=price&min_id=20000", &[30001, 23784]),
+        ("sort=price.desc&min_id=20000", &[23784, 30001]),
+        ("sort=expire_minutes.desc,code&min_id=20000", &[23784, 30001]),
+        ("sort=price&min_id=20000&num_elements=1&start_element=1", &[23784]),
+        ("sort=price&min_id=20000&include_shared=0", &[23784]),
+        ("min_expire_minutes=1&min_id=20000", &[23784]),
+        ("expire_minutes=90,60&min_id=20000", &[23784]),
+        ("not_expire_minutes=90&min_id=20000", &[23784, 30001]),
+        ("nmin_price=1&min_id=20000", &[30001]),
+        ("nmax_price=0&min_id=20000", &[23784, 30001]),
+        ("nmax_advertiser_id=1&min_id=20000", &[23784, 30001]),
         ("min_last_modified=2026-01-31+13:00:00&min_id=20000", &[23784]),
         ("min_last_modified=2026-01-31%2013:00:01", &[]),
         ("start_element=2&num_elements=2", &[10002, 10009]),
@@ -84,6 +95,9 @@ async fn a_list_that_makes_no_sense_is_refused_by_name() {
         ("like_id=1", "like_id"),
         (&format!("like_code={}", "_".repeat(30_000)), "'like_code'"),
         ("min_code=a", "min_code"),
+        ("like_short_name=%00", "'like_short_name' must have no NUL"),
+        ("short_name=a%00", "'short_name' must have no NUL"),
+        ("not_code=a,%00b", "'not_code' must have no NUL"),
         ("not_nothing=1", "not_nothing"),
         ("id=x", "'id'"),
         ("id=1,,2", "'id'"),

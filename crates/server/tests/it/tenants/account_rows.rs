@@ -44,6 +44,7 @@ fn a_member(about: &Things) -> Value {
         "external_member_uid": 4712,
         "limits": {"posts_per_second": 0, "gets_per_second": 0, "users_per_request": 0, "users_per_second": 0,
                    "segments_per_user": 0, "payload_bytes": 0},
+        "redirect_hosts": ["www.example.com"],
     })
 }
 
@@ -305,6 +306,20 @@ fn batch() -> Vec<Row> {
                 let target = format!("{PATH}?append=true&member_id={}", a.member);
                 send(Method::PUT, target, json!({"batch_segment_config": a_batch(a)}))
             },
+            status,
+            change([NO; 3], [BAD, BAD, NONE]),
+        ),
+        row(
+            "POST /batch-segment-config",
+            "member_ids under the vendor's key",
+            |a, _| send(Method::POST, PATH, json!({"batch_segment_upload_configs": [a_batch(a)]})),
+            status,
+            change([NO; 3], [BAD, BAD, NONE]),
+        ),
+        row(
+            "PUT /batch-segment-config",
+            "member_ids under the vendor's key",
+            |a, _| send(Method::PUT, PATH, json!({"batch_segment_upload_configs": [a_batch(a)]})),
             status,
             change([NO; 3], [BAD, BAD, NONE]),
         ),

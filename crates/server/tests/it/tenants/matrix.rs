@@ -27,7 +27,10 @@ impl Row {
             "switched off" => outsider.unwrap_or(["401 NOAUTH_DISABLED"; 3]),
             "member" | "other member" => expected.member,
             "read-only" => expected.reader,
-            "bidder" => expected.bidder,
+            "bidder" | "other bidder" => expected.bidder,
+            // What it may not do as it may only read is refused first.
+            "read-only bidder" if expected.reader != expected.member => expected.reader,
+            "read-only bidder" => expected.bidder,
             "admin" => expected.admin,
             name => panic!("{name}"),
         }
@@ -41,7 +44,12 @@ async fn prepare(kit: &Kit) -> Vec<Actor> {
     kit.clock.advance(3 * HOUR_MS);
     let off = json!({"username": "stopped", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "admin"});
     let more = json!({
-        "users": [off],
+        "users": [
+            off,
+            {"username": "other-bidder", "password": ia_testkit::PASSWORD, "member_id": 77, "user_type": "bidder"},
+            {"username": "reading-bidder", "password": ia_testkit::PASSWORD, "member_id": 958, "user_type": "bidder",
+             "read_only": true},
+        ],
         "segments": [
             {"id": 7770, "member_id": 77, "code": STRANGERS.inactive_code, "state": "inactive"},
             {"id": 10010, "member_id": 958, "code": PROVIDERS.inactive_code, "state": "inactive"},
@@ -82,8 +90,15 @@ async fn prepare(kit: &Kit) -> Vec<Actor> {
         of_provider("member", provider),
         of_provider("read-only", kit.login("reader").await),
         of_provider("bidder", kit.login("bidder").await),
+        of_provider("read-only bidder", kit.login("reading-bidder").await),
         of_provider("admin", kit.login("admin").await),
         Actor { name: "other member", client: stranger, own: &STRANGERS, foreign: &PROVIDERS },
+        Actor {
+            name: "other bidder",
+            client: kit.login("other-bidder").await,
+            own: &STRANGERS,
+            foreign: &PROVIDERS,
+        },
     ]
 }
 
@@ -118,7 +133,10 @@ async fn examine(row: &Row, actor: &Actor, findings: &mut Findings) {
     let abouts = [actor.own, actor.foreign, &NOBODYS];
     let expected = row.expected(actor);
     let who = format!("{} | {} | {}", row.operation, row.object, actor.name);
-    let is_member = ["member", "read-only", "other member"].contains(&actor.name);
+    // Bidders see all memberships, and of everything else no more than a member.
+    let is_bidder = ["bidder", "read-only bidder", "other bidder"].contains(&actor.name);
+    let sees_all = actor.name == "admin" || (is_bidder && row.expected.bidder[1] == "shown");
+    let is_member = ["member", "read-only", "other member"].contains(&actor.name) || (is_bidder && !sees_all);
     let mut answers = Vec::new();
     let mut outcomes = Vec::new();
     for (index, about) in abouts.into_iter().enumerate() {
@@ -136,7 +154,6 @@ async fn examine(row: &Row, actor: &Actor, findings: &mut Findings) {
         }
         let asked = format!("{} {:?}", ask.target, ask.body.as_ref().map(Value::to_string));
         let text = String::from_utf8_lossy(&answer.body);
-        let sees_all = ["bidder", "admin"].contains(&actor.name);
         for canary in actor.foreign.canaries().into_iter().filter(|_| !sees_all) {
             if text.contains(&canary) && !asked.contains(&canary) {
                 findings.leaks.push(format!("{who} [{index}]: {canary} in {}", masked(&answer, &[])));

@@ -1,6 +1,8 @@
 //! Passwords and keys that are set by the API.
 
 use super::*;
+use ia_catalog::listing::Writing;
+use ia_engine::services::ALL;
 
 /// A private key in place of a public key and of a signed token; passwords and tokens in the same places.
 pub(super) fn private_keys(builder: &mut Builder, canaries: &mut Canaries) {
@@ -54,5 +56,52 @@ pub(super) fn new_passwords(builder: &mut Builder, canaries: &mut Canaries) {
                 builder.add(method, target, "", body.as_bytes(), false);
             }
         }
+    }
+}
+
+/// Passwords and tokens in each field of each service and in each filter. Every body has a fault beside the canary, or is
+/// for an object that does not exist: what is stored is shown to who may see it, and is in the data directory.
+pub(super) fn every_field(builder: &mut Builder, canaries: &mut Canaries) {
+    let secrets = [canaries.password(), canaries.token()];
+    for resource in ALL {
+        let (key, path) = (resource.singular, format!("/{}", resource.singular.replace('_', "-")));
+        let written: Vec<_> =
+            resource.fields.iter().filter(|field| field.writing != Writing::Never).collect();
+        let faults: Vec<String> = written.iter().map(|field| format!("\"{}\": [[5]]", field.name)).collect();
+        let faulty = format!("{{{}}}", faults.join(","));
+        for (field, secret) in written.into_iter().zip(secrets.iter().cycle()) {
+            in_field(builder, key, &path, field.name, secret, &faulty);
+        }
+        for secret in &secrets {
+            for name in ["search", "sort", "fields", "id", "num_elements"] {
+                builder.authorized("GET", &format!("{path}?{name}={secret}"), "", b"", false);
+                builder.authorized("DELETE", &format!("{path}?{name}={secret}"), "", b"", false);
+            }
+        }
+    }
+}
+
+/// A secret in one field of a service, in a body beside the `faulty` object, and in filters.
+fn in_field(builder: &mut Builder, key: &str, path: &str, name: &str, secret: &str, faulty: &str) {
+    for value in [
+        format!("\"{secret}\""),
+        format!("[\"{secret}\", 1]"),
+        format!("{{\"{secret}\": \"{secret}\", \"id\": \"{secret}\", \"url\": \"https://{secret}\"}}"),
+        format!("\"{}\"", secret.repeat(200)),
+        // What is no JSON.
+        format!("{secret}\"{secret}\u{1}\""),
+    ] {
+        let object = format!("{{\"{name}\": {value}}}");
+        for (method, target, body) in [
+            ("POST", path.to_owned(), format!("{{\"{key}\": [{object}, {faulty}]}}")),
+            ("PUT", format!("{path}?id=4711&member_id=4711"), format!("{{\"{key}\": {object}}}")),
+        ] {
+            builder.authorized(method, &target, "", body.as_bytes(), false);
+        }
+    }
+    let escaped = secret.replace(':', "%3A").replace('!', "%21");
+    for prefix in ["", "like_", "nmin_"] {
+        // A list repeats nothing of its query.
+        builder.authorized("GET", &format!("{path}?{prefix}{name}={escaped}"), "", b"", false);
     }
 }
