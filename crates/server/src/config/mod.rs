@@ -8,7 +8,7 @@ mod pixels;
 use anyhow::{Context, ensure};
 use bytes::ByteSize;
 use list::List;
-pub use pixels::{Pixels, SecureCookies};
+pub use pixels::{Consent, Pixels, SecureCookies};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -324,6 +324,8 @@ mod tests {
             ("[identities]\nmapping_ttl_minutes = 0", "identities.mapping_ttl_minutes"),
             ("[memberships]\nunknown_users = \"maybe\"", "maybe"),
             ("[limits]\nposts_per_second = -1", "-1"),
+            ("[pixels.consent]\ntcf_vendor_id = 65536", "65536"),
+            ("[pixels.consent]\ngdpr = \"sometimes\"", "sometimes"),
         ] {
             let error = format!("{:#}", load(file, &[]).unwrap_err());
             assert!(error.contains(name), "{file}: {error}");

@@ -1,9 +1,11 @@
 use super::List;
 use crate::pixels::{CookieRules, Origin, PixelOptions, PixelRates, RedirectHost};
 use anyhow::{Context, ensure};
+use ia_engine::consent::ConsentRules;
 use ia_engine::pixels::PixelWriteRules;
 use ia_model::MemberId;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU16;
 
 /// `[pixels]`; `default.toml` says what each key means.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -19,6 +21,19 @@ pub struct Pixels {
     pub requests_per_second: u32,
     pub requests_per_second_per_address: u32,
     pub writes_per_second_per_member: u32,
+    pub consent: Consent,
+}
+
+/// `[pixels.consent]`; `default.toml` says what each key means.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents the keys, next to their values")]
+pub struct Consent {
+    pub gpc: bool,
+    pub us_privacy: bool,
+    pub gdpr: bool,
+    pub gpp: bool,
+    pub tcf_vendor_id: u16,
 }
 
 /// When cookies are sent over encrypted connections only.
@@ -61,6 +76,13 @@ impl Pixels {
                     SecureCookies::Always => Some(true),
                     SecureCookies::Never => Some(false),
                 },
+            },
+            consent: ConsentRules {
+                gpc: self.consent.gpc,
+                us_privacy: self.consent.us_privacy,
+                gdpr: self.consent.gdpr,
+                gpp: self.consent.gpp,
+                tcf_vendor_id: NonZeroU16::new(self.consent.tcf_vendor_id),
             },
             rates: PixelRates {
                 requests_per_second: self.requests_per_second,
