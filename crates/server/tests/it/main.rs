@@ -17,6 +17,7 @@ mod failing_disk;
 mod h1;
 mod ingest;
 mod limits;
+mod linked_opt_outs;
 mod openapi;
 mod ops;
 mod pixels;
