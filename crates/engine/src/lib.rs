@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod budget;
 pub mod catalog_view;
+pub mod consent;
 pub mod data_dir;
 pub mod decode;
 pub mod error;

@@ -25,7 +25,7 @@ use crate::packed::PackedProfiles;
 use crate::shard::{Hashed, Shard, Tombstones};
 use crate::shards::lock;
 use crate::store::{Checkpoint, Put};
-use crate::{CheckpointReport, Profiles, ProfilesError, codec};
+use crate::{CheckpointReport, Profiles, ProfilesError, stored};
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -127,7 +127,7 @@ impl PackedProfiles {
             self.by_shard(&keys, |shard, user, index| {
                 let Some(packed) = shard.take_dirty(user) else { return };
                 let start = blobs.len();
-                blobs.push(codec::BLOB_FORMAT_VERSION);
+                blobs.push(stored::version(user.key));
                 blobs.extend_from_slice(packed);
                 places[index] = start..blobs.len();
             });

@@ -290,19 +290,6 @@ pub(crate) fn unpack(packed: &[u8], entries: &mut Vec<Membership>) -> Result<(),
     Ok(())
 }
 
-/// The packed form in a blob, behind the version. `what` names the content of such blobs.
-pub(crate) fn packed_in<'a>(
-    blob: &'a [u8],
-    what: &'static str,
-    domain: Domain,
-) -> Result<&'a [u8], ProfilesError> {
-    match blob.split_first() {
-        Some((&BLOB_FORMAT_VERSION, packed)) => Ok(packed),
-        Some((&found, _)) => Err(ProfilesError::UnknownVersion { what, found, known: BLOB_FORMAT_VERSION }),
-        None => Err(Malformed("version").in_profile(domain)),
-    }
-}
-
 /// Reads a blob: the version, then the packed form, which must be exactly the bytes that [`pack`] makes of
 /// its entries. So two blobs of one profile are equal, and damaged bytes that can be read are seldom
 /// canonical as well.
@@ -311,7 +298,14 @@ pub(crate) fn read_blob(
     domain: Domain,
     entries: &mut Vec<Membership>,
 ) -> Result<(), ProfilesError> {
-    let packed = packed_in(blob, "a stored profile", domain)?;
+    let packed = match blob.split_first() {
+        Some((&BLOB_FORMAT_VERSION, packed)) => packed,
+        Some((&found, _)) => {
+            let (what, known) = ("a stored profile", BLOB_FORMAT_VERSION);
+            return Err(ProfilesError::UnknownVersion { what, found, known });
+        }
+        None => return Err(Malformed("version").in_profile(domain)),
+    };
     unpack(packed, entries).map_err(|damage| damage.in_profile(domain))?;
     if entries.is_empty() {
         return Err(Malformed("entries").in_profile(domain));

@@ -97,8 +97,8 @@ pub trait Profiles: Send + Sync {
     /// Whether any user was linked, ever; until then there are no [`links`](Profiles::links).
     fn has_links(&self) -> bool;
 
-    /// The ids that are linked to a platform user at `now`, ascending, from memory alone as
-    /// [`get`](Profiles::get); users of other domains have none.
+    /// The ids that are linked to a platform user at `now`, from memory alone as [`get`](Profiles::get): by the end of
+    /// their links, and of the same end the older link first. Users of other domains have none.
     ///
     /// `None`: they may be on disk; ask [`load_links`](Profiles::load_links).
     fn links(&self, user: &UserKey, now: Minute) -> Option<Vec<UserKey>>;

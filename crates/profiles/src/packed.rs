@@ -25,7 +25,8 @@ pub struct ProfileOptions {
     pub shards: usize,
     /// Memory for blocks of the store that were read lately, in bytes; on top of the budget.
     pub store_cache_bytes: u64,
-    /// The most ids of members that are linked to a user: those whose links end last.
+    /// The most ids of members that are linked to a user: those whose links end last, and of the same end were made
+    /// last.
     pub links_per_user: usize,
 }
 

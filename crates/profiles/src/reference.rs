@@ -1,6 +1,5 @@
 use crate::{Applied, CheckpointReport, Membership, ProfileStats, Profiles, ProfilesError};
 use ia_model::{Change, ErasedSegments, Expiry, Link, Minute, Record, SegmentId, UserKey};
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
@@ -13,7 +12,9 @@ pub struct MemoryProfiles(Mutex<State>);
 #[derive(Debug)]
 struct State {
     users: BTreeMap<UserKey, BTreeMap<SegmentId, Entry>>,
-    links: BTreeMap<UserKey, BTreeMap<UserKey, Minute>>,
+    /// The end of each link, and its number in the order in which they were made.
+    links: BTreeMap<UserKey, BTreeMap<UserKey, (Minute, u64)>>,
+    links_made: u64,
     links_per_user: usize,
     has_links: bool,
     applied_position: u64,
@@ -34,6 +35,7 @@ impl MemoryProfiles {
         MemoryProfiles(Mutex::new(State {
             users: BTreeMap::new(),
             links: BTreeMap::new(),
+            links_made: 0,
             links_per_user,
             has_links: false,
             applied_position: 0,
@@ -81,15 +83,21 @@ impl State {
         self.has_links = true;
         let seen = Minute::containing(link.accepted_at_ms);
         let known = self.links.entry(link.user.clone()).or_default();
-        for (id, end) in &link.links {
-            let known = known.entry(id.clone()).or_default();
-            *known = (*known).max(*end);
+        let mut new = link.links.clone();
+        new.sort();
+        for (id, end) in new {
+            self.links_made += 1;
+            let known = known.entry(id).or_default();
+            if end >= known.0 {
+                *known = (end, self.links_made);
+            }
         }
-        known.retain(|_, end| *end > seen);
+        known.retain(|_, (end, _)| *end > seen);
         while known.len() > self.links_per_user {
-            // Removes the link that ends first; of several the last.
-            let first = known.iter().map(|(id, end)| (*end, Reverse(id.clone()))).min();
-            known.remove(&first.expect("there are some").1.0);
+            // Removes the link that ends first; of several the one that was made first.
+            let first = known.iter().min_by_key(|(_, made)| **made);
+            let first = first.expect("there are some").0.clone();
+            known.remove(&first);
         }
     }
 
@@ -173,8 +181,9 @@ impl Profiles for MemoryProfiles {
 
     fn links(&self, user: &UserKey, now: Minute) -> Option<Vec<UserKey>> {
         let state = self.state();
-        let links = state.links.get(user).into_iter().flatten();
-        Some(links.filter(|(_, end)| **end > now).map(|(id, _)| id.clone()).collect())
+        let mut links: Vec<_> = state.links.get(user).into_iter().flatten().collect();
+        links.sort_by_key(|(_, made)| **made);
+        Some(links.into_iter().filter(|(_, (end, _))| *end > now).map(|(id, _)| id.clone()).collect())
     }
 
     fn load_links(&self, user: &UserKey, now: Minute) -> Result<Vec<UserKey>, ProfilesError> {

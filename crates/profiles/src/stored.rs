@@ -50,6 +50,11 @@ pub(crate) enum Kind {
     Links,
 }
 
+/// The version of a blob that is written under a key.
+pub(crate) fn version(key: &[u8]) -> u8 {
+    if links::is_key(key) { links::LINKS_FORMAT_VERSION } else { codec::BLOB_FORMAT_VERSION }
+}
+
 /// Checks a key of the store and the blob under it. `entries` is a buffer.
 pub(crate) fn check(key: &[u8], blob: &[u8], entries: &mut Vec<Membership>) -> Result<Kind, ProfilesError> {
     if links::is_key(key) {

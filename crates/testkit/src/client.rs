@@ -88,8 +88,18 @@ impl Client {
 
     /// A POST of JSON to a server that may be killed meanwhile: an error is "no whole answer came".
     pub async fn try_post(&self, path_and_query: &str, body: &Value) -> Result<Answer, NoAnswer> {
-        let headers = self.with_token(&[]);
-        try_send(self.address, Method::POST, path_and_query, &headers, body.to_string().into()).await
+        self.try_send(Method::POST, path_and_query, &[], body.to_string().into()).await
+    }
+
+    /// [`Client::send`] to a server that may be killed meanwhile.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, NoAnswer> {
+        try_send(self.address, method, path_and_query, &self.with_token(headers), body).await
     }
 
     /// A GET with further headers, of a server that may be killed meanwhile.

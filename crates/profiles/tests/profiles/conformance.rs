@@ -128,17 +128,37 @@ fn links_last_until_their_end_and_the_latest_stay() {
         // Seen again: it lasts longer. An end that is sooner takes nothing back.
         profiles.apply(2, &link(101, user(1), [(a.clone(), 130), (b.clone(), 105)])).unwrap();
         between();
-        assert_eq!(links(119), [a.clone(), b.clone()]);
+        assert_eq!(links(119), [b.clone(), a.clone()], "by their ends");
         // Three stay: those that end last.
         profiles.apply(3, &link(102, user(1), [(d.clone(), 125), (c, 119)])).unwrap();
         between();
-        assert_eq!(links(102), [a.clone(), b.clone(), d.clone()]);
+        assert_eq!(links(102), [b.clone(), d.clone(), a.clone()]);
         if let Some(in_memory) = profiles.links(&user(1), Minute(102)) {
-            assert_eq!(in_memory, [a, b, d]);
+            assert_eq!(in_memory, [b, d, a]);
         }
         assert!(profiles.load_links(&user(2), Minute(102)).unwrap().is_empty());
         assert!(profiles.load_links(&device(1), Minute(102)).unwrap().is_empty());
         assert!(profiles.load(&user(1), Minute(102)).unwrap().is_empty(), "a link is no membership");
+    });
+}
+
+/// Of too many links that end in the same minute, those stay that were made last, whatever happens in between.
+#[test]
+fn the_newest_link_stays() {
+    over_all(|profiles, between| {
+        let links = || profiles.load_links(&user(1), Minute(101)).unwrap();
+        for (id, position) in ["d", "b", "e", "a"].into_iter().zip(1..) {
+            profiles.apply(position, &link(100, user(1), [(external(id), 120)])).unwrap();
+            between();
+            assert_eq!(links().last(), Some(&external(id)));
+        }
+        assert_eq!(links(), ["b", "e", "a"].map(external));
+        // Made again, it is the newest.
+        profiles.apply(5, &link(100, user(1), [(external("b"), 120)])).unwrap();
+        between();
+        profiles.apply(6, &link(100, user(1), [(external("0"), 120)])).unwrap();
+        between();
+        assert_eq!(links(), ["a", "b", "0"].map(external));
     });
 }
 

@@ -106,7 +106,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => (minutes, users).prop_map(|(minutes_later, users)| Step::Ingest { minutes_later, users }),
         2 => (1..=USERS, proptest::option::of(vec(any_segment(), 0..4)))
             .prop_map(|(user, segments)| Step::Erase(user, segments)),
-        3 => (-5i32..5, PLATFORM, vec((EXTERNAL, 0u32..40), 0..4))
+        // Many of one minute, and for the same time: then the order counts.
+        3 => (prop_oneof![-5i32..5, Just(0)], PLATFORM, vec((EXTERNAL, prop_oneof![0u32..40, Just(30)]), 0..4))
             .prop_map(|(minutes_later, user, links)| Step::Link { minutes_later, user, links }),
         1 => (1..=USERS).prop_map(Step::Load),
         3 => Just(Step::Checkpoint),

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use bytes::ByteSize;
 use ia_engine::nobody::Nobody;
 use list::List;
-pub use pixels::Pixels;
+pub use pixels::{Consent, Pixels};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -356,6 +356,8 @@ mod tests {
             ("[http]\nproxy_protocol = true", "http.trusted_proxies"),
             ("[http]\nclients_use_tls = \"maybe\"", "maybe"),
             ("[pixels]\nsecure_cookies = \"always\"", "http.clients_use_tls"),
+            ("[pixels.consent]\ntcf_vendor_id = 65536", "65536"),
+            ("[pixels.consent]\ngdpr = \"sometimes\"", "sometimes"),
         ] {
             let error = format!("{:#}", load(file, &[]).unwrap_err());
             assert!(error.contains(name), "{file}: {error}");

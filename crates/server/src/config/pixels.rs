@@ -2,10 +2,12 @@ use super::List;
 use crate::pixels::{CookieRules, Origin, PixelOptions, PixelRates};
 use anyhow::{Context, ensure};
 use ia_catalog::{NO_REDIRECT_HOST, RedirectHost};
+use ia_engine::consent::ConsentRules;
 use ia_engine::pixels::PixelWriteRules;
 use ia_model::MemberId;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU16;
 
 /// `[pixels]`; `default.toml` says what each key means.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -23,6 +25,19 @@ pub struct Pixels {
     pub requests_per_second: u32,
     pub requests_per_second_per_address: u32,
     pub writes_per_second_per_member: u32,
+    pub consent: Consent,
+}
+
+/// `[pixels.consent]`; `default.toml` says what each key means.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents the keys, next to their values")]
+pub struct Consent {
+    pub gpc: bool,
+    pub us_privacy: bool,
+    pub gdpr: bool,
+    pub gpp: bool,
+    pub tcf_vendor_id: u16,
 }
 
 impl Pixels {
@@ -50,6 +65,13 @@ impl Pixels {
             redirect_hosts: self.redirect_hosts.0.iter().map(host).collect::<Result<_, _>>()?,
             cors_origins: self.cors_origins.0.iter().map(origin).collect::<Result<_, _>>()?,
             cookies: CookieRules { max_age_seconds: self.cookie_max_age_days * 24 * 3600 },
+            consent: ConsentRules {
+                gpc: self.consent.gpc,
+                us_privacy: self.consent.us_privacy,
+                gdpr: self.consent.gdpr,
+                gpp: self.consent.gpp,
+                tcf_vendor_id: NonZeroU16::new(self.consent.tcf_vendor_id),
+            },
             rates: PixelRates {
                 requests_per_second: self.requests_per_second,
                 requests_per_second_per_address: self.requests_per_second_per_address,

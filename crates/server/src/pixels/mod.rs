@@ -7,6 +7,7 @@
 
 mod callback;
 mod choice;
+mod consent;
 mod cookie;
 mod origin;
 mod redirect;
@@ -14,6 +15,7 @@ mod segments;
 
 pub(crate) use callback::callback;
 pub(crate) use choice::{BadForm, Choice, ChoiceError, FORM_COOKIE, FormToken, choose};
+pub(crate) use consent::ConsentParameters;
 pub(crate) use cookie::{CookieRules, IdCookie};
 pub(crate) use origin::Origin;
 pub(crate) use redirect::{BadTarget, TargetEncoding, plain_target, target};
@@ -21,6 +23,7 @@ pub(crate) use segments::{BadPixel, Mapping, Reply, SegmentPixel};
 
 use ia_catalog::RedirectHost;
 use ia_engine::auth::network;
+use ia_engine::consent::ConsentRules;
 use ia_engine::pixels::{OverPixelRate, RATE_WINDOW_MS};
 use ia_engine::rate::RateLimiter;
 use ia_model::UserKey;
@@ -35,6 +38,8 @@ pub(crate) struct PixelOptions {
     pub(crate) cors_origins: Vec<Origin>,
     /// How cookies are set.
     pub(crate) cookies: CookieRules,
+    /// When nothing may be stored.
+    pub(crate) consent: ConsentRules,
     /// The limits of calls.
     pub(crate) rates: PixelRates,
 }
@@ -58,14 +63,21 @@ pub(crate) struct Pixels {
 /// The browser that calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Browser {
-    /// The value of its id cookie; 0 means that it has opted out.
-    pub(crate) cookie: u64,
+    /// The value for its id cookie; 0 means that it has opted out. `None`: its cookie is left as it is.
+    cookie: Option<u64>,
     /// The id under which data may be stored; `None` if its user has opted out.
     id: Option<u64>,
 }
 
 impl Pixels {
     pub(crate) fn new(options: PixelOptions) -> Pixels {
+        let consent = &options.consent;
+        if (consent.gdpr || consent.gpp) && consent.tcf_vendor_id.is_none() {
+            tracing::warn!(
+                "pixels.consent.tcf_vendor_id is not set: pixels write nothing where the GDPR applies, because people \
+                 give their consent to vendors by number"
+            );
+        }
         Pixels {
             options,
             all: RateLimiter::per_ms(RATE_WINDOW_MS),
@@ -104,29 +116,38 @@ impl Browser {
             IdCookie::Id(id) => id,
         };
         let key = UserKey::platform(id).expect("the id of a cookie is not 0");
-        Ok(Browser { cookie: id, id: (!is_suppressed(&key)).then_some(id) })
+        Ok(Browser { cookie: Some(id), id: (!is_suppressed(&key)).then_some(id) })
     }
 
     /// A browser that has opted out of having an id.
-    pub(crate) const OPTED_OUT: Browser = Browser { cookie: 0, id: None };
+    pub(crate) const OPTED_OUT: Browser = Browser { cookie: Some(0), id: None };
+
+    /// A browser about which nothing may be stored: no id, and no cookie.
+    pub(crate) const WITHOUT_CONSENT: Browser = Browser { cookie: None, id: None };
 
     /// A browser with a new id. The id has 63 bits, because many programs cannot hold larger numbers.
     pub(crate) fn new() -> Result<Browser, getrandom::Error> {
         let id = (getrandom::u64()? >> 1).max(1);
-        Ok(Browser { cookie: id, id: Some(id) })
+        Ok(Browser { cookie: Some(id), id: Some(id) })
     }
 
-    /// The id that pages and servers get; 0 if the browser or its user has opted out.
+    /// The id that pages and servers get; 0 if the browser or its user has opted out, or without consent.
     pub(crate) fn public_id(self) -> u64 {
         self.id.unwrap_or(0)
     }
 
-    /// The user in its cookie, even if the user has opted out; `None` if the browser has opted out of having an id.
+    /// The user in its cookie, even if the user has opted out; `None` if the browser has opted out of having an id, or
+    /// without consent.
     pub(crate) fn cookie_user(self) -> Option<UserKey> {
-        UserKey::platform(self.cookie).ok()
+        self.cookie.and_then(|id| UserKey::platform(id).ok())
     }
 
-    /// The user about which data may be stored; `None` if the browser or its user has opted out.
+    /// The value for its id cookie; `None` without consent.
+    pub(crate) fn cookie(self) -> Option<u64> {
+        self.cookie
+    }
+
+    /// The user about which data may be stored; `None` if the browser or its user has opted out, or without consent.
     pub(crate) fn user(self) -> Option<UserKey> {
         self.id.map(|id| UserKey::platform(id).expect("an id is not 0"))
     }

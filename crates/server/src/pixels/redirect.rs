@@ -59,6 +59,12 @@ pub(crate) fn target(
     checked(&filled, &[allowed])
 }
 
+/// The query of a target, as it is in its URL; `None` if there is none, or no URL.
+pub(super) fn query_of(text: &str, encoding: TargetEncoding) -> Option<String> {
+    let url = Url::parse(&decode(text, encoding).ok()?).ok()?;
+    url.query().map(str::to_owned)
+}
+
 /// The URL of a redirect without an id, to a host on one of the lists.
 pub(crate) fn plain_target(text: &str, allowed: &[&[RedirectHost]]) -> Result<String, BadTarget> {
     if text.len() > MAX_TARGET_BYTES {

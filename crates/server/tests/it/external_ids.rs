@@ -1,5 +1,7 @@
 //! Members with their own user ids, and how they change reads of the platform's users.
 
+use bytes::Bytes;
+use hyper::Method;
 use ia_log::{DiskLog, Log, LogOptions, RealDisk};
 use ia_model::{Link, MemberId, Minute, Record, UserKey};
 use ia_testkit::{Client, Kit, PASSWORD, START_MS, ServerProcess};
@@ -207,6 +209,42 @@ async fn a_mapping_makes_what_was_sent_before_and_after_it_count() {
     assert_eq!(seen(&bidder, "7").await, [(12, 2), (30002, 6)]);
     kit.clock.advance(60_000);
     assert_eq!(seen(&bidder, "7").await, [(12, 2), (30002, 5)]);
+}
+
+/// Of too many mappings the newest stay, even if all are made in one minute.
+#[tokio::test]
+async fn the_newest_mapping_stays() {
+    let kit = Kit::builder().config(|config| {
+        config.pixels.enabled = true;
+        config.identities.links_per_user = 3;
+    });
+    let mut kit = kit.start().await;
+    kit.stop().await.unwrap();
+    let segments: Vec<Value> = (781..=785).map(|id| json!({"id": id, "member_id": 77})).collect();
+    let member = json!([{"id": 77, "name": "Stranger", "use_external_uids": true}]);
+    kit.apply(&json!({"members": member, "segments": segments})).await;
+    kit.start_again().await;
+    let stranger = kit.login("stranger").await;
+    // In an order that is neither that of the ids nor the reverse.
+    let ids = ["d", "b", "e", "a", "c"];
+    for (id, segment) in ids.iter().zip(781..) {
+        stranger.add(id, None, json!([{"seg_id": segment, "value": 1}])).await;
+    }
+    let map = async |kit: &Kit, id: &str| {
+        let target = format!("/mapuid?member=77&user={id}");
+        kit.anonymous().send(Method::GET, &target, &[("cookie", "uuid2=7")], Bytes::new()).await
+    };
+    for made in 1..=ids.len() {
+        assert_eq!(map(&kit, ids[made - 1]).await.status, 200);
+        let joined: Vec<u64> = (made.saturating_sub(3)..made).map(|at| 781 + at as u64).collect();
+        assert_eq!(kit.login("bidder").await.segments_of("7").await, joined, "the mapping of {made}");
+        kit.restart().await;
+        assert_eq!(kit.login("bidder").await.segments_of("7").await, joined, "{made} after a restart");
+    }
+    // A mapping that is seen again is the newest, and the oldest is now another.
+    map(&kit, "e").await;
+    map(&kit, "d").await;
+    assert_eq!(kit.login("bidder").await.segments_of("7").await, [781, 783, 785]);
 }
 
 #[tokio::test]

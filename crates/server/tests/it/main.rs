@@ -20,6 +20,7 @@ mod h1;
 mod http2;
 mod ingest;
 mod limits;
+mod linked_opt_outs;
 mod one_object;
 mod openapi;
 mod ops;

@@ -1,5 +1,7 @@
 //! Pixels as a browser calls them: with the cookies that it received and nothing else.
 
+mod consent;
+
 use bytes::Bytes;
 use hyper::Method;
 use ia_log::faults::{Call, Errno};

@@ -16,7 +16,9 @@ pub(super) use failures::{
     Conflict, Forbidden, MetaFailures, NotFound, PixelFailures, PostFailures, ReadFailures, TooLarge,
     Unavailable, Unprocessable,
 };
-pub(super) use parameters::{Append, ExternalIdOwner, KeysOfUser, OfMember, SegmentCode, SegmentOwner};
+pub(super) use parameters::{
+    Append, ConsentQuery, ExternalIdOwner, KeysOfUser, OfMember, SegmentCode, SegmentOwner,
+};
 pub(super) use pixels::{Redirect, pixels};
 pub(super) use privacy::*;
 pub(super) use resources::{Fields, catalog};

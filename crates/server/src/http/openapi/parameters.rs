@@ -72,6 +72,19 @@ parameters! {
         #[param(minimum = 1, maximum = 4_294_967_295_u64)]
         member_id: Option<u64>,
     }
+    /// What pixels are told about consent. Without consent nothing is written, and no cookie is set.
+    ConsentQuery {
+        /// A US Privacy string; a third character `Y` is an opt-out of sale
+        us_privacy: Option<String>,
+        /// Whether the GDPR applies: anything but 0 means yes
+        gdpr: Option<String>,
+        /// With `gdpr`: a TC string of version 2, which must allow purpose 1 to the operator's vendor
+        gdpr_consent: Option<String>,
+        /// A GPP string
+        gpp: Option<String>,
+        /// The sections of `gpp` that apply, by commas; -1 is none, and 0 or absent is all
+        gpp_sid: Option<String>,
+    }
     /// A segment by another name than its id.
     SegmentCode {
         /// Which one, by its code, in place of `id`

@@ -1,7 +1,8 @@
 //! The pixels: routes that web pages call from browsers. They take no token; the browser's id is in a cookie.
 //!
 //! A call is counted against its rates first, then its cookie is read, then the whole query, redirect included, before
-//! anything is written. The routes are in the router and in the OpenAPI document only if pixels are on.
+//! anything is written. Without consent ([`ConsentParameters`]) a call is answered as always, but writes nothing and sets
+//! no cookie; `/optout` works all the same. The routes are in the router and in the OpenAPI document only if pixels are on.
 
 mod getuid;
 mod mapuid;
@@ -12,7 +13,7 @@ use super::client::Client;
 use super::error::ApiError;
 use super::openapi;
 use crate::http::Http;
-use crate::pixels::{Browser, IdCookie, Pixels};
+use crate::pixels::{Browser, ConsentParameters, IdCookie, Pixels};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -49,6 +50,8 @@ struct Call {
     http: Arc<Http>,
     client: Client,
     cookie: IdCookie,
+    /// The browser sent Global Privacy Control.
+    gpc: bool,
 }
 
 impl FromRequestParts<Arc<Http>> for Call {
@@ -59,7 +62,8 @@ impl FromRequestParts<Arc<Http>> for Call {
         let client = *parts.extensions.get::<Client>().ok_or_else(ApiError::internal_without_cause)?;
         pixels.take_request(client.address, http.engine.clock.now_ms())?;
         let cookie = IdCookie::read(cookies(&parts.headers));
-        Ok(Call { http: Arc::clone(http), client, cookie })
+        let gpc = parts.headers.get_all("sec-gpc").iter().any(|value| value.as_bytes().trim_ascii() == b"1");
+        Ok(Call { http: Arc::clone(http), client, cookie, gpc })
     }
 }
 
@@ -72,13 +76,31 @@ impl Call {
         &self.http.engine.pixels
     }
 
-    /// The calling browser; without an id it gets one.
+    /// The calling browser, or the one without consent if `parameters` or its headers refuse.
+    fn browser_with(&self, parameters: &ConsentParameters) -> Result<Browser, ApiError> {
+        match self.pixels().options.consent.refusal(&parameters.signals(self.gpc)) {
+            Some(refusal) => {
+                tracing::debug!(?refusal, "a pixel is answered without consent");
+                Ok(Browser::WITHOUT_CONSENT)
+            }
+            None => self.browser(),
+        }
+    }
+
+    /// The calling browser, whether it consents or not; without an id it gets one.
     fn browser(&self) -> Result<Browser, ApiError> {
         let is_suppressed = |user: &UserKey| self.writer().is_suppressed(user);
         Browser::of(self.cookie, is_suppressed).map_err(|error| ApiError::internal(&error))
     }
 
-    /// An answer to `browser` that renews its id cookie.
+    /// Counts a call whose browser has no user to write about.
+    fn not_written(&self, browser: Browser) {
+        if browser.cookie().is_some() {
+            self.http.engine.metrics.pixel_ignored("opted_out");
+        }
+    }
+
+    /// An answer to `browser` that renews its id cookie. Without consent there is no cookie, and the call is counted.
     fn answer(&self, browser: Browser, content_type: &'static str, body: impl IntoResponse) -> Response {
         let mut response = body.into_response();
         let headers = response.headers_mut();
@@ -94,9 +116,11 @@ impl Call {
     }
 
     fn finish(&self, browser: Browser, mut response: Response) -> Response {
-        let cookie = self.pixels().options.cookies.set_id(browser.cookie, self.client.is_secure);
         let headers = response.headers_mut();
-        add_cookie(headers, &cookie);
+        match browser.cookie() {
+            Some(id) => add_cookie(headers, &self.pixels().options.cookies.set_id(id, self.client.is_secure)),
+            None => self.http.engine.metrics.pixel_ignored("consent"),
+        }
         forbid_caching(headers);
         response
     }

@@ -53,7 +53,9 @@ pub(super) async fn post(call: Call, headers: HeaderMap, body: Body) -> Result<R
     let token = FormToken::of(cookies(&headers));
     let (choice, token) = Choice::read(&body, token, sent_from)?;
     let browser = pixels::choose(call.writer(), call.cookie, choice).await?;
-    let cookie = call.pixels().options.cookies.set_id(browser.cookie, call.client.is_secure);
+    // A choice always has a cookie.
+    let id = browser.cookie().unwrap_or_default();
+    let cookie = call.pixels().options.cookies.set_id(id, call.client.is_secure);
     Ok(page(choice == Choice::Out, &token, &cookie))
 }
 

@@ -17,6 +17,7 @@ pub(super) async fn examine<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slo
     examiner.get(&anonymous, &format!("/getuidnb?{TO}"), 200).await;
     examiner.cookie = None;
     examiner.get(&anonymous, "/getuidj", 200).await;
+    examiner.get(&anonymous, "/getuidj?gdpr=0&gdpr=1", 400).await;
     examiner.get(&anonymous, "/getuidp?callback=f", 200).await;
     examiner.get(&anonymous, "/getuidp", 400).await;
     for target in ["/seg?add=12&t=1", "/seg?add=12&t=2", "/mapuid?member=958&user=a"] {
