@@ -24,7 +24,7 @@ impl Nobody {
     pub fn with(ids: &[String]) -> Result<Nobody, NoUserId> {
         let mut nobody = Nobody::default();
         for id in ids {
-            nobody.keys.extend(Domain::all().filter_map(|domain| UserKey::parse(domain, id).ok()));
+            nobody.keys.extend(Domain::ALL.into_iter().filter_map(|domain| UserKey::parse(domain, id).ok()));
             // The name space does not matter.
             let own_id = key_without_domain(Some(MemberId(0)), id).map_err(|_| NoUserId(id.clone()))?;
             nobody.own_ids.insert(own_id.id());

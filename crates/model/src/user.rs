@@ -67,11 +67,6 @@ impl Domain {
         Domain::External,
     ];
 
-    /// Every domain.
-    pub fn all() -> impl Iterator<Item = Domain> {
-        Domain::ALL.into_iter()
-    }
-
     /// The domain of that wire name, in letters of any case and with white space around; `None` for an unknown name
     /// and for `sha1mac`.
     pub fn from_name(name: &str) -> Option<Domain> {

@@ -5,7 +5,7 @@ use ia_catalog::RedirectHost;
 use ia_engine::parameters::{Parameters, Repeated, plain_name};
 use ia_engine::pixels::{MAX_VALUE, PixelSegment, PixelSegmentName};
 use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
-use ia_model::{MemberId, SegmentId};
+use ia_model::{MemberId, SegmentId, lenient};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl<'q> Call<'q> {
     }
 
     fn member(&self) -> Result<Option<MemberId>, BadPixel> {
-        let parse = |text: &str| text.trim().parse().ok().filter(|&id| id > 0).map(MemberId);
+        let parse = |text: &str| lenient::unsigned(text).filter(|&id| id > 0).map(MemberId);
         let bad = || BadPixel("'member' must be a positive integer".into());
         self.get("member")?.map(|text| parse(text).ok_or_else(bad)).transpose()
     }
@@ -114,7 +114,7 @@ impl<'q> Call<'q> {
             let name = if by_code {
                 PixelSegmentName::Code(segment.to_owned())
             } else {
-                let id = segment.parse().ok().filter(|&id| id > 0);
+                let id = whole(segment).filter(|&id| id > 0);
                 PixelSegmentName::Id(SegmentId(id.ok_or_else(|| {
                     BadPixel(format!("'{name}' must be segment ids with commas between them").into())
                 })?))
@@ -134,7 +134,7 @@ fn decoded(part: &str) -> String {
 }
 
 fn int(name: &str, text: &str) -> Result<u32, BadPixel> {
-    let value = text.trim().parse::<u32>().ok().filter(|&value| value <= MAX_VALUE);
+    let value = lenient::unsigned(text).filter(|&value| value <= MAX_VALUE);
     value.ok_or_else(|| {
         BadPixel(format!("a value in '{name}' must be an integer from 0 to {MAX_VALUE}").into())
     })
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_pixel_names_segments_and_their_changes() {
-        let query = "add=1,2:5,,%203&remove=4&add_code=a:7,b&remove_code=c&member=958&value=9&t=1";
+        let query = "add=1.0,2:5.0,,%203&remove=4e0&add_code=a:7,b&remove_code=c&member=958.0&value=9.0&t=1";
         let (add, remove) = (false, true);
         let segments = vec![
             by_id(1, 9, add),
