@@ -114,7 +114,7 @@ impl<'q> Call<'q> {
             let name = if by_code {
                 PixelSegmentName::Code(segment.to_owned())
             } else {
-                let id = whole(segment).filter(|&id| id > 0);
+                let id = lenient::unsigned(segment).filter(|&id| id > 0);
                 PixelSegmentName::Id(SegmentId(id.ok_or_else(|| {
                     BadPixel(format!("'{name}' must be segment ids with commas between them").into())
                 })?))
