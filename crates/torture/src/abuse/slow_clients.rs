@@ -8,13 +8,14 @@ use super::bystander::watch;
 use super::slow_connection::{Crowd, Slowness};
 use crate::figure::{Figure, progress};
 use crate::operation::PROVIDER;
-use crate::requests::{install, log_in};
-use crate::run::until;
+use crate::requests::{PATIENCE, install, log_in};
+use crate::run::{until, until_still};
 use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::{Context, bail};
 use clap::Args;
 use ia_testkit::{Connection, ServerProcess, procfs, request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -123,11 +124,8 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
         let delay = Duration::from_secs(HEADER_TIMEOUT) * u32::try_from(index)? / u32::try_from(slow)?;
         join(&mut members, &crowd, server, token, kind_of(index), delay);
     }
-    let is_there = async || {
-        let open = crowd.open.load(Ordering::Relaxed);
-        Ok((open >= slow * 9 / 10).then_some(()))
-    };
-    until("the crowd to come", Duration::from_secs(60), is_there).await?;
+    let is_there = async || Ok(enough(crowd.open.load(Ordering::Relaxed), slow * 9 / 10));
+    until_still("the crowd to come", PATIENCE, is_there).await?;
     let mut beside = watch(server.api, token, time).await?;
 
     let seconds = |longest: &AtomicU64| longest.load(Ordering::Relaxed).div_ceil(1000);
@@ -139,11 +137,9 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
         join(&mut members, &crowd, server, token, Slowness::Headers, Duration::ZERO);
     }
     // Else the newcomer could be before them.
-    let is_full = async || {
-        let open = procfs::open_sockets(server.id())?;
-        Ok((open >= sockets_before + slow + SPARE_PLACES).then_some(()))
-    };
-    until("all connections to be taken", Duration::from_secs(10), is_full).await?;
+    let all = sockets_before + slow + SPARE_PLACES;
+    let is_full = async || Ok(enough(procfs::open_sockets(server.id())?, all));
+    until_still("all connections to be taken", PATIENCE, is_full).await?;
     // A connection that is cut off is replaced at once by one that waits.
     let newcomer = tokio::spawn(ask_anew(server.api, token.to_owned()));
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -171,6 +167,15 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
         surplus_served: served.is_ok(),
         gone_after,
     })
+}
+
+/// Whether there are so many, for [`until_still`].
+fn enough(count: usize, wanted: usize) -> ControlFlow<(), String> {
+    if count >= wanted {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(format!("{count} of {wanted}"))
+    }
 }
 
 /// A few of the costly kind, and equally many of the others.
