@@ -24,7 +24,7 @@ pub use client::{Answer, Client, NoAnswer, send};
 pub use connection::{Broken, Connection, Reply, request};
 pub use dice::{Dice, mix};
 pub use error::Error;
-pub use eventually::{eventually, until};
+pub use eventually::{eventually, until, until_still};
 pub use installation::{Installation, data_folder};
 #[cfg(feature = "kit")]
 pub use kit::{Kit, KitBuilder, START_MS};

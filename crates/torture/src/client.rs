@@ -65,7 +65,7 @@ pub(crate) struct ClientArgs {
     /// Users of a writer
     #[arg(long)]
     pub users_per_writer: u64,
-    /// One of this many operations is a delete
+    /// One of this many operations is a delete; 0 is none
     #[arg(long)]
     pub delete_every: u32,
     /// A writer's pause after each operation

@@ -9,17 +9,20 @@
 //!
 //! Calls are counted by thread. In service each kind of thread that writes is walked by itself, and each kind of
 //! call that is rare beside its writes once more by itself: what makes, ends and names files of the log, what puts a
-//! checkpoint in force, and what removes log files and tables. At a start and at a
+//! checkpoint or a compaction in force, and what removes log files and tables. At a start and at a
 //! stop, threads come and go: there the first thread that gets to its N-th call dies, whichever it is.
 //!
 //! In the walk `opt-outs` people opt out and in again beside the load, and the process dies in a write to the catalog,
 //! where opt-outs are.
 //!
 //! In each life some people are deleted, so that what a checkpoint does after that is among the steps: it ends the
-//! log's file (in the walk `log`), rewrites the tables (`checkpoint`) and scrubs the statistics (`statistics`).
+//! log's file (in the walk `log`), rewrites the tables (`checkpoint`) and scrubs the statistics (`statistics`). Only
+//! where compactions are walked, nobody is: see [`compaction`].
 
+use crate::compaction;
 use crate::figure::{Figure, progress};
 use crate::findings::Findings;
+use crate::journal::End;
 use crate::mount;
 use crate::operation::Shape;
 use crate::opt_outs::OptOuts;
@@ -27,6 +30,7 @@ use crate::oracle::{Break, Refusal, Rules};
 use crate::run::{Load, Run};
 use crate::strace::{Injected, Tampering, struck};
 use crate::testbed::{Testbed, TestbedArgs};
+use crate::views::until_quiet;
 use anyhow::Context;
 use clap::Args;
 use ia_testkit::{NotReady, ServerProcess};
@@ -39,6 +43,9 @@ use std::time::{Duration, Instant};
 pub(crate) struct CrashPointsArgs {
     #[command(flatten)]
     pub testbed: TestbedArgs,
+    /// One part alone: log, checkpoint, statistics, compaction, start or stop
+    #[arg(long, value_name = "PART", value_parser = ["log", "checkpoint", "statistics", "compaction", "start", "stop"])]
+    pub only: Option<String>,
 }
 
 /// With users enough that the log rotates two or three times, and for long enough that checkpoints follow.
@@ -51,9 +58,6 @@ const LOAD: Load = Load {
 
 const RULES: Rules = Rules { refusal: Refusal::LeavesNothing, on_break: Break::IsOpen };
 
-/// How long what runs by the clock (checkpoints, statistics) may take to come to the call after the load.
-const AFTER_THE_LOAD: Duration = Duration::from_millis(1300);
-
 /// When the process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -63,6 +67,8 @@ enum Phase {
     Service(&'static str),
     /// While it serves, and people opt out: in the writes of their store.
     OptOuts,
+    /// While it serves and compacts.
+    Compaction,
     /// After SIGTERM.
     Stop,
 }
@@ -77,6 +83,13 @@ struct Walk {
     short: (u32, u32),
 }
 
+impl Walk {
+    /// The name without the kind of call.
+    fn part(&self) -> &'static str {
+        self.name.split_once('/').map_or(self.name, |(part, _)| part)
+    }
+}
+
 /// At a start and a stop. Openings are left out, since most of them are to read; flushes stand for the moments
 /// between what is finished and what is begun.
 const ALL_CALLS: &str =
@@ -88,12 +101,16 @@ const fn over_one_call(name: &'static str, threads: &'static str, calls: &'stati
     Walk { name, phase: Phase::Service(threads), calls, short: (1, 2) }
 }
 
+const fn over_compaction(name: &'static str, calls: &'static str, short: (u32, u32)) -> Walk {
+    Walk { name, phase: Phase::Compaction, calls, short }
+}
+
 /// The threads of both databases.
 const SQLITE_THREADS: &str = "sqlx-sqlite-wor";
 /// The database with the opt-outs.
 const CATALOG: &str = "/catalog.sqlite";
 
-const WALKS: [Walk; 13] = [
+const WALKS: [Walk; 15] = [
     Walk {
         name: "log",
         phase: Phase::Service("log"),
@@ -113,12 +130,9 @@ const WALKS: [Walk; 13] = [
         short: (2, 40),
     },
     Walk { name: "opt-outs", phase: Phase::OptOuts, calls: "pwrite64", short: (2, 60) },
-    Walk {
-        name: "compaction",
-        phase: Phase::Service("fjall:worker"),
-        calls: "write,openat,rename,renameat,unlink",
-        short: (0, 1),
-    },
+    over_compaction("compaction", "write,openat,rename,renameat", (2, 8)),
+    over_compaction("compaction/openat", "openat", (0, 1)),
+    over_compaction("compaction/rename", "rename,renameat", (0, 1)),
     over_one_call("log/fallocate", "log", "fallocate"),
     over_one_call("log/ftruncate", "log", "ftruncate"),
     over_one_call("log/rename", "log", "rename,renameat"),
@@ -152,7 +166,9 @@ impl CrashPointsArgs {
             points: BTreeMap::new(),
             calls: BTreeMap::new(),
         };
-        for walk in WALKS {
+        let walks =
+            || WALKS.into_iter().filter(|walk| self.only.as_deref().is_none_or(|only| only == walk.part()));
+        for walk in walks() {
             walker.walk(walk).await?;
             if !walker.run.findings.is_sound() {
                 break;
@@ -170,8 +186,7 @@ impl CrashPointsArgs {
         let calls: Vec<String> = walker.calls.iter().map(|(call, count)| format!("{call}:{count}")).collect();
         let figure = walker.run.findings.write_to(figure.with("calls", calls.join(",")));
         figure.with("seconds", begun.elapsed().as_secs()).print();
-        let missed: Vec<&str> = WALKS
-            .iter()
+        let missed: Vec<&str> = walks()
             .filter(|walk| {
                 (walker.testbed.long || walk.short.0 > 0) && !walker.points.contains_key(walk.name)
             })
@@ -244,16 +259,27 @@ impl Walker {
     async fn die_at(&mut self, walk: Walk, nth: u32) -> anyhow::Result<bool> {
         let tampering = Tampering { calls: walk.calls, injected: Injected::Kill, nth: Some(nth) };
         std::fs::write(&self.trace, "").context("cannot make the file for strace's output")?;
-        let server = match self.server.take() {
+        let mut server = match self.server.take() {
             Some(server) => server,
             None => self.run.start().await?,
         };
+        let has_ended = |server: &mut ServerProcess| Ok(server.has_ended().is_some());
         match walk.phase {
             Phase::Service(threads) => {
                 let _attached = tampering.attach(server.id(), threads, &self.trace).await?;
                 let client = self.run.load(&server, &mut self.testbed).await?;
                 client.end().await?;
-                Ok(end_within(server, AFTER_THE_LOAD).await)
+                let died = until_quiet(&mut server, &self.trace, has_ended).await?;
+                server.kill().await;
+                Ok(died)
+            }
+            Phase::Compaction => {
+                let _attached = tampering.attach(server.id(), compaction::THREADS, &self.trace).await?;
+                let Walker { run, testbed, .. } = self;
+                compaction::load_until(run, &mut server, testbed, LOAD, has_ended).await?;
+                let died = until_quiet(&mut server, &self.trace, has_ended).await?;
+                server.kill().await;
+                Ok(died)
             }
             Phase::OptOuts => {
                 let _attached = tampering.attach(server.id(), SQLITE_THREADS, &self.trace).await?;
@@ -261,10 +287,13 @@ impl Walker {
                 let tokens = self.run.asking(&server).await?;
                 self.opt_outs.ask(server.api, &tokens, &mut self.testbed.dice).await?;
                 client.end().await?;
-                Ok(end_within(server, AFTER_THE_LOAD).await)
+                let died = until_quiet(&mut server, &self.trace, has_ended).await?;
+                server.kill().await;
+                Ok(died)
             }
             Phase::Start => {
                 let client = self.run.load(&server, &mut self.testbed).await?;
+                self.run.until_ended("POSTs before a kill", 1, |end| *end == End::Acknowledged).await?;
                 let moment = self.testbed.dice.below(1000);
                 tokio::time::sleep(Duration::from_millis(moment)).await;
                 server.kill().await;
@@ -280,7 +309,7 @@ impl Walker {
             }
             Phase::Stop => {
                 let client = self.run.load(&server, &mut self.testbed).await?;
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                self.run.until_ended("POSTs before a stop", 10, |end| *end == End::Acknowledged).await?;
                 let _attached = tampering.attach_to_all(server.id(), &self.trace).await?;
                 server.terminate();
                 let status = self.run.installation.end_of(server).await?;
@@ -289,19 +318,6 @@ impl Walker {
             }
         }
     }
-}
-
-/// Waits for the end of a server, and brings it about when the time is over. Returns whether it came by itself.
-async fn end_within(mut server: ServerProcess, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
-    while server.has_ended().is_none() {
-        if Instant::now() > deadline {
-            server.kill().await;
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    true
 }
 
 /// The name of a call in a line of strace, which may begin with the id of the thread.

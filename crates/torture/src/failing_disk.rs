@@ -9,15 +9,18 @@
 //!
 //! Afterwards a clean start has all that was acknowledged.
 
+use crate::compaction;
 use crate::figure::{Figure, progress};
 use crate::findings::Findings;
+use crate::journal::End;
 use crate::mount;
 use crate::operation::{Post, Shape, own_user};
 use crate::oracle::{Break, Refusal, Rules};
-use crate::requests::{ask, metric, readiness};
+use crate::requests::{PATIENCE, ask, readiness};
 use crate::run::{Load, Run, until};
 use crate::strace::{Injected, Tampering, struck};
 use crate::testbed::{Testbed, TestbedArgs};
+use crate::views::{Views, catch_up, until_quiet};
 use anyhow::{Context, bail};
 use clap::Args;
 use ia_testkit::{NotReady, ServerProcess};
@@ -41,12 +44,6 @@ const LOAD: Load = Load {
     pause_ms: 35,
     shape: Shape { users_per_post: 60, users_per_writer: 150, delete_every: 30 },
 };
-
-/// How long checkpoints and statistics may take to catch up: a failed checkpoint is tried again after 5 seconds.
-const CATCH_UP: Duration = Duration::from_secs(20);
-
-/// How long the log may take to notice that there is room.
-const RESUME: Duration = Duration::from_secs(10);
 
 /// What the server logs once it writes no more checkpoints.
 const NO_MORE_CHECKPOINTS: &str = "it takes no more until a restart";
@@ -82,7 +79,7 @@ struct Kind {
 impl Kind {
     fn part(&self) -> &'static str {
         match self.threads {
-            Some(COMPACTION) => "compaction",
+            Some(compaction::THREADS) => "compaction",
             Some(SQLITE) => "statistics",
             Some(threads) => threads,
             None => "start",
@@ -108,7 +105,6 @@ const fn start(calls: &'static str, error: &'static str, short: &'static [u32]) 
 }
 
 const SQLITE: &str = "sqlx-sqlite-wor";
-const COMPACTION: &str = "fjall:worker";
 
 const KINDS: [Kind; 28] = [
     // A batch, then the mark behind it.
@@ -130,8 +126,8 @@ const KINDS: [Kind; 28] = [
     beside("checkpoint", "renameat", "EIO", &[]),
     beside("checkpoint", "openat", "EMFILE", &[]),
     beside("checkpoint", "unlink", "EIO", &[1]),
-    beside(COMPACTION, "write", "EIO", &[]),
-    beside(COMPACTION, "fsync", "EIO", &[]),
+    beside(compaction::THREADS, "write", "EIO", &[1]),
+    beside(compaction::THREADS, "fsync", "EIO", &[]),
     beside(SQLITE, "pwrite64", "EIO", &[3]),
     beside(SQLITE, "pwrite64", "ENOSPC", &[]),
     beside(SQLITE, "fsync", "EIO", &[1]),
@@ -163,6 +159,7 @@ impl FailingDiskArgs {
             without_checkpoints: 0,
         };
         let asked_for = |kind: &Kind| self.only.as_ref().is_none_or(|part| part == kind.part());
+        let mut missed = Vec::new();
         'kinds: for kind in KINDS.into_iter().filter(asked_for) {
             let is_long = test.testbed.long;
             let numbers: Vec<u32> = if is_long { (1..=MOST).collect() } else { kind.short.to_vec() };
@@ -172,9 +169,12 @@ impl FailingDiskArgs {
                     if !is_long {
                         bail!("{kind:?}: call {nth} never came; this proves nothing about it");
                     }
+                    if nth == 1 {
+                        missed.push(format!("{} {}/{}", kind.part(), kind.calls, kind.error));
+                    }
                     break;
                 };
-                progress(format_args!("{} {} {nth}: {found}", kind.calls, kind.error));
+                progress(format_args!("{} {} {} {nth}: {found}", kind.part(), kind.calls, kind.error));
                 if !found.is_sound() {
                     break 'kinds;
                 }
@@ -189,11 +189,14 @@ impl FailingDiskArgs {
         let figure = test.run.findings.write_to(figure);
         figure.with("seconds", begun.elapsed().as_secs()).print();
         let Findings { acknowledged, refused, unknown, .. } = test.run.findings;
+        if !missed.is_empty() {
+            progress(format_args!("no call of these has failed: {missed:?}; this proves nothing about them"));
+        }
         let latches = self.only.as_ref().is_none_or(|part| part == "log");
         let has_bitten = acknowledged > 0
             && (!latches || refused + unknown > 0 && test.latched > 0)
             && test.failed_calls > 0;
-        Ok(test.run.findings.is_sound() && has_bitten)
+        Ok(test.run.findings.is_sound() && has_bitten && missed.is_empty())
     }
 }
 
@@ -241,7 +244,7 @@ impl Test {
 
     async fn fail_in_service(
         &mut self,
-        server: ServerProcess,
+        mut server: ServerProcess,
         kind: Kind,
         tampering: Tampering,
         threads: &str,
@@ -249,16 +252,20 @@ impl Test {
         let Some(attached) = tampering.attach(server.id(), threads, &self.trace).await? else {
             bail!("there is no thread {threads}");
         };
-        let client = self.run.load(&server, &mut self.testbed).await?;
-        client.end().await?;
-        if kind.then == Then::Nothing {
+        let is_struck = |_: &mut ServerProcess| Ok(struck(&self.trace)?.is_some());
+        if threads == compaction::THREADS {
+            let Test { run, testbed, .. } = self;
+            compaction::load_until(run, &mut server, testbed, LOAD, is_struck).await?;
+        } else {
+            let client = self.run.load(&server, &mut self.testbed).await?;
+            client.end().await?;
+        }
+        let came = match kind.then {
             // What runs by the clock may come to the call only now.
-            let waiting = until("the call", Duration::from_millis(1300), async || attached.struck());
-            if waiting.await.is_err() {
-                self.run.installation.stop(server).await?;
-                return Ok(());
-            }
-        } else if attached.struck()?.is_none() {
+            Then::Nothing => until_quiet(&mut server, &self.trace, is_struck).await?,
+            _ => is_struck(&mut server)?,
+        };
+        if !came {
             self.run.installation.stop(server).await?;
             return Ok(());
         }
@@ -277,7 +284,7 @@ impl Test {
                 self.run.installation.end_of(server).await?;
             }
             Then::Resumes => {
-                until("the log to go on", RESUME, async || {
+                until("the log to go on", PATIENCE, async || {
                     Ok((readiness(&server).await?.0 == 200).then_some(()))
                 })
                 .await?;
@@ -285,21 +292,21 @@ impl Test {
             }
             Then::Nothing | Then::StartsOrEnds => {
                 let written = self.run.installation.log_length();
-                let caught_up = catch_up(&server).await;
+                // Each further try says so again.
+                let says_no_more = |views: &Views| {
+                    let said = self.run.installation.log_since(written);
+                    views.all_is_counted() && said.contains(NO_MORE_CHECKPOINTS)
+                };
+                let caught_up = catch_up(&server, says_no_more).await;
+                let caught_up = caught_up.with_context(|| self.run.installation.log_tail())?;
                 attached.detach().await?;
-                match caught_up {
-                    Ok(()) => {
-                        self.run.installation.stop(server).await?;
-                    }
-                    Err(error) => {
-                        if !self.run.installation.log_since(written).contains(NO_MORE_CHECKPOINTS) {
-                            return Err(error);
-                        }
-                        self.without_checkpoints += 1;
-                        server.terminate();
-                        // The last checkpoint fails too.
-                        self.run.installation.end_of(server).await?;
-                    }
+                if caught_up {
+                    self.run.installation.stop(server).await?;
+                } else {
+                    self.without_checkpoints += 1;
+                    server.terminate();
+                    // The last checkpoint fails too.
+                    self.run.installation.end_of(server).await?;
                 }
             }
         }
@@ -331,7 +338,8 @@ impl Test {
 
     async fn fail_at_the_start(&mut self, server: ServerProcess, tampering: Tampering) -> anyhow::Result<()> {
         let client = self.run.load(&server, &mut self.testbed).await?;
-        let moment = 300 + self.testbed.dice.below(700);
+        self.run.until_ended("POSTs before a kill", 10, |end| *end == End::Acknowledged).await?;
+        let moment = self.testbed.dice.below(700);
         tokio::time::sleep(Duration::from_millis(moment)).await;
         server.kill().await;
         client.end().await?;
@@ -347,15 +355,4 @@ impl Test {
         }
         Ok(())
     }
-}
-
-/// Waits until checkpoints and statistics have all that was applied.
-pub(crate) async fn catch_up(server: &ServerProcess) -> anyhow::Result<()> {
-    until("checkpoints and statistics to catch up", CATCH_UP, async || {
-        let applied = metric(server, "applied_position").await?;
-        let checkpointed = metric(server, "checkpointed_position").await?;
-        let counted = metric(server, "usage_position").await?;
-        Ok((checkpointed >= applied && counted >= applied).then_some(()))
-    })
-    .await
 }

@@ -4,16 +4,16 @@
 //! writes go on by themselves); with room in the log and none for checkpoints and statistics (no client notices,
 //! and they catch up); and with a kill and a start while there is no room. Nothing of a refused POST is kept.
 
-use crate::failing_disk::catch_up;
 use crate::figure::{Figure, progress};
 use crate::findings::Findings;
 use crate::journal::End;
 use crate::mount::{self, Mount};
 use crate::operation::{PROVIDER, Shape, own_user};
 use crate::oracle::{Break, Refusal, Rules};
-use crate::requests::{ask, credentials, metric, readiness};
+use crate::requests::{PATIENCE, ask, credentials, metric, readiness};
 use crate::run::{Client, Load, Run, until};
 use crate::testbed::{Testbed, TestbedArgs};
+use crate::views::catch_up;
 use anyhow::{Context, bail};
 use clap::Args;
 use ia_testkit::{NotReady, ServerProcess};
@@ -48,11 +48,8 @@ const ROOMY: &str = "8MiB";
 /// One that it fills at once.
 const TIGHT: &str = "64KiB";
 
-/// How long the load may take to fill what the log has reserved.
-const FILLING: Duration = Duration::from_secs(30);
-
-/// How long writes may take to go on once there is room: the log looks every second.
-const RESUMING: Duration = Duration::from_secs(5);
+/// POSTs that have to be acknowledged before the disk is filled.
+const ACKNOWLEDGED: usize = 100;
 
 /// POSTs that have to be refused before there is room again.
 const REFUSALS: usize = 100;
@@ -117,7 +114,7 @@ impl Test {
         let client = self.run.load(&server, testbed).await?;
         self.fill_until_refused().await?;
         // A checkpoint may have given up a file of the log just now, which the load fills again.
-        until("/readyz to say that the disk is full", RESUMING, async || {
+        until("/readyz to say that the disk is full", PATIENCE, async || {
             let (status, why) = readiness(&server).await?;
             Ok((status == 503 && why.contains("full")).then_some(()))
         })
@@ -130,10 +127,10 @@ impl Test {
     async fn without_room_beside_the_log(&mut self, testbed: &mut Testbed) -> anyhow::Result<()> {
         let server = self.start(ROOMY).await?;
         let client = self.run.load(&server, testbed).await?;
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        self.until_acknowledged().await?;
         let before = metric(&server, "checkpoint_failures_total").await?;
         fill(&self.ballast)?;
-        let failures = until("a checkpoint to fail for want of room", FILLING, async || {
+        let failures = until("a checkpoint to fail for want of room", PATIENCE, async || {
             let failures = metric(&server, "checkpoint_failures_total").await? - before;
             Ok((failures > 0.0).then_some(failures))
         })
@@ -172,9 +169,16 @@ impl Test {
 
     /// Fills the disk while the load goes on, until many POSTs were refused.
     async fn fill_until_refused(&mut self) -> anyhow::Result<()> {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        self.until_acknowledged().await?;
         fill(&self.ballast)?;
-        until("POSTs to be refused", FILLING, async || Ok((self.refused()? >= REFUSALS).then_some(()))).await
+        // Before the first is refused, the load fills what the log has reserved.
+        self.run.until_ended("POSTs to be refused", REFUSALS, |end| matches!(end, End::Refused { .. })).await
+    }
+
+    /// Some POSTs have been answered with OK since the last audit.
+    async fn until_acknowledged(&self) -> anyhow::Result<()> {
+        let is_acknowledged = |end: &End| *end == End::Acknowledged;
+        self.run.until_ended("POSTs to be acknowledged", ACKNOWLEDGED, is_acknowledged).await
     }
 
     fn refused(&self) -> anyhow::Result<usize> {
@@ -207,7 +211,7 @@ impl Test {
         let before = acknowledged()?;
         let freed = Instant::now();
         self.free()?;
-        until("writes to go on", RESUMING, async || Ok((acknowledged()? > before).then_some(()))).await?;
+        until("writes to go on", PATIENCE, async || Ok((acknowledged()? > before).then_some(()))).await?;
         self.slowest_resume = self.slowest_resume.max(freed.elapsed());
         let (status, why) = readiness(server).await?;
         if status != 200 {
@@ -221,7 +225,8 @@ impl Test {
         tokio::time::sleep(Duration::from_millis(300)).await;
         client.stop().await?;
         self.run.audit_meanwhile(&server).await?;
-        catch_up(&server).await?;
+        let caught_up = catch_up(&server, |_| false).await;
+        caught_up.with_context(|| self.run.installation.log_tail())?;
         self.run.installation.stop(server).await?;
         let server = self.run.start().await?;
         self.run.audit(&server, RULES).await?;

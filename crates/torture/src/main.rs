@@ -5,6 +5,7 @@ mod abuse;
 mod audit;
 mod cli;
 mod client;
+mod compaction;
 mod crash_points;
 mod failing_disk;
 mod figure;
@@ -23,6 +24,7 @@ mod stop;
 mod strace;
 mod testbed;
 mod traces;
+mod views;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -119,7 +119,7 @@ pub(crate) struct Shape {
     pub users_per_post: u64,
     /// How many users a writer has.
     pub users_per_writer: u64,
-    /// One of this many operations is a delete.
+    /// One of this many operations is a delete; 0 is none.
     pub delete_every: u32,
 }
 
@@ -143,6 +143,7 @@ pub(crate) fn users(writers: u16, shape: Shape) -> impl Iterator<Item = u64> {
 impl Operation {
     /// Draws one.
     pub(crate) fn draw(dice: &mut Dice, id: u32, writer: u16, shape: Shape) -> Operation {
+        // Of 0 no number is a multiple, but for 0, and operations are counted from 1.
         if !id.is_multiple_of(shape.delete_every) {
             return Operation::Post(Post::draw(dice, id, writer, shape));
         }

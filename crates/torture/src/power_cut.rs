@@ -20,8 +20,7 @@ use crate::journal::End;
 use crate::mount::{self, Cut, Mount};
 use crate::operation::Shape;
 use crate::oracle::{Break, Refusal, Rules};
-use crate::requests::PATIENCE;
-use crate::run::{Load, Run, until};
+use crate::run::{Load, Run};
 use crate::strace::{Injected, Tampering};
 use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::Context;
@@ -138,11 +137,9 @@ async fn cut_under_load(
             let attached =
                 failure.attach(server.id(), "log", &trace).await?.context("no thread of the log")?;
             let client = run.load(&server, testbed).await?;
-            until("a flush to fail", PATIENCE, async || {
-                let refused = run.count_ends(|end| matches!(end, End::Refused { .. }))?;
-                Ok((refused >= LOAD.writers.into()).then_some(()))
-            })
-            .await?;
+            let is_refused = |end: &End| matches!(end, End::Refused { .. });
+            run.until_ended("POSTs to be refused after a failed flush", LOAD.writers.into(), is_refused)
+                .await?;
             attached.detach().await?;
             (Cut::Plain, client)
         }

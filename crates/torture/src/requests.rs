@@ -70,9 +70,13 @@ pub(crate) async fn readiness(server: &ServerProcess) -> anyhow::Result<(u16, St
     Ok((answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned()))
 }
 
+/// All metrics.
+pub(crate) async fn metrics(server: &ServerProcess) -> anyhow::Result<Metrics> {
+    let answer = ask(server.ops, "GET", "/metrics", None, None).await?;
+    Ok(Metrics(String::from_utf8_lossy(&answer.body).into_owned()))
+}
+
 /// A metric without labels.
 pub(crate) async fn metric(server: &ServerProcess, name: &str) -> anyhow::Result<f64> {
-    let answer = ask(server.ops, "GET", "/metrics", None, None).await?;
-    let metrics = Metrics(String::from_utf8_lossy(&answer.body).into_owned());
-    metrics.get(name).with_context(|| format!("no metric {name}"))
+    metrics(server).await?.get(name).with_context(|| format!("no metric {name}"))
 }

@@ -13,12 +13,14 @@ use crate::testbed::Testbed;
 use crate::traces::{Forgotten, traces};
 use anyhow::{Context, bail};
 use ia_testkit::{Installation, ServerProcess};
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-/// A client that has to end does so by then: its last request has a timeout of its own.
+/// A client that has to end writes its journal until then; without a line for so long it never will: each request has
+/// a timeout of its own.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(70);
 
 /// How many people are deleted at the end of a run, of the first writer's own.
@@ -112,7 +114,17 @@ impl Run {
         server: &ServerProcess,
         testbed: &mut Testbed,
     ) -> anyhow::Result<Client> {
-        let Load { writers, posts, pause_ms, shape } = self.load;
+        self.load_with(server, testbed, self.load).await
+    }
+
+    /// [`Run::load`] with another load, of no more writers and users.
+    pub(crate) async fn load_with(
+        &mut self,
+        server: &ServerProcess,
+        testbed: &mut Testbed,
+        load: Load,
+    ) -> anyhow::Result<Client> {
+        let Load { writers, posts, pause_ms, shape } = load;
         let args = ClientArgs {
             api: server.api,
             journal: self.journal.path().to_owned(),
@@ -135,7 +147,7 @@ impl Run {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the client")?;
-        Ok(Client(child))
+        Ok(Client { child, journal: self.journal.path().to_owned() })
     }
 
     /// Holds a server to the journal. Clients have to have ended.
@@ -154,6 +166,28 @@ impl Run {
         let session = self.journal.peek_session()?;
         let ends = session.cases.iter().filter_map(|case| case.ended.as_ref());
         Ok(ends.filter(|(_, end)| is_such(end)).count())
+    }
+
+    /// Waits until so many operations since the last audit have ended in such a way, for as long as a client gets
+    /// any answers.
+    pub(crate) async fn until_ended(
+        &self,
+        what: &str,
+        count: usize,
+        is_such: impl Fn(&End) -> bool,
+    ) -> anyhow::Result<()> {
+        until_still(what, CLIENT_PATIENCE, async || {
+            let ended = self.count_ends(&is_such)?;
+            Ok(if ended >= count {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(format!(
+                    "{ended} of {count}, of {} answered",
+                    self.count_ends(|_| true)?
+                ))
+            })
+        })
+        .await
     }
 
     /// Holds a running server to the journal, which goes on after it. Clients have to have ended.
@@ -231,22 +265,31 @@ impl Run {
 
 /// A client at work.
 #[derive(Debug)]
-pub(crate) struct Client(Child);
+pub(crate) struct Client {
+    child: Child,
+    journal: PathBuf,
+}
 
 impl Client {
     /// Lets it finish what it has sent, and waits for its end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        drop(self.0.stdin.take());
+        drop(self.child.stdin.take());
         self.end().await
     }
 
     /// Waits until it has nothing more to send, or the server is gone.
     pub(crate) async fn end(mut self) -> anyhow::Result<()> {
         // Held open: its end would tell the client to stop.
-        let stdin = self.0.stdin.take();
-        let status = tokio::time::timeout(CLIENT_PATIENCE, self.0.wait()).await;
+        let stdin = self.child.stdin.take();
+        let status = until_still("the client to end", CLIENT_PATIENCE, async || {
+            if let Some(status) = self.child.try_wait().context("cannot wait for the client")? {
+                return Ok(ControlFlow::Break(status));
+            }
+            let noted = std::fs::metadata(&self.journal).context("cannot look at the journal")?.len();
+            Ok(ControlFlow::Continue(format!("{noted} bytes in its journal")))
+        })
+        .await?;
         drop(stdin);
-        let status = status.context("the client does not end")?.context("cannot wait for the client")?;
         if !status.success() {
             bail!("the client ended with {status}");
         }
@@ -261,4 +304,13 @@ pub(crate) async fn until<T>(
     condition: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
     ia_testkit::until(what, patience, condition).await
+}
+
+/// [`ia_testkit::until_still`], for looks that fail with any error.
+pub(crate) async fn until_still<T>(
+    what: &str,
+    patience: Duration,
+    look: impl AsyncFnMut() -> anyhow::Result<ControlFlow<T, String>>,
+) -> anyhow::Result<T> {
+    ia_testkit::until_still(what, patience, look).await
 }

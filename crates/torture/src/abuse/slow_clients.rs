@@ -8,13 +8,14 @@ use super::bystander::watch;
 use super::slow_connection::{Crowd, Slowness};
 use crate::figure::{Figure, progress};
 use crate::operation::PROVIDER;
-use crate::requests::{install, log_in};
-use crate::run::until;
+use crate::requests::{PATIENCE, install, log_in};
+use crate::run::{until, until_still};
 use crate::testbed::{Testbed, TestbedArgs};
 use anyhow::{Context, bail};
 use clap::Args;
 use ia_testkit::{Connection, ServerProcess, procfs, request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -83,9 +84,11 @@ impl SlowClientsArgs {
             installation = installation.with(name, &value);
         }
         let server = installation.start().await?;
+        // Before anybody connects: those who have just gone may be open for a moment longer.
+        let listening = procfs::open_sockets(server.id())?;
         let token = log_in(&server, PROVIDER).await?;
         watch(server.api, &token, Duration::from_secs(2)).await?;
-        let found = torment(&server, &token, slow, time).await?;
+        let found = torment(&server, &token, listening, slow, time).await?;
         installation.stop(server).await?;
         Ok(found.print(cap, slow) && (!testbed.long || found.is_quick()))
     }
@@ -110,9 +113,15 @@ struct Found {
     gone_after: Option<Duration>,
 }
 
-async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duration) -> anyhow::Result<Found> {
+/// `listening` is how many sockets the server has open when nobody is connected.
+async fn torment(
+    server: &ServerProcess,
+    token: &str,
+    listening: usize,
+    slow: usize,
+    time: Duration,
+) -> anyhow::Result<Found> {
     let resident_before = procfs::usage(server.id())?.resident_bytes;
-    let sockets_before = procfs::open_sockets(server.id())?;
     progress("an ordinary client alone");
     let mut alone = watch(server.api, token, time / 2).await?;
     progress(format_args!("the same beside {slow} slow connections"));
@@ -123,11 +132,7 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
         let delay = Duration::from_secs(HEADER_TIMEOUT) * u32::try_from(index)? / u32::try_from(slow)?;
         join(&mut members, &crowd, server, token, kind_of(index), delay);
     }
-    let is_there = async || {
-        let open = crowd.open.load(Ordering::Relaxed);
-        Ok((open >= slow * 9 / 10).then_some(()))
-    };
-    until("the crowd to come", Duration::from_secs(60), is_there).await?;
+    until_as_many("the crowd to come", slow * 9 / 10, || Ok(crowd.open.load(Ordering::Relaxed))).await?;
     let mut beside = watch(server.api, token, time).await?;
 
     let seconds = |longest: &AtomicU64| longest.load(Ordering::Relaxed).div_ceil(1000);
@@ -139,11 +144,8 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
         join(&mut members, &crowd, server, token, Slowness::Headers, Duration::ZERO);
     }
     // Else the newcomer could be before them.
-    let is_full = async || {
-        let open = procfs::open_sockets(server.id())?;
-        Ok((open >= sockets_before + slow + SPARE_PLACES).then_some(()))
-    };
-    until("all connections to be taken", Duration::from_secs(10), is_full).await?;
+    let taken = || Ok(procfs::open_sockets(server.id())?.saturating_sub(listening));
+    until_as_many("all connections to be taken", slow + SPARE_PLACES, taken).await?;
     // A connection that is cut off is replaced at once by one that waits.
     let newcomer = tokio::spawn(ask_anew(server.api, token.to_owned()));
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -154,7 +156,7 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
     crowd.has_stopped.store(true, Ordering::Relaxed);
     let silent_since = Instant::now();
     let served = newcomer.await.context("the newcomer panicked")?;
-    let is_gone = async || Ok((procfs::open_sockets(server.id())? <= sockets_before).then_some(()));
+    let is_gone = async || Ok((procfs::open_sockets(server.id())? <= listening).then_some(()));
     let gone = until("the crowd to be gone", ALL_GONE, is_gone).await;
     let gone_after = gone.is_ok().then(|| silent_since.elapsed());
     members.abort_all();
@@ -171,6 +173,24 @@ async fn torment(server: &ServerProcess, token: &str, slow: usize, time: Duratio
         surplus_served: served.is_ok(),
         gone_after,
     })
+}
+
+/// Waits until there are so many, for as long as there are now and then more than ever before.
+async fn until_as_many(
+    what: &str,
+    wanted: usize,
+    count: impl Fn() -> anyhow::Result<usize>,
+) -> anyhow::Result<()> {
+    let mut most = 0;
+    until_still(what, PATIENCE, async || {
+        most = most.max(count()?);
+        Ok(if most >= wanted {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(format!("{most} of {wanted}"))
+        })
+    })
+    .await
 }
 
 /// A few of the costly kind, and equally many of the others.

@@ -145,7 +145,9 @@ async fn a_backup_of_a_server_under_load_has_all_that_was_acknowledged() {
 #[tokio::test]
 async fn log_files_stay_while_somebody_holds_them() {
     let (_dir, data_dir) = ia_testkit::prepare_data_dir(Path::new(BINARY));
-    let server = serve(&data_dir).await;
+    // Log files smaller still, so that a few POSTs fill several.
+    let settings = [&SETTINGS[..], &[("INSTANT_AUDIENCE__LOG__SEGMENT_BYTES", "64KiB")]].concat();
+    let server = ServerProcess::serve(Path::new(BINARY), &data_dir, &settings).await;
     let client = server.login("provider").await;
     let lock = fs::File::open(&data_dir).unwrap();
     lock.try_lock().unwrap();
@@ -166,7 +168,7 @@ async fn log_files_stay_while_somebody_holds_them() {
         )
     };
     let fill = async || {
-        for value in 1..=200 {
+        for value in 1..=20 {
             let users: Vec<Value> = (1..=1000)
                 .map(|user| json!({"user_id": user, "seg_block": [{"seg_id": 12, "value": value}]}))
                 .collect();

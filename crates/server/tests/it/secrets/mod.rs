@@ -40,11 +40,10 @@ impl Search {
     /// Searches the bytes of `place` for `forbidden`.
     fn look(&mut self, place: &str, bytes: &[u8], forbidden: &[String]) {
         self.places += 1;
-        let text = String::from_utf8_lossy(bytes);
         for secret in forbidden {
-            if let Some(at) = text.find(secret.as_str()) {
-                let around: String = text[..at].chars().rev().take(120).collect();
-                let around: String = around.chars().rev().chain(text[at..].chars().take(120)).collect();
+            if let Some(at) = memchr::memmem::find(bytes, secret.as_bytes()) {
+                let around = &bytes[at.saturating_sub(120)..bytes.len().min(at + 120)];
+                let around = String::from_utf8_lossy(around);
                 self.found.push(format!("{place}: {secret} in {around}"));
             }
         }
