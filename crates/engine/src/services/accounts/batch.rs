@@ -132,7 +132,7 @@ fn owner() -> Rule<u32> {
 
 /// What separates the parts of a line. The catalog has the rules for it.
 fn separator() -> Rule<String> {
-    let schema = of_type(Type::String).pattern(Some(r"^[\t !-~]$"));
+    let schema = of_type(Type::String).pattern(Some(r##"^[\t !"#%&',.:;<=>@^_`~]$"##));
     Rule::new(schema, "one character, as text", |value| value.as_str().map(str::to_owned))
 }
 
