@@ -26,7 +26,7 @@ pub(crate) struct LoginsArgs {
     /// Logins at once
     #[arg(long, default_value_t = 500)]
     pub at_once: usize,
-    /// Timed refusals of each kind: 100, and 400 in the long form
+    /// Timed refusals of each kind: 40, and 400 in the long form
     #[arg(long)]
     pub samples: Option<usize>,
 }
@@ -84,7 +84,7 @@ impl LoginsArgs {
             .with("LIMITS__FAILED_LOGINS_PER_ADDRESS_PER_FIVE_MINUTES", "0");
         let server = lifted.start().await?;
         let crowd = crowd(&server, self.at_once, testbed.of_form(2, 20)).await?;
-        let samples = self.samples.unwrap_or(testbed.of_form(100, 400));
+        let samples = self.samples.unwrap_or(testbed.of_form(40, 400));
         let timing = stopwatch(&server, samples, &mut testbed.dice).await?;
         lifted.stop(server).await?;
         let server = installation.start().await?;

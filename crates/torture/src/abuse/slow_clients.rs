@@ -29,7 +29,7 @@ pub(crate) struct SlowClientsArgs {
     /// The server's cap on connections: 1,000, and 5,000 in the long form
     #[arg(long)]
     pub cap: Option<usize>,
-    /// How long the ordinary client measures each time: 16 seconds, and 60 in the long form; half of it alone
+    /// How long the ordinary client measures each time: 12 seconds, and 60 in the long form; half of it alone
     #[arg(long)]
     pub seconds: Option<u64>,
 }
@@ -70,7 +70,7 @@ impl SlowClientsArgs {
     /// Whether the server has kept its promises; in the long form also whether it was quick enough.
     pub(crate) async fn run(&self, testbed: Testbed) -> anyhow::Result<bool> {
         let cap = self.cap.unwrap_or(testbed.of_form(1_000, 5_000));
-        let time = Duration::from_secs(self.seconds.unwrap_or(testbed.of_form(16, 60)));
+        let time = Duration::from_secs(self.seconds.unwrap_or(testbed.of_form(12, 60)));
         let slow = cap.checked_sub(SPARE_PLACES).filter(|&slow| slow > 0).context("the cap is too small")?;
         allow_open_files(2 * cap as u64 + 1_000)?;
         let data_dir = testbed.data.path().join("data");
