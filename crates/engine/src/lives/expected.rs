@@ -5,6 +5,7 @@ use ia_catalog::usage::Counters;
 use ia_model::time::format_utc;
 use ia_model::{Erase, ErasedSegments, SegmentId};
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 const MINUTE_MS: u64 = 60_000;
@@ -51,7 +52,8 @@ enum Effect {
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     users: BTreeMap<User, BTreeMap<u32, Entry>>,
-    links: BTreeMap<User, BTreeMap<User, u64>>,
+    /// Linked ids, each with the minute at which the link ends and the number of the record that made it.
+    links: BTreeMap<User, BTreeMap<User, (u64, u64)>>,
     hours: BTreeMap<(u32, u64), Counters>,
     records: u64,
     /// Requests that were not answered OK, in log order.
@@ -129,20 +131,20 @@ impl Expected {
                 let held = self.links.entry(user).or_default();
                 for (id, end) in ends {
                     let known = held.entry(id).or_default();
-                    *known = end.max(*known);
+                    *known = (end, self.records).max(*known);
                 }
-                held.retain(|_, end| *end > at_ms / MINUTE_MS);
-                let mut last: Vec<(u64, User)> = held.iter().map(|(id, end)| (*end, *id)).collect();
-                // The links that end last stay; among equal ends, the lower keys.
-                last.sort_by_key(|(end, id)| (u64::MAX - end, id.key()));
-                *held = last.into_iter().take(LINKS_PER_USER).map(|(end, id)| (id, end)).collect();
+                held.retain(|_, (end, _)| *end > at_ms / MINUTE_MS);
+                let mut last: Vec<(User, (u64, u64))> = held.iter().map(|(id, made)| (*id, *made)).collect();
+                // The links that end last stay; of those that end together, the ones made last, in the order of keys.
+                last.sort_by_key(|(id, made)| Reverse((*made, id.key())));
+                *held = last.into_iter().take(LINKS_PER_USER).collect();
             }
         }
     }
 
     /// The memberships of a user and of the ids linked to it, at a minute.
     fn joined(&self, user: &User, minute: u64) -> BTreeMap<u32, Entry> {
-        let links = self.links.get(user).into_iter().flatten().filter(|(_, end)| **end > minute);
+        let links = self.links.get(user).into_iter().flatten().filter(|(_, (end, _))| *end > minute);
         let ids = links.map(|(id, _)| id).chain([user]);
         let mut joined: BTreeMap<u32, Entry> = BTreeMap::new();
         for (&segment, entry) in ids.filter_map(|id| self.users.get(id)).flatten() {

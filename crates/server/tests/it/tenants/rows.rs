@@ -408,8 +408,14 @@ fn users(about: &Things) -> Value {
 }
 
 /// Parameters and fields of the document that name no object.
-pub(super) const NO_OBJECTS: [&str; 29] = [
+pub(super) const NO_OBJECTS: [&str; 35] = [
     "X-Request-Id",
+    "Sec-GPC",
+    "us_privacy",
+    "gdpr",
+    "gdpr_consent",
+    "gpp",
+    "gpp_sid",
     "verbose",
     "dry_run",
     "agg",
