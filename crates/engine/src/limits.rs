@@ -68,6 +68,16 @@ pub struct OverRate {
     pub exceeded: Exceeded,
 }
 
+/// The error of a caller that is over a rate of `limit` in so many seconds.
+fn over(
+    limit: u32,
+    what: &'static str,
+    seconds: u32,
+    route: &'static str,
+) -> impl FnOnce(Exceeded) -> OverRate {
+    move |exceeded| OverRate { limit, what, seconds, route, exceeded }
+}
+
 /// The limits, and the counts against them.
 pub struct Limits {
     defaults: RequestLimits,
@@ -117,25 +127,13 @@ impl Limits {
     /// Counts a `POST /rt-segment`.
     pub fn take_post(&self, member: MemberId, limits: &RequestLimits, now_ms: u64) -> Result<(), OverRate> {
         let limit = limits.posts_per_second;
-        self.posts.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
-            limit,
-            what: "writes",
-            seconds: 1,
-            route: "rt-segment",
-            exceeded,
-        })
+        self.posts.take(member, 1, limit, now_ms).map_err(over(limit, "writes", 1, "rt-segment"))
     }
 
     /// Counts a `POST /rt-segment?dry_run=true`.
     pub fn take_dry_run(&self, member: MemberId, now_ms: u64) -> Result<(), OverRate> {
         let limit = self.dry_runs_per_second;
-        self.dry_runs.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
-            limit,
-            what: "dry runs",
-            seconds: 1,
-            route: "rt-segment",
-            exceeded,
-        })
+        self.dry_runs.take(member, 1, limit, now_ms).map_err(over(limit, "dry runs", 1, "rt-segment"))
     }
 
     /// Counts a `POST /privacy/consumer-request`. Its limit is that of `/rt-segment`, counted separately.
@@ -146,13 +144,12 @@ impl Limits {
         now_ms: u64,
     ) -> Result<(), OverRate> {
         let limit = limits.posts_per_second;
-        self.consumer_requests.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
+        self.consumer_requests.take(member, 1, limit, now_ms).map_err(over(
             limit,
-            what: "writes",
-            seconds: 1,
-            route: "privacy/consumer-request",
-            exceeded,
-        })
+            "writes",
+            1,
+            "privacy/consumer-request",
+        ))
     }
 
     /// Counts the users of a `POST /rt-segment`.
@@ -165,13 +162,7 @@ impl Limits {
     ) -> Result<(), OverRate> {
         let limit = limits.users_per_second;
         let users = u32::try_from(users).unwrap_or(u32::MAX);
-        self.users.take(member, users, limit, now_ms).map_err(|exceeded| OverRate {
-            limit,
-            what: "users",
-            seconds: 1,
-            route: "rt-segment",
-            exceeded,
-        })
+        self.users.take(member, users, limit, now_ms).map_err(over(limit, "users", 1, "rt-segment"))
     }
 
     /// Counts a read.
@@ -183,13 +174,7 @@ impl Limits {
         now_ms: u64,
     ) -> Result<(), OverRate> {
         let limit = self.of(snapshot, member).gets_per_second;
-        self.reads.take((route, member), 1, limit, now_ms).map_err(|exceeded| OverRate {
-            limit,
-            what: "reads",
-            seconds: 1,
-            route: route.name(),
-            exceeded,
-        })
+        self.reads.take((route, member), 1, limit, now_ms).map_err(over(limit, "reads", 1, route.name()))
     }
 
     /// The limits of the catalog services.
@@ -204,12 +189,6 @@ impl Limits {
             true => (&self.service_reads, reads_per_minute, "reads"),
             false => (&self.service_writes, writes_per_minute, "writes"),
         };
-        limiter.take(member, 1, limit, now_ms).map_err(|exceeded| OverRate {
-            limit,
-            what,
-            seconds: 60,
-            route: "the catalog services",
-            exceeded,
-        })
+        limiter.take(member, 1, limit, now_ms).map_err(over(limit, what, 60, "the catalog services"))
     }
 }

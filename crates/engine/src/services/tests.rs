@@ -48,7 +48,7 @@ fn each_rule_takes_what_it_says_and_names_the_rest() {
         (read(integer(0, 9), json!(1e300)), no_digit),
         (read(integer(0, 9), json!(u64::MAX)), no_digit),
         (read(integer(0, 9), json!(true)), no_digit),
-        (read(integer(0, 9), json!("+1")), no_digit),
+        (read(integer(0, 9), json!("+1")), "Some(Some(1))"),
         (read(integer(0, 9), json!("")), no_digit),
         (read(count(), json!("9007199254740991")), "Some(Some(9007199254740991))"),
         (read(count(), from_text("9007199254740991.0")), "Some(Some(9007199254740991))"),
@@ -106,7 +106,7 @@ fn a_fault_of_json_names_its_place() {
         (r#"{"hbapi:1:x:y": {"id": -Infinity}}"#, format!("{invalid} 25, in '(no name).id'")),
         (r#"{"a": {"b": {"c": {"d": {"e": x}}}}}"#, format!("{invalid} 31, in 'a.b.c.d'")),
         ("", "The request body is not valid JSON, at line 1 column 0".to_owned()),
-        ("{} {}", format!("{invalid} 4")),
+        ("{} x", format!("{invalid} 4")),
         ("5", "The request body must be an object, at line 1 column 1".to_owned()),
     ] {
         assert_eq!(read(body), expected, "{body}");

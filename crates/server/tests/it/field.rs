@@ -120,7 +120,9 @@ async fn an_id_of_nobody_is_in_no_segment_by_any_way() {
             .post("/auth", &json!({"auth": {"username": "own", "password": ia_testkit::PASSWORD}}))
             .await;
         let token = answer.json()["response"]["token"].as_str()?.to_owned();
-        Some(Client { token: Some(token), ..kit.anonymous() })
+        let own = Client { token: Some(token), ..kit.anonymous() };
+        // Requests see the catalog of some moments ago.
+        (own.get("/user-segment?user_id=word").await.status == 200).then_some(own)
     })
     .await;
     let post = |user: Value| json!({"rt_segment": [user]});

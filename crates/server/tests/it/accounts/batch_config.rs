@@ -105,7 +105,7 @@ async fn segment_fields_come_as_a_list_or_as_one_text() {
         ),
     ] {
         assert_eq!(set(&admin, "segment_fields", &sent).await, format!("400 SYNTAX {error}"), "{sent}");
-        let kept = admin.get(TARGET).await.ok()["batch_segment_configs"][0]["segment_fields"].clone();
+        let kept = admin.get(TARGET).await.ok()["batch_segment_config"]["segment_fields"].clone();
         assert_eq!(kept, stored, "{sent}");
     }
 }

@@ -132,5 +132,5 @@ async fn only_an_admin_sets_hosts_and_only_such_as_the_server_takes() {
     let beyond = put(&admin, "/member?id=77&append=true", hosts(json!(many[..100]))).await;
     assert_eq!(beyond.response()["error"], "'redirect_hosts': a member has at most 100");
     let shown = admin.get("/member?id=77").await.ok();
-    assert_eq!(shown["members"][0]["redirect_hosts"], json!(["a.example"]));
+    assert_eq!(shown["member"]["redirect_hosts"], json!(["a.example"]));
 }
