@@ -96,19 +96,20 @@ pub fn format_utc(unix_ms: u64) -> String {
     utc_text(unix_ms).map(char::from).iter().collect()
 }
 
-/// Reads `YYYY-MM-DD HH:MM:SS`, with a `T` for the space or without the time. Milliseconds since 1970.
+/// Reads `YYYY-MM-DD HH:MM:SS`, with a `T` for the space, or without the time; as languages print it also with a fraction
+/// of a second, and with `Z` or another offset from UTC. Milliseconds since 1970.
 ///
 /// `None` when `text` has another form or is before 1970.
 pub fn parse_utc(text: &str) -> Option<u64> {
     let text = text.trim();
-    let date_time = DateTime::strptime("%Y-%m-%d %H:%M:%S", text)
-        .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M:%S", text))
-        .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M:%SZ", text))
-        .or_else(|_| {
-            Date::strptime("%Y-%m-%d", text).map(|date| date.to_datetime(jiff::civil::Time::midnight()))
-        })
-        .ok()?;
-    let timestamp = Offset::UTC.to_timestamp(date_time).ok()?;
+    let with_offset = || text.parse::<Timestamp>().ok();
+    let without_offset = || {
+        let date_time = DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", text)
+            .or_else(|_| DateTime::strptime("%Y-%m-%dT%H:%M:%S%.f", text))
+            .or_else(|_| Date::strptime("%Y-%m-%d", text).map(|date| date.at(0, 0, 0, 0)));
+        Offset::UTC.to_timestamp(date_time.ok()?).ok()
+    };
+    let timestamp = without_offset().or_else(with_offset)?;
     u64::try_from(timestamp.as_millisecond()).ok()
 }
 
@@ -131,6 +132,17 @@ mod tests {
         let ms = parse_utc("2023-11-30 12:34:56").unwrap();
         assert_eq!(format_utc(ms), "2023-11-30 12:34:56");
         assert_eq!(parse_utc("2023-11-30T12:34:56"), Some(ms));
+        for text in [
+            "2023-11-30T12:34:56Z",
+            "2023-11-30T12:34:56+00:00",
+            "2023-11-30 13:34:56+01:00",
+            "2023-11-30T12:34:56-00:00",
+            " 2023-11-30 12:34:56 ",
+        ] {
+            assert_eq!(parse_utc(text), Some(ms), "{text}");
+        }
+        assert_eq!(parse_utc("2023-11-30T12:34:56.789123"), Some(ms + 789));
+        assert_eq!(parse_utc("2023-11-30T12:34:56.789Z"), Some(ms + 789));
         assert_eq!(parse_utc("2023-11-30"), parse_utc("2023-11-30 00:00:00"));
         assert_eq!(format_utc(0), "1970-01-01 00:00:00");
         assert_eq!(format_utc(u64::MAX), "9999-12-30 22:00:00");
@@ -138,7 +150,18 @@ mod tests {
 
     #[test]
     fn other_texts_and_dates_are_refused() {
-        for text in ["", "yesterday", "2023-13-01", "2023-02-30", "2023-11-30 25:00:00", "1960-01-01"] {
+        for text in [
+            "",
+            "yesterday",
+            "2023-13-01",
+            "2023-02-30",
+            "2023-11-30 25:00:00",
+            "1960-01-01",
+            "1701347696",
+            "2023-11-30T12:34:56 01:00",
+            "30.11.2023",
+            "11/30/2023",
+        ] {
             assert_eq!(parse_utc(text), None, "{text}");
         }
     }
