@@ -21,7 +21,8 @@ const CHECKPOINTS: u32 = 8;
 /// A writer's pause: short enough that a checkpoint is due, by the amount of log, whenever the server looks.
 const PAUSE_MS: u64 = 5;
 
-/// Loads the server, by as many writers as `load` has, until `is_over`, or until there were compactions. The server may die meanwhile.
+/// Loads the server, by as many writers as `load` has, until `is_over`, or until there were compactions. The server may
+/// die meanwhile.
 pub(crate) async fn load_until(
     run: &mut Run,
     server: &mut ServerProcess,

@@ -20,8 +20,8 @@ pub(super) fn run(args: ServerArgs) -> anyhow::Result<()> {
     serve(config, |_| String::new())
 }
 
-/// Runs a server until SIGTERM or SIGINT. SIGHUP makes it look at the files of its certificate. `greeting` gets the address of the API and returns the text that is printed
-/// after the "ready" line.
+/// Runs a server until SIGTERM or SIGINT. SIGHUP makes it look at the files of its certificate. `greeting` gets the
+/// address of the API and returns the text that is printed after the "ready" line.
 pub(super) fn serve(config: Config, greeting: impl FnOnce(SocketAddr) -> String) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     let result = runtime.block_on(async {

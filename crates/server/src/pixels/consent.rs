@@ -2,6 +2,8 @@
 
 use super::{BadPixel, TargetEncoding, redirect};
 use ia_engine::consent::Signals;
+use ia_engine::parameters::Parameters;
+use std::borrow::Cow;
 
 /// The parameters, in the order of their values.
 const NAMES: [&str; 5] = ["us_privacy", "gdpr", "gdpr_consent", "gpp", "gpp_sid"];
@@ -11,17 +13,15 @@ const NAMES: [&str; 5] = ["us_privacy", "gdpr", "gdpr_consent", "gpp", "gpp_sid"
 pub(crate) struct ConsentParameters([Option<String>; NAMES.len()]);
 
 impl ConsentParameters {
-    /// Reads the query of a call. Fails if a parameter has two different values.
+    /// Reads the query of a call. Fails if a parameter that takes one value has different ones.
     pub(crate) fn of(query: &str) -> Result<ConsentParameters, BadPixel> {
+        let parameters: Parameters<'_> = form_urlencoded::parse(query.as_bytes()).collect();
         let mut values = <[Option<String>; NAMES.len()]>::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
-            let Some(at) = NAMES.iter().position(|known| *known == name) else { continue };
-            match &values[at] {
-                Some(known) if *known != value => {
-                    return Err(BadPixel(format!("'{name}' has two different values").into()));
-                }
-                _ => values[at] = Some(value.into_owned()),
-            }
+        for (value, name) in values.iter_mut().zip(NAMES) {
+            *value = match name {
+                "gpp_sid" => parameters.list(name, ",").map(Cow::into_owned),
+                _ => parameters.one(name)?.map(str::to_owned),
+            };
         }
         Ok(ConsentParameters(values))
     }
@@ -67,6 +67,7 @@ mod tests {
             ["1YNN", "1", "CP.a", "DB~x", "2,7"]
         );
         assert_eq!(values(&of("gdpr=&gdpr=0&us_privacy")), ["-", "0", "-", "-", "-"]);
+        assert_eq!(values(&of("gpp_sid=2&gpp_sid=7"))[4], "2,7", "it takes a list");
         let error = ConsentParameters::of("gdpr=0&add=1&gdpr=1").unwrap_err();
         assert!(error.0.contains("'gdpr'"), "{error}");
     }

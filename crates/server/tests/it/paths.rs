@@ -22,15 +22,17 @@ fn alike(answer: &Answer) -> (u16, String) {
     (answer.status.as_u16(), format!("{:?} {text}", answer.header("location")))
 }
 
+async fn with_pixels() -> Kit {
+    let pixels = |config: &mut instant_audience::config::Config| {
+        config.pixels.enabled = true;
+        config.pixels.redirect_hosts = serde_json::from_value(json!(["ok.example.com"])).unwrap();
+    };
+    Kit::builder().config(pixels).start().await
+}
+
 #[tokio::test]
 async fn slashes_make_no_other_path() {
-    let kit = Kit::builder()
-        .config(|config| {
-            config.pixels.enabled = true;
-            config.pixels.redirect_hosts = serde_json::from_value(json!(["ok.example.com"])).unwrap();
-        })
-        .start()
-        .await;
+    let kit = with_pixels().await;
     let admin = kit.login("admin").await;
     let document = admin.get("/openapi.json").await.json();
     let mut paths: Vec<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
@@ -65,13 +67,7 @@ async fn slashes_make_no_other_path() {
 
 #[tokio::test]
 async fn every_listener_takes_them_and_leaves_the_query() {
-    let kit = Kit::builder()
-        .config(|config| {
-            config.pixels.enabled = true;
-            config.pixels.redirect_hosts = serde_json::from_value(json!(["ok.example.com"])).unwrap();
-        })
-        .start()
-        .await;
+    let kit = with_pixels().await;
     let provider = kit.login("provider").await;
     let body = json!({"rt_segment": [{"user_id": "7", "seg_block": [{"seg_id": 12}]}]});
     for target in ["/rt-segment/", "//rt-segment"] {
