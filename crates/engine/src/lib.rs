@@ -35,6 +35,7 @@ pub mod user_ids;
 
 mod alarm;
 mod erasures;
+mod files;
 #[cfg(test)]
 mod lives;
 mod opt_outs;

@@ -31,6 +31,16 @@ pub enum Change {
         /// 0 to 2^31-1; replaces the value of an existing membership.
         value: u32,
     },
+    /// The user is in the segment from a later minute on. A membership that the user has by then goes on until its
+    /// own end, and is this one from `begins` on.
+    AddLater {
+        /// The first minute of the membership. One that has come at acceptance makes this an [`Change::Add`].
+        begins: Minute,
+        /// Replaces the expiry of an existing membership.
+        expires: Expiry,
+        /// As for [`Change::Add`].
+        value: u32,
+    },
     /// The user is in the segment no longer.
     Remove,
 }

@@ -3,6 +3,10 @@
 //! All facts are resolved before they are logged (segment ids, absolute expiry), so a replay needs
 //! no catalog and gives the same result for ever.
 
+mod file_chunk;
+
+pub use file_chunk::{FileChunk, FileCounts, RefusedSegment, SegmentFault};
+
 use crate::{Batch, Change, Domain, Expiry, MemberId, Minute, Operation, SegmentId, UserKey, varint};
 
 /// The version that this code writes. A reader refuses versions that it does not know.
@@ -14,6 +18,7 @@ pub const SAMPLES_PER_RECORD: usize = 20;
 const KIND_INGEST: u8 = 1;
 const KIND_ERASE: u8 = 2;
 const KIND_LINK: u8 = 3;
+const KIND_FILE: u8 = 4;
 
 /// Bits of an erase's scope.
 const ONLY_SEGMENTS: u8 = 1;
@@ -22,7 +27,7 @@ const OF_MEMBER: u8 = 2;
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// A `POST /rt-segment` with something to count or to apply.
+    /// A `POST /rt-segment` with something to count or to apply, or a part of a file.
     Ingest(Box<Ingest>),
     /// The removal of a user's data.
     Erase(Erase),
@@ -44,6 +49,8 @@ pub struct Ingest {
     pub batch: Batch,
     /// Refusals, and examples for the usage report.
     pub usage: Usage,
+    /// The part of a file that this is. Only such a record holds [`Change::AddLater`].
+    pub file: Option<Box<FileChunk>>,
 }
 
 /// The figures of the usage report beyond the batch itself.
@@ -174,7 +181,9 @@ impl Record {
             version => return Err(RecordError::UnknownVersion(version)),
         }
         let record = match take(&mut input, 1, "kind")?[0] {
-            KIND_INGEST => Record::Ingest(Box::new(Ingest::decode(&mut input)?)),
+            kind @ (KIND_INGEST | KIND_FILE) => {
+                Record::Ingest(Box::new(Ingest::decode(&mut input, kind == KIND_FILE)?))
+            }
             KIND_ERASE => Record::Erase(Erase::decode(&mut input)?),
             KIND_LINK => Record::Link(Link::decode(&mut input)?),
             kind => return Err(RecordError::UnknownKind(kind)),
@@ -187,7 +196,8 @@ impl Ingest {
     /// The payload of a [`Record::Ingest`] with this content.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128 + 16 * self.batch.users() + 8 * self.batch.operations().len());
-        out.extend([FORMAT_VERSION, KIND_INGEST]);
+        let is_of_file = self.file.is_some();
+        out.extend([FORMAT_VERSION, if is_of_file { KIND_FILE } else { KIND_INGEST }]);
         varint::write(&mut out, self.accepted_at_ms);
         varint::write(&mut out, u64::from(self.member.0));
         write_bytes(&mut out, self.request_id.as_bytes());
@@ -197,14 +207,17 @@ impl Ingest {
             write_bytes(&mut out, user.as_bytes());
             varint::write(&mut out, operations.len() as u64);
             for operation in operations {
-                write_operation(&mut out, operation, base);
+                write_operation(&mut out, operation, base, is_of_file);
             }
         }
         self.usage.encode(&mut out);
+        if let Some(chunk) = &self.file {
+            chunk.encode(&mut out);
+        }
         out
     }
 
-    fn decode(input: &mut &[u8]) -> Result<Ingest, RecordError> {
+    fn decode(input: &mut &[u8], is_of_file: bool) -> Result<Ingest, RecordError> {
         let accepted_at_ms = number(input, "time")?;
         let member = MemberId(number_u32(input, "member")?);
         let request_id = text(input, "request id")?;
@@ -215,12 +228,13 @@ impl Ingest {
         for _ in 0..users {
             let user = user(input)?;
             for _ in 0..count(input, "operations")? {
-                operations.push(read_operation(input, base)?);
+                operations.push(read_operation(input, base, is_of_file)?);
             }
             batch.push(user, operations.drain(..));
         }
         let usage = Usage::decode(input)?;
-        Ok(Ingest { accepted_at_ms, member, request_id, batch, usage })
+        let file = is_of_file.then(|| FileChunk::decode(input).map(Box::new)).transpose()?;
+        Ok(Ingest { accepted_at_ms, member, request_id, batch, usage, file })
     }
 }
 
@@ -323,37 +337,51 @@ impl Usage {
     }
 }
 
-/// An operation is the segment, then 0 to remove, 1 to add for ever, 2 + n to add until n minutes
-/// after the minute of acceptance; the value follows an add.
-fn write_operation(out: &mut Vec<u8>, operation: &Operation, base: Minute) {
+/// An operation is the segment, then a code: 0 to remove, 1 to add for ever, 2 + n to add until n minutes after the
+/// minute of acceptance; the value follows an add. In the record of a file the code is doubled, and odd where the
+/// membership begins later: the minutes until then follow it.
+fn write_operation(out: &mut Vec<u8>, operation: &Operation, base: Minute, is_of_file: bool) {
     varint::write(out, u64::from(operation.segment.0));
-    match operation.change {
-        Change::Remove => out.push(0),
-        Change::Add { expires, value } => {
-            match expires {
-                Expiry::Never => out.push(1),
-                Expiry::At(minute) => varint::write(out, 2 + u64::from(minute.0.saturating_sub(base.0))),
-            }
-            varint::write(out, u64::from(value));
+    let (expires, begins, value) = match operation.change {
+        Change::Remove => return out.push(0),
+        Change::Add { expires, value } => (expires, None, value),
+        Change::AddLater { begins, expires, value } => (expires, Some(begins), value),
+    };
+    let code = match expires {
+        Expiry::Never => 1,
+        Expiry::At(minute) => 2 + u64::from(minute.0.saturating_sub(base.0)),
+    };
+    if is_of_file {
+        varint::write(out, 2 * code + u64::from(begins.is_some()));
+        if let Some(begins) = begins {
+            varint::write(out, u64::from(begins.0.saturating_sub(base.0)));
         }
+    } else {
+        debug_assert!(begins.is_none(), "only files hold memberships that begin later");
+        varint::write(out, code);
     }
+    varint::write(out, u64::from(value));
 }
 
-fn read_operation(input: &mut &[u8], base: Minute) -> Result<Operation, RecordError> {
+fn read_operation(input: &mut &[u8], base: Minute, is_of_file: bool) -> Result<Operation, RecordError> {
     let segment = SegmentId(number_u32(input, "segment")?);
-    let change = match number(input, "expiry")? {
-        0 => Change::Remove,
-        code => {
-            let expires = match code - 1 {
-                0 => Expiry::Never,
-                after => {
-                    let minute = u64::from(base.0).saturating_add(after - 1);
-                    let minute = u32::try_from(minute).map_err(|_| RecordError::Malformed("expiry"))?;
-                    Expiry::At(Minute(minute))
-                }
-            };
-            Change::Add { expires, value: number_u32(input, "value")? }
-        }
+    let written = number(input, "expiry")?;
+    let (code, is_later) = if is_of_file { (written / 2, written % 2 == 1) } else { (written, false) };
+    let minutes_later = |minutes: u64, what| {
+        let minute = u64::from(base.0).saturating_add(minutes);
+        u32::try_from(minute).map(Minute).map_err(|_| RecordError::Malformed(what))
+    };
+    let begins = is_later.then(|| minutes_later(number(input, "begin")?, "begin")).transpose()?;
+    let expires = match code {
+        0 if is_later => return Err(RecordError::Malformed("expiry")),
+        0 => return Ok(Operation { segment, change: Change::Remove }),
+        1 => Expiry::Never,
+        minutes => Expiry::At(minutes_later(minutes - 2, "expiry")?),
+    };
+    let value = number_u32(input, "value")?;
+    let change = match begins {
+        None => Change::Add { expires, value },
+        Some(begins) => Change::AddLater { begins, expires, value },
     };
     Ok(Operation { segment, change })
 }

@@ -42,6 +42,7 @@ fn put(profiles: &PackedProfiles, users: impl Iterator<Item = UserKey>, first_se
             request_id: String::new(),
             batch,
             usage: Usage::default(),
+            file: None,
         })),
     );
 }

@@ -83,7 +83,14 @@ fn record(users: impl Iterator<Item = u64>, variant: u64, segments: u64, accepte
     }
     let usage = Default::default();
     let request_id = String::new();
-    Record::Ingest(Box::new(Ingest { accepted_at_ms, member: MemberId(1), request_id, batch, usage }))
+    Record::Ingest(Box::new(Ingest {
+        accepted_at_ms,
+        member: MemberId(1),
+        request_id,
+        batch,
+        usage,
+        file: None,
+    }))
 }
 
 /// Applies records, and measures only that time.

@@ -19,7 +19,7 @@ pub(crate) fn add(
 ) -> Result<Option<(usize, Applied)>, Malformed> {
     let adds = |operation: &Operation| match operation.change {
         Change::Add { expires, .. } => expires.is_live(seen),
-        Change::Remove => false,
+        Change::AddLater { .. } | Change::Remove => false,
     };
     let ascend = operations.is_sorted_by(|one, other| one.segment < other.segment);
     if operations.is_empty() || !ascend || !operations.iter().all(adds) {

@@ -145,7 +145,7 @@ fn record(now: Minute, user: UserKey, edit: Edit<'_>) -> Record {
             let mut batch = Batch::default();
             batch.push(user, operations.iter().copied());
             let (member, request_id, usage) = (MemberId(1), String::new(), Default::default());
-            Record::Ingest(Box::new(Ingest { accepted_at_ms, member, request_id, batch, usage }))
+            Record::Ingest(Box::new(Ingest { accepted_at_ms, member, request_id, batch, usage, file: None }))
         }
     }
 }

@@ -147,7 +147,7 @@ fn change(
 ) -> Option<Membership> {
     match operation.change {
         // An expiry that has passed when the record is accepted ends the membership at once.
-        Change::Add { expires, value } if expires.is_live(seen) => {
+        Change::Add { expires, value } | Change::AddLater { expires, value, .. } if expires.is_live(seen) => {
             match live {
                 Some(_) => applied.refreshed += 1,
                 None => applied.added += 1,
@@ -160,7 +160,7 @@ fn change(
                 expires,
             })
         }
-        Change::Add { .. } | Change::Remove => {
+        Change::Add { .. } | Change::AddLater { .. } | Change::Remove => {
             applied.removed += u64::from(live.is_some());
             None
         }

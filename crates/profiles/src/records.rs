@@ -26,6 +26,7 @@ pub(crate) fn ingest(
         request_id: String::new(),
         batch,
         usage: Usage::default(),
+        file: None,
     }))
 }
 

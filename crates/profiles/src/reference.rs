@@ -123,11 +123,13 @@ impl Profiles for MemoryProfiles {
                 for (user, operations) in changed {
                     for operation in operations {
                         match operation.change {
-                            Change::Add { expires, value } if expires.is_live(seen) => {
+                            Change::Add { expires, value } | Change::AddLater { expires, value, .. }
+                                if expires.is_live(seen) =>
+                            {
                                 let new = Entry { value, added_at: seen, last_seen: seen, expires };
                                 state.add(user, operation.segment, new, &mut applied);
                             }
-                            Change::Add { .. } | Change::Remove => {
+                            Change::Add { .. } | Change::AddLater { .. } | Change::Remove => {
                                 state.remove(user, operation.segment, seen, &mut applied);
                             }
                         }

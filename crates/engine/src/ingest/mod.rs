@@ -124,6 +124,7 @@ fn record(context: Context<'_>, request_id: &str, resolved: Resolved) -> Ingest 
         request_id: request_id.to_owned(),
         batch: resolved.batch,
         usage: resolved.usage,
+        file: None,
     }
 }
 

@@ -351,6 +351,7 @@ mod tests {
             request_id: String::new(),
             batch,
             usage: ia_model::record::Usage::default(),
+            file: None,
         }))
     }
 

@@ -28,7 +28,9 @@ pub(super) fn segment_lines(ingest: &Ingest) -> impl Iterator<Item = String> {
         || ingest.batch.iter().flat_map(|(user, operations)| operations.iter().map(move |one| (user, one)));
     let accepted_at = Minute::not_before(ingest.accepted_at_ms);
     let additions = operations().filter_map(|(user, operation)| match operation.change {
-        Change::Add { expires, .. } => Some((user, operation.segment, minutes(expires, accepted_at))),
+        Change::Add { expires, .. } | Change::AddLater { expires, .. } => {
+            Some((user, operation.segment, minutes(expires, accepted_at)))
+        }
         Change::Remove => None,
     });
     let removals = operations()

@@ -151,6 +151,7 @@ impl Testbed {
             request_id: format!("request {user} {segment}"),
             batch,
             usage: Usage::default(),
+            file: None,
         };
         let record = Encoded::new(Record::Ingest(Box::new(ingest)));
         let room = self.committer.reserve(80)?;

@@ -68,11 +68,62 @@ prop_compose! {
         for (user, operations) in users {
             batch.push(user, operations);
         }
-        Ingest { accepted_at_ms, member: MemberId(member), request_id, batch, usage }
+        Ingest { accepted_at_ms, member: MemberId(member), request_id, batch, usage, file: None }
+    }
+}
+
+fn refused_segment() -> impl Strategy<Value = RefusedSegment> {
+    use SegmentFault::{Inactive, Invalid, PastExpiration, Unauthorized};
+    let faults = [Invalid, Unauthorized, Inactive, PastExpiration];
+    (prop::sample::select(faults.to_vec()), any::<u64>())
+        .prop_map(|(fault, segment)| RefusedSegment { fault, segment })
+}
+
+prop_compose! {
+    fn file_chunk()(
+        (job, number, entries, is_last) in any::<(u64, u32, u64, bool)>(),
+        replaced in prop::option::of(any::<u32>()),
+        counts in any::<[u64; 6]>(),
+        refused in prop::collection::vec(refused_segment(), 0..4),
+        error_lines in prop::collection::vec(".{0,20}", 0..3),
+    ) -> FileChunk {
+        let (counts, replaced) = (FileCounts::from_values(counts), replaced.map(SegmentId));
+        FileChunk { job, number, entries, is_last, replaced, counts, refused, error_lines }
+    }
+}
+
+prop_compose! {
+    /// The part of a file, in which every other addition begins later.
+    fn part_of_file()(mut ingest in ingest(), chunk in file_chunk(), after in 1u32..100_000) -> Ingest {
+        let base = Minute::containing(ingest.accepted_at_ms);
+        let mut batch = Batch::default();
+        for (user, operations) in ingest.batch.iter() {
+            batch.push(user.clone(), operations.iter().enumerate().map(|(index, operation)| {
+                match operation.change {
+                    Change::Add { expires, value } if index % 2 == 0 => {
+                        let begins = Minute(base.0 + after);
+                        Operation { change: Change::AddLater { begins, expires, value }, ..*operation }
+                    }
+                    _ => *operation,
+                }
+            }));
+        }
+        ingest.batch = batch;
+        ingest.file = Some(Box::new(chunk));
+        ingest
     }
 }
 
 proptest! {
+    #[test]
+    fn a_part_of_a_file_is_read_as_it_was_written(ingest in part_of_file()) {
+        let payload = ingest.encode();
+        prop_assert_eq!(Record::decode(&payload), Ok(Record::Ingest(Box::new(ingest))));
+        for end in 0..payload.len() {
+            prop_assert!(Record::decode(&payload[..end]).is_err());
+        }
+    }
+
     #[test]
     fn an_ingest_is_read_as_it_was_written(ingest in ingest()) {
         let payload = ingest.encode();

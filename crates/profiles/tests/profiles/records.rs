@@ -76,6 +76,7 @@ pub(crate) fn ingest(minute: u32, users: impl IntoIterator<Item = (UserKey, Vec<
         request_id: String::new(),
         batch,
         usage: Usage::default(),
+        file: None,
     }))
 }
 

@@ -253,6 +253,12 @@ fn show_operation(operation: &Operation) -> Value {
         Change::Add { expires, value } => {
             json!({"add": operation.segment.0, "value": value, "expires_on": show_expiry(expires)})
         }
+        Change::AddLater { begins, expires, value } => json!({
+            "add": operation.segment.0,
+            "value": value,
+            "begins_on": show_minute(begins),
+            "expires_on": show_expiry(expires),
+        }),
     }
 }
 

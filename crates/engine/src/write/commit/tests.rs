@@ -24,6 +24,7 @@ fn add(user: &UserKey) -> Encoded {
         request_id,
         batch,
         usage,
+        file: None,
     })))
 }
 

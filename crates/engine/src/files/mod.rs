@@ -1,0 +1,4 @@
+//! Files of memberships: jobs, uploads, and reading what was uploaded into the log.
+
+#[allow(dead_code, reason = "the readers come first")]
+pub(crate) mod read;
