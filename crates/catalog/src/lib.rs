@@ -15,6 +15,7 @@ mod change;
 mod credentials;
 mod error;
 mod file;
+pub mod file_jobs;
 mod known;
 pub mod listing;
 mod login;

@@ -21,8 +21,9 @@ pub use resources::{BATCH_SEGMENT_CONFIG, EXPOSURES, MEMBER, MEMBER_DATA_SHARING
 pub use sharing::SharingEdit;
 
 use crate::listing::{ListQuery, Page};
-use crate::{CatalogError, Changed, Login};
+use crate::{BatchFiles, CatalogError, Changed, Login};
 use async_trait::async_trait;
+use ia_model::MemberId;
 
 /// A change of one or several objects of a kind: all of them or, on any error, none.
 #[derive(Debug, Clone)]
@@ -57,6 +58,9 @@ pub trait Accounts: Send + Sync {
 
     /// The page of the set-ups of batch files, one for each member; for admins.
     async fn list_batch(&self, by: &Login, query: &ListQuery) -> Result<Page<MemberRecord>, CatalogError>;
+
+    /// The set-up of a member's batch files; the usual one where nothing was set.
+    async fn batch_files(&self, member: MemberId) -> Result<BatchFiles, CatalogError>;
 
     /// The page of the logins that `by` may see: its member's, an admin's all.
     async fn list_logins(&self, by: &Login, query: &ListQuery) -> Result<Page<LoginRecord>, CatalogError>;

@@ -6,8 +6,9 @@ use crate::accounts::{
 };
 use crate::listing::{ListQuery, Page};
 use crate::state::State;
-use crate::{CatalogError, Changed, Delta, Login};
+use crate::{BatchFiles, CatalogError, Changed, Delta, Login};
 use async_trait::async_trait;
+use ia_model::MemberId;
 use sqlx::SqliteConnection;
 
 #[async_trait]
@@ -22,6 +23,12 @@ impl Accounts for SqliteCatalog {
         let mut transaction = self.database.begin_read().await?;
         let page = members::list(&mut transaction, &lists::batch(by, query)).await;
         page.map_err(self.database.error("reading the members"))
+    }
+
+    async fn batch_files(&self, member: MemberId) -> Result<BatchFiles, CatalogError> {
+        let mut transaction = self.database.begin_read().await?;
+        let read = members::batch_files(&mut transaction, member).await;
+        read.map_err(self.database.error("reading the set-up of batch files"))
     }
 
     async fn list_logins(&self, by: &Login, query: &ListQuery) -> Result<Page<LoginRecord>, CatalogError> {

@@ -88,6 +88,15 @@ impl OtherTables {
     }
 }
 
+/// The set-up of the batch files of a member; the usual one where nothing was set.
+pub(super) async fn batch_files(
+    connection: &mut SqliteConnection,
+    member: MemberId,
+) -> Result<BatchFiles, sqlx::Error> {
+    let rows = fetch_all(connection, &rows_of("batch_files", "member_id", Some(&[member.0]))).await?;
+    rows.first().map_or_else(|| Ok(BatchFiles::default()), batch_of)
+}
+
 fn batch_of(row: &SqliteRow) -> Result<BatchFiles, sqlx::Error> {
     let fields: String = row.try_get("segment_fields")?;
     Ok(BatchFiles {

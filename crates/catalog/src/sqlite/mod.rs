@@ -2,6 +2,7 @@
 
 mod accounts;
 mod database;
+mod file_jobs;
 #[cfg(test)]
 mod full_disk;
 mod known_users;

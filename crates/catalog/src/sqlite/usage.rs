@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     ("usage", include_str!("../../migrations/usage/0001_usage.sql")),
     ("every value twice", include_str!("../../migrations/usage/0002_every_value_twice.sql")),
     ("erased ids", include_str!("../../migrations/usage/0003_erased_ids.sql")),
+    ("jobs of files", include_str!("../../migrations/usage/0004_file_jobs.sql")),
 ];
 
 /// A member's hours, as [`hour_of`] reads them.
@@ -30,7 +31,7 @@ const ROWS_PER_TURN: i64 = 500;
 /// The usage statistics in a SQLite file of their own.
 #[derive(Debug, Clone)]
 pub struct SqliteUsage {
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SqliteUsage {
@@ -120,6 +121,7 @@ impl UsageStore for SqliteUsage {
         let mut rewritten = 0;
         for (scope, scrubber) in Scrubber::by_member(ids.collect()) {
             rewritten += self.scrub_lines(scope, &scrubber).await?;
+            rewritten += self.scrub_jobs(scope, &scrubber).await?;
         }
         // The pages that held them, in the file and in the WAL, before the notes go: what is noted is tried again.
         self.database.fold_all().await?;

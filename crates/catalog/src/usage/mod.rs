@@ -5,8 +5,7 @@
 
 mod scrub;
 
-pub use scrub::ErasedId;
-pub(crate) use scrub::Scrubber;
+pub use scrub::{ErasedId, Scrubber};
 
 use crate::CatalogError;
 use async_trait::async_trait;

@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 /// Replaces an id in a line.
 const PLACEHOLDER: &str = "(erased)";
 
+/// An id of other bytes than a word's is searched in a whole job line from this length on.
+const FEWEST_BYTES: usize = 4;
+
 /// Ids of at least this length are found inside of longer words too, where they cannot be by chance.
 const LONG_ID_CHARS: usize = 32;
 
@@ -28,7 +31,7 @@ pub struct ErasedId {
 
 /// Looks for some ids in lines.
 #[derive(Debug, Default)]
-pub(crate) struct Scrubber {
+pub struct Scrubber {
     words: HashSet<String>,
     /// The lengths of `words`.
     word_chars: BTreeSet<usize>,
@@ -36,6 +39,13 @@ pub(crate) struct Scrubber {
 }
 
 impl Scrubber {
+    /// One for an id in its canonical spelling.
+    pub fn of(id: String) -> Scrubber {
+        let mut scrubber = Scrubber::default();
+        scrubber.add(id);
+        scrubber
+    }
+
     /// One for each member, and one for the lines of all.
     pub(crate) fn by_member(erased: Vec<ErasedId>) -> BTreeMap<Option<MemberId>, Scrubber> {
         let mut scrubbers: BTreeMap<Option<MemberId>, Scrubber> = BTreeMap::new();
@@ -105,6 +115,16 @@ impl Scrubber {
             }
         }
         (serde_json::to_string(&lines).expect("a list of texts is JSON"), changed)
+    }
+
+    /// Whether an id is in a line of a job's error log: the name of a counter, a hyphen, and the entry as it was sent.
+    pub fn is_in_job_line(&self, line: &str) -> bool {
+        let entry = line.split_once('-').map_or(line, |(_, entry)| entry);
+        words(entry).any(|word| self.is_erased(word))
+            || self.texts.iter().any(|text| {
+                // A text as short as a separator counts only as the user, with which an entry begins.
+                entry.starts_with(&**text) || text.len() >= FEWEST_BYTES && entry.contains(&**text)
+            })
     }
 
     fn is_erased(&self, word: &str) -> bool {

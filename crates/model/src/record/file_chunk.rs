@@ -97,7 +97,8 @@ impl FileCounts {
 }
 
 impl SegmentFault {
-    fn from_code(code: u8) -> Option<SegmentFault> {
+    /// The fault with that discriminant.
+    pub fn from_code(code: u8) -> Option<SegmentFault> {
         use SegmentFault::{Inactive, Invalid, PastExpiration, Unauthorized};
         [Invalid, Unauthorized, Inactive, PastExpiration].into_iter().find(|&fault| fault as u8 == code)
     }
