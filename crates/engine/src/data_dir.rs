@@ -123,7 +123,12 @@ impl DataDir {
         has_log && std::fs::metadata(self.catalog()).map_or(true, |file| file.len() == 0)
     }
 
-    /// The database of the usage statistics.
+    /// The folder of files that were uploaded and are not read yet.
+    pub fn files(&self) -> PathBuf {
+        self.0.join("files")
+    }
+
+    /// The database of the usage statistics, and of the jobs of files.
     pub fn usage(&self) -> PathBuf {
         self.0.join("usage.sqlite")
     }

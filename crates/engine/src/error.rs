@@ -3,6 +3,7 @@
 
 use crate::auth::LoginError;
 use crate::decode::DecodeError;
+use crate::files::{FileError, FileErrorKind};
 use crate::held::{BodyFault, OutOfBodyMemory};
 use crate::ingest::{BodyError, IngestError};
 use crate::limits::OverRate;
@@ -41,6 +42,12 @@ pub enum ErrorKind {
     Limit,
     /// There are too many requests.
     RateExceeded,
+    /// A file is over its limit.
+    FileTooLarge,
+    /// A member's limits of files are used up.
+    FileLimit,
+    /// An upload took too long.
+    UploadTooSlow,
     /// The server cannot do it now.
     Unavailable,
     /// A fault of the server; its cause is in the log.
@@ -132,6 +139,21 @@ impl From<IngestError> for Error {
             IngestError::Memory(error) => error.into(),
             IngestError::Commit(error) => error.into(),
         }
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Error {
+        let kind = match error.kind {
+            FileErrorKind::Syntax => ErrorKind::Syntax,
+            FileErrorKind::NotFound => ErrorKind::NotFound,
+            FileErrorKind::Conflict => ErrorKind::Conflict,
+            FileErrorKind::TooLarge => ErrorKind::FileTooLarge,
+            FileErrorKind::OverLimit => ErrorKind::FileLimit,
+            FileErrorKind::TooSlow => ErrorKind::UploadTooSlow,
+            FileErrorKind::Unavailable => ErrorKind::Unavailable,
+        };
+        Error { kind, message: error.message, retry_after_seconds: error.retry_after_seconds }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod consent;
 pub mod data_dir;
 pub mod decode;
 pub mod error;
+pub mod files;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -35,7 +36,7 @@ pub mod user_ids;
 
 mod alarm;
 mod erasures;
-mod files;
+mod file_jobs;
 #[cfg(test)]
 mod lives;
 mod opt_outs;
@@ -51,6 +52,7 @@ pub use open::{EngineOptions, Machine, OpenEngine, open};
 use alarm::Alarm;
 use auth::Authenticator;
 use catalog_view::CatalogView;
+use files::Files;
 use ia_log::{Log, LogStats};
 use ia_model::Clock;
 use ia_profiles::{ProfileStats, Profiles};
@@ -78,6 +80,8 @@ pub struct Engine {
     pub limits: Arc<Limits>,
     /// Adds users to segments.
     pub ingest: Arc<Ingester>,
+    /// Takes files of memberships.
+    pub files: Files,
     /// Reads memberships.
     pub reader: Reader,
     /// Deletes people and opts them out.

@@ -6,6 +6,8 @@ use crate::auth::{Authenticator, LoginLimits};
 use crate::catalog_view::CatalogView;
 use crate::data_dir::{DataDir, DataDirLock};
 use crate::erasures::Erasures;
+use crate::file_jobs::Jobs;
+use crate::files::{Deletions, DiskSpool, FileReading, FileRules, Files, Shared};
 use crate::ingest::{ExpirationRules, Ingester};
 use crate::large_work::LargeWork;
 use crate::limits::{Limits, RequestLimits, ServiceLimits};
@@ -31,6 +33,7 @@ use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -94,6 +97,8 @@ pub struct EngineOptions {
     pub max_large_requests: usize,
     /// What pixels may write.
     pub pixels: PixelWriteRules,
+    /// The limits of files.
+    pub files: FileRules,
 }
 
 /// A running engine, and its threads, tasks and stores, which must be stopped in order.
@@ -105,6 +110,7 @@ pub struct OpenEngine {
     checkpoints: Arc<Checkpoints>,
     checkpointer: Checkpointer,
     warm_up: WarmUp,
+    file_reading: FileReading,
     tasks: Vec<JoinHandle<()>>,
     stop_tasks: watch::Sender<bool>,
     catalog: Arc<SqliteCatalog>,
@@ -131,6 +137,8 @@ struct Databases {
     known: Arc<KnownUsers>,
     usage_store: SqliteUsage,
     usage: Arc<UsageFollower>,
+    jobs: Arc<Jobs>,
+    deletions: Arc<Deletions>,
 }
 
 /// The log, and the profiles with all of the log applied.
@@ -176,7 +184,7 @@ pub async fn open(
             Arc::clone(&databases.usage),
             alarm.clone(),
         ),
-        data_dir,
+        data_dir: data_dir.clone(),
         metrics: metrics.checkpoints.clone(),
         log_metrics: metrics.log.clone(),
         rules: CheckpointRules {
@@ -186,13 +194,17 @@ pub async fn open(
         },
     });
     let keep_usage_days = options.keep_usage_days;
-    let engine =
-        build_engine(options, machine.clock, &databases, &stores, Arc::new(committer), metrics, alarm)?;
+    let committer = Arc::new(committer);
+    let (files, file_reading) =
+        start_files(&options, &data_dir, &machine.clock, &databases, Arc::clone(&committer))
+            .context("cannot open the folder of uploaded files")?;
+    let engine = build_engine(options, machine.clock, &databases, &stores, committer, metrics, alarm, files)?;
     let engine = Arc::new(engine);
     let (stop_tasks, stopping) = watch::channel(false);
     Ok(OpenEngine {
         checkpointer: Checkpointer::start(Arc::clone(&checkpoints), &engine.alarm)?,
         warm_up: WarmUp::start(stores.profiles, &engine.alarm)?,
+        file_reading,
         tasks: keep_current(&engine, &databases, keep_usage_days, &stopping),
         engine,
         log: stores.log,
@@ -230,14 +242,23 @@ async fn open_databases(
         .await
         .map_err(|error| with_remedy(error, USAGE_REMEDY))
         .context("cannot open the usage statistics")?;
-    let usage = UsageFollower::open(Arc::new(usage_store.clone())).await?;
+    let jobs = Jobs::load(Arc::new(usage_store.clone()), Arc::clone(clock))
+        .await
+        .context("cannot read the jobs of files")?;
+    let (jobs, opt_outs) = (Arc::new(jobs), Arc::new(opt_outs));
+    let deletions = Deletions::load(Arc::clone(&jobs), Arc::clone(&opt_outs))
+        .await
+        .context("cannot read the deletions for files")?;
+    let usage = UsageFollower::open(Arc::new(usage_store.clone())).await?.with_jobs(Arc::clone(&jobs));
     Ok(Databases {
         view: Arc::new(CatalogView::new(&catalog, snapshot, tokens, Arc::clone(clock))),
         catalog,
-        opt_outs: Arc::new(opt_outs),
+        opt_outs,
         known: Arc::new(known),
         usage_store,
         usage: Arc::new(usage),
+        jobs,
+        deletions: Arc::new(deletions),
     })
 }
 
@@ -292,6 +313,33 @@ async fn open_stores(
     .await?
 }
 
+/// Begins to read the files that wait, and takes new ones.
+fn start_files(
+    options: &EngineOptions,
+    data_dir: &DataDir,
+    clock: &Arc<dyn Clock>,
+    databases: &Databases,
+    committer: Arc<Committer>,
+) -> anyhow::Result<(Files, FileReading)> {
+    let shared = Shared {
+        jobs: Arc::clone(&databases.jobs),
+        spool: Arc::new(DiskSpool::open(data_dir.files())?),
+        catalog: Arc::clone(&databases.view),
+        opt_outs: Arc::clone(&databases.opt_outs),
+        deletions: Arc::clone(&databases.deletions),
+        known: Arc::clone(&databases.known),
+        nobody: Arc::new(options.nobody.clone()),
+        committer,
+        clock: Arc::clone(clock),
+        rules: options.files,
+        runtime: Handle::current(),
+        stopping: AtomicBool::new(false),
+        wake: Arc::default(),
+    };
+    Ok(Files::start(Arc::new(shared))?)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts that open has made, each used once")]
 fn build_engine(
     options: EngineOptions,
     clock: Arc<dyn Clock>,
@@ -300,6 +348,7 @@ fn build_engine(
     committer: Arc<Committer>,
     metrics: Arc<Metrics>,
     alarm: Alarm,
+    files: Files,
 ) -> anyhow::Result<Engine> {
     let catalog = &databases.view;
     let authenticator = Authenticator::new(
@@ -331,6 +380,7 @@ fn build_engine(
         opt_outs: Arc::clone(&databases.opt_outs),
         known: Arc::clone(&databases.known),
         profiles: Arc::clone(&stores.profiles) as _,
+        files: Arc::clone(&databases.deletions),
         committer: Arc::clone(&committer),
         clock: Arc::clone(&clock),
     };
@@ -359,6 +409,7 @@ fn build_engine(
             options.pixels,
         ),
         ingest,
+        files,
         reader,
         people,
         reports: Reports::new(Arc::clone(&databases.usage)),
@@ -386,11 +437,13 @@ fn keep_current(
     let usage = Arc::clone(&engine.usage);
     let housekeeping = {
         let (tokens, usage) = (Arc::clone(&engine.catalog.tokens), Arc::clone(&engine.usage));
-        let clock = Arc::clone(&engine.clock);
+        let (files, clock) = (engine.files.clone(), Arc::clone(&engine.clock));
         move || {
             let (tokens, usage, now_ms) = (Arc::clone(&tokens), Arc::clone(&usage), clock.now_ms());
+            let files = files.clone();
             async move {
                 tokens.flush_last_use(now_ms).await?;
+                files.tidy().await?;
                 usage.purge_before(time::days_before(now_ms, keep_usage_days)).await
             }
         }
@@ -418,6 +471,7 @@ impl OpenEngine {
     pub async fn close(self) -> anyhow::Result<()> {
         let OpenEngine { engine, log, applier, checkpoints, checkpointer, warm_up, .. } = self;
         let mut results = Vec::new();
+        self.file_reading.stop().await;
         self.stop_tasks.send_replace(true);
         for task in self.tasks {
             results.push(task.await.context("a background task panicked"));

@@ -8,12 +8,15 @@
 //! 3. If the scope is all, the ids become unknown (`KnownUsers`), which matters in strict mode. This is durable before
 //!    the erase is logged: a crash between the two leaves an id that is unknown, and never one that is erased and
 //!    known. Then it waits as an opt-out does.
-//! 4. A `Record::Erase` goes through the log like every record. The erase of one member names the member's segments
+//! 4. If files wait to be read, the deletion is noted for them, durably (`files::Deletions`), and those of their parts
+//!    that were resolved without it are waited for.
+//! 5. A `Record::Erase` goes through the log like every record. The erase of one member names the member's segments
 //!    that the user is in. A membership that is added at the same time comes before it or after it.
-//! 5. `UsageFollower::observe` notes the id. Its next write stores the note with the position, in one transaction.
-//! 6. The next checkpoint does the rest (`erasures`).
+//! 6. `UsageFollower::observe` notes the id. Its next write stores the note with the position, in one transaction.
+//! 7. The next checkpoint does the rest (`erasures`).
 
 use crate::catalog_view::CatalogView;
+use crate::files::Deletions;
 use crate::opt_outs::{OptOuts, Person};
 use crate::threads::blocking;
 use crate::user_ids::key_without_domain;
@@ -86,6 +89,8 @@ pub struct People {
     pub(crate) known: Arc<KnownUsers>,
     /// Holds the memberships.
     pub(crate) profiles: Arc<dyn Profiles>,
+    /// Tells files that wait what was deleted.
+    pub(crate) files: Arc<Deletions>,
     /// Writes the erases.
     pub(crate) committer: Arc<Committer>,
     /// Gives the time at which a request was accepted.
@@ -180,6 +185,7 @@ impl People {
     }
 
     async fn erase(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
+        self.tell_files(users, scope).await?;
         if scope.is_none() {
             // Strict mode knows every id that a member made up.
             let listed = users.iter().filter(|user| user.domain() != Domain::External);
@@ -191,6 +197,25 @@ impl People {
         // Profiles may have to be read from disk.
         let records = blocking(move || people.erases(&users, scope)).await?;
         self.commit(records).await
+    }
+
+    /// Lets files that wait to be read leave out these users and the ids that are linked to them.
+    async fn tell_files(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
+        let Some(newest_upload_ms) = self.files.newest_upload_ms() else { return Ok(()) };
+        let (profiles, users, now) = (Arc::clone(&self.profiles), users.to_vec(), self.now());
+        let with_linked = blocking(move || {
+            let mut all = users.clone();
+            for user in &users {
+                all.extend(profiles.load_links(user, now)?);
+            }
+            Ok::<_, ProfilesError>(all)
+        });
+        // The clock may have been set back since the upload.
+        let now_ms = self.clock.now_ms().max(newest_upload_ms);
+        self.files.note(&with_linked.await?, scope, now_ms).await?;
+        // Parts that were resolved without it come before the erase in the log.
+        self.opt_outs.wait_for_earlier().await;
+        Ok(())
     }
 
     async fn commit(&self, records: Vec<Record>) -> Result<(), PrivacyError> {

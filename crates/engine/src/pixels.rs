@@ -214,7 +214,7 @@ impl PixelSegment {
             PixelSegmentName::Code(code) => SegmentName::Code(member, Text::verbatim(code)),
         };
         let expiration = if self.removes { Expiration::Remove } else { Expiration::Default };
-        BlockRequest { segment, value: self.value, expiration }
+        BlockRequest { segment, value: self.value, expiration, begins: None }
     }
 }
 

@@ -39,7 +39,6 @@ pub static FILE_JOB: Resource = Resource {
         Field::new("num_other_error", Kind::Integer).by("num_other_error").read_only(),
         Field::new("error_log_lines", Kind::Text).read_only(),
         Field::new("segment_log_lines", Kind::Text).read_only(),
-        Field::new("upload_url", Kind::Text).read_only(),
         Field::new("replace", Kind::Integer).by("replaced").read_only(),
     ],
 };

@@ -60,7 +60,7 @@ impl Resolved {
 
 /// Why a user is refused.
 #[derive(Debug, Clone, Copy)]
-enum RefusedUser {
+pub(crate) enum RefusedUser {
     /// Its id is not acceptable, for this reason.
     NotAcceptable(&'static str),
     /// The user has opted out. Its id is not written down.
@@ -78,12 +78,17 @@ impl RefusedUser {
 
 /// Why a pair is dropped: the kinds that the usage report tells apart.
 #[derive(Debug, Clone, Copy)]
-enum Refusal<'c> {
+pub(crate) enum Refusal<'c> {
+    /// The member may not write to the segment.
     Unauthorized,
+    /// The segment is switched off.
     Inactive(&'c Segment),
+    /// There is no such segment.
     Invalid,
     /// The user wants to be in no segment of this one's owner.
     OptedOut(&'c Segment),
+    /// The membership has ended already.
+    Over(&'c Segment),
 }
 
 /// How a refused segment is told from others: all spellings of a code are one.
@@ -100,12 +105,13 @@ impl Refusal<'_> {
             Refusal::Inactive(_) => "The segment is inactive.",
             Refusal::Invalid => "The segment does not exist.",
             Refusal::OptedOut(_) => "The user has opted out of this segment's owner.",
+            Refusal::Over(_) => "The membership has ended already.",
         }
     }
 }
 
 /// Builds the facts of a request, user by user.
-pub(super) struct Resolver<'c> {
+pub(crate) struct Resolver<'c> {
     context: Context<'c>,
     /// Of ids without a domain, where they are not the platform's.
     namespace: Option<MemberId>,
@@ -127,7 +133,7 @@ pub(super) struct Resolver<'c> {
 
 impl<'c> Resolver<'c> {
     /// With room for that many users, of which there may be more or fewer.
-    pub(super) fn new(users: usize, context: Context<'c>) -> Self {
+    pub(crate) fn new(users: usize, context: Context<'c>) -> Self {
         Resolver {
             context,
             namespace: user_ids::namespace(context.snapshot, context.member),
@@ -155,7 +161,7 @@ impl<'c> Resolver<'c> {
     ) {
         let (domain, id) = (domain.map(Text::trimmed), id.trimmed());
         match self.user_key(domain.as_deref(), &id) {
-            Ok(key) => self.add_blocks(key, blocks, on_drop),
+            Ok(key) => self.add_blocks(key, blocks, |index, refusal| on_drop(index, refusal.message())),
             Err(refused) => {
                 self.refuse_user(refused, domain.as_deref(), &id);
                 (0..blocks.len()).for_each(|index| on_drop(index, refused.message()));
@@ -173,8 +179,14 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, RefusedUser> {
+    /// The user of an id as it was sent, if the member may add it to segments.
+    pub(crate) fn user_key(&self, domain: Option<&str>, id: &str) -> Result<UserKey, RefusedUser> {
         let key = user_ids::key(self.namespace, domain, id).map_err(RefusedUser::NotAcceptable)?;
+        self.acceptable(key)
+    }
+
+    /// The same user, if the member may add it to segments.
+    pub(crate) fn acceptable(&self, key: UserKey) -> Result<UserKey, RefusedUser> {
         let Context { opt_outs, known, nobody, member, .. } = self.context;
         if nobody.contains(&key) {
             let reason = "The user_id is nobody's: many devices send it in place of an id.";
@@ -191,7 +203,8 @@ impl<'c> Resolver<'c> {
         }
     }
 
-    fn refuse_user(&mut self, refused: RefusedUser, domain: Option<&str>, id: &str) {
+    /// Counts a user that is refused.
+    pub(crate) fn refuse_user(&mut self, refused: RefusedUser, domain: Option<&str>, id: &str) {
         // Spellings of one id are one user here too. An id that a member made up has one spelling.
         let is_own = domain.is_none() && self.namespace.is_some();
         let domain =
@@ -203,6 +216,11 @@ impl<'c> Resolver<'c> {
                 RefusedUser::OptedOut => self.usage.invalid_users.count += 1,
             }
         }
+    }
+
+    /// Counts a user whose id cannot be shown.
+    pub(crate) fn refuse_unnamed_user(&mut self) {
+        self.usage.invalid_users.count += 1;
     }
 
     /// The index of the user in the batch, which is that of the next one where the user is new.
@@ -219,24 +237,26 @@ impl<'c> Resolver<'c> {
         *places.entry(hash, same, rehash).or_insert(next).get()
     }
 
-    fn add_blocks<'b>(
+    /// Adds an acceptable user with its well-formed blocks, and tells `on_drop` the index of each block that is dropped,
+    /// and why.
+    pub(crate) fn add_blocks<'b>(
         &mut self,
         key: UserKey,
         blocks: impl Iterator<Item = BlockRequest<'b>>,
-        mut on_drop: impl FnMut(usize, &'static str),
+        mut on_drop: impl FnMut(usize, Refusal<'c>),
     ) {
         let place = self.place(&key);
         self.run.clear();
         for (index, block) in blocks.enumerate() {
-            match self.segment_for(&key, block.segment) {
-                Ok(segment) => {
+            let resolved = self.segment_for(&key, block.segment);
+            match resolved.and_then(|segment| Ok((segment, self.change(block, segment)?))) {
+                Ok((segment, change)) => {
                     self.sample(segment);
-                    let change = self.change(block, segment);
                     self.run.push(Operation { segment: segment.id, change });
                 }
                 Err(refusal) => {
                     self.count(place, refusal, block.segment);
-                    on_drop(index, refusal.message());
+                    on_drop(index, refusal);
                 }
             }
         }
@@ -278,10 +298,10 @@ impl<'c> Resolver<'c> {
         if segment.active { Ok(segment) } else { Err(Refusal::Inactive(segment)) }
     }
 
-    fn change(&self, block: BlockRequest<'_>, segment: &Segment) -> Change {
+    fn change(&self, block: BlockRequest<'_>, segment: &'c Segment) -> Result<Change, Refusal<'c>> {
         let rules = self.context.expiration;
         let minutes = match block.expiration {
-            Expiration::Remove => return Change::Remove,
+            Expiration::Remove => return Ok(Change::Remove),
             Expiration::Never => 0,
             Expiration::AfterMinutes(minutes) => minutes,
             Expiration::Default => segment
@@ -293,11 +313,19 @@ impl<'c> Resolver<'c> {
             Some(max) if minutes == 0 || minutes > max => max,
             _ => minutes,
         };
+        let from = block.begins.unwrap_or(self.base);
         let expires = match minutes {
             0 => Expiry::Never,
-            minutes => Expiry::At(Minute(self.base.0.saturating_add(minutes))),
+            minutes => Expiry::At(Minute(from.0.saturating_add(minutes))),
         };
-        Change::Add { expires, value: block.value }
+        let value = block.value;
+        // By the minute at which the record will be applied.
+        let now = Minute::containing(self.context.now_ms);
+        match block.begins {
+            Some(begins) if begins > now => Ok(Change::AddLater { begins, expires, value }),
+            Some(_) if !expires.is_live(now) => Err(Refusal::Over(segment)),
+            _ => Ok(Change::Add { expires, value }),
+        }
     }
 
     fn sample(&mut self, segment: &Segment) {
@@ -308,7 +336,9 @@ impl<'c> Resolver<'c> {
 
     fn count(&mut self, place: usize, refusal: Refusal<'_>, name: SegmentName<'_>) {
         let refused = match (refusal, name) {
-            (Refusal::Inactive(segment) | Refusal::OptedOut(segment), _) => RefusedSegment::Id(segment.id),
+            (Refusal::Inactive(segment) | Refusal::OptedOut(segment) | Refusal::Over(segment), _) => {
+                RefusedSegment::Id(segment.id)
+            }
             (_, SegmentName::Id(id)) => RefusedSegment::Id(id),
             (_, SegmentName::Code(owner, code)) => {
                 RefusedSegment::Code(owner, code.trimmed().to_ascii_lowercase())
@@ -328,12 +358,12 @@ impl<'c> Resolver<'c> {
             Refusal::Unauthorized => self.usage.unauthorized.add(as_sent),
             Refusal::Invalid => self.usage.invalid.add(as_sent),
             Refusal::Inactive(segment) => self.usage.inactive.add(|| shown(segment)),
-            Refusal::OptedOut(segment) => self.usage.other.add(|| shown(segment)),
+            Refusal::OptedOut(segment) | Refusal::Over(segment) => self.usage.other.add(|| shown(segment)),
         }
     }
 
     /// The facts of all users that were added.
-    pub(super) fn finish(self) -> Resolved {
+    pub(crate) fn finish(self) -> Resolved {
         Resolved { batch: with_repeats(self.batch, self.repeats), usage: self.usage }
     }
 }
@@ -367,7 +397,7 @@ const MAX_SAMPLE_CHARS: usize = 64;
 
 /// The part of a caller's text that is written down. A token that was sent in the place of an id is left out: anyone
 /// who reads a report or the log could use it.
-fn repeated(text: &str) -> String {
+pub(crate) fn repeated(text: &str) -> String {
     if text.contains(TOKEN_PREFIX) {
         return "(a token)".to_owned();
     }

@@ -3,7 +3,7 @@
 //! Whether the ids exist is no question here; that is `resolve`'s.
 
 use super::json::{Scalar, Text};
-use ia_model::{MemberId, SegmentId, lenient};
+use ia_model::{MemberId, Minute, SegmentId, lenient};
 
 /// The largest `value` and `expiration` of a block.
 pub(crate) const MAX_INT: i64 = i32::MAX as i64;
@@ -29,6 +29,8 @@ pub(crate) struct BlockRequest<'r> {
     pub value: u32,
     /// What becomes of the membership.
     pub expiration: Expiration,
+    /// When it begins, and its expiration is counted from; `None` is now. Only files say so.
+    pub begins: Option<Minute>,
 }
 
 /// How a block names its segment.
@@ -155,7 +157,7 @@ impl<'r> Block<'r> {
             (None, Some(code), Some(member)) => SegmentName::Code(MemberId(member), code),
             _ => return Err("'seg_id' or 'seg_code' and 'member_id' are required"),
         };
-        Ok(BlockRequest { segment, value, expiration })
+        Ok(BlockRequest { segment, value, expiration, begins: None })
     }
 }
 

@@ -157,7 +157,8 @@ impl OptOuts {
         members.into_iter().any(|member| table.contains(&SuppressedUser { hash, member }))
     }
 
-    fn hash(&self, user: &UserKey) -> [u8; 16] {
+    /// A hash of the user that is the same in every process.
+    pub(crate) fn hash(&self, user: &UserKey) -> [u8; 16] {
         let mut hasher = SipHasher24::new_with_key(&self.key.0);
         hasher.write(user.as_bytes());
         hasher.finish128().as_bytes()

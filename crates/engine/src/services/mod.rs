@@ -22,6 +22,7 @@ pub mod accounts;
 mod answer_object;
 mod catalog_service;
 pub mod change_body;
+pub mod file_job;
 pub mod list_request;
 pub mod meta;
 pub mod public_key;
@@ -42,6 +43,7 @@ use crate::auth::{Authenticator, LoginError};
 use crate::catalog_view::CatalogView;
 use crate::limits::Limits;
 use crate::parameters::Repeated;
+use ia_catalog::file_jobs::FILE_JOB;
 use ia_catalog::listing::Resource;
 use ia_catalog::segments::SEGMENT;
 use ia_catalog::{BATCH_SEGMENT_CONFIG, CatalogError, MEMBER, MEMBER_DATA_SHARING, PUBLIC_KEY, USER};
@@ -63,7 +65,7 @@ pub struct Services {
 
 /// The resources of all services.
 pub static ALL: &[&Resource] =
-    &[&SEGMENT, &MEMBER, &USER, &MEMBER_DATA_SHARING, &BATCH_SEGMENT_CONFIG, &PUBLIC_KEY];
+    &[&SEGMENT, &MEMBER, &USER, &MEMBER_DATA_SHARING, &BATCH_SEGMENT_CONFIG, &PUBLIC_KEY, &FILE_JOB];
 
 /// Why a service does not do what it is asked for.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,5 @@
 use super::lines;
+use crate::file_jobs::Jobs;
 use ia_catalog::CatalogError;
 use ia_catalog::usage::{Counters, ErasedId, HourDelta, HourRow, LINES_PER_HOUR, UsageStore};
 use ia_model::record::Ingest;
@@ -12,6 +13,8 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 /// record counts once, also after a crash.
 pub struct UsageFollower {
     store: Arc<dyn UsageStore>,
+    /// What the log says of files is stored before the position that covers it.
+    jobs: Option<Arc<Jobs>>,
     pending: Mutex<Pending>,
     /// Locked for writing while pending sums move into the store, so that positions reach it in order. Locked for
     /// reading while a report adds both up, so that nothing is counted twice or missed.
@@ -59,11 +62,21 @@ impl UsageFollower {
     pub async fn open(store: Arc<dyn UsageStore>) -> Result<UsageFollower, CatalogError> {
         let position = store.position().await?;
         let pending = Pending { observed: position, stored: position, ..Pending::default() };
-        Ok(UsageFollower { store, pending: Mutex::new(pending), moving: RwLock::new(()) })
+        Ok(UsageFollower { store, jobs: None, pending: Mutex::new(pending), moving: RwLock::new(()) })
+    }
+
+    /// The same, which also tells the jobs of files what the log says of them.
+    pub(crate) fn with_jobs(self, jobs: Arc<Jobs>) -> UsageFollower {
+        UsageFollower { jobs: Some(jobs), ..self }
     }
 
     /// Counts one record. Must be called in log order, once for each position.
     pub fn observe(&self, position: u64, record: Record) {
+        match (&self.jobs, &record) {
+            (Some(jobs), Record::Ingest(ingest)) => jobs.observe(ingest),
+            (Some(jobs), Record::Erase(erase)) => jobs.erase(erase),
+            _ => {}
+        }
         let mut pending = self.pending();
         debug_assert!(position > pending.observed, "records come in log order");
         pending.observed = position;
@@ -116,7 +129,14 @@ impl UsageFollower {
         };
         let deltas: Vec<HourDelta> =
             hours.iter_mut().map(|(&(member, start), hour)| hour.delta(member, start)).collect();
-        let written = self.store.commit_erasing(position, &deltas, &erased).await;
+        let written = match &self.jobs {
+            Some(jobs) => jobs.flush().await,
+            None => Ok(()),
+        };
+        let written = match written {
+            Ok(()) => self.store.commit_erasing(position, &deltas, &erased).await,
+            failed => failed,
+        };
         let mut pending = self.pending();
         match written {
             Ok(()) => pending.stored = position,

@@ -89,6 +89,17 @@ fn expected_bytes(body_bytes: usize) -> usize {
     body_bytes / 8
 }
 
+/// A record on its way.
+pub(crate) struct Submitted(oneshot::Receiver<Result<u64, CommitError>>);
+
+impl Submitted {
+    /// Waits until the record is visible, and returns its position in the log.
+    pub(crate) async fn done(self) -> Result<u64, CommitError> {
+        // A dropped answer means that the applier thread has ended.
+        self.0.await.unwrap_or(Err(CommitError::Broken))
+    }
+}
+
 /// Work for the applier thread.
 enum Job {
     Apply(Durable),
@@ -139,14 +150,27 @@ impl Committer {
         if reservation.grow(expected_bytes(body_bytes)) { Ok(reservation) } else { Err(CommitError::Backlog) }
     }
 
+    /// Reserves room for a record of that many bytes.
+    pub(crate) fn reserve_exactly(&self, bytes: usize) -> Result<Reservation, CommitError> {
+        let mut reservation = self.backlog.share();
+        if reservation.grow(bytes) { Ok(reservation) } else { Err(CommitError::Backlog) }
+    }
+
     /// Makes a record durable and visible, and returns its position in the log. `reservation` is the room reserved for
     /// it. After an error nothing of the record is visible; after [`CommitError::Broken`] or a latched log it may be
     /// visible after a restart. If the client disconnects, the record is committed whole or not at all.
-    pub(crate) async fn commit(
+    pub(crate) async fn commit(&self, record: Encoded, reservation: Reservation) -> Result<u64, CommitError> {
+        self.submit(record, reservation, || {})?.done().await
+    }
+
+    /// The same for a caller that goes on meanwhile. `on_durable` is called, on the log's thread, once the record is on
+    /// stable storage: a record that is submitted afterwards comes behind it in the log.
+    pub(crate) fn submit(
         &self,
         record: Encoded,
         mut reservation: Reservation,
-    ) -> Result<u64, CommitError> {
+        on_durable: impl FnOnce() + Send + 'static,
+    ) -> Result<Submitted, CommitError> {
         if self.alarm.reason().is_some() {
             return Err(CommitError::Broken);
         }
@@ -160,6 +184,7 @@ impl Committer {
             payload,
             Box::new(move |written| match written {
                 Ok(position) => {
+                    on_durable();
                     // Fails only when the applier thread has ended; this drops the answer.
                     let _ = to_applier.send(Job::Apply(Durable {
                         position,
@@ -174,8 +199,7 @@ impl Committer {
                 }
             }),
         )?;
-        // A dropped answer means that the applier thread has ended.
-        answered.await.unwrap_or(Err(CommitError::Broken))
+        Ok(Submitted(answered))
     }
 
     /// Ends the applier thread after it has applied all records from the log. Close the log first.

@@ -1,12 +1,14 @@
 //! Settings: read from their layers and checked once, then passed on as plain values.
 
 mod bytes;
+mod files;
 mod list;
 mod options;
 mod pixels;
 
 use anyhow::{Context, ensure};
 use bytes::ByteSize;
+pub use files::Files;
 use ia_engine::nobody::Nobody;
 use list::List;
 pub use pixels::{Consent, Pixels};
@@ -41,6 +43,8 @@ pub struct Config {
     pub log: Log,
     /// `[usage]`
     pub usage: Usage,
+    /// `[files]`
+    pub files: Files,
     /// `[pixels]`
     pub pixels: Pixels,
     /// `[tls]`
@@ -58,6 +62,8 @@ pub struct Server {
     pub instance: String,
     pub log_format: LogFormat,
     pub log_level: String,
+    pub public_url: String,
+    pub array_hosts: List,
 }
 
 /// The format of log lines.
@@ -262,6 +268,11 @@ impl Config {
             ("profiles.checkpoint_interval_seconds", self.profiles.checkpoint_interval_seconds),
             ("profiles.checkpoint_log_bytes", self.profiles.checkpoint_log_bytes.0),
             ("log.max_backlog_bytes", self.log.max_backlog_bytes.0),
+            ("files.max_upload", self.files.max_upload.0),
+            ("files.max_unpacked", self.files.max_unpacked.0),
+            ("files.keep_days", self.files.keep_days.into()),
+            ("files.at_once", self.files.at_once as u64),
+            ("files.waiting_jobs_per_member", self.files.waiting_jobs_per_member as u64),
         ] {
             ensure!(value > 0, "{key} must be at least 1");
         }
@@ -280,6 +291,8 @@ impl Config {
         );
         self.identities.nobody()?;
         self.http.proxies()?;
+        self.server.public_url()?;
+        ensure!(self.files.error_log_lines <= 999, "files.error_log_lines must be at most 999");
         self.pixels.options()?;
         self.pixels.write_rules()?;
         Ok(())

@@ -1,6 +1,6 @@
 //! From settings to the plain options of the parts.
 
-use super::{ClientsUseTls, Config, Http, UnknownUsers};
+use super::{ClientsUseTls, Config, Http, Server, UnknownUsers};
 use crate::http::{HttpOptions, Proxies, TrustedProxies};
 use anyhow::{Context, ensure};
 use ia_engine::EngineOptions;
@@ -14,6 +14,10 @@ impl Config {
     /// The options of the engine.
     pub(crate) fn engine_options(&self) -> anyhow::Result<EngineOptions> {
         let Config { server, http, limits, memberships, identities, profiles, log, usage, pixels, .. } = self;
+        let expiration = ExpirationRules {
+            default_minutes: memberships.default_expiration,
+            max_minutes: Some(memberships.max_expiration).filter(|&minutes| minutes > 0),
+        };
         Ok(EngineOptions {
             instance: server.instance.clone(),
             log_segment_bytes: log.segment_bytes.0,
@@ -24,10 +28,7 @@ impl Config {
             links_per_user: identities.links_per_user,
             links: LinkRules { ttl_minutes: identities.mapping_ttl_minutes },
             nobody: identities.nobody()?,
-            expiration: ExpirationRules {
-                default_minutes: memberships.default_expiration,
-                max_minutes: Some(memberships.max_expiration).filter(|&minutes| minutes > 0),
-            },
+            expiration,
             only_known_users: memberships.unknown_users == UnknownUsers::Reject,
             keep_usage_days: usage.keep_days,
             request_limits: RequestLimits {
@@ -51,6 +52,7 @@ impl Config {
             },
             max_large_requests: http.max_large_requests,
             pixels: pixels.write_rules()?,
+            files: self.files.rules(expiration),
         })
     }
 
@@ -62,6 +64,14 @@ impl Config {
             max_body_memory: self.http.max_body_memory.as_usize(),
             pixels: self.pixels.options()?,
             proxies: self.http.proxies()?,
+            public_url: self.server.public_url()?,
+            array_hosts: self
+                .server
+                .array_hosts
+                .0
+                .iter()
+                .map(|host| host.trim().to_ascii_lowercase())
+                .collect(),
         })
     }
 }
@@ -80,5 +90,21 @@ impl Http {
             ClientsUseTls::Never => Some(false),
         };
         Ok(Proxies { trusted, proxy_protocol: self.proxy_protocol, is_secure })
+    }
+}
+
+impl Server {
+    /// The URL of the API without a slash at its end, where it is set.
+    pub(super) fn public_url(&self) -> anyhow::Result<Option<String>> {
+        let text = self.public_url.trim().trim_end_matches('/');
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let url = url::Url::parse(text).context("server.public_url is no URL")?;
+        ensure!(
+            matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none(),
+            "server.public_url must begin with http:// or https:// and have neither a query nor a fragment"
+        );
+        Ok(Some(text.to_owned()))
     }
 }

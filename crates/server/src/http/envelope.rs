@@ -69,6 +69,10 @@ struct Failure<'a> {
     error_code: Option<&'static str>,
     /// One clear sentence.
     error: &'a str,
+    /// The same sentence, in failures of files alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    errors: Option<[&'a str; 1]>,
     dbg_info: DbgInfo<'a>,
 }
 
@@ -229,7 +233,7 @@ fn finish(
 }
 
 fn failure(http: &Http, info: &RequestInfo, method: &Method, route: &Route, error: &ApiError) -> Response {
-    let body = failure_body(http, info, route.output_term(method), route.path, error);
+    let body = failure_body(http, info, route.output_term(method), route, error);
     let mut response = (error.status, json_bytes(body)).into_response();
     let headers = response.headers_mut();
     if let Some(seconds) = error.retry_after_seconds {
@@ -242,17 +246,20 @@ fn failure_body(
     http: &Http,
     info: &RequestInfo,
     output_term: &'static str,
-    route: &str,
+    route: &Route,
     error: &ApiError,
 ) -> Vec<u8> {
     let status = error.status.as_u16();
-    tracing::info!(request_id = %info.id, client = %info.client.address, route, status, error_id = error.error_id, error = %error.message, "refused");
+    let is_of_files = route.is_of_files();
+    tracing::info!(request_id = %info.id, client = %info.client.address, route = route.path, status, error_id = error.error_id, error = %error.message, "refused");
     let body = FailureBody {
         response: Failure {
             status: "ERROR",
             error_id: error.error_id,
-            error_code: (status == 429).then_some("RATE_EXCEEDED"),
+            // Clients of files read one pair or the other: `error_id` and `error`, or `error_code` and `errors`.
+            error_code: error.error_code.or(is_of_files.then_some(error.error_id)),
             error: &error.message,
+            errors: is_of_files.then_some([&*error.message]),
             dbg_info: info.dbg_info(http, output_term),
         },
     };

@@ -16,13 +16,15 @@ pub(crate) struct ApiError {
     pub(crate) error_id: &'static str,
     /// One clear sentence for the caller.
     pub(crate) message: Cow<'static, str>,
+    /// The vendor's `error_code`, where the failure has one of its own.
+    pub(crate) error_code: Option<&'static str>,
     /// Seconds after which to try again.
     pub(crate) retry_after_seconds: Option<u64>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, error_id: &'static str, message: impl Into<Cow<'static, str>>) -> ApiError {
-        ApiError { status, error_id, message: message.into(), retry_after_seconds: None }
+        ApiError { status, error_id, message: message.into(), error_code: None, retry_after_seconds: None }
     }
 
     /// The request is not valid: 400.
@@ -89,6 +91,9 @@ fn status_of(kind: ErrorKind) -> (StatusCode, &'static str) {
         ErrorKind::Conflict => (StatusCode::CONFLICT, "INTEGRITY"),
         ErrorKind::Limit => (StatusCode::CONFLICT, "LIMIT"),
         ErrorKind::RateExceeded => (StatusCode::TOO_MANY_REQUESTS, "SYSTEM"),
+        ErrorKind::FileTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "LIMIT"),
+        ErrorKind::FileLimit => (StatusCode::TOO_MANY_REQUESTS, "LIMIT"),
+        ErrorKind::UploadTooSlow => (StatusCode::REQUEST_TIMEOUT, "LIMIT"),
         ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "SYSTEM"),
         ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "SYSTEM"),
     }
@@ -98,7 +103,17 @@ impl<E: Into<Error>> From<E> for ApiError {
     fn from(error: E) -> ApiError {
         let Error { kind, message, retry_after_seconds } = error.into();
         let (status, error_id) = status_of(kind);
-        ApiError { status, error_id, message, retry_after_seconds }
+        ApiError { status, error_id, message, error_code: error_code_of(kind), retry_after_seconds }
+    }
+}
+
+/// The vendor's `error_code` for a kind that has one of its own.
+fn error_code_of(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::RateExceeded => Some("RATE_EXCEEDED"),
+        ErrorKind::FileTooLarge => Some("FILESIZE_LIMIT_EXCEEDED"),
+        ErrorKind::FileLimit | ErrorKind::UploadTooSlow => Some("RATE_LIMIT_EXCEEDED"),
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod asked_users;
 mod auth;
+mod batch_segment;
 mod batch_segment_config;
 mod body;
 mod caller;
@@ -45,6 +46,7 @@ pub(crate) use client::{Proxies, TrustedProxies};
 use connection::Peer;
 use error::ApiError;
 use ia_engine::services::accounts::{Batch, Members, Sharing, Users};
+use ia_engine::services::file_job::FileJobs;
 use ia_engine::services::public_key::PublicKeys;
 use ia_engine::services::segment::Segments;
 use openapi::catalog;
@@ -75,6 +77,9 @@ impl Service {
             .routes(routes!(rt_segment_processed::get))
             .routes(routes!(user_segment::get, user_segment::post))
             .routes(routes!(consumer_request::post))
+            .routes(routes!(batch_segment::post))
+            .routes(catalog::<FileJobs, _>(routes!(batch_segment::get)))
+            .routes(routes!(batch_segment::upload, batch_segment::upload_by_put))
             .merge(catalog_routes())
             .routes(routes!(openapi::get));
         // What is switched off is neither there nor described.
@@ -193,6 +198,7 @@ fn catalog_routes() -> OpenApiRouter<Arc<Http>> {
         ("/member-data-sharing/meta", "sharing_fields"),
         ("/member-data-sharings/meta", "sharing_fields_plural"),
         ("/batch-segment-config/meta", "batch_config_fields"),
+        ("/batch-segment/meta", "batch_job_fields"),
         ("/public-key/meta", "public_key_fields"),
     ] {
         routes = routes.routes(openapi::alias(path, |_| operation_id.to_owned(), routes!(service::meta)));

@@ -1,6 +1,7 @@
 //! The routes: the name under which each is counted, and the key of the payload in its answers.
 
 use axum::http::Method;
+use ia_catalog::file_jobs::FILE_JOB;
 use ia_catalog::listing::Resource;
 use ia_catalog::segments::SEGMENT;
 use ia_catalog::{BATCH_SEGMENT_CONFIG, MEMBER, MEMBER_DATA_SHARING, PUBLIC_KEY, USER};
@@ -34,11 +35,16 @@ pub(super) const RT_SEGMENT: Route = named("/rt-segment", "message");
 /// Reads memberships.
 pub(super) const USER_SEGMENT: Route = Route { path: "/user-segment", payload: Payload::Memberships };
 
+/// Takes the file of a job.
+const SEGMENT_UPLOAD: &str = "/segment-upload/{job_id}";
+
 /// What no handler answers.
 pub(super) const UNKNOWN: Route = unnamed("unknown");
 
 static ROUTES: &[Route] = &[
     named("/auth", "token"),
+    objects("/batch-segment", &FILE_JOB),
+    fields("/batch-segment/meta", &FILE_JOB),
     objects("/batch-segment-config", &BATCH_SEGMENT_CONFIG),
     fields("/batch-segment-config/meta", &BATCH_SEGMENT_CONFIG),
     unnamed("/getuid"),
@@ -61,6 +67,7 @@ static ROUTES: &[Route] = &[
     RT_SEGMENT,
     named("/rt-segment-processed", "report"),
     unnamed("/seg"),
+    named(SEGMENT_UPLOAD, "segment_upload"),
     objects("/segment", &SEGMENT),
     fields("/segment/meta", &SEGMENT),
     objects("/segment/{member_id}", &SEGMENT),
@@ -91,6 +98,11 @@ impl Route {
     /// The route of that path, as the router writes it.
     pub(super) fn of(path: &str) -> &'static Route {
         ROUTES.iter().find(|route| route.path == path).unwrap_or(&UNKNOWN)
+    }
+
+    /// Whether it is about files, whose failures have a form of their own.
+    pub(super) fn is_of_files(&self) -> bool {
+        self.path == SEGMENT_UPLOAD || self.resource() == Some(&FILE_JOB)
     }
 
     /// The objects of its catalog service.

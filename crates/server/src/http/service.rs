@@ -231,7 +231,7 @@ impl ServiceCall {
     }
 
     /// A success with that payload under `term`.
-    fn answer(
+    pub(super) fn answer(
         &self,
         head: &[(&'static str, u64)],
         term: &'static str,

@@ -25,6 +25,10 @@ pub(crate) struct HttpOptions {
     pub(crate) pixels: Option<PixelOptions>,
     /// What stands in front of the server.
     pub(crate) proxies: Proxies,
+    /// The scheme, host and path under which callers reach the API, where the operator has set it.
+    pub(crate) public_url: Option<String>,
+    /// The hosts on which one job is answered as an array of one, in lower case.
+    pub(crate) array_hosts: Vec<String>,
 }
 
 /// The engine, and the state that only HTTP needs.
@@ -37,6 +41,8 @@ pub(crate) struct Http {
     /// `None` while they are switched off.
     pub(crate) pixels: Option<Pixels>,
     pub(crate) proxies: Proxies,
+    pub(crate) public_url: Option<String>,
+    array_hosts: Vec<String>,
     proxy_faults: FaultLog,
     pub(crate) metrics: HttpMetrics,
     stopping: AtomicBool,
@@ -57,6 +63,8 @@ impl Http {
             body_budget: ByteBudget::new(options.max_body_memory),
             pixels: options.pixels.map(Pixels::new),
             proxies: options.proxies,
+            public_url: options.public_url,
+            array_hosts: options.array_hosts,
             proxy_faults: FaultLog::default(),
             metrics: HttpMetrics::new(registry),
             stopping: AtomicBool::new(false),
@@ -75,6 +83,11 @@ impl Http {
             return Some("stopping".to_owned());
         }
         self.engine.fault()
+    }
+
+    /// Whether one job is answered as an array of one on this host.
+    pub(super) fn is_array_host(&self, host: &str) -> bool {
+        self.array_hosts.iter().any(|array_host| array_host.eq_ignore_ascii_case(host))
     }
 
     /// Who sent a request with these headers over a connection from `peer`.

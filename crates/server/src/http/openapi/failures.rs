@@ -54,6 +54,12 @@ failures! {
     Conflict: 409, "INTEGRITY" | "LIMIT";
     /// The body is over its limit.
     TooLarge: 413, "SYNTAX";
+    /// The file is over its limit.
+    FileTooLarge: 413, "LIMIT";
+    /// The upload took too long.
+    UploadTooSlow: 408, "LIMIT";
+    /// Over a limit of files, or a rate.
+    TooManyFiles: 429, "LIMIT" | "SYSTEM";
     /// A field of the body is missing, unknown, or has a value that makes no sense.
     Unprocessable: 422, "SYNTAX";
     /// Over a rate.
@@ -84,6 +90,10 @@ together! {
     ListFailures: BadRequest NotAuthenticated NotFound TooManyRequests TooLarge Unavailable;
     /// Of every POST that is not to a catalog service or a pixel.
     PostFailures: BadRequest NotAuthenticated TooLarge TooManyRequests Unavailable;
+    /// Of every new job of a file.
+    FileFailures: BadRequest NotAuthenticated NotFound TooLarge Unavailable;
+    /// Of every upload of a file.
+    UploadFailures: BadRequest Unavailable;
     /// Of every creation by a catalog service.
     CreateFailures: BadRequest NotAuthenticated Forbidden Conflict TooLarge TooManyRequests Unavailable;
     /// Of every change by a catalog service.
@@ -114,8 +124,15 @@ fn response(kind: &Kind) -> Response {
     };
     let any = || ObjectBuilder::new().schema_type(SchemaType::AnyValue);
     let mut failure = any().property("error_id", one_of(kind.error_ids)).required("error_id");
-    if kind.status == 429 {
-        failure = failure.property("error_code", one_of(&["RATE_EXCEEDED"])).required("error_code");
+    let error_codes: &[&str] = match kind.name {
+        "FileTooLarge" => &["FILESIZE_LIMIT_EXCEEDED"],
+        "UploadTooSlow" => &["RATE_LIMIT_EXCEEDED"],
+        "TooManyFiles" => &["RATE_LIMIT_EXCEEDED", "RATE_EXCEEDED"],
+        "TooManyRequests" => &["RATE_EXCEEDED"],
+        _ => &[],
+    };
+    if !error_codes.is_empty() {
+        failure = failure.property("error_code", one_of(error_codes)).required("error_code");
     }
     let schema = AllOfBuilder::new()
         .item(Ref::from_schema_name(FailureBody::name()))

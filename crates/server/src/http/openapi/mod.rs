@@ -13,8 +13,8 @@ mod resources;
 mod shapes;
 
 pub(super) use failures::{
-    Conflict, Forbidden, MetaFailures, NotFound, PixelFailures, PostFailures, ReadFailures, TooLarge,
-    Unavailable, Unprocessable,
+    Conflict, FileFailures, FileTooLarge, Forbidden, MetaFailures, NotFound, PixelFailures, PostFailures,
+    ReadFailures, TooLarge, TooManyFiles, Unavailable, Unprocessable, UploadFailures, UploadTooSlow,
 };
 pub(super) use parameters::{
     Append, ConsentQuery, ExternalIdOwner, KeysOfUser, OfMember, SegmentCode, SegmentOwner,

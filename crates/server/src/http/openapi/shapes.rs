@@ -31,12 +31,45 @@ answers! {
     RtSegmentAnswer RtSegmentResponse { message: RtSegmentMessage, warnings: Vec<RtSegmentWarning>, }
     /// A success of `GET /user-segment`.
     UserSegmentAnswer UserSegmentResponse { user_segment: UserSegment, dbg_info: DbgInfo<'static>, }
+    /// A success of `POST /batch-segment`.
+    BatchJobAnswer BatchJobResponse {
+        #[schema(minimum = 1)]
+        id: u64,
+        batch_segment_upload_job: NewBatchJob,
+        start_element: u32,
+        count: u32,
+        num_elements: u32,
+        dbg_info: DbgInfo<'static>,
+    }
+    /// A success of `POST /segment-upload/{job_id}`.
+    UploadAnswer UploadResponse { segment_upload: UploadedFile, dbg_info: DbgInfo<'static>, }
     /// A success of `POST /user-segment`.
     UserSegmentsAnswer UserSegmentsResponse {
         /// In the order of the request.
         user_segments: Vec<UserSegment>,
         dbg_info: DbgInfo<'static>,
     }
+}
+
+/// A job that waits for its file.
+#[derive(ToSchema)]
+struct NewBatchJob {
+    #[schema(minimum = 1)]
+    id: u64,
+    /// 40 letters and digits.
+    job_id: String,
+    #[schema(minimum = 1)]
+    member_id: u32,
+    #[schema(schema_with = time)]
+    last_modified: String,
+    /// Where the file is to be sent.
+    upload_url: String,
+}
+
+/// What an upload was for.
+#[derive(ToSchema)]
+struct UploadedFile {
+    job_id: String,
 }
 
 /// `status` of a success.
