@@ -43,6 +43,12 @@ impl Deletions {
         self.jobs.all().iter().filter_map(|job| job.started_ms).max()
     }
 
+    /// When the last deletion was that is noted; 0 where none is. A file whose upload begins later heeds none of them.
+    pub(crate) fn newest_ms(&self) -> u64 {
+        let noted = self.noted.read().unwrap_or_else(PoisonError::into_inner);
+        noted.values().flatten().map(|&(_, deleted_ms)| deleted_ms).max().unwrap_or_default()
+    }
+
     /// Notes a deletion of users at `now_ms`, durably. Every part of a file that is resolved from now on heeds it.
     pub(crate) async fn note(
         &self,

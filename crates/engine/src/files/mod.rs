@@ -16,6 +16,7 @@ mod upload;
 
 pub(crate) use deletions::Deletions;
 pub use rules::{FileRules, Rate};
+pub use spool::copy_spool;
 pub(crate) use spool::{DiskSpool, Spool};
 
 use crate::catalog_view::CatalogView;

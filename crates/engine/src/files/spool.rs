@@ -99,6 +99,31 @@ impl Spool for DiskSpool {
     }
 }
 
+/// Copies the files that wait, durably, and returns their bytes. Those that are gone by their turn are left out.
+pub fn copy_spool(from: &Path, to: &Path) -> io::Result<u64> {
+    let to = DiskSpool::open(to.to_owned())?;
+    let mut bytes = 0;
+    let entries = match std::fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let mut source = match File::open(entry.path()) {
+            Ok(source) => source,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let path = to.dir.join(entry.file_name());
+        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        bytes += io::copy(&mut source, &mut copy)?;
+        copy.sync_all()?;
+    }
+    sync_dir(&to.dir)?;
+    Ok(bytes)
+}
+
 struct DiskFile {
     file: File,
     dir: PathBuf,

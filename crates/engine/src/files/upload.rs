@@ -80,11 +80,13 @@ impl Files {
         if most.is_some_and(|most| uploading >= most) {
             return Err(FileError::over_limit("uploads at once", 5));
         }
+        // Behind the deletions that are noted, also of this millisecond or after the clock was set back.
+        let started_ms = now_ms.max(shared.deletions.newest_ms().saturating_add(1));
         let is_claimed = shared.jobs.change(job.id, |job| {
             let is_free = job.phase == Phase::Starting;
             if is_free {
                 job.phase = Phase::Uploading;
-                job.started_ms = Some(now_ms);
+                job.started_ms = Some(started_ms);
                 job.percent = 1;
             }
             is_free

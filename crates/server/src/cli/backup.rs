@@ -2,7 +2,8 @@
 //!
 //! The parts of the copy fit each other because of their order. First the backup holds the log, so that a server
 //! removes no log file until the backup is done. Then it copies the views (statistics, profiles, catalog). A view
-//! covers the log up to a position that is copied with it. The log comes last, up to an end behind all those
+//! covers the log up to a position that is copied with it. Uploaded files that wait are copied after the statistics,
+//! which hold their jobs: one that is gone by then is in the log, all of it. The log comes last, up to an end behind all those
 //! positions. So the log in the copy continues from the oldest view, and no view is ahead of it. At the end the copy
 //! is opened and read as a start would do it.
 
@@ -144,6 +145,9 @@ fn copy(from: &DataDir, to: &DataDir) -> anyhow::Result<Done> {
     runtime
         .block_on(SqliteUsage::copy(&from.usage(), &to.usage()))
         .context("cannot copy the usage statistics")?;
+    progress.step("files");
+    let file_bytes = ia_engine::files::copy_spool(&from.files(), &to.files())
+        .context("cannot copy the uploaded files that wait")?;
     let profiles = if from.profiles().is_dir() {
         progress.step("profiles");
         ia_profiles::copy(&from.profiles(), &to.profiles(), |bytes| progress.add(bytes))
@@ -176,7 +180,7 @@ fn copy(from: &DataDir, to: &DataDir) -> anyhow::Result<Done> {
         .iter()
         .filter_map(|file| Some(fs::metadata(file).ok()?.len()))
         .sum::<u64>();
-    Ok(Done { log, profiles, records, bytes: log.bytes + profiles.bytes + database_bytes })
+    Ok(Done { log, profiles, records, bytes: log.bytes + profiles.bytes + database_bytes + file_bytes })
 }
 
 /// The copy opens all tables of the profiles at once. If the limit stays too low, opening them fails with an error.

@@ -1,5 +1,6 @@
 //! Requests of people: their immediate effects, their lasting effects, and that deleted data is nowhere afterwards.
 
+mod files;
 mod identifiers;
 mod kills;
 mod late_links;
