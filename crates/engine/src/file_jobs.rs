@@ -66,6 +66,11 @@ impl Jobs {
         self.live().values().map(|live| live.job.clone()).collect()
     }
 
+    /// How many there are.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.live().len()
+    }
+
     /// The unfinished job of that number.
     pub(crate) fn get(&self, id: u64) -> Option<FileJob> {
         self.live().get(&id).map(|live| live.job.clone())

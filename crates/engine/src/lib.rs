@@ -124,6 +124,8 @@ pub struct Status {
     pub usage_position: u64,
     /// Generation of the catalog in force.
     pub catalog_generation: u64,
+    /// Jobs of files that are not finished.
+    pub unfinished_files: usize,
 }
 
 impl Engine {
@@ -144,6 +146,7 @@ impl Engine {
             checkpointed_position: self.profiles.checkpointed_position(),
             usage_position: self.usage.covered_position(),
             catalog_generation: self.catalog.snapshot().generation(),
+            unfinished_files: self.files.unfinished(),
         }
     }
 }

@@ -19,6 +19,9 @@ pub struct Metrics {
     refused: ByLabel,
     pixels_ignored: ByLabel,
     consumer_requests: ByLabel,
+    files: ByLabel,
+    file_bytes: Counter,
+    file_entries: Counter,
 }
 
 /// Counters of the applier thread.
@@ -70,6 +73,9 @@ impl Metrics {
         let of = registry;
         let bytes = Counter::default();
         of.register_with_unit("log_written", "Bytes made durable", Unit::Bytes, bytes.clone());
+        let file_bytes = Counter::default();
+        let help = "Bytes of uploaded files, as they were sent";
+        of.register_with_unit("files_received", help, Unit::Bytes, file_bytes.clone());
         Metrics {
             applied: AppliedMetrics {
                 added: counter(of, "memberships_added", "Memberships that began"),
@@ -97,6 +103,13 @@ impl Metrics {
                 "consumer_requests",
                 "Requests of people about their data that were carried out, by type",
             ),
+            files: counter(of, "files", "Jobs of files that have ended, by phase"),
+            file_bytes,
+            file_entries: counter(
+                of,
+                "file_entries",
+                "Lines and Avro records of files that were applied or refused",
+            ),
         }
     }
 
@@ -110,6 +123,21 @@ impl Metrics {
     /// A pixel call was answered but wrote nothing.
     pub fn pixel_ignored(&self, cause: &'static str) {
         self.pixels_ignored.get_or_create(&[("cause", cause)]).inc();
+    }
+
+    /// A job of a file has ended in that phase.
+    pub(crate) fn file_ended(&self, phase: &'static str) {
+        self.files.get_or_create(&[("phase", phase)]).inc();
+    }
+
+    /// That many bytes of a file have come.
+    pub(crate) fn file_received(&self, bytes: u64) {
+        self.file_bytes.inc_by(bytes);
+    }
+
+    /// That many entries of a file are in the log.
+    pub(crate) fn file_read(&self, entries: u64) {
+        self.file_entries.inc_by(entries);
     }
 
     /// A person's request about their data was carried out.

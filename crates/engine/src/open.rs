@@ -195,9 +195,15 @@ pub async fn open(
     });
     let keep_usage_days = options.keep_usage_days;
     let committer = Arc::new(committer);
-    let (files, file_reading) =
-        start_files(&options, &data_dir, &machine.clock, &databases, Arc::clone(&committer))
-            .context("cannot open the folder of uploaded files")?;
+    let (files, file_reading) = start_files(
+        &options,
+        &data_dir,
+        &machine.clock,
+        &databases,
+        Arc::clone(&committer),
+        Arc::clone(&metrics),
+    )
+    .context("cannot open the folder of uploaded files")?;
     let engine = build_engine(options, machine.clock, &databases, &stores, committer, metrics, alarm, files)?;
     let engine = Arc::new(engine);
     let (stop_tasks, stopping) = watch::channel(false);
@@ -320,6 +326,7 @@ fn start_files(
     clock: &Arc<dyn Clock>,
     databases: &Databases,
     committer: Arc<Committer>,
+    metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Files, FileReading)> {
     let shared = Shared {
         jobs: Arc::clone(&databases.jobs),
@@ -330,6 +337,7 @@ fn start_files(
         known: Arc::clone(&databases.known),
         nobody: Arc::new(options.nobody.clone()),
         committer,
+        metrics,
         clock: Arc::clone(clock),
         rules: options.files,
         runtime: Handle::current(),

@@ -21,6 +21,7 @@ pub(crate) use spool::{DiskSpool, Spool};
 
 use crate::catalog_view::CatalogView;
 use crate::file_jobs::Jobs;
+use crate::metrics::Metrics;
 use crate::nobody::Nobody;
 use crate::opt_outs::OptOuts;
 use crate::threads::blocking;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) nobody: Arc<Nobody>,
     /// Makes parts durable and visible.
     pub(crate) committer: Arc<Committer>,
+    /// Counts files.
+    pub(crate) metrics: Arc<Metrics>,
     /// The source of the time.
     pub(crate) clock: Arc<dyn Clock>,
     /// The limits.
@@ -202,6 +205,11 @@ impl Files {
         Ok(self.shared.jobs.find(job_id).await?)
     }
 
+    /// How many jobs are not finished.
+    pub fn unfinished(&self) -> usize {
+        self.shared.jobs.unfinished()
+    }
+
     /// A page of the jobs of a member, as they are now.
     pub async fn list(&self, member: MemberId, query: &ListQuery) -> Result<Page<FileJob>, FileError> {
         self.shared.jobs.flush().await?;
@@ -229,6 +237,7 @@ impl Files {
             };
             if is_late {
                 shared.jobs.fail(job.id, UPLOADING_ERROR);
+                shared.settle_soon(job.id);
             }
             oldest_ms = oldest_ms.min(job.started_ms.unwrap_or(now_ms));
         }
@@ -287,15 +296,18 @@ impl Shared {
 
     /// Lets go of a job that is in a final phase: first that is stored, then its file goes. Blocks.
     fn settle(&self, job: u64) {
-        let is_over = |shared: &Shared| shared.jobs.get(job).is_none_or(|job| job.phase.is_final());
-        if !is_over(self) {
-            return;
-        }
+        let ended = match self.jobs.get(job) {
+            Some(job) if !job.phase.is_final() => return,
+            ended => ended,
+        };
         if let Err(error) = self.runtime.block_on(self.jobs.flush()) {
             // The file is kept: without it the next start could not tell how the job has ended.
             let cause = &error as &dyn std::error::Error;
             tracing::warn!(job, error = cause, "the end of a job cannot be stored yet");
             return;
+        }
+        if let Some(ended) = ended {
+            self.metrics.file_ended(ended.phase.name());
         }
         if let Err(error) = self.spool.remove(job) {
             tracing::warn!(job, %error, "the file of a job cannot be removed");

@@ -118,9 +118,12 @@ impl<'s> Reading<'s> {
         let mut reader = self.open()?;
         self.pass_over(&mut *reader)?;
         loop {
+            let entries_before = self.job.progress.entries;
             let (part, opt_outs, is_last) = self.next_part(&mut *reader)?;
+            let entries = self.job.progress.entries - entries_before;
             let is_given_up = part.is_given_up;
             self.submit(part.ingest, opt_outs)?;
+            self.shared.metrics.file_read(entries);
             if is_given_up || is_last {
                 self.wait_for_all()?;
                 return if is_given_up { Err(Stopped::GivenUp("too-many-invalid-lines")) } else { Ok(()) };

@@ -230,6 +230,7 @@ impl Upload {
         let mut file = Some(blocking(move || spool.create(job)).await?);
         let (mut hash, mut bytes) = (Sha256::new(), 0u64);
         let mut gathered = BytesMut::new();
+        let mut shown = 0;
         loop {
             let piece = body.next().await.transpose().map_err(|error| FileError::cut_off(&error))?;
             let is_end = piece.is_none();
@@ -247,6 +248,8 @@ impl Upload {
                 })
                 .await?;
                 (file, hash) = (Some(open), hashed);
+                self.shared.metrics.file_received(bytes - shown);
+                shown = bytes;
                 self.show_progress(bytes);
             }
             if is_end {

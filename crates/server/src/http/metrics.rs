@@ -48,7 +48,7 @@ struct GaugeSource<'s> {
 type ReadGauge = fn(&GaugeSource<'_>) -> u64;
 
 /// Name, help text and value of each gauge.
-const GAUGES: [(&str, &str, ReadGauge); 15] = [
+const GAUGES: [(&str, &str, ReadGauge); 16] = [
     ("ready", "1 while the server takes writes", |now| now.is_ready.into()),
     ("log_writable", "1 while the log can make records durable", |now| {
         (now.engine.log_state == LogState::Writable).into()
@@ -72,6 +72,7 @@ const GAUGES: [(&str, &str, ReadGauge); 15] = [
         now.engine.profiles.dirty_bytes
     }),
     ("catalog_generation", "Generation of the catalog in force", |now| now.engine.catalog_generation),
+    ("files_unfinished", "Jobs of files that are not finished", |now| now.engine.unfinished_files as u64),
 ];
 
 impl HttpMetrics {
