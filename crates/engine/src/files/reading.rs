@@ -18,7 +18,8 @@ use ia_model::{Ingest, Record, UserKey};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
 /// A part has about this many entries and pairs at the most: some milliseconds of the applier's time.
@@ -45,7 +46,7 @@ pub(super) enum Stopped {
 }
 
 /// Reads the file of a job to its end. The job is in a final phase then, or has to be tried again.
-pub(super) fn read_file(shared: &Shared, job: &FileJob) {
+pub(super) fn read_file(shared: &Arc<Shared>, job: &FileJob) {
     Urgency::Low.set_for_this_thread();
     match Reading::of(shared, job).and_then(|reading| reading.run()) {
         Ok(()) | Err(Stopped::Later) => {}
@@ -54,32 +55,49 @@ pub(super) fn read_file(shared: &Shared, job: &FileJob) {
 }
 
 struct Reading<'s> {
-    shared: &'s Shared,
+    shared: &'s Arc<Shared>,
     job: FileJob,
     set_up: BatchFiles,
-    /// Bytes of the spooled file that were read.
-    read_bytes: Arc<AtomicU64>,
     in_flight: VecDeque<Submitted>,
     /// Tells that the last submitted part is durable; disconnected without a message if it is refused.
     durable: Option<mpsc::Receiver<()>>,
 }
 
-/// A file whose bytes are counted as they are read.
-struct Counted {
+/// After this many bytes of a spooled file the progress is shown anew.
+const SHOWN_BYTES: u64 = 1 << 20;
+
+/// A spooled file that shows how far it is read, and ends when the server stops.
+struct Watched {
     file: Box<dyn Read + Send>,
-    bytes: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+    job: u64,
+    whole_bytes: u64,
+    /// The percentages at its beginning and its end.
+    percent: Range<u8>,
+    read_bytes: u64,
+    shown_bytes: u64,
 }
 
-impl Read for Counted {
+impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.shared.stopping.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the server stops"));
+        }
         let bytes = self.file.read(buffer)?;
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.read_bytes += bytes as u64;
+        if self.read_bytes >= self.shown_bytes + SHOWN_BYTES {
+            self.shown_bytes = self.read_bytes;
+            let span = u64::from(self.percent.end - self.percent.start);
+            let share = span * self.read_bytes.min(self.whole_bytes) / self.whole_bytes.max(1);
+            let percent = self.percent.start + u8::try_from(share).unwrap_or_default();
+            self.shared.jobs.change(self.job, |job| job.percent = job.percent.max(percent));
+        }
         Ok(bytes)
     }
 }
 
 impl<'s> Reading<'s> {
-    fn of(shared: &'s Shared, job: &FileJob) -> Result<Reading<'s>, Stopped> {
+    fn of(shared: &'s Arc<Shared>, job: &FileJob) -> Result<Reading<'s>, Stopped> {
         let accounts = &shared.catalog.accounts;
         let set_up = loop {
             match shared.runtime.block_on(accounts.batch_files(job.member)) {
@@ -91,14 +109,7 @@ impl<'s> Reading<'s> {
                 }
             }
         };
-        Ok(Reading {
-            shared,
-            job: job.clone(),
-            set_up,
-            read_bytes: Arc::default(),
-            in_flight: VecDeque::new(),
-            durable: None,
-        })
+        Ok(Reading { shared, job: job.clone(), set_up, in_flight: VecDeque::new(), durable: None })
     }
 
     /// All parts that were handed to the log are applied, or refused, on return.
@@ -114,7 +125,6 @@ impl<'s> Reading<'s> {
         if self.job.validated_ms.is_none() {
             self.validate()?;
         }
-        self.read_bytes.store(0, Ordering::Relaxed);
         let mut reader = self.open()?;
         self.pass_over(&mut *reader)?;
         loop {
@@ -128,24 +138,33 @@ impl<'s> Reading<'s> {
                 self.wait_for_all()?;
                 return if is_given_up { Err(Stopped::GivenUp("too-many-invalid-lines")) } else { Ok(()) };
             }
-            self.show_progress(VALIDATED_PERCENT, LAST_PERCENT);
         }
     }
 
-    fn input(&self) -> Result<Box<dyn Read + Send>, Stopped> {
-        match self.shared.spool.open(self.job.id) {
-            Ok(file) => Ok(Box::new(Counted { file, bytes: Arc::clone(&self.read_bytes) })),
-            Err(error) => Err(self.fault(FileFault::Io(error))),
-        }
+    fn input(&self, percent: Range<u8>) -> Result<Box<dyn Read + Send>, Stopped> {
+        let file = self.shared.spool.open(self.job.id).map_err(|error| self.fault(FileFault::Io(error)))?;
+        Ok(Box::new(Watched {
+            file,
+            shared: Arc::clone(self.shared),
+            job: self.job.id,
+            whole_bytes: self.job.sent_bytes,
+            percent,
+            read_bytes: 0,
+            shown_bytes: 0,
+        }))
     }
 
     fn open(&self) -> Result<Box<dyn FileReader>, Stopped> {
         let layout = TextLayout::new(&self.set_up, self.job.member).map_err(|fault| self.fault(fault))?;
-        open(self.input()?, &layout, self.shared.rules.read_limits()).map_err(|fault| self.fault(fault))
+        open(self.input(VALIDATED_PERCENT..LAST_PERCENT)?, &layout, self.shared.rules.read_limits())
+            .map_err(|fault| self.fault(fault))
     }
 
     /// What becomes of the job when its file cannot be read.
     fn fault(&self, fault: FileFault) -> Stopped {
+        if self.shared.stopping.load(Ordering::SeqCst) {
+            return Stopped::Later;
+        }
         let job = self.job.id;
         match fault {
             FileFault::Io(error) => {
@@ -164,7 +183,8 @@ impl<'s> Reading<'s> {
     /// Finds out whether the file can be read to its end, before any of it is applied.
     fn validate(&mut self) -> Result<(), Stopped> {
         let summary =
-            check(self.input()?, self.shared.rules.read_limits()).map_err(|fault| self.fault(fault))?;
+            check(self.input(UPLOADED_PERCENT..VALIDATED_PERCENT)?, self.shared.rules.read_limits())
+                .map_err(|fault| self.fault(fault))?;
         self.shared.check_lines(&self.job, &self.set_up, summary.entries).map_err(Stopped::GivenUp)?;
         let now_ms = self.shared.clock.now_ms();
         self.job.validated_ms = Some(now_ms);
@@ -197,6 +217,9 @@ impl<'s> Reading<'s> {
     fn next_part(&mut self, reader: &mut dyn FileReader) -> Result<(Part, InForce, bool), Stopped> {
         let opt_outs = self.shared.opt_outs.in_force();
         let snapshot = self.shared.catalog.snapshot_to_keep();
+        if !snapshot.member(self.job.member).is_some_and(|member| member.active) {
+            return Err(Stopped::GivenUp("member-inactive"));
+        }
         let context = Context {
             snapshot: &snapshot,
             member: self.job.member,
@@ -292,17 +315,6 @@ impl<'s> Reading<'s> {
         let cause = error as &dyn std::error::Error;
         tracing::warn!(job = self.job.id, error = cause, "a file has to wait");
         Stopped::Later
-    }
-
-    /// Shows how far the spooled file is read, between two percentages.
-    fn show_progress(&self, from: u8, to: u8) {
-        let read = self.read_bytes.load(Ordering::Relaxed).min(self.job.sent_bytes);
-        let share = u64::from(to - from) * read / self.job.sent_bytes.max(1);
-        let percent = from + u8::try_from(share).unwrap_or_default();
-        let is_news = |job: &FileJob| job.percent < percent;
-        if self.shared.jobs.get(self.job.id).is_some_and(|job| is_news(&job)) {
-            self.shared.jobs.change(self.job.id, |job| job.percent = job.percent.max(percent));
-        }
     }
 }
 

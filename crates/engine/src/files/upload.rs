@@ -42,7 +42,11 @@ impl Files {
         announced: Option<u64>,
         body: impl Stream<Item = Result<Bytes, E>> + Unpin,
     ) -> Result<(), FileError> {
-        let set_up = self.shared.catalog.accounts.batch_files(job.member).await?;
+        let catalog = &self.shared.catalog;
+        if !catalog.snapshot().member(job.member).is_some_and(|member| member.active) {
+            return Err(FileError::not_found());
+        }
+        let set_up = catalog.accounts.batch_files(job.member).await?;
         let Some((mut upload, room)) = self.claim(job, announced, &set_up).await? else {
             return self.compare(job, body).await;
         };
