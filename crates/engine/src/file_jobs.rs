@@ -8,7 +8,7 @@ use ia_catalog::CatalogError;
 use ia_catalog::file_jobs::{FileJob, FileJobStore, FileProgress, MAX_REFUSED, MAX_SEGMENTS, Phase};
 use ia_catalog::usage::Scrubber;
 use ia_model::record::FileChunk;
-use ia_model::{Change, Clock, Erase, Ingest, MemberId};
+use ia_model::{Change, Clock, Erase, Ingest, MemberId, SegmentId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -213,14 +213,20 @@ fn add_chunk(progress: &mut FileProgress, chunk: &FileChunk, ingest: &Ingest) {
             progress.refused.insert(refused);
         }
     }
+    // A part has thousands of pairs in few segments, and the applier waits.
+    let mut segments = hashbrown::HashMap::<SegmentId, (u64, u64)>::new();
     for operation in ingest.batch.operations() {
-        if progress.segments.len() >= MAX_SEGMENTS && !progress.segments.contains_key(&operation.segment) {
-            continue;
-        }
-        let (added, removed) = progress.segments.entry(operation.segment).or_default();
+        let (added, removed) = segments.entry(operation.segment).or_default();
         match operation.change {
             Change::Remove => *removed += 1,
             Change::Add { .. } | Change::AddLater { .. } => *added += 1,
+        }
+    }
+    for (segment, (more_added, more_removed)) in segments {
+        if progress.segments.len() < MAX_SEGMENTS || progress.segments.contains_key(&segment) {
+            let (added, removed) = progress.segments.entry(segment).or_default();
+            *added += more_added;
+            *removed += more_removed;
         }
     }
     progress.error_lines.extend(chunk.error_lines.iter().cloned());
