@@ -5,10 +5,10 @@ use flate2::bufread::MultiGzDecoder;
 use std::io::Read;
 
 /// The first bytes of every gzip stream. No text in UTF-8 begins with them.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Some editors and languages write it in front of UTF-8. It is no part of the text.
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// How a body is compressed, by its `Content-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,19 @@ pub enum Encoding {
     Identity,
     /// With gzip.
     Gzip,
+}
+
+/// The first bytes of every zstd frame.
+pub(crate) const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Whether it begins as zlib (deflate) does, at the usual levels.
+pub(crate) fn is_zlib(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x78, 0x01 | 0x9c | 0xda, ..])
+}
+
+/// Whether it begins with the byte order mark of UTF-16 or of UTF-32.
+pub(crate) fn has_wide_mark(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 0, 0xfe, 0xff, ..])
 }
 
 /// A body as it was sent.

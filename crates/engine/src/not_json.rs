@@ -1,5 +1,6 @@
 //! What clients send where JSON is expected. An error that names it saves its reader an afternoon.
 
+use crate::decode;
 use serde::de::IgnoredAny;
 
 /// Says what a body is that is no JSON object, and what is wanted; `None` where it looks like nothing known. Reads all
@@ -7,12 +8,17 @@ use serde::de::IgnoredAny;
 pub fn recognize(body: &[u8]) -> Option<&'static str> {
     let text = body.trim_ascii_start();
     Some(match text {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => {
+        [0, _, ..] | [_, 0, ..] => "The request body is UTF-16 or UTF-32; a JSON object in UTF-8 is expected",
+        _ if decode::has_wide_mark(text) => {
             "The request body is UTF-16 or UTF-32; a JSON object in UTF-8 is expected"
         }
-        [0x1f, 0x8b, ..] => "The request body is compressed twice; only one layer of gzip is understood",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "The request body is compressed with zstd; only gzip is understood",
-        [0x78, 0x01 | 0x9c | 0xda, ..] => {
+        _ if text.starts_with(&decode::GZIP_MAGIC) => {
+            "The request body is compressed twice; only one layer of gzip is understood"
+        }
+        _ if text.starts_with(&decode::ZSTD_MAGIC) => {
+            "The request body is compressed with zstd; only gzip is understood"
+        }
+        _ if decode::is_zlib(text) => {
             "The request body is compressed with zlib (deflate); only gzip is understood"
         }
         [b'<', ..] => "The request body is XML or HTML; a JSON object is expected",

@@ -1,7 +1,18 @@
 //! Reads files of memberships, entry by entry: lines of text, or records of Avro.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+pub(crate) mod open;
+pub(crate) mod text;
+
+mod input;
+mod signature;
+
 use crate::ingest::structure::SegmentName;
 use std::fmt;
+
+/// How many segments an entry may have. One with more is a format fault.
+pub(crate) const MAX_SEGMENTS_PER_ENTRY: usize = 1800;
 
 /// Reads a file from its start.
 pub(crate) trait FileReader: Send {

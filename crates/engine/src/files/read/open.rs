@@ -1,0 +1,88 @@
+//! Opens files of any kind that can be read, and checks them.
+
+use super::input::Input;
+use super::signature::{FileFormat, START_BYTES, format_of};
+use super::text::{TextLayout, TextReader};
+use super::{FileFault, FileReader};
+use std::io::Read;
+
+/// Bounds of what is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileLimits {
+    /// How many bytes a file may have unpacked. A small file may unpack to thousands of times its size.
+    pub(crate) max_decoded_bytes: u64,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileSummary {
+    /// What kind of file it is.
+    pub(crate) format: FileFormat,
+    /// How many bytes it has unpacked.
+    pub(crate) decoded_bytes: u64,
+}
+
+/// Opens a file, gzip or not, which is found by its first bytes. Lines of text are in `layout`.
+///
+/// # Errors
+///
+/// Where it is nothing that can be read. `unsupported-compression`, `unsupported-encoding` and `unsupported-format` are
+/// other kinds of files.
+pub(crate) fn open(
+    file: Box<dyn Read + Send>,
+    layout: &TextLayout,
+    limits: FileLimits,
+) -> Result<Box<dyn FileReader>, FileFault> {
+    let Opened { format, input, start } = begin(file, limits)?;
+    match format {
+        FileFormat::Text => Ok(Box::new(TextReader::new(input, &start, layout.clone()))),
+        FileFormat::Avro => avro(),
+    }
+}
+
+/// Reads a file to its end, to see whether all of it can be read: that it unpacks, that its checksums are right and that
+/// it keeps to the limits. Lines of text are not looked at: faults in them are counted while they are applied.
+///
+/// # Errors
+///
+/// What reading the file would end with.
+pub(crate) fn check(file: Box<dyn Read + Send>, limits: FileLimits) -> Result<FileSummary, FileFault> {
+    let Opened { format, mut input, start } = begin(file, limits)?;
+    match format {
+        FileFormat::Text => {
+            let mut decoded_bytes = start.len() as u64;
+            let mut buffer = vec![0; CHECK_BUFFER_BYTES];
+            loop {
+                match input.next(&mut buffer)? {
+                    0 => return Ok(FileSummary { format, decoded_bytes }),
+                    read => decoded_bytes += read as u64,
+                }
+            }
+        }
+        FileFormat::Avro => avro(),
+    }
+}
+
+/// Small enough to stay in the cache of one core.
+const CHECK_BUFFER_BYTES: usize = 64 << 10;
+
+struct Opened {
+    format: FileFormat,
+    /// Behind `start`.
+    input: Input,
+    start: Vec<u8>,
+}
+
+fn begin(file: Box<dyn Read + Send>, limits: FileLimits) -> Result<Opened, FileFault> {
+    let mut input = Input::open(file, limits.max_decoded_bytes)?;
+    let mut start = vec![0; START_BYTES];
+    let length = input.fill(&mut start)?;
+    start.truncate(length);
+    Ok(Opened { format: format_of(&start)?, input, start })
+}
+
+/// The one place where Avro files are given to their reader.
+fn avro<T>() -> Result<T, FileFault> {
+    let detail = "the file is Avro, which this version does not read".to_owned();
+    Err(FileFault::Damaged { code: "unsupported-format", detail })
+}
