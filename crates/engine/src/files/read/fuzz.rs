@@ -175,20 +175,22 @@ enum Token {
 pub(crate) fn reference(content: &[u8], files: &BatchFiles) -> Vec<Entry> {
     let mut seen = HashSet::new();
     let lines = content.split(|&byte| byte == b'\n' || byte == b'\r');
-    let lines =
-        lines.filter(|line| line.len() > MAX_LINE_BYTES || !line.iter().all(|byte| b" \t".contains(byte)));
     lines
-        .map(|line| {
+        .filter_map(|line| {
             if line.len() > MAX_LINE_BYTES {
-                return Entry::Fault("failed with more than 64 KiB".to_owned());
+                return Some(Entry::Fault("failed with more than 64 KiB".to_owned()));
+            }
+            let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
+            if line.iter().all(|byte| b" \t".contains(byte)) {
+                return None;
             }
             let text = String::from_utf8(line.to_vec())
                 .unwrap_or_else(|_| line.iter().map(|&byte| char::from(byte)).collect());
-            match reference_line(&text, files) {
+            Some(match reference_line(&text, files) {
                 Err(reason) => Entry::Fault(reason.to_owned()),
                 Ok(_) if !seen.insert(line) => Entry::Fault("failed as a repeated line".to_owned()),
                 Ok(entry) => entry,
-            }
+            })
         })
         .collect()
 }
@@ -226,7 +228,7 @@ fn reference_line(text: &str, files: &BatchFiles) -> Result<Entry, &'static str>
     if text.contains('\0') {
         return Err("failed with a NUL byte");
     }
-    let tokens = tokens(text.strip_prefix('\u{feff}').unwrap_or(text), files);
+    let tokens = tokens(text, files);
     let sign = |number: usize| Token::Sign(files.separators[number - 1].clone());
     let first = tokens
         .iter()

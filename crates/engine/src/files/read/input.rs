@@ -26,7 +26,7 @@ type Buffered = BufReader<Source>;
 
 enum Packing {
     None(Buffered),
-    Gzip(GzDecoder<Buffered>),
+    Gzip(Box<GzDecoder<Buffered>>),
     /// Behind the last member.
     End,
 }
@@ -47,7 +47,8 @@ impl Input {
         let is_gzip = start == GZIP_MAGIC;
         let source = Source { file: Box::new(io::Cursor::new(start).chain(file)), has_failed: false };
         let file = BufReader::with_capacity(FILE_BUFFER_BYTES, source);
-        let packing = if is_gzip { Packing::Gzip(GzDecoder::new(file)) } else { Packing::None(file) };
+        let packing =
+            if is_gzip { Packing::Gzip(Box::new(GzDecoder::new(file))) } else { Packing::None(file) };
         Ok(Input { packing, room: max_decoded_bytes })
     }
 
@@ -96,7 +97,7 @@ impl Input {
         match peek(&mut file)? {
             None => return Ok(()),
             Some(byte) if byte == GZIP_MAGIC[0] => {
-                self.packing = Packing::Gzip(GzDecoder::new(file));
+                self.packing = Packing::Gzip(Box::new(GzDecoder::new(file)));
                 return Ok(());
             }
             Some(_) => {}

@@ -20,6 +20,7 @@ pub(crate) struct FileSummary {
     pub(crate) format: FileFormat,
     /// How many bytes it has unpacked.
     pub(crate) decoded_bytes: u64,
+    /// How many lines, with the empty ones, or Avro records.
     pub(crate) entries: u64,
 }
 
@@ -51,14 +52,20 @@ pub(crate) fn check(file: Box<dyn Read + Send>, limits: FileLimits) -> Result<Fi
     let Opened { format, mut input, start } = begin(file, limits)?;
     match format {
         FileFormat::Text => {
-            let mut decoded_bytes = start.len() as u64;
+            let mut decoded_bytes = 0;
+            let mut entries = 0;
+            let mut last_byte = b'\n';
             let mut buffer = vec![0; CHECK_BUFFER_BYTES];
-            loop {
-                match input.next(&mut buffer)? {
-                    0 => return Ok(FileSummary { format, decoded_bytes, entries: 0 }),
-                    read => decoded_bytes += read as u64,
-                }
+            buffer[..start.len()].copy_from_slice(&start);
+            let mut read = start.len();
+            while read > 0 {
+                decoded_bytes += read as u64;
+                entries += memchr::memchr_iter(b'\n', &buffer[..read]).count() as u64;
+                last_byte = buffer[read - 1];
+                read = input.next(&mut buffer)?;
             }
+            entries += u64::from(last_byte != b'\n');
+            Ok(FileSummary { format, decoded_bytes, entries })
         }
         FileFormat::Avro => avro(),
     }

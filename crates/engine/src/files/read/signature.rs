@@ -124,7 +124,7 @@ mod tests {
             (b"\xfd7zXZ\0\0", "unsupported-compression"),
             (b"x\x9c\xab", "unsupported-compression"),
             (b"\xff\xfe1\0", "unsupported-encoding"),
-            (b"\xfe\xff\01", "unsupported-encoding"),
+            (b"\xfe\xff\x001", "unsupported-encoding"),
             (&utf16, "unsupported-encoding"),
             (&utf16_be, "unsupported-encoding"),
             (&utf32, "unsupported-encoding"),

@@ -27,8 +27,6 @@ impl TextLayout {
         if memchr::memchr(0, line.as_bytes()).is_some() {
             return Err("failed with a NUL byte");
         }
-        // Files that were put together out of others have it in front of any line.
-        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
         let separators = &self.separators;
         let (end, found) = separators
             .find_either(Before::Segments, Before::Removals, line)

@@ -7,13 +7,15 @@ mod repeated;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use layout::TextLayout;
-pub(super) use lines::MAX_LINE_BYTES;
 #[cfg(any(test, feature = "fuzz"))]
-pub(super) use {layout::Field, repeated::LINES_IN_WINDOW};
+pub(super) use layout::Field;
+pub(crate) use layout::TextLayout;
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) use lines::MAX_LINE_BYTES;
 
 use super::input::Input;
 use super::{EntrySink, FileBlock, FileFault, FileReader};
+use crate::decode::BYTE_ORDER_MARK;
 use lines::{Line, Lines};
 use repeated::Repeated;
 use std::borrow::Cow;
@@ -47,6 +49,8 @@ impl FileReader for TextReader {
             let Some(line) = self.lines.next()? else { break };
             match line {
                 Line::Whole(line) => {
+                    // Files that were put together out of others have it in front of any line.
+                    let line = line.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(line);
                     if line.iter().all(|&byte| byte == b' ' || byte == b'\t') {
                         continue;
                     }

@@ -9,6 +9,7 @@ use ia_model::{MemberId, SegmentId};
 
 mod damage;
 mod random;
+mod speed;
 
 fn entries_of(content: &[u8], files: &BatchFiles) -> Entries {
     let layout = TextLayout::new(files, MEMBER).unwrap();
@@ -156,7 +157,7 @@ fn faults_have_their_reasons() {
         ("12345:100,5,0#1#2", "with a second list of removals"),
         ("123#45:100,5,0", "with a separator in a wrong place"),
         ("12345:100,5\0,0", "with a NUL byte"),
-        ("\012345:100,5,0", "with a NUL byte"),
+        ("\x0012345:100,5,0", "with a NUL byte"),
     ] {
         assert_fault(line, &files, reason);
     }
@@ -248,7 +249,7 @@ fn ends_of_lines_and_letters_of_other_languages() {
         assert_eq!(users(content.as_bytes()), three, "{content:?}");
     }
     assert!(users(b"").is_empty());
-    assert!(users(b"\xef\xbb\xbf").len() == 1, "a mark alone is no empty line");
+    assert!(users(b"\xef\xbb\xbf\n\xef\xbb\xbf ").is_empty());
     let letters = Entry::user(named(None, "Jörg"), &kept);
     let mixed = users(b"J\xc3\xb6rg:100,1,2\nJ\xf6rg:100,1,2\n");
     assert_eq!(mixed, [letters.clone(), letters], "the bytes differ, so it is no repeated line");
@@ -370,7 +371,7 @@ fn gzip_is_found_and_bounded() {
         assert_eq!(checked(&file, 0), Err("file-too-large".to_owned()));
     }
     let bomb = gzip(&vec![b'\n'; 50 << 20], true);
-    assert!(bomb.len() < 300 << 10);
+    assert!(bomb.len() < 1 << 20);
     assert_eq!(checked(&bomb, 10 << 20), Err("file-too-large".to_owned()));
     let behind = [gzip(content, true), b"more".to_vec()].concat();
     assert_eq!(checked(&behind, 99), Err("gzip-error".to_owned()));

@@ -58,7 +58,8 @@ fn separators() -> impl Strategy<Value = [String; 5]> {
     let new: Vec<&str> = vec![
         ":", ";", ",", "#", "^", "\t", " ", "!", "\"", "%", "&", "'", "=", "<", ">", "@", "_", "`", "~", ".",
     ];
-    let old: Vec<&str> = vec!["|", "*", "||", "->", "§", "::::::::::", ":", "|*|", "日本", "[", "]]", "$"];
+    // None is a part of another: where such stand side by side, as around an empty field, a line has two meanings.
+    let old: Vec<&str> = vec!["|", "*", "->", "§", "::::::::::", "日本", "[", "((", "$"];
     let five = |from: Vec<&'static str>| {
         (subsequence(from, 5).prop_shuffle(), any::<bool>()).prop_map(|(mut five, same)| {
             if same {
