@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 8] = [
+const TARGETS: [(&str, Target); 9] = [
     ("request", ia_engine::fuzz::request),
     ("log", ia_log::fuzz::log),
     ("profile", ia_profiles::fuzz::profile),
@@ -16,6 +16,7 @@ const TARGETS: [(&str, Target); 8] = [
     ("record", ia_model::fuzz::record),
     ("head", instant_audience::fuzz::head),
     ("gzip", ia_engine::fuzz::gzip),
+    ("files_avro", ia_engine::fuzz::files_avro),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {

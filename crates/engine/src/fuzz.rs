@@ -1,5 +1,6 @@
 //! The fuzz targets of this crate (`fuzz/`). They check rules that hold for any bytes, and panic if one does not.
 
+pub use crate::files::read::avro::fuzz::files_avro;
 pub use crate::ingest::fuzz::{gzip, request};
 
 #[cfg(test)]
@@ -11,5 +12,6 @@ mod tests {
     fn kept_inputs_hold() {
         replay("request", request);
         replay("gzip", gzip);
+        replay("files_avro", files_avro);
     }
 }

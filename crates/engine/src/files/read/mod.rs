@@ -1,5 +1,7 @@
 //! Reads files of memberships, entry by entry: lines of text, or records of Avro.
 
+pub(crate) mod avro;
+
 use crate::ingest::structure::SegmentName;
 use std::fmt;
 
