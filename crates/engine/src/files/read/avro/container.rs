@@ -244,9 +244,6 @@ fn inflate(
         match status.map_err(|_| CUT_OFF)? {
             Status::StreamEnd => break,
             Status::Ok | Status::BufError if unpacked.len() == unpacked.capacity() => {
-                if unpacked.len() >= max_bytes + 1 {
-                    return Ok(Inflated::TooLarge);
-                }
                 // One more than is allowed tells what is just as long from what is longer.
                 unpacked.reserve_exact(unpacked.len().max(1024).min(max_bytes + 1 - unpacked.len()));
             }

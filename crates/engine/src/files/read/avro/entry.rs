@@ -268,7 +268,7 @@ impl<'p> Entries<'p> {
         'p: 'f,
     {
         Ok(match choice.pick(cursor)? {
-            Text::Text => {
+            Text::String => {
                 std::str::from_utf8(cursor.counted_bytes()?).map_or(TextValue::Wrong, TextValue::Text)
             }
             Text::Enum(symbols) => TextValue::Text(&symbols[cursor.index(symbols.len())?]),

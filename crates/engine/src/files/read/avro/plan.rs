@@ -110,7 +110,7 @@ pub(super) enum Number {
 
 #[derive(Debug)]
 pub(super) enum Text {
-    Text,
+    String,
     Enum(Vec<String>),
     Long,
     Null,
@@ -267,7 +267,7 @@ fn number(schema: &Schema, type_id: TypeId) -> Number {
 
 fn text(schema: &Schema, type_id: TypeId) -> Text {
     match &schema.get(type_id).form {
-        Form::Text => Text::Text,
+        Form::Text => Text::String,
         Form::Enum(symbols) => Text::Enum(symbols.clone()),
         Form::Long => Text::Long,
         Form::Null => Text::Null,
