@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 9] = [
+const TARGETS: [(&str, Target); 10] = [
     ("request", ia_engine::fuzz::request),
     ("log", ia_log::fuzz::log),
     ("profile", ia_profiles::fuzz::profile),
@@ -17,6 +17,7 @@ const TARGETS: [(&str, Target); 9] = [
     ("head", instant_audience::fuzz::head),
     ("gzip", ia_engine::fuzz::gzip),
     ("files_text", ia_engine::fuzz::files_text),
+    ("files_avro", ia_engine::fuzz::files_avro),
 ];
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {

@@ -1,5 +1,6 @@
 //! The fuzz targets of this crate (`fuzz/`). They check rules that hold for any bytes, and panic if one does not.
 
+pub use crate::files::read::avro::fuzz::files_avro;
 pub use crate::files::read::fuzz::files_text;
 pub use crate::ingest::fuzz::{gzip, request};
 
@@ -13,5 +14,6 @@ mod tests {
         replay("request", request);
         replay("gzip", gzip);
         replay("files_text", files_text);
+        replay("files_avro", files_avro);
     }
 }

@@ -1,5 +1,6 @@
 //! Reads files of memberships, entry by entry: lines of text, or records of Avro.
 
+pub(crate) mod avro;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 pub(crate) mod open;

@@ -3,8 +3,8 @@
 use super::input::Input;
 use super::signature::{FileFormat, START_BYTES, format_of};
 use super::text::{TextLayout, TextReader};
-use super::{FileFault, FileReader};
-use std::io::Read;
+use super::{FileFault, FileReader, MAX_SEGMENTS_PER_ENTRY, avro};
+use std::io::{BufRead, BufReader, Cursor, Read};
 
 /// Bounds of what is read.
 #[derive(Debug, Clone, Copy)]
@@ -16,10 +16,6 @@ pub(crate) struct FileLimits {
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileSummary {
-    /// What kind of file it is.
-    pub(crate) format: FileFormat,
-    /// How many bytes it has unpacked.
-    pub(crate) decoded_bytes: u64,
     /// How many lines, with the empty ones, or Avro records.
     pub(crate) entries: u64,
 }
@@ -35,10 +31,10 @@ pub(crate) fn open(
     layout: &TextLayout,
     limits: FileLimits,
 ) -> Result<Box<dyn FileReader>, FileFault> {
-    let Opened { format, input, start } = begin(file, limits)?;
-    match format {
-        FileFormat::Text => Ok(Box::new(TextReader::new(input, &start, layout.clone()))),
-        FileFormat::Avro => avro(),
+    let opened = begin(file, limits)?;
+    match opened.format {
+        FileFormat::Text => Ok(Box::new(TextReader::new(opened.input, &opened.start, layout.clone()))),
+        FileFormat::Avro => avro::open(opened.whole(), avro_limits(limits)),
     }
 }
 
@@ -49,25 +45,24 @@ pub(crate) fn open(
 ///
 /// What reading the file would end with.
 pub(crate) fn check(file: Box<dyn Read + Send>, limits: FileLimits) -> Result<FileSummary, FileFault> {
-    let Opened { format, mut input, start } = begin(file, limits)?;
-    match format {
+    let opened = begin(file, limits)?;
+    match opened.format {
         FileFormat::Text => {
-            let mut decoded_bytes = 0;
+            let Opened { mut input, start, .. } = opened;
             let mut entries = 0;
             let mut last_byte = b'\n';
             let mut buffer = vec![0; CHECK_BUFFER_BYTES];
             buffer[..start.len()].copy_from_slice(&start);
             let mut read = start.len();
             while read > 0 {
-                decoded_bytes += read as u64;
                 entries += memchr::memchr_iter(b'\n', &buffer[..read]).count() as u64;
                 last_byte = buffer[read - 1];
                 read = input.next(&mut buffer)?;
             }
             entries += u64::from(last_byte != b'\n');
-            Ok(FileSummary { format, decoded_bytes, entries })
+            Ok(FileSummary { entries })
         }
-        FileFormat::Avro => avro(),
+        FileFormat::Avro => Ok(FileSummary { entries: avro::check(opened.whole(), avro_limits(limits))? }),
     }
 }
 
@@ -89,8 +84,18 @@ fn begin(file: Box<dyn Read + Send>, limits: FileLimits) -> Result<Opened, FileF
     Ok(Opened { format: format_of(&start)?, input, start })
 }
 
-/// The one place where Avro files are given to their reader.
-fn avro<T>() -> Result<T, FileFault> {
-    let detail = "the file is Avro, which this version does not read".to_owned();
-    Err(FileFault::Damaged { code: "unsupported-format", detail })
+impl Opened {
+    /// All of it, for the reader of Avro files, which bounds what blocks unpack to by itself.
+    fn whole(self) -> Box<dyn BufRead + Send> {
+        let rest = BufReader::with_capacity(CHECK_BUFFER_BYTES, self.input);
+        Box::new(Cursor::new(self.start).chain(rest))
+    }
+}
+
+fn avro_limits(limits: FileLimits) -> avro::Limits {
+    avro::Limits {
+        max_decoded_bytes: limits.max_decoded_bytes,
+        max_block_bytes: avro::Limits::MAX_BLOCK_BYTES,
+        max_segments: MAX_SEGMENTS_PER_ENTRY,
+    }
 }
