@@ -4,10 +4,10 @@ pub(crate) mod avro;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 pub(crate) mod open;
+pub(crate) mod signature;
 pub(crate) mod text;
 
 mod input;
-mod signature;
 
 use crate::ingest::structure::SegmentName;
 use std::fmt;

@@ -198,19 +198,20 @@ fn a_schema_that_refers_to_itself_is_read_to_a_bounded_depth() {
     assert!(told.ends_with("values are nested too deeply"), "{told}");
 }
 
-/// What unpacks a file around the reader reports its damage as an error of reading.
+/// A file can be packed with gzip as a whole. What unpacks it reports its damage inside of an error of reading.
 #[test]
 fn errors_of_reading_are_the_disks_or_those_of_gzip() {
-    struct Failing(std::io::ErrorKind);
+    struct Failing(Option<std::io::Error>);
     impl std::io::Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-            Err(self.0.into())
+            Err(self.0.take().expect("it is read no more after an error"))
         }
     }
-    let fault = |kind| {
-        let input = std::io::BufReader::new(Failing(kind));
+    let fault = |error: std::io::Error| {
+        let input = std::io::BufReader::new(Failing(Some(error)));
         check(Box::new(input), LIMITS).unwrap_err()
     };
-    assert_eq!(fault(std::io::ErrorKind::InvalidInput).to_string(), "gzip-error");
-    assert!(matches!(fault(std::io::ErrorKind::StorageFull), FileFault::Io(_)));
+    let damage = FileFault::Damaged { code: "gzip-error", detail: String::new() };
+    assert_eq!(fault(std::io::Error::other(damage)).to_string(), "gzip-error");
+    assert!(matches!(fault(std::io::ErrorKind::StorageFull.into()), FileFault::Io(_)));
 }
