@@ -6,7 +6,7 @@ use ia_model::{Minute, SegmentId};
 /// A fixed set of 64-bit hashes, from which each can be taken once: 8 bytes and a bit for each.
 ///
 /// Two keys with one hash count as one. With a keyed hash and a million keys this happens once in 30 million sets.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Hashes {
     sorted: Vec<u64>,
     /// A bit for each hash: whether it was taken.

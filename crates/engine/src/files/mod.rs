@@ -2,3 +2,5 @@
 
 #[allow(dead_code, reason = "the readers come first")]
 pub(crate) mod read;
+#[allow(dead_code, reason = "what it is for comes later")]
+pub(crate) mod replace;
