@@ -9,11 +9,11 @@ use crate::codec::{self, Malformed};
 use crate::hidden::Removal;
 use crate::links;
 use crate::membership::{Edit, Merger};
-use crate::replacing::Replacement;
 use crate::shard::{Found, Hashed, Shard};
 use crate::shards::Shards;
 use crate::store::{Blob, Store};
 use crate::stored;
+use crate::waiting::Replacement;
 use crate::{Applied, ProfilesError, adding};
 use ia_model::{Change, Domain, ErasedSegments, Minute, Operation, UserKey};
 use std::collections::VecDeque;
@@ -126,7 +126,7 @@ impl Applier {
 
     /// How many users of replacements are not settled, at most.
     pub(crate) fn waiting_users(&self) -> usize {
-        self.waiting.iter().map(Replacement::users_left).sum()
+        self.waiting.iter().map(|replacement| replacement.users_left).sum()
     }
 }
 

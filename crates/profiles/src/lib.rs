@@ -13,7 +13,7 @@
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
 //! | `shards`, `apply` | all shards, and applying a record to them |
 //! | `packed` | [`PackedProfiles`]: the shards over the store; reads and figures |
-//! | `replacing`, `hidden` | replacing the members of a segment at one moment |
+//! | `replacing`, `waiting`, `hidden` | replacing the members of a segment at one moment |
 //! | `members` | visiting the members of a segment |
 //! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
 //! | `stored` | the content under a key: a profile or links |
@@ -51,6 +51,7 @@ mod shards;
 mod slab;
 mod store;
 mod stored;
+mod waiting;
 mod warm_up;
 
 #[doc(hidden)]

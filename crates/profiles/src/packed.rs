@@ -4,11 +4,11 @@ use crate::apply::{Applier, KeyEdit, UserEdit};
 use crate::hidden::Removal;
 use crate::links::{Links, LinksKey};
 use crate::membership::Edit;
-use crate::replacing::{self, Replacements};
 use crate::shard::{Hashed, Shard};
 use crate::shards::{Shards, lock};
 use crate::store::Store;
 use crate::stored::Content;
+use crate::waiting::{self, Replacements};
 use crate::{Applied, CheckpointReport, Membership, ProfileStats, Profiles, ProfilesError};
 use ia_model::{Domain, ErasedSegments, Minute, Record, SegmentId, UserKey};
 use std::ops::ControlFlow;
@@ -204,7 +204,7 @@ impl Seen<Vec<Membership>> {
 impl Profiles for PackedProfiles {
     fn apply(&self, position: u64, record: &Record) -> Result<Applied, ProfilesError> {
         let applied = match record {
-            Record::Ingest(ingest) if let Some(segment) = replacing::replaced(ingest) => {
+            Record::Ingest(ingest) if let Some(segment) = waiting::replaced(ingest) => {
                 self.put_in_force(position, ingest, segment)?;
                 Applied::default()
             }

@@ -13,14 +13,14 @@
 //! The checkpoint may be ahead of that position, as always (see `checkpoint`): the removal sets the whole membership,
 //! as any other.
 
-use crate::apply::{KeyEdit, UserEdit};
+use crate::apply::{Applier, KeyEdit, UserEdit};
 use crate::hidden::{Hashes, Removal};
 use crate::packed::PackedProfiles;
 use crate::shards::lock;
+use crate::waiting::Replacement;
 use crate::{Applied, ProfilesError};
-use ia_model::{Change, Ingest, Minute, SegmentId, UserKey};
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use ia_model::{Ingest, Minute, SegmentId, UserKey};
+use std::sync::atomic::Ordering;
 
 /// How many users are settled at a time: some tenths of a millisecond when they are in memory.
 const USERS_PER_CALL: usize = 128;
@@ -29,73 +29,6 @@ const HASHES_PER_TURN: usize = 2048;
 /// The most users of all replacements that wait to be settled; with more, a record waits for those before it. Each
 /// takes 8 bytes and its key.
 const MAX_WAITING_USERS: usize = 8 << 20;
-/// No replacement waits.
-const NONE: u64 = u64::MAX;
-
-/// What readers and checkpoints have to know of replacements.
-#[derive(Debug)]
-pub(crate) struct Replacements {
-    /// The number of the last one that is in force.
-    in_force: AtomicU64,
-    /// The position of the first one that is not settled.
-    first_waiting: AtomicU64,
-    waiting_bytes: AtomicUsize,
-}
-
-/// A replacement that is in force and not settled, for the applier.
-#[derive(Debug)]
-pub(crate) struct Replacement {
-    position: u64,
-    removal: Removal,
-    /// The keys of its users, one behind the other, in the order of the record.
-    keys: Vec<u8>,
-    /// How many bytes of the keys are settled.
-    settled: usize,
-    users_left: usize,
-}
-
-impl Default for Replacements {
-    fn default() -> Replacements {
-        Replacements {
-            in_force: AtomicU64::new(0),
-            first_waiting: AtomicU64::new(NONE),
-            waiting_bytes: AtomicUsize::new(0),
-        }
-    }
-}
-
-impl Replacements {
-    /// How many there were since the start, those that are not settled included.
-    pub(crate) fn in_force(&self) -> u64 {
-        self.in_force.load(Ordering::SeqCst)
-    }
-
-    /// The position up to which all records are in the profiles, out of those up to `applied`, which was read before.
-    pub(crate) fn settled_position(&self, applied: u64) -> u64 {
-        applied.min(self.first_waiting.load(Ordering::SeqCst) - 1)
-    }
-
-    /// The memory of keys that wait, in bytes.
-    pub(crate) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes.load(Ordering::Relaxed)
-    }
-
-    fn waiting_are(&self, waiting: &VecDeque<Replacement>) {
-        let bytes = waiting.iter().map(|replacement| replacement.keys.capacity()).sum();
-        self.waiting_bytes.store(bytes, Ordering::Relaxed);
-        let first = waiting.front().map_or(NONE, |replacement| replacement.position);
-        self.first_waiting.store(first, Ordering::SeqCst);
-    }
-}
-
-/// The segment that a record replaces, if all that it does is to take users out of it.
-pub(crate) fn replaced(ingest: &Ingest) -> Option<SegmentId> {
-    let segment = ingest.file.as_ref()?.replaced?;
-    let is_removal =
-        ingest.batch.operations().iter().all(|of| of.segment == segment && of.change == Change::Remove);
-    is_removal.then_some(segment)
-}
-
 impl PackedProfiles {
     /// Takes all users of the record out of the segment, at one moment. Reads no profile.
     pub(crate) fn put_in_force(
@@ -106,9 +39,9 @@ impl PackedProfiles {
     ) -> Result<(), ProfilesError> {
         let count = ingest.batch.users();
         while lock(&self.applier).waiting_users() + count > MAX_WAITING_USERS {
-            if self.settle_some()?.is_none() {
-                break;
-            }
+            let Some(settled) = self.settle_some()? else { break };
+            // It is reported by the next call of `settle`.
+            lock(&self.applier).settled += settled;
         }
         let users = || ingest.batch.iter().filter(|(_, operations)| !operations.is_empty());
         let mut keys = Vec::with_capacity(users().map(|(user, _)| user.as_bytes().len()).sum());
@@ -158,11 +91,7 @@ impl PackedProfiles {
         Ok(Some(std::mem::take(&mut applier.settled)))
     }
 
-    fn settle_users(
-        &self,
-        applier: &mut crate::apply::Applier,
-        of: &mut Replacement,
-    ) -> Result<(), ProfilesError> {
+    fn settle_users(&self, applier: &mut Applier, of: &mut Replacement) -> Result<(), ProfilesError> {
         let mut rest = &of.keys[of.settled..];
         let mut edits = Vec::with_capacity(USERS_PER_CALL);
         while edits.len() < USERS_PER_CALL
@@ -177,12 +106,5 @@ impl PackedProfiles {
         applier.apply(&self.shards, &self.store, &edits, of.removal.seen)?;
         (of.settled, of.users_left) = (settled, users_left);
         Ok(())
-    }
-}
-
-impl Replacement {
-    /// How many users are not settled, at most.
-    pub(crate) fn users_left(&self) -> usize {
-        self.users_left
     }
 }
