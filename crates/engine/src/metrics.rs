@@ -147,6 +147,12 @@ impl Metrics {
 }
 
 impl AppliedMetrics {
+    /// Memberships removed so far.
+    #[cfg(all(test, not(feature = "shuttle")))]
+    pub(crate) fn removed(&self) -> u64 {
+        self.removed.get()
+    }
+
     /// A record became visible.
     pub(crate) fn applied(&self, applied: &Applied) {
         self.added.inc_by(applied.added);

@@ -28,7 +28,7 @@ use anyhow::Context;
 use ia_catalog::{Catalog, CatalogError, KnownUsers, SqliteCatalog, SqliteUsage, Tokens};
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::{Clock, time};
-use ia_profiles::{PackedProfiles, ProfileOptions};
+use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -200,6 +200,8 @@ pub async fn open(
         &data_dir,
         &machine.clock,
         &databases,
+        Arc::clone(&stores.profiles) as _,
+        Arc::clone(&stores.profiles) as _,
         Arc::clone(&committer),
         Arc::clone(&metrics),
     )
@@ -325,6 +327,7 @@ fn start_files(
     data_dir: &DataDir,
     clock: &Arc<dyn Clock>,
     databases: &Databases,
+    profiles: Arc<dyn Profiles>,
     committer: Arc<Committer>,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Files, FileReading)> {
@@ -332,6 +335,7 @@ fn start_files(
         jobs: Arc::clone(&databases.jobs),
         spool: Arc::new(DiskSpool::open(data_dir.files())?),
         catalog: Arc::clone(&databases.view),
+        profiles,
         opt_outs: Arc::clone(&databases.opt_outs),
         deletions: Arc::clone(&databases.deletions),
         known: Arc::clone(&databases.known),

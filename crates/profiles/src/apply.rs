@@ -6,14 +6,17 @@
 //! in its place.
 
 use crate::codec::{self, Malformed};
+use crate::hidden::Removal;
 use crate::links;
 use crate::membership::{Edit, Merger};
-use crate::shard::{Hashed, Shard};
+use crate::shard::{Found, Hashed, Shard};
 use crate::shards::Shards;
 use crate::store::{Blob, Store};
 use crate::stored;
+use crate::waiting::Replacement;
 use crate::{Applied, ProfilesError, adding};
-use ia_model::{Domain, ErasedSegments, Minute, UserKey};
+use ia_model::{Change, Domain, ErasedSegments, Minute, Operation, UserKey};
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::ops::Range;
 
@@ -40,6 +43,8 @@ pub(crate) enum KeyEdit<'a> {
     Link(&'a [(UserKey, Minute)]),
     /// All links are removed.
     Unlink,
+    /// The user is taken out of the segments that it is hidden from; see `replacing`.
+    Settle,
 }
 
 impl KeyEdit<'_> {
@@ -52,6 +57,10 @@ impl KeyEdit<'_> {
 /// Applies one record at a time; its buffers are used again from record to record.
 pub(crate) struct Applier {
     links_per_user: usize,
+    /// Replacements that are in force and not settled, in the order of the log.
+    pub(crate) waiting: VecDeque<Replacement>,
+    /// What their removals have changed, and was not reported yet.
+    pub(crate) settled: Applied,
     merger: Merger,
     packed: Vec<u8>,
     /// The users of the record by shard; those of one shard in the record's order.
@@ -73,6 +82,8 @@ impl Applier {
     pub(crate) fn new(links_per_user: usize) -> Applier {
         Applier {
             links_per_user,
+            waiting: VecDeque::new(),
+            settled: Applied::default(),
             merger: Merger::default(),
             packed: Vec::new(),
             order: Vec::new(),
@@ -88,7 +99,7 @@ impl Applier {
         edits: &[UserEdit<'_>],
         seen: Minute,
     ) -> Result<Applied, ProfilesError> {
-        let Applier { links_per_user, merger, packed, order, ends, read } = self;
+        let Applier { links_per_user, settled, merger, packed, order, ends, read, .. } = self;
         group(edits, shards, order, ends);
         let result = read_absent(shards, store, edits, groups(order, ends), read).and_then(|()| {
             let mut change = RecordChange {
@@ -98,6 +109,7 @@ impl Applier {
                 packed,
                 read: read.drain(..).peekable(),
                 applied: Applied::default(),
+                settled,
                 users_of_turn: 0,
             };
             for (shard, users) in groups(order, ends) {
@@ -110,6 +122,11 @@ impl Applier {
             groups(order, ends).for_each(|(shard, _)| shards.lock(shard).release(0));
         }
         result
+    }
+
+    /// How many users of replacements are not settled, at most.
+    pub(crate) fn waiting_users(&self) -> usize {
+        self.waiting.iter().map(|replacement| replacement.users_left).sum()
     }
 }
 
@@ -126,7 +143,11 @@ fn read_absent<'a>(
         let mut shard = shards.lock(shard);
         shard.hold();
         if !shard.is_complete() {
-            absent.extend(users.iter().filter(|&&index| !shard.contains(edits[index as usize].key)));
+            absent.extend(users.iter().filter(|&&index| {
+                let UserEdit { key, edit, .. } = &edits[index as usize];
+                let is_needed = !matches!(edit, KeyEdit::Settle) || shard.hidden.contains(key.hash);
+                is_needed && !shard.contains(*key)
+            }));
         }
     }
     let mut entries = Vec::new();
@@ -150,6 +171,7 @@ struct RecordChange<'a, R: Iterator<Item = (u32, Stored)>> {
     packed: &'a mut Vec<u8>,
     read: std::iter::Peekable<R>,
     applied: Applied,
+    settled: &'a mut Applied,
     /// Users changed since other threads had their turn.
     users_of_turn: usize,
 }
@@ -190,54 +212,101 @@ impl<R: Iterator<Item = (u32, Stored)>> RecordChange<'_, R> {
     }
 
     fn apply(&mut self, shard: &mut Shard, index: u32, edit: &UserEdit<'_>) -> Result<(), ProfilesError> {
-        let RecordChange { seen, links_per_user, merger, packed, read, applied, .. } = self;
-        let stored = read.next_if(|(of, _)| *of == index).map(|(_, stored)| stored);
-        let UserEdit { key, domain, edit } = edit;
-        let found = shard.find(*key);
-        let before: &[u8] = match (found, &stored) {
-            // A record in memory is as new as the blob, or newer.
-            (Some(found), _) => shard.packed(found),
-            (None, Some(Stored::Blob(blob))) => &blob[1..],
-            (None, _) => &[],
-        };
-        let damaged = |damage: Malformed| damage.in_profile(*domain);
-        let is_damaged = matches!(stored, Some(Stored::Damaged));
-        let edit = match edit {
-            KeyEdit::Profile(edit) => *edit,
-            KeyEdit::Link(new) => {
-                link(before, new, *seen, *links_per_user, packed).map_err(damaged)?;
-                if before != packed.as_slice() {
-                    shard.put_dirty(*key, found, packed);
-                }
-                return Ok(());
+        let stored = self.read.next_if(|(of, _)| *of == index).map(|(_, stored)| stored);
+        let user = User { key: edit.key, domain: edit.domain, stored };
+        while let Some(Removal { segment, seen, .. }) = shard.hidden.take(edit.key.hash) {
+            let removal = [Operation { segment, change: Change::Remove }];
+            let changed = self.change_profile(shard, &user, Edit::Operations(&removal), seen)?;
+            *self.settled += changed;
+        }
+        match edit.edit {
+            KeyEdit::Settle => Ok(()),
+            KeyEdit::Profile(edit) => {
+                let changed = self.change_profile(shard, &user, edit, self.seen)?;
+                self.applied += changed;
+                Ok(())
             }
+            KeyEdit::Link(new) => self.link(shard, &user, new),
             KeyEdit::Unlink => {
-                if !before.is_empty() || is_damaged {
-                    shard.put_dirty(*key, found, &[]);
+                let found = shard.find(user.key);
+                if !user.before(shard, found).is_empty() || user.is_damaged() {
+                    shard.put_dirty(user.key, found, &[]);
                 }
-                return Ok(());
+                Ok(())
             }
-        };
+        }
+    }
+
+    fn link(
+        &mut self,
+        shard: &mut Shard,
+        user: &User<'_>,
+        new: &[(UserKey, Minute)],
+    ) -> Result<(), ProfilesError> {
+        let found = shard.find(user.key);
+        let before = user.before(shard, found);
+        link(before, new, self.seen, self.links_per_user, self.packed)
+            .map_err(|damage| damage.in_profile(user.domain))?;
+        if before != self.packed.as_slice() {
+            shard.put_dirty(user.key, found, self.packed);
+        }
+        Ok(())
+    }
+
+    fn change_profile(
+        &mut self,
+        shard: &mut Shard,
+        user: &User<'_>,
+        edit: Edit<'_>,
+        seen: Minute,
+    ) -> Result<Applied, ProfilesError> {
+        let RecordChange { merger, packed, .. } = self;
+        let found = shard.find(user.key);
+        let before = user.before(shard, found);
+        let damaged = |damage: Malformed| damage.in_profile(user.domain);
         if let Edit::Operations(operations) = edit
-            && let Some((length, done)) = adding::add(before, operations, *seen, packed).map_err(damaged)?
+            && let Some((length, done)) = adding::add(before, operations, seen, packed).map_err(damaged)?
         {
-            *applied += done;
             // A profile has one packed form.
             if before != &packed[..length] {
-                shard.put_dirty(*key, found, &packed[..length]);
+                shard.put_dirty(user.key, found, &packed[..length]);
             }
-            return Ok(());
+            return Ok(done);
         }
         merger.read(before).map_err(damaged)?;
-        *applied += merger.merge(edit, *seen);
-        if merger.before != merger.after || is_damaged {
+        let applied = merger.merge(edit, seen);
+        if merger.before != merger.after || user.is_damaged() {
             packed.clear();
             if !merger.after.is_empty() {
                 codec::pack(&merger.after, packed);
             }
-            shard.put_dirty(*key, found, packed);
+            shard.put_dirty(user.key, found, packed);
         }
-        Ok(())
+        Ok(applied)
+    }
+}
+
+/// A user that is being changed.
+struct User<'a> {
+    key: Hashed<'a>,
+    /// The domain of the user's id.
+    domain: Domain,
+    /// What was read from disk; `None` where nothing is there, or nothing had to be read.
+    stored: Option<Stored>,
+}
+
+impl User<'_> {
+    /// What is there before the change. A record in memory is as new as the blob, or newer.
+    fn before<'s>(&'s self, shard: &'s Shard, found: Option<Found>) -> &'s [u8] {
+        match (found, &self.stored) {
+            (Some(found), _) => shard.packed(found),
+            (None, Some(Stored::Blob(blob))) => &blob[1..],
+            (None, _) => &[],
+        }
+    }
+
+    fn is_damaged(&self) -> bool {
+        matches!(self.stored, Some(Stored::Damaged))
     }
 }
 

@@ -13,6 +13,8 @@
 //!   `added_at`, which is the right one. (This relies on times that rise along the log. Where a clock was
 //!   set back across a restart, by more than a membership's life, its `added_at` may be the newer one.)
 //!
+//! While the replacement of a segment's members is not settled (see `replacing`), P is the position before it.
+//!
 //! First the keys of the dirty profiles are collected and sorted, then the profiles are copied in that order,
 //! a thousand at a time: all blobs together would take as much memory again as the profiles themselves.
 //!
@@ -59,7 +61,7 @@ impl PackedProfiles {
         let started = Instant::now();
         let mut rewrite_noted = lock(&self.checkpointing);
         // First the position, then the dirty keys, so that the blobs are never behind the position.
-        let position = self.applied_position();
+        let position = self.replacements.settled_position(self.applied_position());
         reached(Stage::PositionRead);
         let rewrite_due = self.rewrite_due.swap(false, Ordering::SeqCst);
         let keys = self.dirty_keys();

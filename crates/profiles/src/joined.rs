@@ -4,15 +4,31 @@
 use crate::{Membership, Profiles, ProfilesError};
 use ia_model::{Minute, UserKey};
 
+/// Reads anything of several users, or of one and its ids. If the members of a segment are replaced meanwhile, it reads
+/// again, so that what it returns is of before or of after. Each repetition needs another replacement, which is a whole
+/// file.
+pub fn read_at_once<T>(profiles: &dyn Profiles, mut read: impl FnMut() -> T) -> T {
+    loop {
+        let before = profiles.replacements();
+        let found = read();
+        if profiles.replacements() == before {
+            return found;
+        }
+    }
+}
+
 /// [`Profiles::get`] of a user, joined with those of the ids that are linked to it.
 pub fn get_joined(profiles: &dyn Profiles, user: &UserKey, now: Minute) -> Option<Vec<Membership>> {
-    let mut joined = profiles.get(user, now)?;
-    if profiles.has_links() {
+    if !profiles.has_links() {
+        return profiles.get(user, now);
+    }
+    read_at_once(profiles, || {
+        let mut joined = profiles.get(user, now)?;
         for id in profiles.links(user, now)? {
             join(&mut joined, &profiles.get(&id, now)?);
         }
-    }
-    Some(joined)
+        Some(joined)
+    })
 }
 
 /// [`Profiles::load`] of a user, joined with those of the ids that are linked to it.
@@ -25,13 +41,16 @@ pub fn load_joined(
     user: &UserKey,
     now: Minute,
 ) -> Result<Vec<Membership>, ProfilesError> {
-    let mut joined = profiles.load(user, now)?;
-    if profiles.has_links() {
+    if !profiles.has_links() {
+        return profiles.load(user, now);
+    }
+    read_at_once(profiles, || {
+        let mut joined = profiles.load(user, now)?;
         for id in profiles.load_links(user, now)? {
             join(&mut joined, &profiles.load(&id, now)?);
         }
-    }
-    Ok(joined)
+        Ok(joined)
+    })
 }
 
 /// Adds `others`, which ascend by segment as `joined` does. Of two memberships of one segment, the one added

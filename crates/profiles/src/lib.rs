@@ -13,6 +13,8 @@
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
 //! | `shards`, `apply` | all shards, and applying a record to them |
 //! | `packed` | [`PackedProfiles`]: the shards over the store; reads and figures |
+//! | `replacing`, `waiting`, `hidden` | replacing the members of a segment at one moment |
+//! | `members` | visiting the members of a segment |
 //! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
 //! | `stored` | the content under a key: a profile or links |
 //! | `store`, `files` | the only places that know fjall: its interface, and its files |
@@ -31,21 +33,25 @@ mod files;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod hidden;
 mod joined;
 mod keys;
 mod large;
 mod links;
+mod members;
 mod membership;
 mod packed;
 mod page;
 #[cfg(test)]
 mod records;
 mod reference;
+mod replacing;
 mod shard;
 mod shards;
 mod slab;
 mod store;
 mod stored;
+mod waiting;
 mod warm_up;
 
 #[doc(hidden)]
@@ -53,13 +59,15 @@ pub use checkpoint::Stage;
 pub use codec::BLOB_FORMAT_VERSION;
 pub use copy::{StoreCopy, copy};
 pub use error::{ErrorKind, ProfilesError};
-pub use joined::{get_joined, load_joined};
+pub use hidden::Hashes;
+pub use joined::{get_joined, load_joined, read_at_once};
 pub use membership::{Applied, Membership};
 pub use packed::{PackedProfiles, ProfileOptions};
 pub use reference::MemoryProfiles;
 pub use store::STORE_FORMAT_VERSION;
 
-use ia_model::{Minute, Record, UserKey};
+use ia_model::{Minute, Record, SegmentId, UserKey};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// The profiles of all users.
@@ -73,6 +81,9 @@ pub trait Profiles: Send + Sync {
     /// Applying records again that a checkpoint covers, wholly or partly, ends in the same state, provided
     /// that all records after [`checkpointed_position`](Profiles::checkpointed_position) are applied in order.
     /// Waits for the disk only for users that are not in memory.
+    ///
+    /// A record that replaces the members of a segment ([`ia_model::record::FileChunk::replaced`]) takes all its users out at one moment:
+    /// a read sees all of it or nothing ([`read_at_once`]). [`settle`](Profiles::settle) counts what it changed.
     ///
     /// # Errors
     ///
@@ -109,6 +120,37 @@ pub trait Profiles: Send + Sync {
     ///
     /// When the links on disk cannot be read.
     fn load_links(&self, user: &UserKey, now: Minute) -> Result<Vec<UserKey>, ProfilesError>;
+
+    /// Visits every user with a membership of the segment that is live at `now`, in memory and on disk, in no order.
+    /// A user that is in before the call and stays in is visited at least once, perhaps twice; one that comes or goes
+    /// meanwhile may be visited. `visit` holds no lock, and ends the call with `Break`.
+    ///
+    /// It may read the whole store, takes locks for some dozens of microseconds at a time, and offers the processor to
+    /// others in between.
+    ///
+    /// # Errors
+    ///
+    /// When a profile on disk cannot be read.
+    fn visit_members(
+        &self,
+        segment: SegmentId,
+        now: Minute,
+        visit: &mut dyn FnMut(UserKey) -> ControlFlow<()>,
+    ) -> Result<(), ProfilesError>;
+
+    /// How many replacements of a segment's members have come into force since the start; for [`read_at_once`].
+    fn replacements(&self) -> u64;
+
+    /// Takes some more users out of the profiles whom a replacement has put out of a segment. Reads are the same before
+    /// and after. Only the caller of `apply` calls it, when it has time; until all are settled, a checkpoint covers
+    /// only what was before. It takes less than a millisecond when these users are in memory.
+    ///
+    /// Returns what it has changed, or `None` when nothing is left to do.
+    ///
+    /// # Errors
+    ///
+    /// As those of `apply`: nothing has changed, and it can be called again.
+    fn settle(&self) -> Result<Option<Applied>, ProfilesError>;
 
     /// The highest position that was applied; 0 before the first.
     fn applied_position(&self) -> u64;

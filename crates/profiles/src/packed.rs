@@ -1,14 +1,17 @@
 //! The profiles in shards over a store: apply, reads, and figures.
 
 use crate::apply::{Applier, KeyEdit, UserEdit};
+use crate::hidden::Removal;
 use crate::links::{Links, LinksKey};
 use crate::membership::Edit;
 use crate::shard::{Hashed, Shard};
 use crate::shards::{Shards, lock};
 use crate::store::Store;
 use crate::stored::Content;
+use crate::waiting::{self, Replacements};
 use crate::{Applied, CheckpointReport, Membership, ProfileStats, Profiles, ProfilesError};
-use ia_model::{Domain, ErasedSegments, Minute, Record, UserKey};
+use ia_model::{Domain, ErasedSegments, Minute, Record, SegmentId, UserKey};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,7 +61,8 @@ pub struct PackedProfiles {
     pub(crate) checkpointing: Mutex<bool>,
     pub(crate) warming: AtomicBool,
     pub(crate) warm: AtomicBool,
-    applier: Mutex<Applier>,
+    pub(crate) applier: Mutex<Applier>,
+    pub(crate) replacements: Replacements,
 }
 
 impl PackedProfiles {
@@ -101,6 +105,7 @@ impl PackedProfiles {
             warming: AtomicBool::new(false),
             warm: AtomicBool::new(is_new),
             applier: Mutex::new(Applier::new(options.links_per_user)),
+            replacements: Replacements::default(),
         })
     }
 
@@ -121,24 +126,33 @@ impl PackedProfiles {
     }
 
     /// The content under a key from memory; `None` where it may be on disk.
-    fn peek<T: Content>(&self, key: Hashed<'_>, domain: Domain) -> Result<Option<T>, ProfilesError> {
+    fn peek<T: Content>(&self, key: Hashed<'_>, domain: Domain) -> Result<Option<Seen<T>>, ProfilesError> {
         let mut shard = self.shards.of(key.hash);
-        match read_resident(&mut shard, key, domain)? {
-            None if shard.is_complete() => Ok(Some(T::default())),
-            found => Ok(found),
-        }
+        let content = match read_resident(&mut shard, key, domain)? {
+            None if shard.is_complete() => T::default(),
+            Some(found) => found,
+            None => return Ok(None),
+        };
+        Ok(Some(Seen { content, removals: self.removals(&shard, key) }))
     }
 
     /// The same, read through to disk where needed.
-    fn fetch<T: Content>(&self, key: Hashed<'_>, domain: Domain) -> Result<T, ProfilesError> {
-        let mut shard = self.shards.of(key.hash);
-        match read_resident(&mut shard, key, domain)? {
-            Some(found) => Ok(found),
-            None if shard.is_complete() => Ok(T::default()),
-            None => {
-                let departures = shard.departures();
-                drop(shard);
-                self.load_stored(key, domain, departures)
+    fn fetch<T: Content>(&self, key: Hashed<'_>, domain: Domain) -> Result<Seen<T>, ProfilesError> {
+        loop {
+            let mut shard = self.shards.of(key.hash);
+            let removals = self.removals(&shard, key);
+            if let Some(content) = read_resident(&mut shard, key, domain)? {
+                return Ok(Seen { content, removals });
+            }
+            if shard.is_complete() {
+                return Ok(Seen { content: T::default(), removals });
+            }
+            let departures = shard.departures();
+            drop(shard);
+            let seen = self.load_stored(key, domain, departures)?;
+            // Settled while the blob was read: it may be from before, with memberships that are removed.
+            if removals.iter().all(|removal| seen.removals.contains(removal)) {
+                return Ok(seen);
             }
         }
     }
@@ -149,26 +163,51 @@ impl PackedProfiles {
         key: Hashed<'_>,
         domain: Domain,
         departures: u64,
-    ) -> Result<T, ProfilesError> {
+    ) -> Result<Seen<T>, ProfilesError> {
         let blob = self.store.get(key.key)?;
         let stored = blob.as_deref().map(|blob| T::read_blob(blob, domain)).transpose()?;
         let mut shard = self.shards.of(key.hash);
+        let removals = self.removals(&shard, key);
         // If the user has come in meanwhile, memory is newer than the blob.
-        if let Some(resident) = read_resident(&mut shard, key, domain)? {
-            return Ok(resident);
+        if let Some(content) = read_resident(&mut shard, key, domain)? {
+            return Ok(Seen { content, removals });
         }
         if let Some(blob) = &blob
             && shard.departures() == departures
         {
             shard.put_loaded(key, &blob[1..]);
         }
-        Ok(stored.unwrap_or_default())
+        Ok(Seen { content: stored.unwrap_or_default(), removals })
+    }
+
+    fn removals(&self, shard: &Shard, key: Hashed<'_>) -> Vec<Removal> {
+        shard.hidden.removals(key.hash, self.replacements.in_force())
+    }
+}
+
+/// The content under a key, and the removals that have still to reach it.
+pub(crate) struct Seen<T> {
+    pub(crate) content: T,
+    pub(crate) removals: Vec<Removal>,
+}
+
+impl Seen<Vec<Membership>> {
+    fn live(self, now: Minute) -> Vec<Membership> {
+        let Seen { mut content, removals } = self;
+        content.retain(|entry| {
+            entry.expires.is_live(now) && removals.iter().all(|removal| removal.keeps(entry))
+        });
+        content
     }
 }
 
 impl Profiles for PackedProfiles {
     fn apply(&self, position: u64, record: &Record) -> Result<Applied, ProfilesError> {
         let applied = match record {
+            Record::Ingest(ingest) if let Some(segment) = waiting::replaced(ingest) => {
+                self.put_in_force(position, ingest, segment)?;
+                Applied::default()
+            }
             Record::Ingest(ingest) => {
                 let users = ingest.batch.iter().filter(|(_, operations)| !operations.is_empty());
                 let edits: Vec<UserEdit<'_>> = users
@@ -207,16 +246,14 @@ impl Profiles for PackedProfiles {
 
     fn get(&self, user: &UserKey, now: Minute) -> Option<Vec<Membership>> {
         // Bytes in memory were packed here. If they were unreadable, `load` would say so.
-        let mut entries: Vec<Membership> =
+        let seen: Seen<Vec<Membership>> =
             self.peek(self.shards.hashed(user.as_bytes()), user.domain()).ok()??;
-        entries.retain(|entry| entry.expires.is_live(now));
-        Some(entries)
+        Some(seen.live(now))
     }
 
     fn load(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
-        let mut entries: Vec<Membership> = self.fetch(self.shards.hashed(user.as_bytes()), user.domain())?;
-        entries.retain(|entry| entry.expires.is_live(now));
-        Ok(entries)
+        let seen: Seen<Vec<Membership>> = self.fetch(self.shards.hashed(user.as_bytes()), user.domain())?;
+        Ok(seen.live(now))
     }
 
     fn has_links(&self) -> bool {
@@ -229,7 +266,7 @@ impl Profiles for PackedProfiles {
             None => Some(Vec::new()),
             Some(key) => {
                 let links = self.peek(self.shards.hashed(key.as_bytes()), user.domain()).ok()??;
-                Some(live_links(links, now))
+                Some(live_links(links.content, now))
             }
         }
     }
@@ -239,9 +276,26 @@ impl Profiles for PackedProfiles {
             None => Ok(Vec::new()),
             Some(key) => {
                 let links = self.fetch(self.shards.hashed(key.as_bytes()), user.domain())?;
-                Ok(live_links(links, now))
+                Ok(live_links(links.content, now))
             }
         }
+    }
+
+    fn visit_members(
+        &self,
+        segment: SegmentId,
+        now: Minute,
+        visit: &mut dyn FnMut(UserKey) -> ControlFlow<()>,
+    ) -> Result<(), ProfilesError> {
+        self.visit_all_members(segment, now, visit)
+    }
+
+    fn replacements(&self) -> u64 {
+        self.replacements.in_force()
+    }
+
+    fn settle(&self) -> Result<Option<Applied>, ProfilesError> {
+        self.settle_some()
     }
 
     fn applied_position(&self) -> u64 {
@@ -267,6 +321,7 @@ impl Profiles for PackedProfiles {
             read_throughs: self.store.lookups(),
             warm: self.warm.load(Ordering::Relaxed),
             complete: true,
+            resident_bytes: self.replacements.waiting_bytes() as u64,
             ..ProfileStats::default()
         };
         for shard in self.shards.each() {

@@ -1,6 +1,7 @@
 use crate::{Applied, CheckpointReport, Membership, ProfileStats, Profiles, ProfilesError};
 use ia_model::{Change, ErasedSegments, Expiry, Link, Minute, Record, SegmentId, UserKey};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard};
 
 /// The reference implementation: everything in memory, nothing on disk, as simple as possible.
@@ -17,6 +18,7 @@ struct State {
     links_made: u64,
     links_per_user: usize,
     has_links: bool,
+    replacements: u64,
     applied_position: u64,
     checkpointed_position: u64,
 }
@@ -38,6 +40,7 @@ impl MemoryProfiles {
             links_made: 0,
             links_per_user,
             has_links: false,
+            replacements: 0,
             applied_position: 0,
             checkpointed_position: 0,
         }))
@@ -117,6 +120,8 @@ impl Profiles for MemoryProfiles {
         let mut applied = Applied::default();
         match record {
             Record::Ingest(ingest) => {
+                state.replacements +=
+                    u64::from(ingest.file.as_ref().is_some_and(|file| file.replaced.is_some()));
                 let seen = Minute::containing(ingest.accepted_at_ms);
                 // A user without operations keeps even expired memberships: a clock may be set back.
                 let changed = ingest.batch.iter().filter(|(_, operations)| !operations.is_empty());
@@ -190,6 +195,36 @@ impl Profiles for MemoryProfiles {
 
     fn load_links(&self, user: &UserKey, now: Minute) -> Result<Vec<UserKey>, ProfilesError> {
         Ok(self.links(user, now).unwrap_or_default())
+    }
+
+    fn visit_members(
+        &self,
+        segment: SegmentId,
+        now: Minute,
+        visit: &mut dyn FnMut(UserKey) -> ControlFlow<()>,
+    ) -> Result<(), ProfilesError> {
+        let is_in = |segments: &BTreeMap<SegmentId, Entry>| {
+            segments.get(&segment).is_some_and(|entry| entry.expires.is_live(now))
+        };
+        let state = self.state();
+        let members: Vec<UserKey> = state
+            .users
+            .iter()
+            .filter(|(_, segments)| is_in(segments))
+            .map(|(user, _)| user.clone())
+            .collect();
+        drop(state);
+        let _ = members.into_iter().try_for_each(visit);
+        Ok(())
+    }
+
+    fn replacements(&self) -> u64 {
+        self.state().replacements
+    }
+
+    /// There is never anything to do: `apply` has changed and counted all.
+    fn settle(&self) -> Result<Option<Applied>, ProfilesError> {
+        Ok(None)
     }
 
     fn applied_position(&self) -> u64 {

@@ -6,6 +6,7 @@
 //! the pages grow too large on average, one more page takes its share of the records of another. So growing
 //! never takes longer than one split. Pages never merge: an empty one costs 36 bytes.
 
+use crate::hidden::HiddenUsers;
 use crate::large::{LargeProfiles, TICKET_BYTES};
 use crate::page::{self, DIRTY, LARGE, Place, RECENT, WRITING};
 use crate::slab::{Handle, Slabs};
@@ -75,6 +76,8 @@ pub(crate) struct Shard {
     departures: u64,
     evictions: u64,
     complete: bool,
+    /// Users whose membership of a segment is removed, whatever their record here or on disk says.
+    pub(crate) hidden: HiddenUsers,
     scratch: Scratch,
 }
 
@@ -124,6 +127,7 @@ impl Shard {
             departures: 0,
             evictions: 0,
             complete,
+            hidden: HiddenUsers::default(),
             scratch: Scratch::default(),
         }
     }
@@ -154,7 +158,7 @@ impl Shard {
 
     fn bytes(&self) -> usize {
         let lists = self.pages.capacity() * size_of::<Handle>() + self.kept_tombstones.capacity() * 8;
-        self.slabs.allocated_bytes() + self.larges.allocated_bytes() + lists
+        self.slabs.allocated_bytes() + self.larges.allocated_bytes() + lists + self.hidden.bytes()
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -399,6 +403,15 @@ impl Shard {
     /// How many pages there are. A record only ever moves to a page that is new.
     pub(crate) fn pages(&self) -> usize {
         self.pages.len()
+    }
+
+    /// The records of a page, each with its key and its packed profile or links; empty for a tombstone.
+    pub(crate) fn records(&self, number: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let page = self.page(number);
+        page::places(page).map(move |place| {
+            let (key, _) = page::split(place.record(page));
+            (key, self.packed(Found { number, place }))
+        })
     }
 
     /// The keys of the dirty records of a page.

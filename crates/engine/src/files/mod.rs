@@ -10,6 +10,7 @@ mod part;
 mod queue;
 pub(crate) mod read;
 mod reading;
+mod replace;
 mod rules;
 mod spool;
 mod upload;
@@ -29,7 +30,8 @@ use crate::write::commit::Committer;
 use ia_catalog::file_jobs::{FileJob, Phase};
 use ia_catalog::listing::{ListQuery, Page};
 use ia_catalog::{BatchFiles, CatalogError, KnownUsers};
-use ia_model::{Clock, MemberId, SegmentId, time};
+use ia_model::{Clock, MemberId, Minute, SegmentId, time};
+use ia_profiles::Profiles;
 
 use queue::{Places, Queue};
 use reading::Stopped;
@@ -58,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) spool: Arc<dyn Spool>,
     /// Segments, who may write to them, and set-ups of members.
     pub(crate) catalog: Arc<CatalogView>,
+    /// Who is in a segment that a file replaces.
+    pub(crate) profiles: Arc<dyn Profiles>,
     /// Users that are dropped.
     pub(crate) opt_outs: Arc<OptOuts>,
     /// Deletions that files heed.
@@ -263,6 +267,11 @@ impl Shared {
     /// Fails where the server stops.
     fn go_on(&self) -> Result<(), Stopped> {
         if self.stopping.load(Ordering::SeqCst) { Err(Stopped::Later) } else { Ok(()) }
+    }
+
+    /// The current minute, which decides which memberships are live.
+    fn now(&self) -> Minute {
+        Minute::containing(self.clock.now_ms())
     }
 
     /// Waits a little, unless the server stops.

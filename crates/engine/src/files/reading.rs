@@ -8,13 +8,15 @@ use super::part::{Part, PartBuilder, PartRules};
 use super::read::open::{check, open};
 use super::read::text::TextLayout;
 use super::read::{EntrySink, FileBlock, FileFault, FileReader, FileUser};
+use super::replace::{ReplaceFault, Replacing, max_users_bytes};
 use crate::ingest::resolve::Context;
 use crate::opt_outs::InForce;
 use crate::threads::Urgency;
 use crate::write::commit::{CommitError, Encoded, Submitted};
 use ia_catalog::BatchFiles;
-use ia_catalog::file_jobs::{FileJob, Phase};
-use ia_model::{Ingest, Record, UserKey};
+use ia_catalog::file_jobs::{FileJob, FileProgress, Phase};
+use ia_model::record::{FileChunk, Usage};
+use ia_model::{Ingest, Record, SegmentId, UserKey};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read};
@@ -58,6 +60,8 @@ struct Reading<'s> {
     shared: &'s Arc<Shared>,
     job: FileJob,
     set_up: BatchFiles,
+    /// Who goes out of the segment that the file replaces.
+    replacing: Option<Replacing>,
     in_flight: VecDeque<Submitted>,
     /// Tells that the last submitted part is durable; disconnected without a message if it is refused.
     durable: Option<mpsc::Receiver<()>>,
@@ -109,7 +113,14 @@ impl<'s> Reading<'s> {
                 }
             }
         };
-        Ok(Reading { shared, job: job.clone(), set_up, in_flight: VecDeque::new(), durable: None })
+        Ok(Reading {
+            shared,
+            job: job.clone(),
+            set_up,
+            replacing: None,
+            in_flight: VecDeque::new(),
+            durable: None,
+        })
     }
 
     /// All parts that were handed to the log are applied, or refused, on return.
@@ -125,6 +136,9 @@ impl<'s> Reading<'s> {
         if self.job.validated_ms.is_none() {
             self.validate()?;
         }
+        if let Some(segment) = self.job.replaced {
+            self.replacing = Some(self.begin_replacing(segment)?);
+        }
         let mut reader = self.open()?;
         self.pass_over(&mut *reader)?;
         loop {
@@ -134,9 +148,12 @@ impl<'s> Reading<'s> {
             let is_given_up = part.is_given_up;
             self.submit(part.ingest, opt_outs)?;
             self.shared.metrics.file_read(entries);
-            if is_given_up || is_last {
+            if is_given_up {
                 self.wait_for_all()?;
-                return if is_given_up { Err(Stopped::GivenUp("too-many-invalid-lines")) } else { Ok(()) };
+                return Err(Stopped::GivenUp("too-many-invalid-lines"));
+            }
+            if is_last {
+                return self.replace_rest();
             }
         }
     }
@@ -196,13 +213,73 @@ impl<'s> Reading<'s> {
         Ok(())
     }
 
-    /// Passes over what the log has already.
+    /// Reads who is in the segment that the file replaces, before any of the file is applied.
+    fn begin_replacing(&self, segment: SegmentId) -> Result<Replacing, Stopped> {
+        let shared = self.shared;
+        let members = shared.spool.beside(self.job.id, "members");
+        if self.job.progress.parts > 0 && !members.exists() {
+            tracing::error!(job = self.job.id, "the file with the members before the job is gone");
+            return Err(Stopped::GivenUp("spool-error"));
+        }
+        let (profiles, stop) = (&*shared.profiles, &shared.stopping);
+        Replacing::begin(&members, profiles, segment, shared.now(), max_users_bytes(), stop)
+            .map_err(|fault| self.replace_fault(&fault))
+    }
+
+    /// Takes those out of the segment who are not in the file, if it replaces one; this completes the job.
+    fn replace_rest(&mut self) -> Result<(), Stopped> {
+        self.wait_for_all()?;
+        let Some(replacing) = &self.replacing else { return Ok(()) };
+        let shared = self.shared;
+        let opt_outs = shared.opt_outs.in_force();
+        let batch = replacing
+            .rest(&*shared.profiles, shared.now(), &shared.stopping)
+            .map_err(|fault| self.replace_fault(&fault))?;
+        let FileProgress { parts, entries, .. } = self.job.progress;
+        let chunk = FileChunk {
+            job: self.job.id,
+            number: parts,
+            entries,
+            is_last: true,
+            replaced: self.job.replaced,
+            ..FileChunk::default()
+        };
+        let part = Ingest {
+            accepted_at_ms: shared.clock.now_ms(),
+            member: self.job.member,
+            request_id: self.job.job_id.clone(),
+            batch,
+            usage: Usage::default(),
+            file: Some(Box::new(chunk)),
+        };
+        self.submit(part, opt_outs)?;
+        self.wait_for_all()
+    }
+
+    fn replace_fault(&self, fault: &ReplaceFault) -> Stopped {
+        let (job, cause) = (self.job.id, fault as &dyn std::error::Error);
+        match fault {
+            ReplaceFault::Stopped => return Stopped::Later,
+            ReplaceFault::TooManyMembers { .. } => {
+                tracing::info!(job, error = cause, "a segment cannot be replaced");
+                return Stopped::GivenUp("replaced-segment-too-large");
+            }
+            ReplaceFault::Io { .. } | ReplaceFault::Damaged(_) | ReplaceFault::Profiles(_) => {}
+        }
+        tracing::error!(job, error = cause, "a segment cannot be replaced");
+        Stopped::GivenUp("spool-error")
+    }
+
+    /// Passes over what the log has already. A segment that is replaced keeps whom the file has named.
     fn pass_over(&mut self, reader: &mut dyn FileReader) -> Result<(), Stopped> {
         let mut left = self.job.progress.entries;
         while left > 0 {
             self.shared.go_on()?;
-            let turn = usize::try_from(left).unwrap_or(usize::MAX).min(ENTRIES_PER_TURN);
-            let read = reader.read(turn, &mut Nowhere).map_err(|fault| self.fault(fault))?;
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(ENTRIES_PER_PART);
+            let read = match self.replacing {
+                None => reader.read(most, &mut Nowhere).map_err(|fault| self.fault(fault))?,
+                Some(_) => self.resolve(reader, most)?.entries,
+            };
             if read == 0 {
                 tracing::error!(job = self.job.id, "a spooled file is shorter than what the log has of it");
                 return Err(Stopped::GivenUp("spool-error"));
@@ -215,6 +292,20 @@ impl<'s> Reading<'s> {
 
     /// The next part, the opt-outs that it was resolved with, and whether the file ends with it.
     fn next_part(&mut self, reader: &mut dyn FileReader) -> Result<(Part, InForce, bool), Stopped> {
+        let ResolvedPart { mut part, opt_outs, entries, is_end } = self.resolve(reader, ENTRIES_PER_PART)?;
+        let chunk = part.ingest.file.as_mut().expect("the builder makes parts of files");
+        chunk.number = self.job.progress.parts;
+        chunk.entries = self.job.progress.entries + entries as u64;
+        chunk.is_last = is_end && !part.is_given_up && self.replacing.is_none();
+        // What the next part is numbered and counted by. The job itself follows the log.
+        self.job.progress.parts += 1;
+        self.job.progress.entries = chunk.entries;
+        self.job.progress.counts += chunk.counts;
+        Ok((part, opt_outs, is_end))
+    }
+
+    /// Reads and resolves up to `max_entries` entries.
+    fn resolve(&mut self, reader: &mut dyn FileReader, max_entries: usize) -> Result<ResolvedPart, Stopped> {
         let opt_outs = self.shared.opt_outs.in_force();
         let snapshot = self.shared.catalog.snapshot_to_keep();
         if !snapshot.member(self.job.member).is_some_and(|member| member.active) {
@@ -229,39 +320,40 @@ impl<'s> Reading<'s> {
             known: &self.shared.known,
             nobody: &self.shared.nobody,
         };
-        let max_error_lines = self.shared.rules.error_lines(&self.set_up);
-        let refused_before_error = self.shared.rules.refused_before_error(&self.set_up);
         let rules = PartRules {
             context,
             job: &self.job,
             deletions: &self.shared.deletions,
-            max_error_lines,
-            refused_before_error,
+            max_error_lines: self.shared.rules.error_lines(&self.set_up),
+            refused_before_error: self.shared.rules.refused_before_error(&self.set_up),
         };
-        let mut on_replacing = |_: &UserKey| {};
-        let mut builder = PartBuilder::new(ENTRIES_PER_PART, rules, &mut on_replacing);
-        let (mut entries, mut is_last) = (0, false);
-        while entries < ENTRIES_PER_PART && builder.blocks_seen() < PAIRS_PER_PART && !builder.is_given_up() {
-            match reader.read(ENTRIES_PER_TURN, &mut builder) {
-                Ok(0) => is_last = true,
-                Ok(read) => entries += read,
-                Err(fault) => return Err(self.fault(fault)),
+        let replacing = &mut self.replacing;
+        let mut on_replacing = |user: &UserKey| {
+            if let Some(replacing) = replacing {
+                replacing.note(user);
             }
-            if is_last {
-                break;
+        };
+        let mut builder = PartBuilder::new(max_entries, rules, &mut on_replacing);
+        let (mut entries, mut fault) = (0, None);
+        let mut is_end = false;
+        while !is_end
+            && fault.is_none()
+            && entries < max_entries
+            && builder.blocks_seen() < PAIRS_PER_PART
+            && !builder.is_given_up()
+        {
+            match reader.read(ENTRIES_PER_TURN.min(max_entries - entries), &mut builder) {
+                Ok(0) => is_end = true,
+                Ok(read) => entries += read,
+                Err(unreadable) => fault = Some(unreadable),
             }
             std::thread::yield_now();
         }
-        let mut part = builder.finish();
-        let chunk = part.ingest.file.as_mut().expect("the builder makes parts of files");
-        chunk.number = self.job.progress.parts;
-        chunk.entries = self.job.progress.entries + entries as u64;
-        chunk.is_last = is_last && !part.is_given_up;
-        // What the next part is numbered and counted by. The job itself follows the log.
-        self.job.progress.parts += 1;
-        self.job.progress.entries = chunk.entries;
-        self.job.progress.counts += chunk.counts;
-        Ok((part, opt_outs, is_last))
+        let part = builder.finish();
+        match fault {
+            Some(fault) => Err(self.fault(fault)),
+            None => Ok(ResolvedPart { part, opt_outs, entries, is_end }),
+        }
     }
 
     /// Hands a part to the log, after the one before it is durable.
@@ -316,6 +408,17 @@ impl<'s> Reading<'s> {
         tracing::warn!(job = self.job.id, error = cause, "a file has to wait");
         Stopped::Later
     }
+}
+
+/// Entries that were read and resolved.
+struct ResolvedPart {
+    part: Part,
+    /// With which it was resolved.
+    opt_outs: InForce,
+    /// How many they are.
+    entries: usize,
+    /// Whether the file ends behind them.
+    is_end: bool,
 }
 
 /// Takes entries that are in the log already.

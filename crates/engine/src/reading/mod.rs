@@ -9,7 +9,7 @@ use crate::opt_outs::OptOuts;
 use crate::threads::{Turns, blocking};
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{Clock, MemberId, Minute, UserKey};
-use ia_profiles::{Membership, Profiles, ProfilesError, get_joined, load_joined};
+use ia_profiles::{Membership, Profiles, ProfilesError, get_joined, load_joined, read_at_once};
 pub use openrtb::OpenRtbUser;
 use std::sync::Arc;
 
@@ -79,25 +79,32 @@ impl Reader {
         .await
     }
 
-    /// Reads users in the given order and passes each to `visit`, which returns how many of its memberships the answer
-    /// shows. May block, so not for an async worker.
-    pub fn read_many(
+    /// Reads users in the given order and passes each to `visit`, which writes it to `answer` and returns how many of
+    /// its memberships the answer shows. If the members of a segment are replaced meanwhile, it reads again, so that no
+    /// answer shows half of that: `begin` takes out what an earlier try has written. May block, so not for an async
+    /// worker.
+    pub fn read_many<A>(
         &self,
         users: &[UserKey],
         now: Minute,
-        mut visit: impl FnMut(&UserKey, &[Membership]) -> usize,
+        answer: &mut A,
+        begin: impl Fn(&mut A),
+        mut visit: impl FnMut(&mut A, &UserKey, &[Membership]) -> usize,
     ) -> Result<(), ReadError> {
-        let mut shown = 0;
-        let mut turns = Turns::every(USERS_PER_TURN);
-        for user in users {
-            let memberships = load_joined(&*self.profiles, user, now)?;
-            shown += visit(user, &self.shown(user, memberships));
-            if shown > MAX_MEMBERSHIPS {
-                return Err(ReadError::TooMuch);
+        read_at_once(&*self.profiles, || {
+            begin(answer);
+            let mut shown = 0;
+            let mut turns = Turns::every(USERS_PER_TURN);
+            for user in users {
+                let memberships = load_joined(&*self.profiles, user, now)?;
+                shown += visit(answer, user, &self.shown(user, memberships));
+                if shown > MAX_MEMBERSHIPS {
+                    return Err(ReadError::TooMuch);
+                }
+                turns.count();
             }
-            turns.count();
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Leaves out all memberships of nobody, and those that the user has opted out of. Few exist: those added under a

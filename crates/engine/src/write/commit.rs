@@ -47,6 +47,13 @@ impl Followers {
         self.metrics.applied(&applied);
         Ok(())
     }
+
+    /// Settles some more users of a replaced segment. Returns whether there may be others.
+    fn settle(&self) -> Result<bool, ProfilesError> {
+        let settled = self.profiles.settle()?;
+        settled.iter().for_each(|applied| self.metrics.applied(applied));
+        Ok(settled.is_some())
+    }
 }
 
 /// A record and its encoded bytes. Encoding a large one takes as long as a hundred small requests, so it is not for
@@ -235,6 +242,9 @@ const FEW_USERS: usize = 8;
 /// How long an answer may wait for others; the next records may need disk reads.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
 
+/// While records keep coming, some users of a replaced segment are settled this often: a tenth of the applier's time.
+const SETTLE_PERIOD: Duration = Duration::from_millis(2);
+
 type Answer = (oneshot::Sender<Result<u64, CommitError>>, Result<u64, CommitError>);
 
 fn apply_in_order(
@@ -245,10 +255,14 @@ fn apply_in_order(
 ) {
     let mut answers = Vec::new();
     let mut first_applied = Instant::now();
+    let mut last_settled = first_applied;
     loop {
         let job = match from_log.try_recv() {
             Err(mpsc::TryRecvError::Empty) => {
                 send_answers(&mut answers, to_answer);
+                if settle(followers, alarm) {
+                    continue;
+                }
                 from_log.recv().ok()
             }
             job => job.ok(),
@@ -279,8 +293,28 @@ fn apply_in_order(
         if answers.len() == ANSWERS_AT_ONCE || applied - first_applied >= LONGEST_WAIT {
             send_answers(&mut answers, to_answer);
         }
+        if applied - last_settled >= SETTLE_PERIOD {
+            settle(followers, alarm);
+            last_settled = Instant::now();
+        }
     }
     send_answers(&mut answers, to_answer);
+}
+
+/// Returns whether there may be more to settle.
+fn settle(followers: &Followers, alarm: &Alarm) -> bool {
+    if alarm.reason().is_some() {
+        return false;
+    }
+    followers.settle().unwrap_or_else(|error| {
+        let cause = &error as &dyn std::error::Error;
+        tracing::error!(
+            error = cause,
+            "the replacement of a segment's members cannot be settled; writes stop"
+        );
+        alarm.raise(format!("the profiles cannot settle the replacement of a segment's members: {error}"));
+        false
+    })
 }
 
 fn send_answers(answers: &mut Vec<Answer>, to_answer: &UnboundedSender<Vec<Answer>>) {

@@ -25,6 +25,7 @@ use shuttle::future::block_on;
 use shuttle::rand::Rng;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner, thread};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,23 @@ impl Profiles for Failing {
 
     fn load_links(&self, user: &UserKey, now: Minute) -> Result<Vec<UserKey>, ProfilesError> {
         self.profiles.load_links(user, now)
+    }
+
+    fn visit_members(
+        &self,
+        segment: SegmentId,
+        now: Minute,
+        visit: &mut dyn FnMut(UserKey) -> ControlFlow<()>,
+    ) -> Result<(), ProfilesError> {
+        self.profiles.visit_members(segment, now, visit)
+    }
+
+    fn replacements(&self) -> u64 {
+        self.profiles.replacements()
+    }
+
+    fn settle(&self) -> Result<Option<Applied>, ProfilesError> {
+        self.profiles.settle()
     }
 
     fn applied_position(&self) -> u64 {

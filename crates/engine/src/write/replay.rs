@@ -116,5 +116,14 @@ pub(crate) fn replay(
         }
         records += 1;
     }
+    let settled = || {
+        let position = profiles.applied_position();
+        profiles.settle().map_err(|source| ReplayError::Profiles { position, source })
+    };
+    while settled()?.is_some() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(ReplayError::Stopped);
+        }
+    }
     Ok(records)
 }

@@ -184,7 +184,7 @@ fn an_outdated_blob_is_not_kept() {
     evict(4);
     assert_ne!(profiles.shards.of(hashed.hash).departures(), departures);
     let load = |departures| {
-        profiles.load_stored::<Vec<crate::Membership>>(hashed, Domain::Platform, departures).unwrap()
+        profiles.load_stored::<Vec<crate::Membership>>(hashed, Domain::Platform, departures).unwrap().content
     };
     load(departures);
     assert!(!profiles.shards.of(hashed.hash).contains(hashed));

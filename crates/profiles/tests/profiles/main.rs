@@ -9,4 +9,5 @@ mod late_binding;
 mod lives;
 mod races;
 mod records;
+mod replace;
 mod store;

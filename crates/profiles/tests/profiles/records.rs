@@ -1,11 +1,13 @@
 //! Short calls to make records, memberships and profiles.
 
-use ia_model::record::Usage;
+use ia_model::record::{FileChunk, Usage};
 use ia_model::{
     Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, Link, MemberId, Minute, Operation, Record,
     SegmentId, UserKey,
 };
-use ia_profiles::{Membership, PackedProfiles, ProfileOptions, Profiles};
+use ia_profiles::{Applied, Membership, PackedProfiles, ProfileOptions, Profiles};
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -78,6 +80,36 @@ pub(crate) fn ingest(minute: u32, users: impl IntoIterator<Item = (UserKey, Vec<
         usage: Usage::default(),
         file: None,
     }))
+}
+
+/// Takes these users out of a segment, at one moment.
+pub(crate) fn replace(minute: u32, segment: u32, users: impl IntoIterator<Item = UserKey>) -> Record {
+    let mut record = ingest(minute, users.into_iter().map(|user| (user, vec![remove(segment)])));
+    let Record::Ingest(ingest) = &mut record else { unreachable!("it was made so") };
+    let replaced = Some(SegmentId(segment));
+    ingest.file = Some(Box::new(FileChunk { job: 1, is_last: true, replaced, ..FileChunk::default() }));
+    record
+}
+
+/// Settles all replacements. Returns how many memberships they have removed.
+pub(crate) fn settle_all(profiles: &dyn Profiles) -> u64 {
+    let mut removed = 0;
+    while let Some(Applied { added: 0, refreshed: 0, removed: some }) = profiles.settle().unwrap() {
+        removed += some;
+    }
+    assert_eq!(profiles.settle().unwrap(), None);
+    removed
+}
+
+/// The members of a segment, each once.
+pub(crate) fn members(profiles: &dyn Profiles, segment: u32, now: u32) -> BTreeSet<UserKey> {
+    let mut members = BTreeSet::new();
+    let mut visit = |user| {
+        members.insert(user);
+        ControlFlow::Continue(())
+    };
+    profiles.visit_members(SegmentId(segment), Minute(now), &mut visit).unwrap();
+    members
 }
 
 pub(crate) fn erase(minute: u32, user: UserKey, segments: ErasedSegments) -> Record {

@@ -135,8 +135,10 @@ fn write_many(
     let mut result = Ok(());
     let answer = info.success(http, "user_segments", |out| {
         out.push(b'[');
-        result = http.engine.reader.read_many(users, view.now, |user, memberships| {
-            if out.last() != Some(&b'[') {
+        let start = out.len();
+        let begin = |out: &mut Vec<u8>| out.truncate(start);
+        result = http.engine.reader.read_many(users, view.now, out, begin, |out, user, memberships| {
+            if out.len() > start {
                 out.push(b',');
             }
             view.write(out, user, memberships)
@@ -148,7 +150,7 @@ fn write_many(
 
 fn write_openrtb_of_many(reader: &Reader, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
     let mut found = Vec::with_capacity(users.len());
-    reader.read_many(users, view.now, |user, memberships| {
+    reader.read_many(users, view.now, &mut found, Vec::clear, |found, user, memberships| {
         let (user, shown) = view.openrtb(user, memberships);
         found.push(user);
         shown

@@ -7,11 +7,11 @@ use ia_catalog::SqliteCatalog;
 use ia_log::faults::simulated::SimulatedDisk;
 use ia_log::faults::{Call, FaultyDisk};
 use ia_log::{DiskLog, LogOptions};
-use ia_model::record::{Ingest, Usage};
+use ia_model::record::{FileChunk, Ingest, Usage};
 use ia_model::{
     Batch, Change, Erase, ErasedSegments, Expiry, MemberId, Minute, Operation, SegmentId, UserKey,
 };
-use ia_profiles::MemoryProfiles;
+use ia_profiles::{MemoryProfiles, PackedProfiles, ProfileOptions};
 
 fn add(user: &UserKey) -> Encoded {
     let change = Change::Add { expires: Expiry::Never, value: 1 };
@@ -74,4 +74,58 @@ async fn an_opt_out_waits_for_a_record_whose_client_has_disconnected() {
     log.close();
     committer.stop();
     applier.join().unwrap();
+}
+
+/// All users of one record.
+fn of_all(users: u64, change: Change, replaced: Option<SegmentId>) -> Encoded {
+    let mut batch = Batch::default();
+    for id in 1..=users {
+        batch.push(UserKey::platform(id).unwrap(), [Operation { segment: SegmentId(12), change }]);
+    }
+    let file =
+        replaced.map(|segment| Box::new(FileChunk { replaced: Some(segment), ..FileChunk::default() }));
+    Encoded::new(Record::Ingest(Box::new(Ingest {
+        accepted_at_ms: 60_000,
+        member: MemberId(1),
+        request_id: "r".to_owned(),
+        batch,
+        usage: Usage::default(),
+        file,
+    })))
+}
+
+/// The answer to a replacement comes when it is in force; the applier then settles it, although nobody sends anything.
+#[tokio::test]
+async fn a_replacement_is_settled_and_counted_while_nothing_else_comes() {
+    const USERS: u64 = 3000;
+    let disk = SimulatedDisk::default();
+    let (log, _) = DiskLog::open("/data/log", LogOptions::default(), Arc::new(disk), Arc::new(())).unwrap();
+    let log = Arc::new(log);
+    let directory = tempfile::TempDir::new().unwrap();
+    let profiles =
+        PackedProfiles::open(&directory.path().join("profiles"), ProfileOptions::default()).unwrap();
+    let profiles: Arc<dyn Profiles> = Arc::new(profiles);
+    let usage = Arc::new(UsageFollower::open(Arc::new(CountersInMemory::default())).await.unwrap());
+    let metrics = AppliedMetrics::default();
+    let followers = Followers { profiles: Arc::clone(&profiles), usage, metrics: metrics.clone() };
+    let (committer, applier) =
+        Committer::start(Arc::clone(&log) as _, followers, 1 << 20, Alarm::default()).unwrap();
+    let add = Change::Add { expires: Expiry::Never, value: 1 };
+    committer.commit(of_all(USERS, add, None), committer.reserve(0).unwrap()).await.unwrap();
+    let replacement = of_all(USERS - 1, Change::Remove, Some(SegmentId(12)));
+    let position = committer.commit(replacement, committer.reserve(0).unwrap()).await.unwrap();
+    for id in 1..=USERS {
+        let found = profiles.get(&UserKey::platform(id).unwrap(), Minute(1)).unwrap();
+        assert_eq!(found.len(), usize::from(id == USERS), "user {id}");
+    }
+    // Only what is settled is covered.
+    let started = std::time::Instant::now();
+    while profiles.checkpoint().unwrap().position < position {
+        assert!(started.elapsed() < Duration::from_secs(60), "it is never settled");
+        tokio::task::yield_now().await;
+    }
+    log.close();
+    committer.stop();
+    applier.join().unwrap();
+    assert_eq!(metrics.removed(), USERS - 1);
 }

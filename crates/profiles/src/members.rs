@@ -1,0 +1,144 @@
+//! Visiting the members of a segment while everything else goes on.
+//!
+//! First the memory is walked, some pages of a shard under one hold of its lock. A record only ever moves to a page
+//! that is new, so no user that stays in memory is missed. A user that is in the segment and not in memory when its
+//! page is walked has a blob that says so, and so has it later: only a checkpoint changes blobs, and the user stays in
+//! the segment. So then the store is read, as far as it has users of shards that are not wholly in memory. A user
+//! that comes into memory in between is met there. One that was met in memory before may be met again.
+
+use crate::codec;
+use crate::packed::PackedProfiles;
+use crate::shard::{Hashed, Shard};
+use crate::stored::{self, Kind};
+use crate::{Membership, ProfilesError};
+use ia_model::{Minute, SegmentId, UserKey};
+use std::ops::ControlFlow;
+
+/// How many pages are searched under one hold of a shard's lock: 200 users, some dozens of microseconds.
+const PAGES_PER_HOLD: usize = 16;
+/// The most profiles of one iterator over the store; a rewrite after an erase waits for it.
+const PROFILES_PER_SCAN: usize = 1024;
+/// How many blobs are read before other threads get their turn: a tenth of a millisecond.
+const BLOBS_PER_TURN: usize = 64;
+
+/// Looks for a live membership; its buffer is used again.
+struct Search {
+    segment: SegmentId,
+    now: Minute,
+    entries: Vec<Membership>,
+}
+
+impl Search {
+    /// Whether the user with these packed bytes is in the segment.
+    fn finds(
+        &mut self,
+        shard: &Shard,
+        user: Hashed<'_>,
+        packed: &[u8],
+        in_force: u64,
+    ) -> Result<bool, codec::Malformed> {
+        if packed.is_empty() {
+            return Ok(false);
+        }
+        codec::unpack(packed, &mut self.entries)?;
+        let is_live = |entry: &&Membership| entry.segment == self.segment && entry.expires.is_live(self.now);
+        let Some(entry) = self.entries.iter().find(is_live) else { return Ok(false) };
+        Ok(shard.hidden.removals(user.hash, in_force).iter().all(|removal| removal.keeps(entry)))
+    }
+}
+
+impl PackedProfiles {
+    /// See [`crate::Profiles::visit_members`].
+    pub(crate) fn visit_all_members(
+        &self,
+        segment: SegmentId,
+        now: Minute,
+        visit: &mut dyn FnMut(UserKey) -> ControlFlow<()>,
+    ) -> Result<(), ProfilesError> {
+        let mut search = Search { segment, now, entries: Vec::new() };
+        let mut is_on_disk = vec![false; self.shards.count()];
+        for (shard, is_on_disk) in is_on_disk.iter_mut().enumerate() {
+            match self.visit_resident(shard, &mut search, visit)? {
+                ControlFlow::Continue(is_complete) => *is_on_disk = !is_complete,
+                ControlFlow::Break(()) => return Ok(()),
+            }
+        }
+        if is_on_disk.contains(&true) {
+            self.visit_stored(&is_on_disk, &mut search, visit)?;
+        }
+        Ok(())
+    }
+
+    /// Visits the members in memory. Returns whether all profiles of the shard were there all the time.
+    fn visit_resident(
+        &self,
+        number: usize,
+        search: &mut Search,
+        visit: &mut dyn FnMut(UserKey) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<(), bool>, ProfilesError> {
+        let state = |shard: &Shard| (shard.is_complete(), shard.stats().evictions);
+        let before = state(&self.shards.lock(number));
+        let mut found = Vec::new();
+        let mut from = 0;
+        loop {
+            let shard = self.shards.lock(number);
+            let to = (from + PAGES_PER_HOLD).min(shard.pages());
+            if from == to {
+                return Ok(ControlFlow::Continue(before.0 && state(&shard) == before));
+            }
+            let in_force = self.replacements.in_force();
+            for (key, packed) in (from..to).flat_map(|page| shard.records(page)) {
+                // Links are under keys that are none of a user.
+                let Ok(user) = UserKey::from_bytes(key) else { continue };
+                let is_found = search.finds(&shard, self.shards.hashed(key), packed, in_force);
+                if is_found.map_err(|damage| damage.in_profile(user.domain()))? {
+                    found.push(user);
+                }
+            }
+            drop(shard);
+            for user in found.drain(..) {
+                if visit(user).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            std::thread::yield_now();
+            from = to;
+        }
+    }
+
+    /// Visits the members that are on disk, of these shards.
+    fn visit_stored(
+        &self,
+        is_on_disk: &[bool],
+        search: &mut Search,
+        visit: &mut dyn FnMut(UserKey) -> ControlFlow<()>,
+    ) -> Result<(), ProfilesError> {
+        let (mut last_key, mut entries) = (Vec::new(), Vec::new());
+        loop {
+            let blobs = self.store.scan(&last_key, PROFILES_PER_SCAN)?;
+            let Some((key, _)) = blobs.last() else { return Ok(()) };
+            last_key = key.to_vec();
+            for (index, (key, blob)) in blobs.iter().enumerate() {
+                if index % BLOBS_PER_TURN == 0 {
+                    std::thread::yield_now();
+                }
+                let hashed = self.shards.hashed(key);
+                if !is_on_disk[self.shards.number(hashed.hash)]
+                    || stored::check(key, blob, &mut entries)? != Kind::Profile
+                {
+                    continue;
+                }
+                let user = UserKey::from_bytes(key)
+                    .map_err(|_| ProfilesError::DamagedStore { part: "user keys" })?;
+                let shard = self.shards.of(hashed.hash);
+                // A record in memory is as new as the blob, or newer.
+                let packed = shard.find(hashed).map_or(&blob[1..], |found| shard.packed(found));
+                let is_found = search.finds(&shard, hashed, packed, self.replacements.in_force());
+                drop(shard);
+                if is_found.map_err(|damage| damage.in_profile(user.domain()))? && visit(user).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
