@@ -127,12 +127,18 @@ impl PackedProfiles {
             self.by_shard(&keys, |shard, user, index| {
                 let Some(packed) = shard.take_dirty(user) else { return };
                 let start = blobs.len();
-                blobs.push(stored::version(user.key));
+                // Its version is found without the shard's lock.
+                blobs.push(0);
                 blobs.extend_from_slice(packed);
                 places[index] = start..blobs.len();
             });
             for (key, place) in keys.iter().zip(&places) {
-                let blob = &blobs[place.clone()];
+                let blob = &mut blobs[place.clone()];
+                if let [version, packed @ ..] = blob
+                    && !packed.is_empty()
+                {
+                    *version = stored::version(key, packed);
+                }
                 match blob.len() {
                     // The user is in memory until this is written: only a checkpoint makes it clean.
                     0 => return Err(ProfilesError::DamagedStore { part: "list of changes" }),

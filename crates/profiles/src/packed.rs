@@ -2,7 +2,7 @@
 
 use crate::apply::{Applier, KeyEdit, UserEdit};
 use crate::links::{Links, LinksKey};
-use crate::membership::Edit;
+use crate::membership::{self, Edit};
 use crate::shard::{Hashed, Shard};
 use crate::shards::{Shards, lock};
 use crate::store::Store;
@@ -209,14 +209,19 @@ impl Profiles for PackedProfiles {
         // Bytes in memory were packed here. If they were unreadable, `load` would say so.
         let mut entries: Vec<Membership> =
             self.peek(self.shards.hashed(user.as_bytes()), user.domain()).ok()??;
-        entries.retain(|entry| entry.expires.is_live(now));
+        membership::retain_visible(&mut entries, now);
         Some(entries)
     }
 
     fn load(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
         let mut entries: Vec<Membership> = self.fetch(self.shards.hashed(user.as_bytes()), user.domain())?;
-        entries.retain(|entry| entry.expires.is_live(now));
+        membership::retain_visible(&mut entries, now);
         Ok(entries)
+    }
+
+    fn load_later(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        let entries: Vec<Membership> = self.fetch(self.shards.hashed(user.as_bytes()), user.domain())?;
+        Ok(entries.into_iter().filter_map(|entry| entry.later(now)).collect())
     }
 
     fn has_links(&self) -> bool {
