@@ -156,6 +156,12 @@ fn a_blob_of_version_2_stays_readable() {
     read_blob(BLOB, Domain::Platform, &mut entries).unwrap();
     assert_eq!(entries, profile);
     assert_eq!(blob_of(&profile), BLOB);
+    // The example in it.
+    const EXAMPLE: &[u8] = &[
+        0x02, 0xc0, 0x82, 0xea, 0x0d, 0xa3, 0x9c, 0x01, 0x54, 0xb8, 0x17, 0x00, 0x3c, 0x05, 0x5a, 0xd0, 0x0f,
+        0x1e, 0x3c,
+    ];
+    assert_eq!(blob_of(&[profile[0], profile[2]]), EXAMPLE);
     let of_version_1 = [&[1], &BLOB[1..]].concat();
     assert!(read_blob(&of_version_1, Domain::Platform, &mut entries).is_err());
 }

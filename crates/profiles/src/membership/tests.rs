@@ -39,9 +39,12 @@ fn seen(profile: &[Membership]) -> Vec<(u32, u32)> {
     times
 }
 
+/// Changes, and the times in which a reader sees segment 1.
+type Row<'a> = (&'a [(u32, u32, Change)], &'a [(u32, u32)]);
+
 #[test]
 fn a_membership_begins_later_and_goes_on_until_then() {
-    let rows: [(&[(u32, u32, Change)], &[(u32, u32)]); 13] = [
+    let rows: [Row<'_>; 13] = [
         // Nothing before it, or something that has ended, or is hidden.
         (&[(10, 1, later(20, until(30), 1))], &[(20, 30)]),
         (&[(10, 1, later(20, Expiry::Never, 1))], &[(20, 60)]),
