@@ -201,7 +201,6 @@ pub async fn open(
         &machine.clock,
         &databases,
         Arc::clone(&stores.profiles) as _,
-        Arc::clone(&stores.profiles) as _,
         Arc::clone(&committer),
         Arc::clone(&metrics),
     )

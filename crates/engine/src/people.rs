@@ -252,12 +252,18 @@ impl People {
         Ok(Erase { accepted_at_ms: self.clock.now_ms(), user: user.clone(), segments, member: scope })
     }
 
-    /// The member's segments that the user is in. A deleted segment has no known owner and is never shown again, so it
-    /// counts as every member's.
+    /// The member's segments that the user is in, or will be in. A deleted segment has no known owner and is never shown
+    /// again, so it counts as every member's.
     fn segments_of(&self, user: &UserKey, member: MemberId) -> Result<Vec<SegmentId>, ProfilesError> {
-        let memberships = self.profiles.load(user, self.now())?;
+        let now = self.now();
+        let mut memberships = self.profiles.load(user, now)?;
+        memberships.extend(self.profiles.load_later(user, now)?);
         let snapshot = self.catalog.snapshot();
         let is_erased = |id: &SegmentId| snapshot.segment(*id).is_none_or(|segment| segment.member == member);
-        Ok(memberships.iter().map(|membership| membership.segment).filter(is_erased).collect())
+        let mut segments: Vec<SegmentId> =
+            memberships.iter().map(|membership| membership.segment).filter(is_erased).collect();
+        segments.sort_unstable();
+        segments.dedup();
+        Ok(segments)
     }
 }

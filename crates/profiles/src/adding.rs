@@ -10,7 +10,8 @@ use ia_model::{Change, Minute, Operation};
 /// Adds to the profile in `packed`, where no bytes are no memberships, and writes the new profile to the
 /// front of `room`. Returns its length, and the changes.
 ///
-/// `None`: something else than adding, in ascending order of time and segments, which leaves a profile.
+/// `None`: something else than adding, in ascending order of time and segments, which leaves a profile; or a membership
+/// has a pause.
 pub(crate) fn add(
     packed: &[u8],
     operations: &[Operation],
@@ -39,12 +40,14 @@ pub(crate) fn add(
         }
     }
     let mut writer = Writer::new(room, seen);
-    let applied = merge(Reader::new(input, later), operations, seen, &mut writer)?;
-    Ok(Some((writer.length(), applied)))
+    let mut before = Reader::new(input, later);
+    let applied = merge(&mut before, operations, seen, &mut writer)?;
+    // What was written lacks the pause.
+    Ok((!before.has_pause()).then_some((writer.length(), applied)))
 }
 
 fn merge(
-    before: Reader<'_>,
+    before: &mut Reader<'_>,
     operations: &[Operation],
     seen: Minute,
     to: &mut Writer<'_>,
@@ -109,14 +112,24 @@ mod tests {
         let segment = prop_oneof![4 => 1u32..40, 1 => 1u32..=u32::MAX];
         let value = prop_oneof![0u32..4, any::<u32>()];
         let add = (expires, value).prop_map(|(expires, value)| Change::Add { expires, value });
-        let change = prop_oneof![15 => add, 1 => Just(Change::Remove)];
+        let later = (1u32..6, 1u32..6, 0u32..3).prop_map(|(begins, minutes, value)| Change::AddLater {
+            begins: Minute(begins),
+            expires: Expiry::At(Minute(begins + minutes)),
+            value,
+        });
+        let change = prop_oneof![15 => add, 1 => Just(Change::Remove), 1 => later];
         (segment, change).prop_map(|(segment, change)| Operation { segment: SegmentId(segment), change })
     }
 
     /// Expiries count from the minute of the record.
     fn at(seen: u32, mut operations: Vec<Operation>) -> Vec<Operation> {
         for operation in &mut operations {
-            if let Change::Add { expires: Expiry::At(minute), .. } = &mut operation.change {
+            if let Change::AddLater { begins, .. } = &mut operation.change {
+                begins.0 += seen;
+            }
+            if let Change::Add { expires: Expiry::At(minute), .. }
+            | Change::AddLater { expires: Expiry::At(minute), .. } = &mut operation.change
+            {
                 minute.0 = minute.0.saturating_add(seen);
             }
         }
@@ -164,7 +177,9 @@ mod tests {
         let plain = [operation(3, forever), operation(4, forever)];
         let (length, _) = add(&[], &plain, now, &mut room).unwrap().unwrap();
         let packed = room[..length].to_vec();
-        let others: [&[Operation]; 5] = [
+        let later = Change::AddLater { begins: Minute(101), expires: Expiry::Never, value: 1 };
+        let others: [&[Operation]; 6] = [
+            &[operation(3, later)],
             &[],
             &[operation(3, Change::Remove)],
             &[operation(3, over)],
@@ -177,5 +192,10 @@ mod tests {
         assert_eq!(add(&packed, &plain, Minute(99), &mut room), Ok(None), "the clock went back");
         assert!(add(&packed, &plain, now, &mut room).unwrap().is_some());
         assert!(add(&packed[..packed.len() - 2], &plain, now, &mut room).is_err());
+        let mut merger = Merger::default();
+        merger.merge(Edit::Operations(&[operation(9, later)]), now);
+        let mut with_pause = Vec::new();
+        codec::pack(&merger.after, &mut with_pause);
+        assert_eq!(add(&with_pause, &plain, now, &mut room), Ok(None));
     }
 }

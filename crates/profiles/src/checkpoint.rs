@@ -6,7 +6,24 @@
 //!
 //! - An add, a remove and an erase each set the whole membership. So the last operation after P on it
 //!   decides everything but `added_at`; and if there is none, the blob holds the membership as of P.
-//! - `added_at` is the minute of the add that began the membership. If a remove, an erase, or an expiry
+//! - An add that begins later leaves the membership that is live, until its end E at the latest. It sets all else,
+//!   also what is live if E is not before the begin B: then E becomes the new expiry X. So what matters is the end of
+//!   what is live, where "not live" counts as an end long ago. Let the blob's be E' (after the last record that it
+//!   holds), and compare the first run with the replay, whose ends begin with E'.
+//!     - Each step of an end (such an add: X if E >= B, otherwise E; the passing of time: E, or long ago) never
+//!       makes a greater end out of a smaller one's (B is before X). So two ends that are equal stay so, and an
+//!       end that is not greater stays so.
+//!     - Where the add's begin comes before the next change of the membership, and at each add, both ends are equal:
+//!       the begun membership's. So assume that there is none in what follows.
+//!     - If no add set E in the first run, it was E' all the time, or passed; and it does the same in the replay. If
+//!       the last one to set it was add K, then E' is K's X, unless it has passed in both. The replay starts with E',
+//!       which is after K's B. Should an earlier add set it in the replay to its own X and not in the first run, the
+//!       first run's end was before that add's B, and so before that X. From there on the first run's end is not
+//!       greater. So where K set it in the first run, K sets it in the replay.
+//!
+//!   An add that ends before it begins sets nothing but that nothing begins later, and the end stays.
+//! - `added_at` is the minute of the add that began the membership, or in which it began later: then it is the same
+//!   in the replay, which has the same ends from there on. If a remove, an erase, or an expiry
 //!   between two operations ends the membership after P, the replay ends it at the same record, and the
 //!   next add begins it anew in the replay as well. If nothing ends it, all later expiries lie after all
 //!   later records, so in the replay each add finds the blob's membership live and keeps the blob's
@@ -129,12 +146,18 @@ impl PackedProfiles {
             self.by_shard(&keys, |shard, user, index| {
                 let Some(packed) = shard.take_dirty(user) else { return };
                 let start = blobs.len();
-                blobs.push(stored::version(user.key));
+                // Its version is found without the shard's lock.
+                blobs.push(0);
                 blobs.extend_from_slice(packed);
                 places[index] = start..blobs.len();
             });
             for (key, place) in keys.iter().zip(&places) {
-                let blob = &blobs[place.clone()];
+                let blob = &mut blobs[place.clone()];
+                if let [version, packed @ ..] = blob
+                    && !packed.is_empty()
+                {
+                    *version = stored::version(key, packed);
+                }
                 match blob.len() {
                     // The user is in memory until this is written: only a checkpoint makes it clean.
                     0 => return Err(ProfilesError::DamagedStore { part: "list of changes" }),

@@ -4,11 +4,13 @@
 //! of the first add, time to live, value) equal those of the entry before. So a user that one request
 //! put into ten segments pays for those facts once.
 
-use crate::{Membership, ProfilesError};
+use crate::{Membership, Pause, ProfilesError};
 use ia_model::{Domain, Expiry, Minute, SegmentId, varint};
 
-/// The version of the blobs that this program writes, and the first byte of each.
-pub const BLOB_FORMAT_VERSION: u8 = 1;
+/// The newest version of the blobs, which a blob with a pause has.
+pub const BLOB_FORMAT_VERSION: u8 = 2;
+/// The version of the blobs without one. The version is the first byte of a blob.
+const VERSION_WITHOUT_PAUSE: u8 = 1;
 
 const AGE: u8 = 1;
 const LAG: u8 = 1 << 1;
@@ -18,7 +20,9 @@ const EXPIRY_GIVEN: u8 = 1;
 const EXPIRY_AS_BEFORE: u8 = 2;
 const VALUE_SHIFT: u8 = 4;
 const VALUE_GIVEN: u8 = 2;
-const UNUSED_SHIFT: u8 = 6;
+const PAUSE_SHIFT: u8 = 6;
+const PAUSE: u8 = 1 << PAUSE_SHIFT;
+const UNUSED: u8 = 1 << 7;
 
 /// The part of packed bytes that is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +37,9 @@ impl Malformed {
 /// The most bytes of a base minute and of an entry, whose numbers have at most 33 bits each.
 const MAX_BASE_BYTES: usize = 5;
 const MAX_ENTRY_BYTES: usize = 26;
+const MAX_PAUSE_BYTES: usize = 10;
 
-/// The most bytes of a profile of that many entries.
+/// The most bytes of a profile of that many entries without a pause.
 pub(crate) fn max_bytes(entries: usize) -> usize {
     MAX_BASE_BYTES + MAX_ENTRY_BYTES * entries
 }
@@ -84,7 +89,7 @@ impl Facts {
         } else {
             Expiry::At(minute(seen.checked_add(unzigzag(self.ttl))).ok_or(Malformed("expiry"))?)
         };
-        Ok(Membership { segment, value: self.value, added_at, last_seen, expires })
+        Ok(Membership { segment, value: self.value, added_at, last_seen, expires, pause: None })
     }
 
     /// Whether the membership is live at the base minute.
@@ -95,6 +100,31 @@ impl Facts {
     /// Minutes from the first add to the base minute.
     pub(crate) fn minutes_since_added(&self) -> Result<i64, Malformed> {
         unzigzag(self.lag).checked_add(i64::from(self.age)).ok_or(Malformed("added at"))
+    }
+}
+
+/// The pause of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PauseFacts {
+    /// Minutes from the last add to its start; 0 if the membership has not been there before.
+    from: u32,
+    /// Minutes from the last add to its end.
+    until: u32,
+}
+
+impl PauseFacts {
+    fn of(entry: &Membership) -> Option<PauseFacts> {
+        let (pause, seen) = (entry.pause?, entry.last_seen.0);
+        // Both are later than the last add.
+        let from = pause.from().map_or(0, |from| from.0 - seen);
+        Some(PauseFacts { from, until: pause.until().0 - seen })
+    }
+
+    fn pause(self, last_seen: Minute) -> Result<Pause, Malformed> {
+        // It begins before it ends.
+        let until = last_seen.0.checked_add(self.until).ok_or(Malformed("pause"))?;
+        let from = if self.from == 0 { 0 } else { last_seen.0 + self.from };
+        Ok(Pause::new(Minute(from), Minute(until)))
     }
 }
 
@@ -117,6 +147,8 @@ pub(crate) struct Reader<'a> {
     later: u32,
     segment: u32,
     facts: Facts,
+    /// The pause that was read last.
+    pause: Option<PauseFacts>,
     /// The last time to live that was read; [`NEVER`] before the first.
     last_ttl: u64,
 }
@@ -124,7 +156,19 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     /// Ages count to a base that is `later` minutes later than the one in the bytes.
     pub(crate) fn new(input: &[u8], later: u32) -> Reader<'_> {
-        Reader { input, later, segment: 0, facts: Facts { age: later, ..Facts::FIRST }, last_ttl: NEVER }
+        Reader {
+            input,
+            later,
+            segment: 0,
+            facts: Facts { age: later, ..Facts::FIRST },
+            pause: None,
+            last_ttl: NEVER,
+        }
+    }
+
+    /// Whether one of the entries that were read has a pause.
+    pub(crate) fn has_pause(&self) -> bool {
+        self.pause.is_some()
     }
 
     #[inline]
@@ -146,9 +190,6 @@ impl Reader<'_> {
     fn read_facts(&mut self) -> Result<Facts, Malformed> {
         let (&flags, rest) = self.input.split_first().ok_or(Malformed("flags"))?;
         self.input = rest;
-        if flags >> UNUSED_SHIFT != 0 {
-            return Err(Malformed("flags"));
-        }
         let mut facts = Facts { age: self.later, ..Facts::FIRST };
         if flags & AGE != 0 {
             let age = varint::read_u32(&mut self.input).ok_or(Malformed("last seen"))?;
@@ -166,14 +207,34 @@ impl Reader<'_> {
         if (facts.ttl == NEVER && expiry != EXPIRY_NEVER) || expiry > EXPIRY_AS_BEFORE {
             return Err(Malformed("expiry"));
         }
-        facts.value = match flags >> VALUE_SHIFT {
+        facts.value = match flags >> VALUE_SHIFT & 3 {
             VALUE_GIVEN => varint::read_u32(&mut self.input).ok_or(Malformed("value"))?,
             // 0 and 1 are their own codes.
             value if value < VALUE_GIVEN => u32::from(value),
             _ => return Err(Malformed("value")),
         };
+        if flags >> PAUSE_SHIFT != 0 {
+            (self.input, self.pause) = read_pause(self.input, flags, facts)?;
+        }
         Ok(facts)
     }
+}
+
+/// Reads the pause behind the other facts of an entry. Without a reference to the reader, whose fields so stay in
+/// registers.
+#[cold]
+fn read_pause(mut input: &[u8], flags: u8, facts: Facts) -> Result<(&[u8], Option<PauseFacts>), Malformed> {
+    if flags & UNUSED != 0 {
+        return Err(Malformed("flags"));
+    }
+    let mut number = || varint::read_u32(&mut input).ok_or(Malformed("pause"));
+    let pause = PauseFacts { from: number()?, until: number()? };
+    let expires_later = facts.ttl == NEVER || unzigzag(facts.ttl) > i64::from(pause.until);
+    // Of a membership that has not been there before, nothing is known but its last add.
+    if pause.from >= pause.until || !expires_later || (pause.from == 0 && facts.lag != 0) {
+        return Err(Malformed("pause"));
+    }
+    Ok((input, Some(pause)))
 }
 
 impl Iterator for Reader<'_> {
@@ -222,13 +283,25 @@ impl Writer<'_> {
         self.byte(value as u8);
     }
 
-    /// Writes an entry. Segments ascend from 1.
+    /// Writes an entry without a pause. Segments ascend from 1.
     #[inline]
     pub(crate) fn entry(&mut self, segment: u32, facts: Facts) {
+        self.write(segment, facts, None, None);
+    }
+
+    /// Writes an entry behind one with the pause `pause_before`.
+    #[inline(always)]
+    fn write(
+        &mut self,
+        segment: u32,
+        facts: Facts,
+        pause: Option<PauseFacts>,
+        pause_before: Option<PauseFacts>,
+    ) {
         debug_assert!(segment > self.segment, "segments ascend from 1");
         let step = u64::from(segment - self.segment) << 1;
         self.segment = segment;
-        if facts == self.before {
+        if facts == self.before && pause == pause_before {
             self.number(step);
             return;
         }
@@ -240,6 +313,7 @@ impl Writer<'_> {
         let expiry = u8::from(expires) << u8::from(expires & (facts.ttl == self.last_ttl));
         let value = facts.value.min(u32::from(VALUE_GIVEN)) as u8;
         let flags = (u8::from(facts.age > 0) * AGE) | (u8::from(facts.lag != 0) * LAG);
+        let flags = flags | (u8::from(pause.is_some()) * PAUSE);
         self.byte(flags | expiry << EXPIRY_SHIFT | value << VALUE_SHIFT);
         if facts.age > 0 {
             self.number(u64::from(facts.age));
@@ -254,6 +328,10 @@ impl Writer<'_> {
         if value == VALUE_GIVEN {
             self.number(u64::from(facts.value));
         }
+        if let Some(pause) = pause {
+            self.number(u64::from(pause.from));
+            self.number(u64::from(pause.until));
+        }
     }
 }
 
@@ -262,10 +340,14 @@ pub(crate) fn pack(entries: &[Membership], out: &mut Vec<u8>) {
     let base = entries.iter().map(|entry| entry.last_seen).max().unwrap_or_default();
     let start = out.len();
     // Room for the largest entries, so that no byte has to check for room.
-    out.resize(start + max_bytes(entries.len()), 0);
+    let pauses = entries.iter().filter(|entry| entry.pause.is_some()).count();
+    out.resize(start + max_bytes(entries.len()) + MAX_PAUSE_BYTES * pauses, 0);
     let mut writer = Writer::new(&mut out[start..], base);
+    let mut pause_before = None;
     for entry in entries {
-        writer.entry(entry.segment.0, Facts::of(entry, base));
+        let pause = PauseFacts::of(entry);
+        writer.write(entry.segment.0, Facts::of(entry, base), pause, pause_before);
+        pause_before = pause;
     }
     let end = start + writer.length();
     out.truncate(end);
@@ -279,10 +361,14 @@ pub(crate) fn unpack(packed: &[u8], entries: &mut Vec<Membership>) -> Result<(),
     let mut input = packed;
     let base = read_base(&mut input)?;
     let mut membership = Facts::FIRST.membership(SegmentId(0), base)?;
-    for entry in Reader::new(input, 0) {
+    let mut reader = Reader::new(input, 0);
+    while let Some(entry) = reader.next() {
         let Entry { segment, facts, has_new_facts } = entry?;
         if has_new_facts {
             membership = facts.membership(SegmentId(segment), base)?;
+            if let Some(pause) = reader.pause.take() {
+                membership.pause = Some(pause.pause(membership.last_seen)?);
+            }
         }
         membership.segment = SegmentId(segment);
         entries.push(membership);
@@ -298,8 +384,8 @@ pub(crate) fn read_blob(
     domain: Domain,
     entries: &mut Vec<Membership>,
 ) -> Result<(), ProfilesError> {
-    let packed = match blob.split_first() {
-        Some((&BLOB_FORMAT_VERSION, packed)) => packed,
+    let (found, packed) = match blob.split_first() {
+        Some((&found @ (VERSION_WITHOUT_PAUSE | BLOB_FORMAT_VERSION), packed)) => (found, packed),
         Some((&found, _)) => {
             let (what, known) = ("a stored profile", BLOB_FORMAT_VERSION);
             return Err(ProfilesError::UnknownVersion { what, found, known });
@@ -310,9 +396,27 @@ pub(crate) fn read_blob(
     if entries.is_empty() {
         return Err(Malformed("entries").in_profile(domain));
     }
+    if found != version(entries.iter().any(|entry| entry.pause.is_some())) {
+        return Err(Malformed("version").in_profile(domain));
+    }
     let mut again = Vec::with_capacity(packed.len());
     pack(entries, &mut again);
     if again == packed { Ok(()) } else { Err(Malformed("canonical form").in_profile(domain)) }
+}
+
+/// The version of the blob of a packed profile.
+pub(crate) fn version_of(packed: &[u8]) -> u8 {
+    let mut input = packed;
+    let mut reader = Reader::new(if read_base(&mut input).is_ok() { input } else { &[] }, 0);
+    while !reader.has_pause()
+        && let Some(Ok(_)) = reader.next()
+    {}
+    version(reader.has_pause())
+}
+
+/// The version of a blob. A program that knows no pauses refuses it by its version, and does not call it damaged.
+fn version(has_pause: bool) -> u8 {
+    if has_pause { BLOB_FORMAT_VERSION } else { VERSION_WITHOUT_PAUSE }
 }
 
 /// Small numbers of either sign become small numbers without one.

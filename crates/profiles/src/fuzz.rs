@@ -92,7 +92,11 @@ fn change(input: &mut Input<'_>, mut packed: Vec<u8>, reference: &MemoryProfiles
         }
         check_profile(&merger.after);
         let expected = reference.apply(0, &record(now, user.clone(), edit)).expect("memory");
-        assert_eq!((expected, reference.get(user, now)), (applied, Some(merger.after.clone())));
+        assert_eq!(expected, applied);
+        let visible = merger.after.iter().filter_map(|entry| entry.visible(now)).collect();
+        assert_eq!(reference.get(user, now), Some(visible));
+        let later: Vec<_> = merger.after.iter().filter_map(|entry| entry.later(now)).collect();
+        assert_eq!(reference.load_later(user, now).expect("memory"), later);
         if let Edit::Operations(operations) = edit {
             let added = adding::add(&packed, operations, now, &mut room).expect("what was packed here");
             if let Some((length, done)) = added {
@@ -118,7 +122,11 @@ fn operation(input: &mut Input<'_>, seen: u32) -> Operation {
         _ => Expiry::At(Minute(input.number())),
     };
     let value = if what & 8 == 0 { 1 } else { input.number() };
-    let change = if what & 0xf == 0xf { Change::Remove } else { Change::Add { expires, value } };
+    let change = match what & 0xf {
+        0xf => Change::Remove,
+        0xd => Change::AddLater { begins: Minute(seen.saturating_add(input.number())), expires, value },
+        _ => Change::Add { expires, value },
+    };
     Operation { segment, change }
 }
 
@@ -128,8 +136,9 @@ fn check_profile(entries: &[Membership]) {
     if entries.is_empty() {
         return;
     }
-    let mut blob = vec![crate::BLOB_FORMAT_VERSION];
-    codec::pack(entries, &mut blob);
+    let mut packed = Vec::new();
+    codec::pack(entries, &mut packed);
+    let blob = [&[codec::version_of(&packed)], packed.as_slice()].concat();
     let mut again = Vec::new();
     codec::read_blob(&blob, Domain::Platform, &mut again).expect("what was packed here");
     assert_eq!(again, entries);

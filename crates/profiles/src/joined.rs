@@ -53,6 +53,26 @@ pub fn load_joined(
     })
 }
 
+/// [`Profiles::load_later`] of a user, joined with those of the ids that are linked to it now. Their links may end before
+/// the memberships begin.
+///
+/// # Errors
+///
+/// When one of them cannot be read from disk.
+pub fn load_joined_later(
+    profiles: &dyn Profiles,
+    user: &UserKey,
+    now: Minute,
+) -> Result<Vec<Membership>, ProfilesError> {
+    let mut joined = profiles.load_later(user, now)?;
+    if profiles.has_links() {
+        for id in profiles.load_links(user, now)? {
+            join(&mut joined, &profiles.load_later(&id, now)?);
+        }
+    }
+    Ok(joined)
+}
+
 /// Adds `others`, which ascend by segment as `joined` does. Of two memberships of one segment, the one added
 /// last stays; of two added in the same minute, the one with the later expiry, then with the greater value,
 /// then with the earlier first add. So the order of joining makes no difference.
@@ -77,7 +97,7 @@ mod tests {
 
     fn entry(segment: u32, seen: u32, expires: Expiry, value: u32, added: u32) -> Membership {
         let (added_at, last_seen) = (Minute(added), Minute(seen));
-        Membership { segment: SegmentId(segment), value, added_at, last_seen, expires }
+        Membership { segment: SegmentId(segment), value, added_at, last_seen, expires, pause: None }
     }
 
     #[test]

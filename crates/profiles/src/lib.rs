@@ -60,8 +60,8 @@ pub use codec::BLOB_FORMAT_VERSION;
 pub use copy::{StoreCopy, copy};
 pub use error::{ErrorKind, ProfilesError};
 pub use hidden::Hashes;
-pub use joined::{get_joined, load_joined, read_at_once};
-pub use membership::{Applied, Membership};
+pub use joined::{get_joined, load_joined, load_joined_later, read_at_once};
+pub use membership::{Applied, Membership, Pause};
 pub use packed::{PackedProfiles, ProfileOptions};
 pub use reference::MemoryProfiles;
 pub use store::STORE_FORMAT_VERSION;
@@ -104,6 +104,14 @@ pub trait Profiles: Send + Sync {
     ///
     /// When the profile on disk cannot be read.
     fn load(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError>;
+
+    /// The memberships of a user that are stored and begin after `now`, each as it will be then, read through to disk
+    /// when needed. One of the same segment may be live until then.
+    ///
+    /// # Errors
+    ///
+    /// When the profile on disk cannot be read.
+    fn load_later(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError>;
 
     /// Whether any user was linked, ever; until then there are no [`links`](Profiles::links).
     fn has_links(&self) -> bool;

@@ -1,11 +1,12 @@
 //! Memberships, and the rules by which a record changes them.
 //!
-//! The rules are absolute: each sets the whole membership, and none depends on the one before. The only
-//! exception is `added_at`, which stays while the membership is live. So a replay over a state that already
-//! holds some of the replayed records ends in that same state (see `checkpoint`).
+//! The rules set the whole membership, with two exceptions. `added_at` stays while the membership is live. And a
+//! membership that begins later leaves the one that is live until then; so it may be hidden in between. A replay over
+//! a state that already holds some of the replayed records still ends in that same state (see `checkpoint`).
 
 use crate::codec;
 use ia_model::{Change, ErasedSegments, Expiry, Minute, Operation, SegmentId};
+use std::num::NonZeroU32;
 use std::ops::AddAssign;
 
 /// One user's membership of one segment.
@@ -15,22 +16,101 @@ pub struct Membership {
     pub segment: SegmentId,
     /// The value of the last add.
     pub value: u32,
-    /// The minute of the first add; adding again to a live membership keeps it.
+    /// The minute in which it began; adding again to a live membership keeps it. Of one that is hidden and has not
+    /// been there before, that of the last add.
     pub added_at: Minute,
     /// The minute of the last add.
     pub last_seen: Minute,
     /// Its expiry, by the last add.
     pub expires: Expiry,
+    /// The time in which it is hidden, before it begins (again). Reads leave hidden memberships out, and have none.
+    pub pause: Option<Pause>,
 }
 
-/// The number of memberships that a record changed.
+/// The time in which a membership is stored and hidden. It ends before the membership expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    from: Minute,
+    /// Never 0, so that memberships without a pause need no room for it.
+    until: NonZeroU32,
+}
+
+impl Pause {
+    /// From a minute until a later one.
+    ///
+    /// # Panics
+    ///
+    /// When it ends in minute 0.
+    pub fn new(from: Minute, until: Minute) -> Pause {
+        Pause { from, until: NonZeroU32::new(until.0).expect("a pause ends after it has begun") }
+    }
+
+    /// The first minute of it; `None` if the membership has not been there before.
+    pub fn from(self) -> Option<Minute> {
+        Some(self.from).filter(|from| from.0 > 0)
+    }
+
+    /// The minute in which the membership begins.
+    pub fn until(self) -> Minute {
+        Minute(self.until.get())
+    }
+}
+
+impl Membership {
+    /// The membership at `now`: `None` if it has expired. A pause that is over is gone, and of one that has begun it
+    /// no longer matters what was before it.
+    pub(crate) fn at(mut self, now: Minute) -> Option<Membership> {
+        if !self.expires.is_live(now) {
+            return None;
+        }
+        if let Some(pause) = &mut self.pause {
+            if pause.until() <= now {
+                self.added_at = pause.until();
+                self.pause = None;
+            } else if pause.from <= now {
+                self.added_at = self.last_seen;
+                pause.from = Minute(0);
+            }
+        }
+        Some(self)
+    }
+
+    /// What a reader sees of it at `now`: it ends where its pause begins.
+    pub(crate) fn visible(self, now: Minute) -> Option<Membership> {
+        let entry = self.at(now)?;
+        match entry.pause {
+            None => Some(entry),
+            Some(pause) => {
+                pause.from().map(|from| Membership { expires: Expiry::At(from), pause: None, ..entry })
+            }
+        }
+    }
+
+    /// What of it begins after `now`, as a reader will see it then.
+    pub(crate) fn later(self, now: Minute) -> Option<Membership> {
+        let entry = self.at(now)?;
+        entry.pause.map(|pause| Membership { added_at: pause.until(), pause: None, ..entry })
+    }
+}
+
+/// Leaves what a reader sees at `now`.
+pub(crate) fn retain_visible(entries: &mut Vec<Membership>, now: Minute) {
+    entries.retain(|entry| entry.expires.is_live(now));
+    // Seldom, so the loop above is all for nearly every read.
+    if entries.iter().any(|entry| entry.pause.is_some()) {
+        entries.retain_mut(|entry| entry.visible(now).map(|visible| *entry = visible).is_some());
+    }
+}
+
+/// The number of memberships that a record changed. One that begins later counts from its acceptance on: no record
+/// comes when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Applied {
-    /// Memberships that began.
+    /// New memberships.
     pub added: u64,
-    /// Live memberships that were added again.
+    /// Memberships that were there, live or hidden, and were added again.
     pub refreshed: u64,
-    /// Live memberships that were removed or erased.
+    /// Memberships that were there, live or hidden, and were removed or erased.
     pub removed: u64,
 }
 
@@ -89,9 +169,8 @@ impl Merger {
     }
 
     fn erase(&mut self, erased: &ErasedSegments, seen: Minute) -> Applied {
-        let live = self.before.iter().filter(|entry| entry.expires.is_live(seen));
         let mut applied = Applied::default();
-        for entry in live {
+        for entry in self.before.iter().filter_map(|entry| entry.at(seen)) {
             let goes = match erased {
                 ErasedSegments::All => true,
                 ErasedSegments::Only(segments) => segments.contains(&entry.segment),
@@ -99,7 +178,7 @@ impl Merger {
             if goes {
                 applied.removed += 1;
             } else {
-                self.after.push(*entry);
+                self.after.push(entry);
             }
         }
         applied
@@ -116,53 +195,62 @@ fn merge_sorted(
     let mut applied = Applied::default();
     let mut rest = before;
     let mut operations = operations.iter().peekable();
-    let is_live = |entry: &&Membership| entry.expires.is_live(seen);
+    let at_seen = |entry: &Membership| entry.at(seen);
     while let Some(&&Operation { segment, .. }) = operations.peek() {
         let smaller = rest.iter().position(|entry| entry.segment >= segment).unwrap_or(rest.len());
         let (untouched, others) = rest.split_at(smaller);
-        after.extend(untouched.iter().filter(is_live));
+        after.extend(untouched.iter().filter_map(at_seen));
         let mut membership = None;
         rest = others;
         if let Some((entry, others)) = others.split_first()
             && entry.segment == segment
         {
-            membership = Some(entry).filter(is_live).copied();
+            membership = entry.at(seen);
             rest = others;
         }
         while let Some(operation) = operations.next_if(|operation| operation.segment == segment) {
-            membership = change(membership, operation, seen, &mut applied);
+            let before = membership;
+            membership = change(before, operation, seen);
+            match (before, membership) {
+                (None, None) => {}
+                (None, Some(_)) => applied.added += 1,
+                (Some(_), Some(_)) => applied.refreshed += 1,
+                (Some(_), None) => applied.removed += 1,
+            }
         }
         after.extend(membership);
     }
-    after.extend(rest.iter().filter(is_live));
+    after.extend(rest.iter().filter_map(at_seen));
     applied
 }
 
-/// The membership after one operation; `live` is the membership before it, if it was live at `seen`.
-fn change(
-    live: Option<Membership>,
-    operation: &Operation,
-    seen: Minute,
-    applied: &mut Applied,
-) -> Option<Membership> {
-    match operation.change {
-        // An expiry that has passed when the record is accepted ends the membership at once.
-        Change::Add { expires, value } | Change::AddLater { expires, value, .. } if expires.is_live(seen) => {
-            match live {
-                Some(_) => applied.refreshed += 1,
-                None => applied.added += 1,
-            }
-            Some(Membership {
-                segment: operation.segment,
-                value,
-                added_at: live.map_or(seen, |live| live.added_at),
-                last_seen: seen,
-                expires,
-            })
-        }
-        Change::Add { .. } | Change::AddLater { .. } | Change::Remove => {
-            applied.removed += u64::from(live.is_some());
-            None
-        }
+/// The membership after one operation; `before` is the membership before it, at `seen`.
+fn change(before: Option<Membership>, operation: &Operation, seen: Minute) -> Option<Membership> {
+    let (begins, expires, value) = match operation.change {
+        Change::Add { expires, value } => (seen, expires, value),
+        Change::AddLater { begins, expires, value } => (begins.max(seen), expires, value),
+        Change::Remove => return None,
+    };
+    let live = before.and_then(|before| before.visible(seen));
+    if !expires.is_live(begins) {
+        // Nothing begins. What is live until then stays; an expiry that has passed when the record is accepted ends
+        // the membership at once.
+        return live.filter(|_| begins > seen);
     }
+    let ends = live.map_or(Expiry::At(Minute(0)), |live| live.expires);
+    let pause = match ends {
+        Expiry::At(from) if begins > seen && from < begins => Some(Pause::new(from, begins)),
+        _ => None,
+    };
+    Some(Membership {
+        segment: operation.segment,
+        value,
+        added_at: live.map_or(seen, |live| live.added_at),
+        last_seen: seen,
+        expires,
+        pause,
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use crate::apply::{Applier, KeyEdit, UserEdit};
 use crate::hidden::Removal;
 use crate::links::{Links, LinksKey};
-use crate::membership::Edit;
+use crate::membership::{self, Edit};
 use crate::shard::{Hashed, Shard};
 use crate::shards::{Shards, lock};
 use crate::store::Store;
@@ -192,11 +192,20 @@ pub(crate) struct Seen<T> {
 }
 
 impl Seen<Vec<Membership>> {
+    /// What a reader sees of it.
     fn live(self, now: Minute) -> Vec<Membership> {
+        let mut entries = self.kept();
+        membership::retain_visible(&mut entries, now);
+        entries
+    }
+
+    /// What the removals leave of it.
+    fn kept(self) -> Vec<Membership> {
         let Seen { mut content, removals } = self;
-        content.retain(|entry| {
-            entry.expires.is_live(now) && removals.iter().all(|removal| removal.keeps(entry))
-        });
+        // Seldom there are any.
+        if !removals.is_empty() {
+            content.retain(|entry| removals.iter().all(|removal| removal.keeps(entry)));
+        }
         content
     }
 }
@@ -254,6 +263,11 @@ impl Profiles for PackedProfiles {
     fn load(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
         let seen: Seen<Vec<Membership>> = self.fetch(self.shards.hashed(user.as_bytes()), user.domain())?;
         Ok(seen.live(now))
+    }
+
+    fn load_later(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        let seen: Seen<Vec<Membership>> = self.fetch(self.shards.hashed(user.as_bytes()), user.domain())?;
+        Ok(seen.kept().into_iter().filter_map(|entry| entry.later(now)).collect())
     }
 
     fn has_links(&self) -> bool {

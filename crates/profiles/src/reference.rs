@@ -23,12 +23,25 @@ struct State {
     checkpointed_position: u64,
 }
 
+/// A membership as two times of membership, of which one may be missing.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     value: u32,
-    added_at: Minute,
     last_seen: Minute,
-    expires: Expiry,
+    /// It is live from the first minute until the end.
+    now: Option<(Minute, Expiry)>,
+    /// It will be live from the first minute, which is after the end of `now`, until the end.
+    later: Option<(Minute, Expiry)>,
+}
+
+impl Entry {
+    /// The entry at a minute; `None` if nothing is left of it.
+    fn at(self, minute: Minute) -> Option<Entry> {
+        let has_begun = self.later.is_some_and(|(begins, _)| begins <= minute);
+        let (now, later) = if has_begun { (self.later, None) } else { (self.now, self.later) };
+        let now = now.filter(|(_, ends)| ends.is_live(minute));
+        (now.is_some() || later.is_some()).then_some(Entry { now, later, ..self })
+    }
 }
 
 impl MemoryProfiles {
@@ -49,10 +62,36 @@ impl MemoryProfiles {
     /// Sets a user's profile.
     #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn put(&self, user: &UserKey, memberships: &[Membership]) {
-        let entry = |&Membership { segment, value, added_at, last_seen, expires }: &Membership| {
-            (segment, Entry { value, added_at, last_seen, expires })
+        let entry = |entry: &Membership| {
+            let Membership { segment, value, added_at, last_seen, expires, pause } = *entry;
+            let (now, later) = match pause {
+                None => (Some((added_at, expires)), None),
+                Some(pause) => {
+                    let now = pause.from().map(|from| (added_at, Expiry::At(from)));
+                    (now, Some((pause.until(), expires)))
+                }
+            };
+            (segment, Entry { value, last_seen, now, later })
         };
         self.state().users.insert(user.clone(), memberships.iter().map(entry).collect());
+    }
+
+    /// The times that `part` picks of the memberships of a user at `now`.
+    fn memberships(
+        &self,
+        user: &UserKey,
+        now: Minute,
+        part: impl Fn(&Entry) -> Option<(Minute, Expiry)>,
+    ) -> Vec<Membership> {
+        let state = self.state();
+        let entries = state.users.get(user).into_iter().flatten();
+        let membership = |(&segment, entry): (&SegmentId, &Entry)| {
+            let entry = entry.at(now)?;
+            let (added_at, expires) = part(&entry)?;
+            let Entry { value, last_seen, .. } = entry;
+            Some(Membership { segment, value, added_at, last_seen, expires, pause: None })
+        };
+        entries.filter_map(membership).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -61,25 +100,49 @@ impl MemoryProfiles {
 }
 
 impl State {
-    fn add(&mut self, user: &UserKey, segment: SegmentId, new: Entry, applied: &mut Applied) {
-        let segments = self.users.entry(user.clone()).or_default();
-        match segments.get_mut(&segment) {
-            Some(entry) if entry.expires.is_live(new.last_seen) => {
-                *entry = Entry { added_at: entry.added_at, ..new };
-                applied.refreshed += 1;
+    /// Changes one membership; `before` is the membership before, at `seen`.
+    fn change(before: Option<Entry>, change: Change, seen: Minute) -> Option<Entry> {
+        let live = before.and_then(|entry| entry.now);
+        let added_at = live.map_or(seen, |(added_at, _)| added_at);
+        match change {
+            Change::AddLater { begins, expires, value } if begins > seen => {
+                let goes_on = live.is_some_and(|(_, ends)| ends >= Expiry::At(begins));
+                match expires.is_live(begins) {
+                    // It would end before it begins.
+                    false => before.filter(|_| live.is_some()).map(|entry| Entry { later: None, ..entry }),
+                    true if goes_on => State::change(before, Change::Add { expires, value }, seen),
+                    true => Some(Entry { value, last_seen: seen, now: live, later: Some((begins, expires)) }),
+                }
             }
-            _ => {
-                segments.insert(segment, new);
-                applied.added += 1;
+            Change::Add { expires, value } | Change::AddLater { expires, value, .. } => {
+                let now = Some((added_at, expires));
+                expires.is_live(seen).then_some(Entry { value, last_seen: seen, now, later: None })
             }
+            Change::Remove => None,
         }
     }
 
-    fn remove(&mut self, user: &UserKey, segment: SegmentId, seen: Minute, applied: &mut Applied) {
-        let Some(segments) = self.users.get_mut(user) else { return };
-        if segments.remove(&segment).is_some_and(|entry| entry.expires.is_live(seen)) {
-            applied.removed += 1;
+    /// Changes a user's memberships, and forgets what has expired.
+    fn edit(&mut self, user: &UserKey, changes: &[(SegmentId, Change)], seen: Minute) -> Applied {
+        let mut applied = Applied::default();
+        let entries = self.users.remove(user).into_iter().flatten();
+        let at_seen = entries.filter_map(|(segment, entry)| Some((segment, entry.at(seen)?)));
+        let mut entries: BTreeMap<SegmentId, Entry> = at_seen.collect();
+        for &(segment, change) in changes {
+            let before = entries.remove(&segment);
+            let after = State::change(before, change, seen);
+            match (before, after) {
+                (None, None) => {}
+                (None, Some(_)) => applied.added += 1,
+                (Some(_), None) => applied.removed += 1,
+                (Some(_), Some(_)) => applied.refreshed += 1,
+            }
+            entries.extend(after.map(|after| (segment, after)));
         }
+        if !entries.is_empty() {
+            self.users.insert(user.clone(), entries);
+        }
+        applied
     }
 
     fn link(&mut self, link: &Link) {
@@ -103,15 +166,6 @@ impl State {
             known.remove(&first);
         }
     }
-
-    fn forget_empty(&mut self, user: &UserKey, seen: Minute) {
-        if let Some(segments) = self.users.get_mut(user) {
-            segments.retain(|_, entry| entry.expires.is_live(seen));
-            if segments.is_empty() {
-                self.users.remove(user);
-            }
-        }
-    }
 }
 
 impl Profiles for MemoryProfiles {
@@ -126,35 +180,21 @@ impl Profiles for MemoryProfiles {
                 // A user without operations keeps even expired memberships: a clock may be set back.
                 let changed = ingest.batch.iter().filter(|(_, operations)| !operations.is_empty());
                 for (user, operations) in changed {
-                    for operation in operations {
-                        match operation.change {
-                            Change::Add { expires, value } | Change::AddLater { expires, value, .. }
-                                if expires.is_live(seen) =>
-                            {
-                                let new = Entry { value, added_at: seen, last_seen: seen, expires };
-                                state.add(user, operation.segment, new, &mut applied);
-                            }
-                            Change::Add { .. } | Change::AddLater { .. } | Change::Remove => {
-                                state.remove(user, operation.segment, seen, &mut applied);
-                            }
-                        }
-                    }
-                    state.forget_empty(user, seen);
+                    let changes: Vec<_> = operations.iter().map(|one| (one.segment, one.change)).collect();
+                    applied += state.edit(user, &changes, seen);
                 }
             }
             Record::Erase(erase) => {
                 let seen = Minute::containing(erase.accepted_at_ms);
-                let segments = match &erase.segments {
+                let segments: Vec<SegmentId> = match &erase.segments {
                     ErasedSegments::All => {
                         state.links.remove(&erase.user);
                         state.users.get(&erase.user).into_iter().flatten().map(|(id, _)| *id).collect()
                     }
                     ErasedSegments::Only(segments) => segments.clone(),
                 };
-                for segment in segments {
-                    state.remove(&erase.user, segment, seen, &mut applied);
-                }
-                state.forget_empty(&erase.user, seen);
+                let changes: Vec<_> = segments.into_iter().map(|id| (id, Change::Remove)).collect();
+                applied += state.edit(&erase.user, &changes, seen);
             }
             Record::Link(link) => state.link(link),
         }
@@ -163,23 +203,15 @@ impl Profiles for MemoryProfiles {
     }
 
     fn get(&self, key: &UserKey, now: Minute) -> Option<Vec<Membership>> {
-        let state = self.state();
-        let entries = state.users.get(key).into_iter().flatten();
-        let live = entries.filter(|(_, entry)| entry.expires.is_live(now));
-        Some(
-            live.map(|(&segment, &Entry { value, added_at, last_seen, expires })| Membership {
-                segment,
-                value,
-                added_at,
-                last_seen,
-                expires,
-            })
-            .collect(),
-        )
+        Some(self.memberships(key, now, |entry| entry.now))
     }
 
     fn load(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
         Ok(self.get(key, now).unwrap_or_default())
+    }
+
+    fn load_later(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        Ok(self.memberships(key, now, |entry| entry.later))
     }
 
     fn has_links(&self) -> bool {
@@ -204,7 +236,7 @@ impl Profiles for MemoryProfiles {
         visit: &mut dyn FnMut(UserKey) -> ControlFlow<()>,
     ) -> Result<(), ProfilesError> {
         let is_in = |segments: &BTreeMap<SegmentId, Entry>| {
-            segments.get(&segment).is_some_and(|entry| entry.expires.is_live(now))
+            segments.get(&segment).is_some_and(|entry| entry.at(now).is_some())
         };
         let state = self.state();
         let members: Vec<UserKey> = state

@@ -50,9 +50,9 @@ pub(crate) enum Kind {
     Links,
 }
 
-/// The version of a blob that is written under a key.
-pub(crate) fn version(key: &[u8]) -> u8 {
-    if links::is_key(key) { links::LINKS_FORMAT_VERSION } else { codec::BLOB_FORMAT_VERSION }
+/// The version of the blob that is written under a key, of packed content that is not empty.
+pub(crate) fn version(key: &[u8], packed: &[u8]) -> u8 {
+    if links::is_key(key) { links::LINKS_FORMAT_VERSION } else { codec::version_of(packed) }
 }
 
 /// Checks a key of the store and the blob under it. `entries` is a buffer.

@@ -138,8 +138,9 @@ mod tests {
                 let expires =
                     if id % 3 == 0 { Expiry::Never } else { Expiry::At(Minute(2_000_000 + id / 2)) };
                 let at = Minute(1_000_000 + id / 2);
+                let (segment_id, value, pause) = (segment.id, id * 7, None);
                 let membership =
-                    Membership { segment: segment.id, value: id * 7, added_at: at, last_seen: at, expires };
+                    Membership { segment: segment_id, value, added_at: at, last_seen: at, expires, pause };
                 (segment, membership)
             })
             .collect();

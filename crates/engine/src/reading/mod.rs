@@ -9,7 +9,9 @@ use crate::opt_outs::OptOuts;
 use crate::threads::{Turns, blocking};
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{Clock, MemberId, Minute, UserKey};
-use ia_profiles::{Membership, Profiles, ProfilesError, get_joined, load_joined, read_at_once};
+use ia_profiles::{
+    Membership, Profiles, ProfilesError, get_joined, load_joined, load_joined_later, read_at_once,
+};
 pub use openrtb::OpenRtbUser;
 use std::sync::Arc;
 
@@ -74,6 +76,18 @@ impl Reader {
         let (reader, user) = (self.clone(), user.clone());
         blocking(move || {
             let memberships = load_joined(&*reader.profiles, &user, now)?;
+            Ok(reader.shown(&user, memberships))
+        })
+        .await
+    }
+
+    /// The same, and the memberships that begin later: all that is stored about a person. A segment may be there twice.
+    pub async fn stored(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        let (reader, user) = (self.clone(), user.clone());
+        blocking(move || {
+            let mut memberships = load_joined(&*reader.profiles, &user, now)?;
+            memberships.extend(load_joined_later(&*reader.profiles, &user, now)?);
+            memberships.sort_by_key(|membership| (membership.segment, membership.added_at));
             Ok(reader.shown(&user, memberships))
         })
         .await

@@ -73,6 +73,10 @@ impl Profiles for Failing {
         self.profiles.load(key, now)
     }
 
+    fn load_later(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        self.profiles.load_later(key, now)
+    }
+
     fn has_links(&self) -> bool {
         self.profiles.has_links()
     }

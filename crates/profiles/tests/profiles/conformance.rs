@@ -2,7 +2,9 @@
 
 use crate::records::*;
 use ia_model::{ErasedSegments, Expiry, Minute, SegmentId};
-use ia_profiles::{Applied, MemoryProfiles, PackedProfiles, Profiles, get_joined, load_joined};
+use ia_profiles::{
+    Applied, MemoryProfiles, PackedProfiles, Profiles, get_joined, load_joined, load_joined_later,
+};
 use std::sync::atomic::AtomicBool;
 
 /// Runs a test on every implementation, and with profiles in every state between two records.
@@ -60,6 +62,62 @@ fn adding_again_keeps_when_it_began() {
         between();
         let live = profiles.load(&user(1), Minute(120)).unwrap();
         assert_eq!(live, [membership(7, 2, 120, 120, Expiry::Never)]);
+    });
+}
+
+#[test]
+fn a_membership_that_begins_later_is_hidden_until_then() {
+    over_all(|profiles, between| {
+        let later = vec![add_later(7, 110, 3, until(120)), add_later(8, 110, 4, Expiry::Never)];
+        profiles.apply(1, &ingest(100, [(user(1), vec![add(8, 1, until(105))])])).unwrap();
+        between();
+        assert_eq!(profiles.apply(2, &ingest(101, [(user(1), later)])).unwrap(), applied(1, 1, 0));
+        between();
+        let at = |now| {
+            let (now, user) = (Minute(now), user(1));
+            let live = profiles.load(&user, now).unwrap();
+            if let Some(in_memory) = profiles.get(&user, now) {
+                assert_eq!(in_memory, live);
+            }
+            assert_eq!(load_joined(profiles, &user, now).unwrap(), live);
+            let later = profiles.load_later(&user, now).unwrap();
+            assert_eq!(load_joined_later(profiles, &user, now).unwrap(), later);
+            (live, later)
+        };
+        let begun = [membership(7, 3, 110, 101, until(120)), membership(8, 4, 110, 101, Expiry::Never)];
+        let before = membership(8, 4, 100, 101, until(105));
+        // Nothing is written when its minute comes.
+        assert_eq!(at(104), (vec![before], begun.to_vec()));
+        assert_eq!(at(105), (vec![], begun.to_vec()));
+        assert_eq!(at(109), (vec![], begun.to_vec()));
+        assert_eq!(at(110), (begun.to_vec(), vec![]));
+        assert_eq!(at(120), (begun[1..].to_vec(), vec![]));
+        // An erase takes what is hidden, and counts it.
+        let erase = erase(102, user(1), ErasedSegments::Only(vec![SegmentId(7)]));
+        assert_eq!(profiles.apply(3, &erase).unwrap(), applied(0, 0, 1));
+        between();
+        assert_eq!(at(110), (begun[1..].to_vec(), vec![]));
+        // Added again when it has begun, it keeps that minute.
+        let again = ingest(111, [(user(1), vec![add(8, 9, Expiry::Never)])]);
+        assert_eq!(profiles.apply(4, &again).unwrap(), applied(0, 1, 0));
+        between();
+        assert_eq!(at(111), (vec![membership(8, 9, 110, 111, Expiry::Never)], vec![]));
+    });
+}
+
+#[test]
+fn what_begins_later_is_joined_too() {
+    over_all(|profiles, between| {
+        let links = link(100, user(1), [(external("a"), 400)]);
+        profiles.apply(1, &links).unwrap();
+        let operations = vec![add_later(7, 110, 3, until(120))];
+        profiles.apply(2, &ingest(100, [(external("a"), operations)])).unwrap();
+        between();
+        let begun = [membership(7, 3, 110, 100, until(120))];
+        assert!(load_joined(profiles, &user(1), Minute(109)).unwrap().is_empty());
+        assert_eq!(load_joined_later(profiles, &user(1), Minute(109)).unwrap(), begun);
+        assert_eq!(load_joined(profiles, &user(1), Minute(110)).unwrap(), begun);
+        assert!(load_joined_later(profiles, &user(1), Minute(110)).unwrap().is_empty());
     });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::records::*;
 use ia_model::{Expiry, Minute};
-use ia_profiles::{ErrorKind, Profiles, inspect};
+use ia_profiles::{ErrorKind, Membership, Pause, Profiles, inspect};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,28 @@ fn listing(dir: &Path, into: &mut BTreeMap<PathBuf, (Vec<u8>, SystemTime)>) {
             into.insert(path.clone(), (fs::read(&path).unwrap(), changed));
         }
     }
+}
+
+#[test]
+fn what_begins_later_is_shown_with_its_pause() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("profiles");
+    let profiles = open(dir.path(), SMALL);
+    let operations = vec![add(3, 1, until(104)), add(5, 1, Expiry::Never)];
+    profiles.apply(1, &ingest(100, [(user(1), operations)])).unwrap();
+    let later = vec![add_later(3, 110, 4, until(120)), add_later(4, 110, 4, Expiry::Never)];
+    profiles.apply(2, &ingest(102, [(user(1), later)])).unwrap();
+    profiles.checkpoint().unwrap();
+    let hidden = |from, entry| Membership { pause: Some(Pause::new(Minute(from), Minute(110))), ..entry };
+    assert_eq!(
+        inspect::profile(&folder, &user(1)).unwrap().unwrap().memberships,
+        [
+            hidden(104, membership(3, 4, 100, 102, until(120))),
+            hidden(0, membership(4, 4, 102, 102, Expiry::Never)),
+            membership(5, 1, 100, 100, Expiry::Never),
+        ]
+    );
+    assert_eq!(inspect::checkpoint(&folder).unwrap().unwrap().profiles, 1);
 }
 
 #[test]

@@ -53,7 +53,18 @@ enum Step {
 
 #[derive(Debug, Clone, Copy)]
 enum Change {
-    Add { segment: u32, value: u32, minutes: Option<u32> },
+    Add {
+        segment: u32,
+        value: u32,
+        minutes: Option<u32>,
+    },
+    /// Begins so many minutes later. The minutes until it expires count from there.
+    AddLater {
+        segment: u32,
+        begins: u32,
+        value: u32,
+        minutes: Option<u32>,
+    },
     Remove(u32),
 }
 
@@ -62,6 +73,11 @@ impl Change {
         match self {
             Change::Add { segment, value, minutes } => {
                 add(segment, value, minutes.map_or(Expiry::Never, |minutes| until(minute + minutes)))
+            }
+            Change::AddLater { segment, begins, value, minutes } => {
+                let begins = minute + begins;
+                let expires = minutes.map_or(Expiry::Never, |minutes| until(begins + minutes));
+                add_later(segment, begins, value, expires)
             }
             Change::Remove(segment) => remove(segment),
         }
@@ -74,10 +90,14 @@ fn any_segment() -> impl Strategy<Value = u32> {
 
 fn any_change() -> impl Strategy<Value = Change> {
     let value = prop_oneof![0u32..3, Just(u32::MAX >> 1)];
-    let minutes = prop_oneof![Just(None), (0u32..12).prop_map(Some), Just(Some(1440))];
+    let value = value.boxed();
+    let minutes = prop_oneof![Just(None), (0u32..12).prop_map(Some), Just(Some(1440))].boxed();
     prop_oneof![
-        3 => (any_segment(), value, minutes)
+        3 => (any_segment(), value.clone(), minutes.clone())
             .prop_map(|(segment, value, minutes)| Change::Add { segment, value, minutes }),
+        2 => (any_segment(), 0u32..15, value, minutes).prop_map(|(segment, begins, value, minutes)| {
+            Change::AddLater { segment, begins, value, minutes }
+        }),
         1 => any_segment().prop_map(Change::Remove),
     ]
 }
@@ -91,6 +111,7 @@ fn many_changes() -> impl Strategy<Value = Vec<Change>> {
             .map(|segment| match facts(segment) % 20 {
                 0 => Change::Remove(segment),
                 1..5 => Change::Add { segment, value: 1, minutes: None },
+                5 => Change::AddLater { segment, begins: facts(segment) % 20, value: 2, minutes: Some(9) },
                 _ => Change::Add { segment, value: facts(segment), minutes: Some(facts(segment) % 100) },
             })
             .collect()
@@ -297,6 +318,9 @@ impl Life {
                     let found = self.packed().load(&key(id), now).unwrap();
                     assert_eq!(found, expected, "load of user {id} at {now:?}");
                 }
+                let (later, expected) =
+                    (self.packed().load_later(&key(id), now), self.reference.load_later(&key(id), now));
+                assert_eq!(later.unwrap(), expected.unwrap(), "what begins later, of user {id} at {now:?}");
                 if PLATFORM.contains(&id) {
                     self.compare_linked(&key(id), now);
                 }

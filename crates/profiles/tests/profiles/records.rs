@@ -63,6 +63,11 @@ pub(crate) fn remove(segment: u32) -> Operation {
     Operation { segment: SegmentId(segment), change: Change::Remove }
 }
 
+pub(crate) fn add_later(segment: u32, begins: u32, value: u32, expires: Expiry) -> Operation {
+    let change = Change::AddLater { begins: Minute(begins), expires, value };
+    Operation { segment: SegmentId(segment), change }
+}
+
 pub(crate) fn until(minute: u32) -> Expiry {
     Expiry::At(Minute(minute))
 }
@@ -133,5 +138,5 @@ pub(crate) fn link(minute: u32, user: UserKey, links: impl IntoIterator<Item = (
 
 pub(crate) fn membership(segment: u32, value: u32, added: u32, seen: u32, expires: Expiry) -> Membership {
     let (added_at, last_seen) = (Minute(added), Minute(seen));
-    Membership { segment: SegmentId(segment), value, added_at, last_seen, expires }
+    Membership { segment: SegmentId(segment), value, added_at, last_seen, expires, pause: None }
 }

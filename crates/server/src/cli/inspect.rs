@@ -263,13 +263,20 @@ fn show_operation(operation: &Operation) -> Value {
 }
 
 fn show_membership(membership: &Membership) -> Value {
-    json!({
+    let mut shown = json!({
         "segment": membership.segment.0,
         "value": membership.value,
         "added_on": show_minute(membership.added_at),
         "last_seen": show_minute(membership.last_seen),
         "expires_on": show_expiry(membership.expires),
-    })
+    });
+    if let Some(pause) = membership.pause {
+        if let Some(from) = pause.from() {
+            shown["hidden_from"] = show_minute(from).into();
+        }
+        shown["begins_on"] = show_minute(pause.until()).into();
+    }
+    shown
 }
 
 fn show_expiry(expires: Expiry) -> Option<String> {

@@ -103,7 +103,7 @@ async fn stored_data(engine: &Engine, users: &[UserKey], scope: Scope) -> Result
     let start = br#""users":["#;
     let mut all = start.to_vec();
     for user in users {
-        let memberships = engine.reader.memberships(user, now).await?;
+        let memberships = engine.reader.stored(user, now).await?;
         let view = View { scope: scope_of_read, snapshot: &engine.catalog.snapshot(), now };
         let length = all.len();
         if length > start.len() {

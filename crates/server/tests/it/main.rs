@@ -19,6 +19,7 @@ mod field;
 mod h1;
 mod http2;
 mod ingest;
+mod later;
 mod limits;
 mod linked_opt_outs;
 mod one_object;

@@ -288,7 +288,7 @@ struct Membership {
     /// The owner of the segment.
     member_id: u64,
     value: u64,
-    /// The minute in which it began.
+    /// The minute in which it began. Later than now only in the answer to a person's request for access.
     #[schema(schema_with = time)]
     added_on: String,
     #[schema(schema_with = time_or_null)]
