@@ -2,10 +2,10 @@
 //!
 //! A deletion or an opt-out, step by step. It continues even if the client disconnects.
 //!
-//! 1. The users: an id in one domain, or a UUID in seven. The scope: one member, or all.
+//! 1. The users: an id in one domain or of one source, or a UUID in seven domains. The scope: one member, or all.
 //! 2. An opt-out is a row in SQL first, then an entry in `OptOuts`. Then it waits for all requests that hold an older
 //!    `OptOuts::in_force`, so that their records come before the erase in the log.
-//! 3. If the scope is all, the ids become unknown (`KnownUsers`), which matters in strict mode. This is durable before
+//! 3. If the scope is all, the ids and those that are linked to them become unknown (`KnownUsers`), which matters in strict mode. This is durable before
 //!    the erase is logged: a crash between the two leaves an id that is unknown, and never one that is erased and
 //!    known. Then it waits as an opt-out does.
 //! 4. A `Record::Erase` goes through the log like every record. The erase of one member names the member's segments
@@ -16,7 +16,7 @@
 use crate::catalog_view::CatalogView;
 use crate::opt_outs::{OptOuts, Person};
 use crate::threads::blocking;
-use crate::user_ids::key_without_domain;
+use crate::user_ids::{self, key_without_domain};
 use crate::write::commit::{CommitError, Committer, Encoded};
 use ia_catalog::{CatalogError, KnownUsers};
 use ia_model::{
@@ -44,13 +44,15 @@ pub enum PrivacyError {
 
 /// The kind of id that names a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdentifierType {
+pub enum IdentifierType<'t> {
     /// A device's advertising id. The request does not say whose, so it means all domains of such ids.
     Device,
     /// An id of one domain: the platform's own, or a device's.
     Of(Domain),
     /// A member's own id, in this name space.
     External(MemberId),
+    /// An extended id, of this source.
+    Extended(&'t str),
 }
 
 /// The domains whose ids are UUIDs of devices.
@@ -65,13 +67,16 @@ const DEVICE_DOMAINS: [Domain; 7] = [
 ];
 
 /// The users that an identifier names.
-pub fn users(identifier_type: IdentifierType, identifier: &str) -> Result<Vec<UserKey>, InvalidUserId> {
+pub fn users(identifier_type: IdentifierType<'_>, identifier: &str) -> Result<Vec<UserKey>, InvalidUserId> {
     match identifier_type {
         IdentifierType::Device => {
             DEVICE_DOMAINS.into_iter().map(|domain| UserKey::parse(domain, identifier)).collect()
         }
         IdentifierType::Of(domain) => Ok(vec![UserKey::parse(domain, identifier)?]),
         IdentifierType::External(namespace) => Ok(vec![key_without_domain(Some(namespace), identifier)?]),
+        IdentifierType::Extended(source) => {
+            Ok(vec![user_ids::extended(source, identifier).map_err(|_| InvalidUserId)?])
+        }
     }
 }
 
@@ -181,9 +186,7 @@ impl People {
 
     async fn erase(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
         if scope.is_none() {
-            // Strict mode knows every id that a member made up.
-            let listed = users.iter().filter(|user| user.domain() != Domain::External);
-            if self.known.forget(&listed.cloned().collect::<Vec<_>>()).await? {
+            if self.known.forget(&self.listed(users).await?).await? {
                 self.opt_outs.wait_for_earlier().await;
             }
         }
@@ -191,6 +194,20 @@ impl People {
         // Profiles may have to be read from disk.
         let records = blocking(move || people.erases(&users, scope)).await?;
         self.commit(records).await
+    }
+
+    /// The users and the ids linked to them, without those that members made up: strict mode knows every one of these.
+    async fn listed(&self, users: &[UserKey]) -> Result<Vec<UserKey>, ProfilesError> {
+        let (profiles, mut ids, now) = (Arc::clone(&self.profiles), users.to_vec(), self.now());
+        // Links may have to be read from disk.
+        blocking(move || {
+            for user in 0..ids.len() {
+                ids.extend(profiles.load_links(&ids[user], now)?);
+            }
+            ids.retain(|id| id.domain() != Domain::External);
+            Ok(ids)
+        })
+        .await
     }
 
     async fn commit(&self, records: Vec<Record>) -> Result<(), PrivacyError> {

@@ -53,7 +53,7 @@ pub use checkpoint::Stage;
 pub use codec::BLOB_FORMAT_VERSION;
 pub use copy::{StoreCopy, copy};
 pub use error::{ErrorKind, ProfilesError};
-pub use joined::{get_joined, load_joined};
+pub use joined::{get_joined, join, load_joined};
 pub use membership::{Applied, Membership};
 pub use packed::{PackedProfiles, ProfileOptions};
 pub use reference::MemoryProfiles;
