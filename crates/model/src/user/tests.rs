@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 #[test]
 fn spellings_of_one_uuid_are_one_user() {
@@ -182,5 +183,27 @@ fn zeros_are_nobodys_in_every_spelling_of_an_extended_id() {
     }
     for id in ["1", "-", "{}", "O", "00000000-0000-0000-0000-000000000001", "{0", "0.0"] {
         assert!(!is_all_zero(id), "{id}");
+    }
+}
+
+proptest! {
+    /// Source and id are what a key says of them, and nothing else gives the same key.
+    #[test]
+    fn a_key_tells_its_source_from_its_id(
+        pairs in proptest::collection::vec(("[aB.]{1,3}", "[aB.:\u{e9}]{1,3}"), 2..8), rest in "[a-c]{0,3}",
+    ) {
+        let keys: Vec<UserKey> =
+            pairs.iter().map(|(source, id)| UserKey::extended(source, id).unwrap()).collect();
+        for ((source, id), key) in pairs.iter().zip(&keys) {
+            prop_assert_eq!(key.source().map(str::to_owned), Some(source.to_ascii_lowercase()));
+            prop_assert_eq!(&key.id(), id);
+            prop_assert_eq!(UserKey::from_bytes(key.as_bytes()), Ok(key.clone()));
+            let behind = [key.as_bytes(), rest.as_bytes()].concat();
+            prop_assert_eq!(UserKey::split_encoded(&behind), Some((key.as_bytes(), rest.as_bytes())));
+            for ((other_source, other_id), other) in pairs.iter().zip(&keys) {
+                let is_same = source.eq_ignore_ascii_case(other_source) && id == other_id;
+                prop_assert_eq!(key == other, is_same);
+            }
+        }
     }
 }
