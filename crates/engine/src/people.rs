@@ -185,10 +185,8 @@ impl People {
     }
 
     async fn erase(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
-        if scope.is_none() {
-            if self.known.forget(&self.listed(users).await?).await? {
-                self.opt_outs.wait_for_earlier().await;
-            }
+        if scope.is_none() && self.known.forget(&self.listed(users).await?).await? {
+            self.opt_outs.wait_for_earlier().await;
         }
         let (people, users) = (self.clone(), users.to_vec());
         // Profiles may have to be read from disk.
