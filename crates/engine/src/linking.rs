@@ -1,4 +1,4 @@
-//! Links ids of members (external ids) to users of the platform.
+//! Links ids of members (external ids) and of other sources (extended ids) to users of the platform.
 
 use crate::nobody::Nobody;
 use crate::people::{People, PrivacyError};
@@ -18,6 +18,15 @@ pub struct LinkRules {
 /// The most ids that one call may link. A browser sends one or two.
 pub const MAX_IDS_PER_LINK: usize = 100;
 
+/// The ids that a call links to a user.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IdsToLink<'i> {
+    /// Ids of the member that links them, as they were sent.
+    pub own: &'i [String],
+    /// Extended ids, which are the same for all members.
+    pub extended: &'i [UserKey],
+}
+
 /// Why nothing was linked.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -28,7 +37,7 @@ pub enum LinkError {
     #[error("only a user id of the platform can be linked")]
     NoPlatformUser,
     /// There are no ids, or more than [`MAX_IDS_PER_LINK`].
-    #[error("'user' must hold 1 to {MAX_IDS_PER_LINK} ids")]
+    #[error("'user' and 'eid' must hold 1 to {MAX_IDS_PER_LINK} ids together")]
     Count,
     /// An id is not valid.
     #[error("'user': id {number} {NO_EXTERNAL_ID}")]
@@ -37,8 +46,10 @@ pub enum LinkError {
         number: usize,
     },
     /// An id is nobody's.
-    #[error("'user': id {number} is nobody's: it is sent in place of an id")]
+    #[error("'{parameter}': id {number} is nobody's: it is sent in place of an id")]
     Nobody {
+        /// The list that it is in.
+        parameter: &'static str,
         /// Its number in the list, from 1.
         number: usize,
     },
@@ -50,7 +61,7 @@ pub enum LinkError {
     OptOut(#[from] PrivacyError),
 }
 
-/// Links ids of members to users of the platform.
+/// Links ids to users of the platform.
 pub struct Linker {
     /// What people have asked for, and the parts that carry it out.
     pub(crate) people: People,
@@ -61,7 +72,7 @@ pub struct Linker {
 }
 
 impl Linker {
-    /// Links ids of `member` to a user of the platform for [`LinkRules::ttl_minutes`]. When this returns, the links
+    /// Links ids to a user of the platform, in the name of `member`, for [`LinkRules::ttl_minutes`]. When this returns, the links
     /// are on stable storage, and every read of the user that starts afterwards includes the memberships of these
     /// ids.
     ///
@@ -71,7 +82,7 @@ impl Linker {
     /// # Errors
     ///
     /// If the input is not valid or the record cannot be committed. Nothing is linked then.
-    pub async fn link(&self, member: MemberId, user: UserKey, ids: &[&str]) -> Result<(), LinkError> {
+    pub async fn link(&self, member: MemberId, user: UserKey, ids: IdsToLink<'_>) -> Result<(), LinkError> {
         let People { catalog, opt_outs, committer, clock, .. } = &self.people;
         loop {
             // Kept until the record is applied: a new opt-out waits for it, to undo it.
@@ -113,25 +124,35 @@ pub(crate) fn link_record(
     now_ms: u64,
     member: MemberId,
     user: UserKey,
-    ids: &[&str],
+    ids: IdsToLink<'_>,
 ) -> Result<Link, LinkError> {
     let is_active = snapshot.member(member).is_some_and(|member| member.active);
-    let namespace = namespace(snapshot, member).filter(|_| is_active).ok_or(LinkError::NoExternalIds)?;
+    let namespace = namespace(snapshot, member);
+    if !is_active || (namespace.is_none() && !ids.own.is_empty()) {
+        return Err(LinkError::NoExternalIds);
+    }
     if user.domain() != Domain::Platform {
         return Err(LinkError::NoPlatformUser);
     }
-    if ids.is_empty() || ids.len() > MAX_IDS_PER_LINK {
+    let count = ids.own.len() + ids.extended.len();
+    if count == 0 || count > MAX_IDS_PER_LINK {
         return Err(LinkError::Count);
     }
     // Rounded up, as memberships are.
     let end = Minute(Minute::not_before(now_ms).0.saturating_add(rules.ttl_minutes));
-    let mut links = Vec::with_capacity(ids.len());
-    for (id, number) in ids.iter().zip(1..) {
-        let key = key_without_domain(Some(namespace), id).map_err(|_| LinkError::Id { number })?;
+    let mut links = Vec::with_capacity(count);
+    let mut add = |key: UserKey, parameter, number| {
         if nobody.contains(&key) {
-            return Err(LinkError::Nobody { number });
+            return Err(LinkError::Nobody { parameter, number });
         }
         links.push((key, end));
+        Ok(())
+    };
+    for (id, number) in ids.own.iter().zip(1..) {
+        add(key_without_domain(namespace, id).map_err(|_| LinkError::Id { number })?, "user", number)?;
+    }
+    for (id, number) in ids.extended.iter().zip(1..) {
+        add(id.clone(), "eid", number)?;
     }
     links.sort_unstable();
     links.dedup();
@@ -157,6 +178,11 @@ mod tests {
     fn linked(member: u32, user: &UserKey, ids: &[&str]) -> Result<Link, LinkError> {
         let rules = LinkRules { ttl_minutes: 30 };
         let nobody = Nobody::with(&["unknown".to_owned()]).unwrap();
+        let own: Vec<String> =
+            ids.iter().filter(|id| !id.starts_with("eid ")).map(|&id| id.to_owned()).collect();
+        let extended = ids.iter().filter_map(|id| id.strip_prefix("eid "));
+        let extended: Vec<UserKey> = extended.map(|id| UserKey::extended("a.example", id).unwrap()).collect();
+        let ids = IdsToLink { own: &own, extended: &extended };
         link_record(&snapshot(), rules, &nobody, 60_001, MemberId(member), user.clone(), ids)
     }
 
@@ -174,6 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn every_active_member_may_link_extended_ids() {
+        let user = UserKey::platform(7).unwrap();
+        let eid = UserKey::extended("a.example", "7").unwrap();
+        for member in [1, 2, 3] {
+            assert_eq!(
+                linked(member, &user, &["eid 7", "eid 7"]).unwrap().links,
+                [(eid.clone(), Minute(32))]
+            );
+        }
+        let own = UserKey::external(MemberId(1), "7").unwrap();
+        assert_eq!(linked(1, &user, &["eid 7", "7"]).unwrap().links, [(own, Minute(32)), (eid, Minute(32))]);
+    }
+
+    #[test]
     fn invalid_input_links_nothing_and_is_named() {
         let user = UserKey::platform(7).unwrap();
         let many = vec!["x"; MAX_IDS_PER_LINK + 1];
@@ -182,8 +222,12 @@ mod tests {
             (3, &["a"][..], "'member' is not one"),
             (4, &["a"], "'member' is not one"),
             (5, &["a"], "'member' is not one"),
-            (1, &[], "'user' must hold 1 to 100 ids"),
-            (1, &many, "'user' must hold 1 to 100 ids"),
+            (4, &["eid a"], "'member' is not one"),
+            (3, &["eid a", "a"], "'member' is not one"),
+            (1, &[], "'user' and 'eid' must hold 1 to 100 ids"),
+            (1, &many, "'user' and 'eid' must hold 1 to 100 ids"),
+            (3, &["eid a", "eid unknown"], "'eid': id 2 is nobody's"),
+            (3, &["eid 00000000-0000-0000-0000-000000000000"], "'eid': id 1 is nobody's"),
             (1, &["a", ""], "'user': id 2 must have"),
             (1, &["a\nb"], "'user': id 1 must have"),
             (1, &["a", "b", &long], "'user': id 3 must have"),

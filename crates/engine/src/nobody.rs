@@ -10,8 +10,8 @@ use std::collections::HashSet;
 pub struct Nobody {
     /// Listed ids, in each domain in which they are well formed.
     keys: HashSet<UserKey>,
-    /// Listed ids as ids of any name space.
-    own_ids: HashSet<String>,
+    /// Listed ids as ids of any name space or source.
+    texts: HashSet<String>,
 }
 
 /// A listed id that cannot be one.
@@ -20,14 +20,15 @@ pub struct Nobody {
 pub struct NoUserId(String);
 
 impl Nobody {
-    /// All zeros, and `ids`: each is meant in every domain in which it is well formed, also as a member's own id.
+    /// All zeros, and `ids`: each is meant in every domain in which it is well formed, also as a member's own id and
+    /// as an extended one.
     pub fn with(ids: &[String]) -> Result<Nobody, NoUserId> {
         let mut nobody = Nobody::default();
         for id in ids {
             nobody.keys.extend(Domain::ALL.into_iter().filter_map(|domain| UserKey::parse(domain, id).ok()));
             // The name space does not matter.
             let own_id = key_without_domain(Some(MemberId(0)), id).map_err(|_| NoUserId(id.clone()))?;
-            nobody.own_ids.insert(own_id.id());
+            nobody.texts.insert(own_id.id());
         }
         Ok(nobody)
     }
@@ -37,11 +38,11 @@ impl Nobody {
         if user.is_all_zero() {
             return true;
         }
-        if self.own_ids.is_empty() {
+        if self.texts.is_empty() {
             return false;
         }
         match user.domain() {
-            Domain::External => self.own_ids.contains(&user.id()),
+            Domain::External | Domain::Extended => self.texts.contains(&user.id()),
             _ => self.keys.contains(user),
         }
     }
@@ -74,6 +75,19 @@ mod tests {
         assert!(!nobody.contains(&UserKey::platform(1).unwrap()));
     }
 
+    fn eid(id: &str) -> UserKey {
+        UserKey::extended("liveramp.com", id).unwrap()
+    }
+
+    #[test]
+    fn zeros_are_nobodys_as_extended_ids_too() {
+        let nobody = Nobody::default();
+        for id in [ZEROS, &"0".repeat(40), "0"] {
+            assert!(nobody.contains(&eid(id)), "{id}");
+        }
+        assert!(!nobody.contains(&eid("00000000-0000-0000-0000-000000000001")));
+    }
+
     #[test]
     fn a_listed_id_is_nobodys_in_every_domain_that_has_it() {
         let list = ["11111111-1111-1111-1111-111111111111", " NULL ", "42"].map(str::to_owned);
@@ -82,6 +96,7 @@ mod tests {
         assert!(!nobody.contains(&device(Domain::Md5Udid, &"1".repeat(32))), "no spelling with hyphens");
         assert!(nobody.contains(&device(Domain::Aaid, &list[0])));
         assert!(nobody.contains(&own("NULL")) && !nobody.contains(&own("null")));
+        assert!(nobody.contains(&eid("NULL")) && !nobody.contains(&eid("null")));
         assert!(nobody.contains(&own("42")) && nobody.contains(&UserKey::platform(42).unwrap()));
         assert!(!nobody.contains(&UserKey::platform(43).unwrap()));
         assert!(nobody.contains(&device(Domain::Aaid, ZEROS)), "a list adds to the zeros");

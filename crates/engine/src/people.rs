@@ -2,12 +2,12 @@
 //!
 //! A deletion or an opt-out, step by step. It continues even if the client disconnects.
 //!
-//! 1. The users: an id in one domain, or a UUID in seven. The scope: one member, or all.
+//! 1. The users: an id in one domain or of one source, or a UUID in seven domains. The scope: one member, or all.
 //! 2. An opt-out is a row in SQL first, then an entry in `OptOuts`. Then it waits for all requests that hold an older
 //!    `OptOuts::in_force`, so that their records come before the erase in the log.
-//! 3. If the scope is all, the ids become unknown (`KnownUsers`), which matters in strict mode. This is durable before
-//!    the erase is logged: a crash between the two leaves an id that is unknown, and never one that is erased and
-//!    known. Then it waits as an opt-out does.
+//! 3. If the scope is all, the ids and those that are linked to them become unknown (`KnownUsers`), which matters in
+//!    strict mode. This is durable before the erase is logged: a crash between the two leaves an id that is unknown, and
+//!    never one that is erased and known. Then it waits as an opt-out does.
 //! 4. If files wait to be read, the deletion is noted for them, durably (`files::Deletions`), and those of their parts
 //!    that were resolved without it are waited for.
 //! 5. A `Record::Erase` goes through the log like every record. The erase of one member names the member's segments
@@ -19,7 +19,7 @@ use crate::catalog_view::CatalogView;
 use crate::files::Deletions;
 use crate::opt_outs::{OptOuts, Person};
 use crate::threads::blocking;
-use crate::user_ids::key_without_domain;
+use crate::user_ids::{self, key_without_domain};
 use crate::write::commit::{CommitError, Committer, Encoded};
 use ia_catalog::{CatalogError, KnownUsers};
 use ia_model::{
@@ -47,13 +47,15 @@ pub enum PrivacyError {
 
 /// The kind of id that names a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdentifierType {
+pub enum IdentifierType<'t> {
     /// A device's advertising id. The request does not say whose, so it means all domains of such ids.
     Device,
     /// An id of one domain: the platform's own, or a device's.
     Of(Domain),
     /// A member's own id, in this name space.
     External(MemberId),
+    /// An extended id, of this source.
+    Extended(&'t str),
 }
 
 /// The domains whose ids are UUIDs of devices.
@@ -68,13 +70,16 @@ const DEVICE_DOMAINS: [Domain; 7] = [
 ];
 
 /// The users that an identifier names.
-pub fn users(identifier_type: IdentifierType, identifier: &str) -> Result<Vec<UserKey>, InvalidUserId> {
+pub fn users(identifier_type: IdentifierType<'_>, identifier: &str) -> Result<Vec<UserKey>, InvalidUserId> {
     match identifier_type {
         IdentifierType::Device => {
             DEVICE_DOMAINS.into_iter().map(|domain| UserKey::parse(domain, identifier)).collect()
         }
         IdentifierType::Of(domain) => Ok(vec![UserKey::parse(domain, identifier)?]),
         IdentifierType::External(namespace) => Ok(vec![key_without_domain(Some(namespace), identifier)?]),
+        IdentifierType::Extended(source) => {
+            Ok(vec![user_ids::extended(source, identifier).map_err(|_| InvalidUserId)?])
+        }
     }
 }
 
@@ -186,12 +191,8 @@ impl People {
 
     async fn erase(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
         self.tell_files(users, scope).await?;
-        if scope.is_none() {
-            // Strict mode knows every id that a member made up.
-            let listed = users.iter().filter(|user| user.domain() != Domain::External);
-            if self.known.forget(&listed.cloned().collect::<Vec<_>>()).await? {
-                self.opt_outs.wait_for_earlier().await;
-            }
+        if scope.is_none() && self.known.forget(&self.listed(users).await?).await? {
+            self.opt_outs.wait_for_earlier().await;
         }
         let (people, users) = (self.clone(), users.to_vec());
         // Profiles may have to be read from disk.
@@ -202,20 +203,33 @@ impl People {
     /// Lets files that wait to be read leave out these users and the ids that are linked to them.
     async fn tell_files(&self, users: &[UserKey], scope: Scope) -> Result<(), PrivacyError> {
         let Some(newest_upload_ms) = self.files.newest_upload_ms() else { return Ok(()) };
-        let (profiles, users, now) = (Arc::clone(&self.profiles), users.to_vec(), self.now());
-        let with_linked = blocking(move || {
-            let mut all = users.clone();
-            for user in &users {
-                all.extend(profiles.load_links(user, now)?);
-            }
-            Ok::<_, ProfilesError>(all)
-        });
+        let with_linked = self.and_linked(users).await?;
         // The clock may have been set back since the upload.
         let now_ms = self.clock.now_ms().max(newest_upload_ms);
-        self.files.note(&with_linked.await?, scope, now_ms).await?;
+        self.files.note(&with_linked, scope, now_ms).await?;
         // Parts that were resolved without it come before the erase in the log.
         self.opt_outs.wait_for_earlier().await;
         Ok(())
+    }
+
+    /// The users and the ids linked to them, without those that members made up: strict mode knows every one of these.
+    async fn listed(&self, users: &[UserKey]) -> Result<Vec<UserKey>, ProfilesError> {
+        let mut ids = self.and_linked(users).await?;
+        ids.retain(|id| id.domain() != Domain::External);
+        Ok(ids)
+    }
+
+    /// The users and the ids linked to them.
+    async fn and_linked(&self, users: &[UserKey]) -> Result<Vec<UserKey>, ProfilesError> {
+        let (profiles, mut ids, now) = (Arc::clone(&self.profiles), users.to_vec(), self.now());
+        // Links may have to be read from disk.
+        blocking(move || {
+            for user in 0..ids.len() {
+                ids.extend(profiles.load_links(&ids[user], now)?);
+            }
+            Ok(ids)
+        })
+        .await
     }
 
     async fn commit(&self, records: Vec<Record>) -> Result<(), PrivacyError> {

@@ -4,7 +4,7 @@
 use crate::ingest::Ingester;
 use crate::ingest::json::Text;
 use crate::ingest::structure::{BlockRequest, Expiration, SegmentName};
-use crate::linking::{LinkError, Linker};
+use crate::linking::{IdsToLink, LinkError, Linker};
 use crate::people::{People, PrivacyError};
 use crate::rate::{Exceeded, RateLimiter};
 use crate::write::commit::CommitError;
@@ -133,30 +133,30 @@ impl PixelWriter {
             return Ok(());
         };
         self.take_write(member.id)?;
-        self.see_and_write(member.id, request_id, user, segments).await
+        self.see_and_write(member.id, request_id, user, &[], segments).await
     }
 
-    /// Links ids of `member` to a user, and writes to the segments of the same call.
+    /// Links ids to a user in the name of `member`, and writes to the segments of the same call.
     pub async fn map(
         &self,
         member: MemberId,
-        ids: &[String],
+        ids: IdsToLink<'_>,
         request_id: &str,
         user: UserKey,
         segments: &[PixelSegment],
     ) -> Result<(), PixelError> {
         let snapshot = self.ingest.catalog.snapshot_to_keep();
-        // A member without its own user ids has nothing to link.
-        let member = self.writer(&snapshot, member).filter(|member| member.use_external_uids);
+        // A member without its own user ids cannot link any.
+        let may_link = |member: &&Member| member.use_external_uids || ids.own.is_empty();
+        let member = self.writer(&snapshot, member).filter(may_link);
         let Some(member) = member else {
             self.ingest.metrics.pixel_ignored("member");
             return Ok(());
         };
         self.take_write(member.id)?;
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         // This skips a user that has opted out of the member.
-        self.linker.link(member.id, user.clone(), &ids).await?;
-        self.see_and_write(member.id, request_id, user, segments).await
+        self.linker.link(member.id, user.clone(), ids).await?;
+        self.see_and_write(member.id, request_id, user, ids.extended, segments).await
     }
 
     /// The member with that id, if pixels may write for it.
@@ -185,18 +185,23 @@ impl PixelWriter {
         })
     }
 
-    /// Makes a user known that has not opted out, and writes to segments.
+    /// Makes a user and the extended ids that were linked to it known, where they have not opted out, and writes to
+    /// segments.
     async fn see_and_write(
         &self,
         member: MemberId,
         request_id: &str,
         user: UserKey,
+        linked: &[UserKey],
         segments: &[PixelSegment],
     ) -> Result<(), PixelError> {
         // A deletion that makes the user unknown waits for this, and undoes what it writes.
-        let _in_force = self.ingest.opt_outs.in_force();
+        let in_force = self.ingest.opt_outs.in_force();
         if !self.is_suppressed(&user) {
-            self.seen(&user).await?;
+            let is_linked = |id: &&UserKey| !in_force.refuses(&user, member) && !in_force.refuses(id, member);
+            let mut seen = vec![user.clone()];
+            seen.extend(linked.iter().filter(is_linked).cloned());
+            self.ingest.known.remember(&seen).await?;
         }
         if segments.is_empty() {
             return Ok(());

@@ -1,6 +1,6 @@
 //! The fuzz targets of this crate (`fuzz/`), which panic where a promise about arbitrary bytes is broken.
 
-use crate::{Domain, MemberId, Record, UserKey};
+use crate::{Domain, MemberId, Record, UserKey, is_source};
 
 const DOMAINS: [&str; 10] =
     ["idfa", "aaid", "sha1udid", "md5udid", "openudid", "windowsadid", "rida", "tifa", "vida", "lgudid"];
@@ -18,6 +18,12 @@ pub fn user(input: &[u8]) {
             assert_eq!(key.domain(), domain);
         }
         check_external(MemberId(u32::from(pick) << 24 | 958), text);
+        let (source, id) = text.split_once([':', '\n']).unwrap_or((text, "x"));
+        check_extended(source, id);
+        if let Some(source) = Domain::source_in(text) {
+            assert_eq!(Domain::from_name(text), None);
+            check_extended(source, "x");
+        }
         if let Some(named) = Domain::from_name(text) {
             let name = text.trim().to_ascii_lowercase();
             assert!(named.name() == Some(&*name) || name == "sh1udid");
@@ -29,7 +35,7 @@ pub fn user(input: &[u8]) {
             check_key(&key);
         }
         if let Some((key, after)) = UserKey::split_encoded(bytes) {
-            let is_text = key[0] == Domain::External as u8;
+            let is_text = [Domain::External as u8, Domain::Extended as u8].contains(&key[0]);
             assert!(UserKey::from_bytes(key).is_ok() || is_text || key == [1, 0, 0, 0, 0, 0, 0, 0, 0]);
             assert_eq!([key, after].concat(), bytes);
         }
@@ -42,6 +48,12 @@ fn check_key(key: &UserKey) {
     if let Some(member) = key.namespace() {
         // A stored id can have white space around, which the wire no longer has.
         return check_external(member, &spelled);
+    }
+    if let Some(source) = key.source() {
+        assert_eq!(UserKey::extended(source, &spelled).as_ref(), Ok(key), "its own spelling");
+        let name = key.domain_name().expect("the name of a source");
+        assert_eq!(Domain::source_in(&name.to_uppercase()), Some(source.to_uppercase().as_str()));
+        return check_extended(source, &spelled);
     }
     assert_eq!(UserKey::parse(key.domain(), &spelled).as_ref(), Ok(key), "its own spelling");
     if key.domain() != Domain::Platform {
@@ -62,6 +74,23 @@ fn check_external(member: MemberId, text: &str) {
         UserKey::split_encoded(&[written.as_slice(), b"more"].concat()),
         Some((&written[..], &b"more"[..]))
     );
+}
+
+fn check_extended(source: &str, text: &str) {
+    let (source, text) = (source.trim(), text.trim());
+    let is_plain = !text.chars().any(|letter| matches!(u32::from(letter), 0..=0x1f | 0x7f..=0x9f));
+    let is_id = (1..=255).contains(&text.len()) && is_plain;
+    let has_name = (1..=255).contains(&source.len())
+        && source.chars().all(|letter| matches!(letter, 'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' | '_'));
+    assert_eq!(is_source(source), has_name);
+    let Ok(key) = UserKey::extended(source, text) else { return assert!(!(is_id && has_name)) };
+    assert!(is_id && has_name);
+    let lower = source.to_lowercase();
+    let lengths = [lower.len() as u8, text.len() as u8];
+    let written = [&[13, lengths[0]], lower.as_bytes(), &[lengths[1]], text.as_bytes()].concat();
+    assert_eq!(key.as_bytes(), written);
+    assert_eq!((key.source(), key.id().as_str()), (Some(lower.as_str()), text));
+    assert_eq!(UserKey::from_bytes(&written).as_ref(), Ok(&key));
 }
 
 /// The key by the words of the contract, computed in another way.

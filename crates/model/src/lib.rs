@@ -18,4 +18,4 @@ pub use ids::{MemberId, SegmentId};
 pub use operation::{Batch, Change, Expiry, Operation};
 pub use record::{Erase, ErasedSegments, Ingest, Link, Record, RecordError};
 pub use time::{Clock, ManualClock, Minute, SystemClock};
-pub use user::{Domain, InvalidUserId, MAX_EXTERNAL_ID_BYTES, UserKey};
+pub use user::{Domain, InvalidUserId, MAX_EXTERNAL_ID_BYTES, UserKey, is_source};

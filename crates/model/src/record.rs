@@ -131,7 +131,7 @@ pub struct Erase {
     pub member: Option<MemberId>,
 }
 
-/// Ids of members for a user of the platform: new links, or later ends of known ones.
+/// Ids of members and of other sources for a user of the platform: new links, or later ends of known ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// When it was accepted, milliseconds since 1970.
@@ -140,7 +140,7 @@ pub struct Link {
     pub member: MemberId,
     /// The user, in [`Domain::Platform`].
     pub user: UserKey,
-    /// Each id, in [`Domain::External`], with the first minute after the link.
+    /// Each id with the first minute after the link. Only ids of some domains can be linked: see [`Link::is_linkable`].
     pub links: Vec<(UserKey, Minute)>,
 }
 
@@ -279,14 +279,19 @@ impl Erase {
 }
 
 impl Link {
+    /// Whether an id can be linked to a user of the platform: those of members, and extended ids.
+    pub fn is_linkable(id: &UserKey) -> bool {
+        matches!(id.domain(), Domain::External | Domain::Extended)
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = vec![FORMAT_VERSION, KIND_LINK];
         varint::write(&mut out, self.accepted_at_ms);
         varint::write(&mut out, u64::from(self.member.0));
         write_bytes(&mut out, self.user.as_bytes());
         varint::write(&mut out, self.links.len() as u64);
-        for (external, expires) in &self.links {
-            write_bytes(&mut out, external.as_bytes());
+        for (id, expires) in &self.links {
+            write_bytes(&mut out, id.as_bytes());
             varint::write(&mut out, u64::from(expires.0));
         }
         out
@@ -295,10 +300,10 @@ impl Link {
     fn decode(input: &mut &[u8]) -> Result<Link, RecordError> {
         let accepted_at_ms = number(input, "time")?;
         let member = MemberId(number_u32(input, "member")?);
-        let user = user_in(Domain::Platform, input)?;
+        let user = user_of(|user| user.domain() == Domain::Platform, input)?;
         let links = count(input, "links")?;
         let links =
-            (0..links).map(|_| Ok((user_in(Domain::External, input)?, Minute(number_u32(input, "link")?))));
+            (0..links).map(|_| Ok((user_of(Link::is_linkable, input)?, Minute(number_u32(input, "link")?))));
         Ok(Link { accepted_at_ms, member, user, links: links.collect::<Result<_, _>>()? })
     }
 }
@@ -430,9 +435,8 @@ fn user(input: &mut &[u8]) -> Result<UserKey, RecordError> {
     UserKey::from_bytes(bytes(input, "user")?).map_err(|_| RecordError::Malformed("user"))
 }
 
-fn user_in(domain: Domain, input: &mut &[u8]) -> Result<UserKey, RecordError> {
-    user(input)
-        .and_then(|key| if key.domain() == domain { Ok(key) } else { Err(RecordError::Malformed("user")) })
+fn user_of(kind: fn(&UserKey) -> bool, input: &mut &[u8]) -> Result<UserKey, RecordError> {
+    user(input).and_then(|key| if kind(&key) { Ok(key) } else { Err(RecordError::Malformed("user")) })
 }
 
 fn number(input: &mut &[u8], what: &'static str) -> Result<u64, RecordError> {

@@ -2,10 +2,11 @@
 
 use crate::MemberId;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::fmt;
 
 /// The kind of a user id, named by `domain` on the wire. A null domain is [`Domain::Platform`], or
-/// [`Domain::External`] where a member sends ids of its own.
+/// [`Domain::External`] where a member sends ids of its own; `eid:` and a source are [`Domain::Extended`].
 ///
 /// The discriminant is the first byte of an encoded key (`docs/FORMAT.md`) and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,10 +36,18 @@ pub enum Domain {
     LgUdid = 11,
     /// A member's own id for a user, in a name space of a member.
     External = 12,
+    /// An id of a source that gives ids to many, such as `liveramp.com`: an entry of `eids` in OpenRTB.
+    Extended = 13,
 }
 
-/// The longest id of [`Domain::External`].
+/// The longest id of [`Domain::External`] and [`Domain::Extended`].
 pub const MAX_EXTERNAL_ID_BYTES: usize = 255;
+
+/// The longest source of [`Domain::Extended`].
+pub const MAX_SOURCE_BYTES: usize = 255;
+
+/// The beginning of the wire name of [`Domain::Extended`]; the source follows.
+const EXTENDED_PREFIX: &str = "eid:";
 
 /// The form of a domain's ids, which gives the size of their keys.
 enum Shape {
@@ -48,11 +57,13 @@ enum Shape {
     Hex16,
     /// The member that owns the name space (4 bytes, big-endian), a byte with the length, the text.
     Text,
+    /// A byte with the length of the source, the source, a byte with the length of the text, the text.
+    Sourced,
 }
 
 impl Domain {
     /// All kinds, in the order of their tags.
-    pub const ALL: [Domain; 12] = [
+    pub const ALL: [Domain; 13] = [
         Domain::Platform,
         Domain::Idfa,
         Domain::Aaid,
@@ -65,10 +76,11 @@ impl Domain {
         Domain::Vida,
         Domain::LgUdid,
         Domain::External,
+        Domain::Extended,
     ];
 
     /// The domain of that wire name, in letters of any case and with white space around; `None` for an unknown name
-    /// and for `sha1mac`.
+    /// and for `sha1mac`. The name of an extended id says more than its domain: see [`Domain::source_in`].
     pub fn from_name(name: &str) -> Option<Domain> {
         let name = name.trim();
         if name.eq_ignore_ascii_case("sh1udid") {
@@ -78,10 +90,17 @@ impl Domain {
         Domain::ALL.into_iter().find(has_name)
     }
 
-    /// The wire name, `None` (null on the wire) for the platform's own ids and for those of a member.
+    /// What follows `eid:` in a wire name that begins so, without white space around: the source of an extended id, as
+    /// it was sent. `None` for any other name.
+    pub fn source_in(name: &str) -> Option<&str> {
+        let (kind, source) = name.split_once(':')?;
+        kind.trim().eq_ignore_ascii_case("eid").then_some(source.trim())
+    }
+
+    /// The wire name, where the domain alone gives it. [`UserKey::domain_name`] gives that of every user.
     pub fn name(self) -> Option<&'static str> {
         Some(match self {
-            Domain::Platform | Domain::External => return None,
+            Domain::Platform | Domain::External | Domain::Extended => return None,
             Domain::Idfa => "idfa",
             Domain::Aaid => "aaid",
             Domain::Sha1Udid => "sha1udid",
@@ -100,7 +119,7 @@ impl Domain {
         match self.shape() {
             Shape::Hex20 => Some(40),
             Shape::Hex16 => Some(32),
-            Shape::Number | Shape::Uuid | Shape::Text => None,
+            Shape::Number | Shape::Uuid | Shape::Text | Shape::Sourced => None,
         }
     }
 
@@ -112,6 +131,7 @@ impl Domain {
         match self {
             Domain::Platform => Shape::Number,
             Domain::External => Shape::Text,
+            Domain::Extended => Shape::Sourced,
             Domain::Sha1Udid | Domain::OpenUdid => Shape::Hex20,
             Domain::Md5Udid => Shape::Hex16,
             _ => Shape::Uuid,
@@ -125,6 +145,10 @@ impl Domain {
             Shape::Uuid | Shape::Hex16 => 16,
             Shape::Hex20 => 20,
             Shape::Text => TEXT_START + usize::from(*rest.get(TEXT_START - 1)?),
+            Shape::Sourced => {
+                let source = usize::from(*rest.first()?);
+                2 + source + usize::from(*rest.get(1 + source)?)
+            }
         })
     }
 }
@@ -160,10 +184,7 @@ impl UserKey {
 
     /// Also for ids from before white space was cut off.
     fn exactly_external(namespace: MemberId, id: &str) -> Result<UserKey, InvalidUserId> {
-        let length = u8::try_from(id.len()).map_err(|_| InvalidUserId)?;
-        if length == 0 || id.chars().any(char::is_control) {
-            return Err(InvalidUserId);
-        }
+        let length = text_bytes(id)?;
         let mut bytes = SmallVec::with_capacity(1 + TEXT_START + id.len());
         bytes.push(Domain::External as u8);
         bytes.extend_from_slice(&namespace.0.to_be_bytes());
@@ -172,8 +193,26 @@ impl UserKey {
         Ok(UserKey(bytes))
     }
 
+    /// The key of an `id` that `source` gave: 1 to [`MAX_EXTERNAL_ID_BYTES`] bytes without control characters, whose
+    /// case matters. The source is a domain name ([`is_source`]), whose case does not. White space around either does
+    /// not matter.
+    pub fn extended(source: &str, id: &str) -> Result<UserKey, InvalidUserId> {
+        let (source, id) = (source.trim(), id.trim());
+        if !is_source(source) {
+            return Err(InvalidUserId);
+        }
+        let length = text_bytes(id)?;
+        let mut bytes = SmallVec::with_capacity(3 + source.len() + id.len());
+        bytes.extend([Domain::Extended as u8, source.len() as u8]);
+        bytes.extend(source.bytes().map(|letter| letter.to_ascii_lowercase()));
+        bytes.push(length);
+        bytes.extend_from_slice(id.as_bytes());
+        Ok(UserKey(bytes))
+    }
+
     /// Reads an id in its wire form, with white space around; a UUID may stand in braces. Fails in
-    /// [`Domain::External`], which needs the name space: see [`UserKey::external`].
+    /// [`Domain::External`] and [`Domain::Extended`], which need more: see [`UserKey::external`] and
+    /// [`UserKey::extended`].
     pub fn parse(domain: Domain, id: &str) -> Result<UserKey, InvalidUserId> {
         let id = id.trim();
         match domain.shape() {
@@ -189,7 +228,7 @@ impl UserKey {
             }
             Shape::Hex16 => parse_hex::<16>(id, false).map(|bytes| UserKey::assemble(domain, &bytes)),
             Shape::Hex20 => parse_hex::<20>(id, false).map(|bytes| UserKey::assemble(domain, &bytes)),
-            Shape::Text => Err(InvalidUserId),
+            Shape::Text | Shape::Sourced => Err(InvalidUserId),
         }
     }
 
@@ -208,6 +247,13 @@ impl UserKey {
                 let member = u32::from_be_bytes(member[..4].try_into().expect("4 bytes"));
                 let text = std::str::from_utf8(text).map_err(|_| InvalidUserId)?;
                 UserKey::exactly_external(MemberId(member), text)
+            }
+            Domain::Extended => {
+                let (source, text) = split_sourced(id);
+                let [source, text] = [source, text].map(|part| std::str::from_utf8(part));
+                let key =
+                    UserKey::extended(source.map_err(|_| InvalidUserId)?, text.map_err(|_| InvalidUserId)?)?;
+                if key.as_bytes() == bytes { Ok(key) } else { Err(InvalidUserId) }
             }
             _ => Ok(UserKey::assemble(domain, id)),
         }
@@ -236,15 +282,38 @@ impl UserKey {
         Some(MemberId(u32::from_be_bytes(member.try_into().expect("4 bytes"))))
     }
 
+    /// Who gave an id of [`Domain::Extended`]: a domain name in lower-case letters.
+    pub fn source(&self) -> Option<&str> {
+        let source = (self.domain() == Domain::Extended).then(|| split_sourced(&self.0[1..]).0)?;
+        Some(std::str::from_utf8(source).expect("a source is ASCII"))
+    }
+
+    /// What `domain` says of this user on the wire; `None` (null on the wire) for the platform's own ids and for those
+    /// of a member.
+    pub fn domain_name(&self) -> Option<Cow<'static, str>> {
+        match self.source() {
+            Some(source) => Some(format!("{EXTENDED_PREFIX}{source}").into()),
+            None => self.domain().name().map(Cow::Borrowed),
+        }
+    }
+
     /// Whether all digits of a device's id are 0: what devices send whose owner limits tracking. Millions share it, so
-    /// it is no user's.
+    /// it is no user's. The same goes for an extended id that is written with zeros alone, as a UUID or without
+    /// hyphens.
     pub fn is_all_zero(&self) -> bool {
-        let is_of_device = !matches!(self.domain().shape(), Shape::Number | Shape::Text);
-        is_of_device && self.0[1..].iter().all(|&byte| byte == 0)
+        match self.domain().shape() {
+            Shape::Number | Shape::Text => false,
+            Shape::Uuid | Shape::Hex16 | Shape::Hex20 => self.0[1..].iter().all(|&byte| byte == 0),
+            Shape::Sourced => {
+                let id = split_sourced(&self.0[1..]).1;
+                let id = id.strip_prefix(b"{").and_then(|id| id.strip_suffix(b"}")).unwrap_or(id);
+                id.contains(&b'0') && id.iter().all(|byte| b"0-".contains(byte))
+            }
+        }
     }
 
     /// The id in its canonical spelling: decimal, lower-case hex, a lower-case UUID with hyphens, or the
-    /// text of an external id.
+    /// text of an external or extended id.
     pub fn id(&self) -> String {
         let id = &self.0[1..];
         match self.domain().shape() {
@@ -258,6 +327,9 @@ impl UserKey {
             }
             Shape::Hex16 | Shape::Hex20 => hex(id),
             Shape::Text => String::from_utf8(id[TEXT_START..].to_vec()).expect("an external id is text"),
+            Shape::Sourced => {
+                String::from_utf8(split_sourced(id).1.to_vec()).expect("an extended id is text")
+            }
         }
     }
 
@@ -274,6 +346,25 @@ impl fmt::Debug for UserKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "UserKey({:?}, …)", self.domain())
     }
+}
+
+/// Whether a text is the source of extended ids: 1 to [`MAX_SOURCE_BYTES`] letters and digits of ASCII, `.`, `-` and
+/// `_`, as domain names have them.
+pub fn is_source(text: &str) -> bool {
+    let is_of_name = |letter: u8| letter.is_ascii_alphanumeric() || b".-_".contains(&letter);
+    (1..=MAX_SOURCE_BYTES).contains(&text.len()) && text.bytes().all(is_of_name)
+}
+
+/// The length of an id that is a text, if it is a good one.
+fn text_bytes(id: &str) -> Result<u8, InvalidUserId> {
+    let length = u8::try_from(id.len()).map_err(|_| InvalidUserId)?;
+    if length == 0 || id.chars().any(char::is_control) { Err(InvalidUserId) } else { Ok(length) }
+}
+
+/// Source and text in what follows the tag of an extended id, which has the right length.
+fn split_sourced(id: &[u8]) -> (&[u8], &[u8]) {
+    let (source, text) = id[1..].split_at(usize::from(id[0]));
+    (source, &text[1..])
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -310,121 +401,4 @@ fn parse_hex<const N: usize>(text: &str, hyphens: bool) -> Result<[u8; N], Inval
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spellings_of_one_uuid_are_one_user() {
-        let lower = UserKey::parse(Domain::Idfa, "aebe52e7-03ee-455a-b3c4-e57283966239").unwrap();
-        let upper = UserKey::parse(Domain::Idfa, "AEBE52E7-03EE-455A-B3C4-E57283966239").unwrap();
-        let bare = UserKey::parse(Domain::Idfa, "AEBE52E703EE455AB3C4E57283966239").unwrap();
-        assert_eq!(lower, upper);
-        assert_eq!(lower, bare);
-        let braced = UserKey::parse(Domain::Idfa, " {AEBE52E7-03EE-455A-B3C4-E57283966239}\r\n").unwrap();
-        assert_eq!(lower, braced);
-        assert_eq!(upper.id(), "aebe52e7-03ee-455a-b3c4-e57283966239");
-        for id in ["{AEBE52E703EE455AB3C4E57283966239", "AEBE52E703EE455AB3C4E57283966239}", "{}", "{{}}"] {
-            assert_eq!(UserKey::parse(Domain::Idfa, id), Err(InvalidUserId), "{id}");
-        }
-        assert_ne!(lower, UserKey::parse(Domain::Aaid, "AEBE52E7-03EE-455A-B3C4-E57283966239").unwrap());
-    }
-
-    #[test]
-    fn platform_ids_are_1_to_the_largest_64_bit_number() {
-        assert_eq!(
-            UserKey::parse(Domain::Platform, "18446744073709551615").unwrap().id(),
-            u64::MAX.to_string()
-        );
-        assert_eq!(UserKey::parse(Domain::Platform, "007").unwrap().id(), "7");
-        assert_eq!(UserKey::parse(Domain::Platform, " 12346\t").unwrap().id(), "12346");
-        for id in ["0", "", "-1", "+1", "18446744073709551616", "1.0", "1 1", "asdf", "١"] {
-            assert_eq!(UserKey::parse(Domain::Platform, id), Err(InvalidUserId), "{id:?}");
-        }
-    }
-
-    #[test]
-    fn digests_have_their_length() {
-        let sha1 = "2fd4e1c67a2d28fced849ee1bb76e7391b93eb12";
-        assert_eq!(UserKey::parse(Domain::Sha1Udid, &sha1.to_uppercase()).unwrap().id(), sha1);
-        assert_eq!(UserKey::parse(Domain::OpenUdid, sha1).unwrap().id(), sha1);
-        assert!(UserKey::parse(Domain::Md5Udid, &sha1[..32]).is_ok());
-        assert!(UserKey::parse(Domain::Md5Udid, sha1).is_err());
-        assert!(UserKey::parse(Domain::Sha1Udid, &sha1[..39]).is_err());
-        assert!(UserKey::parse(Domain::Sha1Udid, &format!("-{}", &sha1[1..])).is_err());
-        assert!(UserKey::parse(Domain::Md5Udid, &format!("{{{}}}", &sha1[..32])).is_err());
-    }
-
-    #[test]
-    fn only_ids_of_devices_are_all_zero() {
-        for domain in Domain::ALL {
-            let zeros = match domain {
-                Domain::External => UserKey::external(MemberId(0), "0").unwrap(),
-                Domain::Platform => continue,
-                _ => UserKey::parse(domain, &"0".repeat(2 * domain.id_bytes(&[]).unwrap())).unwrap(),
-            };
-            assert_eq!(zeros.is_all_zero(), domain != Domain::External, "{domain:?}");
-        }
-        let nearly = UserKey::parse(Domain::Idfa, "00000000-0000-0000-0000-000000000001").unwrap();
-        assert!(!nearly.is_all_zero());
-    }
-
-    #[test]
-    fn every_domain_goes_through_its_name_and_its_bytes() {
-        for domain in Domain::ALL {
-            let key = match domain {
-                Domain::External => UserKey::external(MemberId(958), "A;b ü").unwrap(),
-                Domain::Platform => UserKey::platform(11_111_111).unwrap(),
-                _ => UserKey::parse(domain, &"1".repeat(2 * domain.id_bytes(&[]).unwrap())).unwrap(),
-            };
-            assert_eq!(UserKey::split_encoded(key.as_bytes()), Some((key.as_bytes(), [].as_slice())));
-            assert_eq!(UserKey::from_bytes(key.as_bytes()), Ok(key.clone()));
-            assert_eq!(key.domain(), domain);
-            if let Some(name) = domain.name() {
-                assert_eq!(Domain::from_name(name), Some(domain));
-            }
-        }
-        assert_eq!(Domain::from_name("sh1udid"), Some(Domain::Sha1Udid));
-        assert_eq!(Domain::from_name("sha1mac"), None);
-        assert_eq!(Domain::from_name(" SHA1MAC "), None);
-        assert_eq!(Domain::from_name("IDFA "), Some(Domain::Idfa));
-        assert_eq!(Domain::from_name("Sh1Udid"), Some(Domain::Sha1Udid));
-        assert_eq!(Domain::from_name(""), None);
-        assert_eq!(UserKey::from_bytes(&[1, 2]), Err(InvalidUserId));
-        assert_eq!(UserKey::from_bytes(&[99; 9]), Err(InvalidUserId));
-        assert_eq!(UserKey::from_bytes(&[1, 0, 0, 0, 0, 0, 0, 0, 0]), Err(InvalidUserId), "0 is no user");
-    }
-
-    #[test]
-    fn external_ids_are_texts_in_a_name_space() {
-        let external = |member, id: &str| UserKey::external(MemberId(member), id);
-        let key = external(7, "Cart-42").unwrap();
-        assert_eq!(key.as_bytes(), b"\x0c\x00\x00\x00\x07\x07Cart-42");
-        assert_eq!((key.id().as_str(), key.namespace()), ("Cart-42", Some(MemberId(7))));
-        assert_ne!(external(8, "Cart-42").unwrap(), key);
-        assert_ne!(external(7, "cart-42").unwrap(), key);
-        assert_eq!(external(7, &"x".repeat(255)).unwrap().id().len(), 255);
-        assert_eq!(external(7, "\tCart-42 ").unwrap(), key);
-        let kept = b"\x0c\x00\x00\x00\x07\x01 ";
-        assert_eq!(
-            UserKey::from_bytes(kept).unwrap().as_bytes(),
-            kept,
-            "from before white space was cut off"
-        );
-        for id in ["", " ", "two\nlines", "nul\0", "\u{7f}", "\u{85}", &"x".repeat(256), &"ü".repeat(128)] {
-            assert_eq!(external(7, id), Err(InvalidUserId), "{id:?}");
-        }
-        // Encoded: an empty id, a cut id, a byte too many, no text at all, a control character.
-        for id in ["\0\0\0\x07\0", "\0\0\0\x07\x02a", "\0\0\0\x07\x01ab", "\0\0\0\x07", "\0\0\0\x07\x01\n"] {
-            assert_eq!(UserKey::from_bytes(&[b"\x0c", id.as_bytes()].concat()), Err(InvalidUserId), "{id:?}");
-        }
-        assert_eq!(UserKey::from_bytes(b"\x0c\0\0\0\x07\x01\xff"), Err(InvalidUserId));
-        assert_eq!(UserKey::parse(Domain::External, "1"), Err(InvalidUserId));
-        assert_eq!(UserKey::platform(7).unwrap().namespace(), None);
-    }
-
-    #[test]
-    fn debug_does_not_show_the_id() {
-        let key = UserKey::platform(123_456_789).unwrap();
-        assert!(!format!("{key:?}").contains("123456789"));
-    }
-}
+mod tests;

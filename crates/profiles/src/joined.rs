@@ -73,10 +73,10 @@ pub fn load_joined_later(
     Ok(joined)
 }
 
-/// Adds `others`, which ascend by segment as `joined` does. Of two memberships of one segment, the one added
+/// Adds the memberships of another id of one person, which ascend by segment as `joined` does. Of two memberships of one segment, the one added
 /// last stays; of two added in the same minute, the one with the later expiry, then with the greater value,
 /// then with the earlier first add. So the order of joining makes no difference.
-fn join(joined: &mut Vec<Membership>, others: &[Membership]) {
+pub fn join(joined: &mut Vec<Membership>, others: &[Membership]) {
     if joined.is_empty() || others.is_empty() {
         return joined.extend_from_slice(others);
     }

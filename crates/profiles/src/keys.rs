@@ -115,7 +115,7 @@ mod tests {
         fn keys_come_out_in_order_and_once(
             pushed in proptest::collection::vec((0usize..6, 0u8..6, 0u8..20), 0..60), size in 1usize..9
         ) {
-            let lengths = [9, 17, 21, 7, 12, 261];
+            let lengths = [9, 17, 21, 7, 12, 513];
             let keys: Vec<Vec<u8>> = pushed
                 .into_iter()
                 .map(|(length, domain, last)| {

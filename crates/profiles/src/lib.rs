@@ -7,7 +7,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `membership` | memberships, and the rules by which a record changes them |
-//! | `links`, `joined` | the ids of members that are linked to a user, and reading it with their profiles |
+//! | `links`, `joined` | the ids that are linked to a user, and reading it with their profiles |
 //! | `codec` | the packed bytes of a profile, in memory and on disk (`docs/FORMAT.md`) |
 //! | `adding` | the usual change, made on the packed bytes |
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
@@ -60,7 +60,7 @@ pub use codec::BLOB_FORMAT_VERSION;
 pub use copy::{StoreCopy, copy};
 pub use error::{ErrorKind, ProfilesError};
 pub use hidden::Hashes;
-pub use joined::{get_joined, load_joined, load_joined_later, read_at_once};
+pub use joined::{get_joined, join, load_joined, load_joined_later, read_at_once};
 pub use membership::{Applied, Membership, Pause};
 pub use packed::{PackedProfiles, ProfileOptions};
 pub use reference::MemoryProfiles;

@@ -1,4 +1,4 @@
-//! The links of a platform user: the ids that members have for it. They are kept beside its profile, under a
+//! The links of a platform user: the ids that members and other sources have for it. They are kept beside its profile, under a
 //! key of their own, and so share shards, checkpoints and eviction with profiles.
 //!
 //! Of an id that is linked again the later end counts, and of too many links those that end last stay; of links that
@@ -13,7 +13,7 @@
 
 use crate::ProfilesError;
 use crate::codec::Malformed;
-use ia_model::{Domain, Minute, UserKey, varint};
+use ia_model::{Domain, Link, Minute, UserKey, varint};
 
 /// The first byte of a key of links; no domain has it. The rest is that of the user's key.
 const TAG: u8 = 255;
@@ -123,7 +123,7 @@ pub(crate) fn read_blob(blob: &[u8]) -> Result<Links, ProfilesError> {
     pack(if version == 1 { &by_id } else { &links }, &mut again);
     let is_canonical = again == packed
         && by_id.is_sorted_by(|(one, _), (next, _)| one < next)
-        && links.iter().all(|(id, _)| id.domain() == Domain::External);
+        && links.iter().all(|(id, _)| Link::is_linkable(id));
     if is_canonical && !links.is_empty() {
         Ok(links)
     } else {
@@ -147,8 +147,11 @@ mod tests {
     }
 
     fn any_links() -> impl Strategy<Value = Links> {
-        let any_link =
-            (1u32..3, "[a-c]{1,2}", 10u32..16).prop_map(|(of, text, end)| (id(of, &text), Minute(end)));
+        let any_id = (0u32..3, "[a-c]{1,2}").prop_map(|(of, text)| match of {
+            0 => UserKey::extended("id5-sync.com", &text).unwrap(),
+            of => id(of, &text),
+        });
+        let any_link = (any_id, 10u32..16).prop_map(|(id, end)| (id, Minute(end)));
         proptest::collection::vec(any_link, 0..5)
     }
 
@@ -167,6 +170,20 @@ mod tests {
             is_key(key.as_bytes()) && !is_key(user.as_bytes()) && !is_key(&[255; 10]) && !is_key(&[255; 8])
         );
         assert!(LinksKey::of(&links[0].0).is_none());
+    }
+
+    #[test]
+    fn an_extended_id_is_linked_beside_a_members_own() {
+        let eid = UserKey::extended("a.eu", "A").unwrap();
+        let links = [(id(958, "A"), Minute(29_000_000)), (eid, Minute(29_000_000))];
+        let blob = b"\x02\xc0\x82\xea\x0d\x0c\0\0\x03\xbe\x01A\0\x0d\x04a.eu\x01A\0";
+        assert_eq!(read_blob(blob).unwrap(), links);
+        let mut packed = vec![LINKS_FORMAT_VERSION];
+        pack(&links, &mut packed);
+        assert_eq!(packed, blob);
+        for end in (0..blob.len()).filter(|&end| end != 13) {
+            assert!(read_blob(&blob[..end]).is_err(), "cut at {end}");
+        }
     }
 
     #[test]

@@ -326,7 +326,7 @@ fn error_line(counter: &str, entry: &dyn fmt::Display, reason: &str) -> String {
 /// The beginning of an entry, in one line and without tokens.
 fn repeated_entry(entry: &str) -> String {
     if entry.contains(ia_catalog::TOKEN_PREFIX) {
-        return repeated(entry);
+        return repeated(entry, MAX_ENTRY_CHARS);
     }
     let in_line = |character: char| if character.is_control() && character != '\t' { ' ' } else { character };
     entry.chars().take(MAX_ENTRY_CHARS).map(in_line).collect()

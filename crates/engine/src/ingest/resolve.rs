@@ -10,7 +10,9 @@ use crate::user_ids;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use ia_catalog::{KnownUsers, Segment, Snapshot, TOKEN_PREFIX};
 use ia_model::record::{SAMPLES_PER_RECORD, SegmentRef, Usage};
-use ia_model::{Batch, Change, Domain, Expiry, MemberId, Minute, Operation, SegmentId, UserKey};
+use ia_model::{
+    Batch, Change, Domain, Expiry, MAX_EXTERNAL_ID_BYTES, MemberId, Minute, Operation, SegmentId, UserKey,
+};
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
@@ -195,7 +197,7 @@ impl<'c> Resolver<'c> {
         if opt_outs.refuses(&key, member) {
             return Err(RefusedUser::OptedOut);
         }
-        // Members make up their own ids; nobody else has seen one before.
+        // Members make up their own ids; nobody else has seen one before. Extended ids come from others.
         if key.domain() == Domain::External || known.contains(&key) {
             Ok(key)
         } else {
@@ -205,14 +207,20 @@ impl<'c> Resolver<'c> {
 
     /// Counts a user that is refused.
     pub(crate) fn refuse_user(&mut self, refused: RefusedUser, domain: Option<&str>, id: &str) {
-        // Spellings of one id are one user here too. An id that a member made up has one spelling.
-        let is_own = domain.is_none() && self.namespace.is_some();
-        let domain =
-            domain.map_or(Ok(None), |name| Domain::from_name(name).map(Some).ok_or_else(|| name.to_owned()));
-        let spelled = if is_own { id.to_owned() } else { id.to_ascii_lowercase() };
+        // Spellings of one id are one user here too. An id that a member made up, or another source, has one spelling.
+        let source = domain.and_then(Domain::source_in);
+        let has_one_spelling = source.is_some() || domain.is_none() && self.namespace.is_some();
+        let spelled = if has_one_spelling { id.to_owned() } else { id.to_ascii_lowercase() };
+        let domain = match (source, domain) {
+            (Some(source), _) => Err(format!("eid:{}", source.to_ascii_lowercase())),
+            (None, None) => Ok(None),
+            (None, Some(name)) => Domain::from_name(name).map(Some).ok_or_else(|| name.to_owned()),
+        };
         if self.refused_users.insert((domain, spelled)) {
+            // An id that is well formed but not known is written down whole, so that an erase finds it.
+            let max_chars = if source.is_some() { MAX_EXTERNAL_ID_BYTES } else { MAX_SAMPLE_CHARS };
             match refused {
-                RefusedUser::NotAcceptable(_) => self.usage.invalid_users.add(|| repeated(id)),
+                RefusedUser::NotAcceptable(_) => self.usage.invalid_users.add(|| repeated(id, max_chars)),
                 RefusedUser::OptedOut => self.usage.invalid_users.count += 1,
             }
         }
@@ -350,7 +358,7 @@ impl<'c> Resolver<'c> {
         let as_sent = || match name {
             SegmentName::Id(id) => SegmentRef { id: id.0, code: String::new(), owner: 0 },
             SegmentName::Code(owner, code) => {
-                SegmentRef { id: 0, code: repeated(&code.trimmed()), owner: owner.0 }
+                SegmentRef { id: 0, code: repeated(&code.trimmed(), MAX_SAMPLE_CHARS), owner: owner.0 }
             }
         };
         match refusal {
@@ -397,11 +405,11 @@ const MAX_SAMPLE_CHARS: usize = 64;
 
 /// The part of a caller's text that is written down. A token that was sent in the place of an id is left out: anyone
 /// who reads a report or the log could use it.
-pub(crate) fn repeated(text: &str) -> String {
+pub(crate) fn repeated(text: &str, max_chars: usize) -> String {
     if text.contains(TOKEN_PREFIX) {
         return "(a token)".to_owned();
     }
-    text.chars().take(MAX_SAMPLE_CHARS).collect()
+    text.chars().take(max_chars).collect()
 }
 
 /// Orders operations by segment, and of several on one segment keeps the last.

@@ -7,7 +7,7 @@ use crate::erasures::Erasures;
 use crate::ingest::resolve::{Context, ExpirationRules};
 use crate::ingest::structure::StructureLimits;
 use crate::ingest::{self, Prepared};
-use crate::linking::{LinkRules, link_record};
+use crate::linking::{IdsToLink, LinkRules, link_record};
 use crate::metrics::{AppliedMetrics, Metrics};
 use crate::nobody::Nobody;
 use crate::opt_outs::InForce;
@@ -287,11 +287,14 @@ impl Engines {
         self.committer.commit(Encoded::new(Record::Erase(erase)), room).await.unwrap();
     }
 
-    pub(super) async fn link(&self, now_ms: u64, user: UserKey, ids: &[String], ttl_minutes: u32) {
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    pub(super) async fn link(&self, now_ms: u64, user: UserKey, ids: &[UserKey], ttl_minutes: u32) {
+        let is_own = |id: &&UserKey| id.namespace().is_some();
+        let own: Vec<String> = ids.iter().filter(is_own).map(UserKey::id).collect();
+        let extended: Vec<UserKey> = ids.iter().filter(|id| !is_own(id)).cloned().collect();
+        let ids = IdsToLink { own: &own, extended: &extended };
         let rules = LinkRules { ttl_minutes };
         let link =
-            link_record(&CATALOG, rules, &Nobody::default(), now_ms, MemberId(OWN_IDS), user, &ids).unwrap();
+            link_record(&CATALOG, rules, &Nobody::default(), now_ms, MemberId(OWN_IDS), user, ids).unwrap();
         let room = self.committer.reserve(100).unwrap();
         self.committer.commit(Encoded::new(Record::Link(link)), room).await.unwrap();
     }
@@ -347,7 +350,7 @@ impl Engines {
             get_joined(profiles, user, now).unwrap_or_else(|| load_joined(profiles, user, now).unwrap());
         let scope = ReadScope { viewer: None, owner: None, with_inactive: false, namespace: None };
         let mut json = Vec::new();
-        View { scope, snapshot: &CATALOG, now }.write(&mut json, user, &memberships);
+        View { scope, snapshot: &CATALOG, now }.write(&mut json, &user.clone().into(), &memberships);
         serde_json::from_slice(&json).unwrap()
     }
 

@@ -57,7 +57,7 @@ impl Life<'_> {
             }
             Step::Link(user, ids, minutes) => {
                 self.expected.link(&user, &ids, minutes, self.testbed.now_ms);
-                let ids: Vec<String> = ids.iter().map(|id| id.id()).collect();
+                let ids: Vec<_> = ids.iter().map(|id| id.key()).collect();
                 self.engines().link(self.testbed.now_ms, user.key(), &ids, minutes).await;
             }
             Step::Later(ms) => self.testbed.now_ms += ms,

@@ -46,7 +46,7 @@ pub(super) enum Step {
         stop: Stop,
         how: Crash,
     },
-    /// Links a member's ids to a platform user, for a number of minutes.
+    /// Links a member's and extended ids to a platform user, for a number of minutes.
     Link(User, Vec<User>, u32),
     /// The clock advances by milliseconds.
     Later(u64),
@@ -115,7 +115,7 @@ pub(super) struct User {
     number: u64,
 }
 
-const DOMAINS: [Option<&str>; 11] = [
+const DOMAINS: [Option<&str>; 13] = [
     None,
     Some("idfa"),
     Some("aaid"),
@@ -127,7 +127,12 @@ const DOMAINS: [Option<&str>; 11] = [
     Some("tifa"),
     Some("vida"),
     Some("lgudid"),
+    // The two have the same ids.
+    Some("eid:a.example"),
+    Some("eid:b.example"),
 ];
+/// The number of the first domain of extended ids; the rest are too.
+const EXTENDED: u8 = 11;
 
 const NUMBERS: [u64; 2] = [7, u64::MAX];
 const PLATFORM: u8 = 0;
@@ -140,6 +145,11 @@ pub(super) fn platform_users() -> impl Iterator<Item = User> {
 
 fn own_ids() -> impl Iterator<Item = User> {
     [7, 8, u64::MAX].into_iter().map(|number| User { domain: EXTERNAL, number })
+}
+
+/// What can be linked to a platform user.
+fn linkable_ids() -> impl Iterator<Item = User> {
+    own_ids().chain((EXTENDED..EXTERNAL).map(|domain| User { domain, number: 7 }))
 }
 
 pub(super) fn all_users() -> impl Iterator<Item = User> {
@@ -182,6 +192,7 @@ impl User {
             None => number.to_string(),
             Some("sha1udid" | "openudid") => format!("{number:040x}"),
             Some("md5udid") => format!("{number:032x}"),
+            Some(_) if self.domain >= EXTENDED => format!("Eid \"{number}"),
             Some(_) => format!("abcdef01-2345-6789-{:04x}-{:012x}", number >> 48, number & 0xffff_ffff_ffff),
         }
     }
@@ -189,6 +200,9 @@ impl User {
     pub(super) fn key(self) -> UserKey {
         if self.domain == EXTERNAL {
             return UserKey::external(MemberId(OWN_IDS), &self.id()).unwrap();
+        }
+        if let Some(source) = self.domain().and_then(Domain::source_in) {
+            return UserKey::extended(source, &self.id()).unwrap();
         }
         let domain = self.domain().map_or(Domain::Platform, |name| Domain::from_name(name).unwrap());
         UserKey::parse(domain, &self.id()).unwrap()
@@ -200,6 +214,7 @@ impl User {
             // Another spelling of a member's own id is another id.
             None if self.domain == EXTERNAL => id.clone(),
             None => format!("000{id}"),
+            Some(_) if self.domain >= EXTENDED => format!(" {id}\t"),
             Some("sha1udid" | "openudid" | "md5udid") => id.to_uppercase(),
             Some(_) => id.to_uppercase().replace('-', ""),
         };
@@ -207,7 +222,12 @@ impl User {
             (Spelling::Number, None) => (json!(self.number), None),
             (Spelling::Canonical, _) => (json!(id), domain),
             (Spelling::Number | Spelling::Other, _) => {
-                (json!(other), if domain == Some("sha1udid") { Some("sh1udid") } else { domain })
+                let domain = match domain {
+                    Some("sha1udid") => Some("sh1udid"),
+                    Some("eid:b.example") => Some(" EID : B.Example "),
+                    same => same,
+                };
+                (json!(other), domain)
             }
         }
     }
@@ -369,7 +389,7 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
         3 => posts().prop_map(Step::Burst),
         3 => (posts(), 0u64..14, any_crash())
             .prop_map(|(posts, calls, how)| Step::BurstAndCrash { posts, calls, how }),
-        2 => (select(platform_users()), vec(select(own_ids()), 1..4), prop_oneof![1u32..20, Just(25_920)])
+        2 => (select(platform_users()), vec(select(linkable_ids()), 1..4), prop_oneof![1u32..20, Just(25_920)])
             .prop_map(|(user, ids, minutes)| Step::Link(user, ids, minutes)),
         2 => (any_user(), erased).prop_map(|(user, segments)| Step::Erase(user, segments)),
         2 => ((0u64..1000).prop_map(User::unmistakable), any::<bool>(), any_stop(), any_crash())

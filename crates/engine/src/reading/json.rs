@@ -1,10 +1,11 @@
 //! Writes the JSON of a user's memberships by hand. An answer for a thousand users has ten thousand memberships, and a
 //! serializer, which escapes each key and formats each time anew, took three quarters of its time.
 
+use super::asked::AskedUser;
 use crate::json::{write_number, write_text};
 use ia_catalog::Segment;
 use ia_model::time::{self, UTC_BYTES};
-use ia_model::{Expiry, Minute, UserKey};
+use ia_model::{Expiry, Minute};
 use ia_profiles::Membership;
 use std::hint::black_box;
 use std::ops::Range;
@@ -12,15 +13,12 @@ use std::ops::Range;
 /// Appends a user, and returns how many memberships it has.
 pub(super) fn write_user<'a>(
     out: &mut Vec<u8>,
-    user: &UserKey,
+    user: &AskedUser,
     now: Minute,
     memberships: impl Iterator<Item = (&'a Segment, &'a Membership)>,
 ) -> usize {
-    out.extend_from_slice(br#"{"user_id":"#);
-    write_text(out, &user.id());
-    out.extend_from_slice(br#","domain":"#);
-    write_text_or_null(out, user.domain().name());
-    out.extend_from_slice(br#","segments":["#);
+    write_ids(out, user);
+    out.extend_from_slice(br#""segments":["#);
     let memberships: Vec<_> = memberships.collect();
     // The codes are spread over the catalog's memory. This loads them in parallel, not one after the other.
     let first_byte = |(segment, _): &(&Segment, _)| segment.code.as_deref()?.bytes().next();
@@ -59,6 +57,24 @@ pub(super) fn write_user<'a>(
     }
     out.extend_from_slice(b"]}");
     count
+}
+
+/// The start of the object of a user, with its ids in the form in which they were asked for.
+fn write_ids(out: &mut Vec<u8>, asked: &AskedUser) {
+    out.push(b'{');
+    if let Some(user) = asked.user() {
+        out.extend_from_slice(br#""user_id":"#);
+        write_text(out, &user.id());
+        out.extend_from_slice(br#","domain":"#);
+        write_text_or_null(out, user.domain_name().as_deref());
+        out.push(b',');
+    }
+    let eids = asked.eids();
+    if !eids.is_empty() {
+        out.extend_from_slice(br#""eids":"#);
+        serde_json::to_writer(&mut *out, &eids).expect("writing texts to a Vec does not fail");
+        out.push(b',');
+    }
 }
 
 /// Larger than the JSON of a membership, unless its code is long.
@@ -101,10 +117,10 @@ fn write_text_or_null(out: &mut Vec<u8>, text: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ia_model::{Domain, MemberId, SegmentId};
+    use ia_model::{Domain, MemberId, SegmentId, UserKey};
     use serde_json::{Value, json};
 
-    fn written(user: &UserKey, memberships: &[(Segment, Membership)]) -> Value {
+    fn written(user: &AskedUser, memberships: &[(Segment, Membership)]) -> Value {
         let mut out = b"before".to_vec();
         let shown = memberships.iter().map(|(segment, membership)| (segment, membership));
         assert_eq!(write_user(&mut out, user, Minute(1_000_100), shown), memberships.len());
@@ -114,7 +130,7 @@ mod tests {
     #[test]
     fn any_code_and_any_time_are_read_back() {
         let uuid = "aebe52e7-03ee-455a-b3c4-e57283966239";
-        let user = UserKey::parse(Domain::Idfa, uuid).unwrap();
+        let user = AskedUser::from(UserKey::parse(Domain::Idfa, uuid).unwrap());
         let codes = [
             Some("plain"),
             None,
@@ -168,14 +184,30 @@ mod tests {
     #[test]
     fn an_id_that_a_member_made_up_is_shown_as_it_was_sent() {
         for id in ["7", "a\"b", "a\\b", "ü\u{2028}</x>", "a  b"] {
-            let user = UserKey::external(MemberId(958), id).unwrap();
+            let user = AskedUser::from(UserKey::external(MemberId(958), id).unwrap());
             assert_eq!(written(&user, &[]), json!({"user_id": id, "domain": null, "segments": []}));
         }
     }
 
     #[test]
+    fn extended_ids_are_shown_as_they_were_asked_for() {
+        let eid = |source, id| UserKey::extended(source, id).unwrap();
+        let one = AskedUser::from(eid("a.eu", "X\"1"));
+        assert_eq!(written(&one, &[]), json!({"user_id": "X\"1", "domain": "eid:a.eu", "segments": []}));
+        let several = AskedUser::new(None, vec![eid("a.eu", "X\"1"), eid("b.eu", "2")]).unwrap();
+        let eids = json!([
+            {"source": "a.eu", "uids": [{"id": "X\"1"}]}, {"source": "b.eu", "uids": [{"id": "2"}]}
+        ]);
+        assert_eq!(written(&several, &[]), json!({"eids": eids, "segments": []}));
+        let platform = UserKey::platform(7).unwrap();
+        let all = AskedUser::new(Some(platform), several.ids().cloned().collect()).unwrap();
+        let expected = json!({"user_id": "7", "domain": null, "eids": eids, "segments": []});
+        assert_eq!(written(&all, &[]), expected);
+    }
+
+    #[test]
     fn a_user_without_memberships_has_an_empty_list() {
-        let user = UserKey::platform(u64::MAX).unwrap();
+        let user = AskedUser::from(UserKey::platform(u64::MAX).unwrap());
         let expected = json!({"user_id": u64::MAX.to_string(), "domain": null, "segments": []});
         assert_eq!(written(&user, &[]), expected);
     }

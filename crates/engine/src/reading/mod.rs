@@ -1,5 +1,6 @@
 //! Reads memberships: the part of a user's profile that the caller may see.
 
+mod asked;
 mod json;
 mod openrtb;
 
@@ -7,10 +8,11 @@ use crate::catalog_view::CatalogView;
 use crate::nobody::Nobody;
 use crate::opt_outs::OptOuts;
 use crate::threads::{Turns, blocking};
+pub use asked::AskedUser;
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{Clock, MemberId, Minute, UserKey};
 use ia_profiles::{
-    Membership, Profiles, ProfilesError, get_joined, load_joined, load_joined_later, read_at_once,
+    Membership, Profiles, ProfilesError, get_joined, join, load_joined, load_joined_later, read_at_once,
 };
 pub use openrtb::OpenRtbUser;
 use std::sync::Arc;
@@ -99,26 +101,37 @@ impl Reader {
     /// worker.
     pub fn read_many<A>(
         &self,
-        users: &[UserKey],
+        users: &[AskedUser],
         now: Minute,
         answer: &mut A,
         begin: impl Fn(&mut A),
-        mut visit: impl FnMut(&mut A, &UserKey, &[Membership]) -> usize,
+        mut visit: impl FnMut(&mut A, &AskedUser, &[Membership]) -> usize,
     ) -> Result<(), ReadError> {
         read_at_once(&*self.profiles, || {
             begin(answer);
             let mut shown = 0;
             let mut turns = Turns::every(USERS_PER_TURN);
             for user in users {
-                let memberships = load_joined(&*self.profiles, user, now)?;
-                shown += visit(answer, user, &self.shown(user, memberships));
+                shown += visit(answer, user, &self.of_person(user, now)?);
                 if shown > MAX_MEMBERSHIPS {
                     return Err(ReadError::TooMuch);
                 }
-                turns.count();
+                user.ids().for_each(|_| turns.count());
             }
             Ok(())
         })
+    }
+
+    /// The memberships under all ids of a person. What one of the ids has opted out of is left out as a whole. An id of
+    /// nobody adds nothing.
+    fn of_person(&self, person: &AskedUser, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
+        let ids = || person.ids().filter(|id| !self.nobody.contains(id));
+        let mut joined = Vec::new();
+        for id in ids() {
+            let of_id = load_joined(&*self.profiles, id, now)?;
+            if joined.is_empty() { joined = of_id } else { join(&mut joined, &of_id) }
+        }
+        Ok(ids().fold(joined, |joined, id| self.shown(id, joined)))
     }
 
     /// Leaves out all memberships of nobody, and those that the user has opted out of. Few exist: those added under a
@@ -171,7 +184,7 @@ impl<'s> View<'s> {
     }
 
     /// Appends the JSON of a user with its visible memberships, and returns their number.
-    pub fn write(&self, out: &mut Vec<u8>, user: &UserKey, memberships: &[Membership]) -> usize {
+    pub fn write(&self, out: &mut Vec<u8>, user: &AskedUser, memberships: &[Membership]) -> usize {
         json::write_user(out, user, self.now, self.visible(memberships))
     }
 
@@ -186,7 +199,7 @@ impl<'s> View<'s> {
     }
 
     /// The OpenRTB object of the user, and the number of its visible memberships.
-    pub fn openrtb(&self, user: &UserKey, memberships: &[Membership]) -> (OpenRtbUser, usize) {
+    pub fn openrtb(&self, user: &AskedUser, memberships: &[Membership]) -> (OpenRtbUser, usize) {
         let visible: Vec<_> = self.visible(memberships).collect();
         (OpenRtbUser::new(user, &visible, self.snapshot), visible.len())
     }

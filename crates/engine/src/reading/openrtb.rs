@@ -1,5 +1,6 @@
 //! The segments in the `user` object of OpenRTB 2.6.
 
+use super::asked::{AskedUser, Eid};
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{MemberId, UserKey};
 use ia_profiles::Membership;
@@ -9,8 +10,21 @@ use utoipa::ToSchema;
 /// A user with a `data` object for each owner of its segments, in the order of their ids.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OpenRtbUser {
-    id: String,
+    /// The id that was asked for; absent where it is an extended id, which is nobody's `user.id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    id: Option<String>,
+    /// Only with extended ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ext: Option<Ext>,
     data: Vec<Data>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenRtbUserExt)]
+struct Ext {
+    eids: Vec<Eid>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,7 +44,7 @@ struct DataSegment {
 
 impl OpenRtbUser {
     pub(super) fn new(
-        user: &UserKey,
+        user: &AskedUser,
         visible: &[(&Segment, &Membership)],
         snapshot: &Snapshot,
     ) -> OpenRtbUser {
@@ -49,6 +63,8 @@ impl OpenRtbUser {
                 })
                 .collect(),
         });
-        OpenRtbUser { id: user.id(), data: data.collect() }
+        let (id, eids) = user.openrtb_ids();
+        let ext = (!eids.is_empty()).then_some(Ext { eids });
+        OpenRtbUser { id: id.map(UserKey::id), ext, data: data.collect() }
     }
 }

@@ -44,7 +44,17 @@ fn user_key() -> impl Strategy<Value = UserKey> {
         "[0-9a-f]{40}".prop_map(|id| UserKey::parse(Domain::Sha1Udid, &id).unwrap()),
         "[0-9a-f]{32}".prop_map(|id| UserKey::parse(Domain::Idfa, &id).unwrap()),
         external(),
+        extended(),
     ]
+}
+
+fn extended() -> impl Strategy<Value = UserKey> {
+    ("[a-z0-9._-]{1,40}", "[a-zA-Z0-9:;ü]{1,40}")
+        .prop_map(|(source, id)| UserKey::extended(&source, &id).unwrap())
+}
+
+fn linkable() -> impl Strategy<Value = UserKey> {
+    prop_oneof![external(), extended()]
 }
 
 fn external() -> impl Strategy<Value = UserKey> {
@@ -147,7 +157,7 @@ proptest! {
     #[test]
     fn a_link_is_read_as_it_was_written(
         user in 1..=u64::MAX,
-        links in prop::collection::vec((external(), any::<u32>().prop_map(Minute)), 0..5),
+        links in prop::collection::vec((linkable(), any::<u32>().prop_map(Minute)), 0..5),
         cut in any::<prop::sample::Index>(),
     ) {
         let user = UserKey::platform(user).unwrap();
@@ -188,7 +198,11 @@ fn a_link_joins_an_external_id_to_a_platform_id() {
         Record::Link(Link { accepted_at_ms: 1, member: MemberId(958), user: user.clone(), links }).encode()
     };
     assert!(Record::decode(&link(&platform, &external)).is_ok());
-    for (user, of) in [(&platform, &platform), (&external, &external), (&external, &platform)] {
+    let extended = UserKey::extended("liveramp.com", "a").unwrap();
+    assert!(Record::decode(&link(&platform, &extended)).is_ok());
+    for (user, of) in
+        [(&extended, &extended), (&platform, &platform), (&external, &external), (&external, &platform)]
+    {
         assert_eq!(Record::decode(&link(user, of)), Err(RecordError::Malformed("user")));
     }
 }

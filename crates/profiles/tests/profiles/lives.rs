@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 const USERS: u64 = 18;
-/// The last users are ids of a member, and the first ones are linked to these.
-const EXTERNAL: std::ops::RangeInclusive<u64> = 15..=USERS;
+/// The last users are ids of a member or of another source, and the first ones are linked to these.
+const LINKED: std::ops::RangeInclusive<u64> = 15..=USERS;
 const PLATFORM: std::ops::RangeInclusive<u64> = 1..=3;
 
 /// Users of all domains; three of the platform's own, with the largest id among them.
@@ -29,7 +29,8 @@ fn key(user: u64) -> UserKey {
         6 => UserKey::parse(named("md5udid"), &"ab".repeat(16)).unwrap(),
         15 => external("x"),
         16 => external(&"y".repeat(255)),
-        17.. => external(&format!("customer {user}")),
+        17 => UserKey::extended("id5-sync.com", "x").unwrap(),
+        18.. => UserKey::extended(&"s".repeat(255), &"y".repeat(255)).unwrap(),
         _ => {
             let names = ["idfa", "aaid", "windowsadid", "rida", "tifa", "vida", "lgudid"];
             UserKey::parse(named(names[user as usize % names.len()]), &format!("{user:032x}")).unwrap()
@@ -133,7 +134,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (1..=USERS, proptest::option::of(vec(any_segment(), 0..4)))
             .prop_map(|(user, segments)| Step::Erase(user, segments)),
         // Many of one minute, and for the same time: then the order counts.
-        3 => (prop_oneof![-5i32..5, Just(0)], PLATFORM, vec((EXTERNAL, prop_oneof![0u32..40, Just(30)]), 0..4))
+        3 => (prop_oneof![-5i32..5, Just(0)], PLATFORM, vec((LINKED, prop_oneof![0u32..40, Just(30)]), 0..4))
             .prop_map(|(minutes_later, user, links)| Step::Link { minutes_later, user, links }),
         2 => (0i32..5, any_segment(), subsequence((1..=USERS).collect::<Vec<_>>(), 0..=USERS as usize))
             .prop_map(|(minutes_later, segment, users)| Step::Replace { minutes_later, segment, users }),

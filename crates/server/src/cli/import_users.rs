@@ -8,6 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use ia_catalog::{Imported, KnownUserHasher, KnownUserStore, SqliteCatalog, import_known_users};
 use ia_engine::data_dir::DataDir;
 use ia_engine::nobody::Nobody;
+use ia_engine::user_ids;
 use ia_model::{Domain, SystemClock, UserKey};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
@@ -24,8 +25,8 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// `import-users FILE`
 #[derive(Debug, Args)]
 pub(super) struct ImportUsersArgs {
-    /// A text file, plain or gzip, with one id on each line: a platform id, or a domain, a comma and an id. Use - for
-    /// standard input.
+    /// A text file, plain or gzip, with one id on each line: a platform id, or a domain (such as idfa, or
+    /// eid:liveramp.com), a comma and an id. Use - for standard input.
     file: PathBuf,
     /// The configuration file, in TOML.
     #[arg(long, value_name = "FILE")]
@@ -161,6 +162,11 @@ fn read_ids(
 
 /// `domain,id`, or a platform id.
 fn parse(line: &str) -> anyhow::Result<UserKey> {
+    if let Some((name, id)) = line.split_once(',')
+        && let Some(source) = Domain::source_in(name)
+    {
+        return user_ids::extended(source, id).map_err(anyhow::Error::msg);
+    }
     let (domain, id) = match line.split_once(',') {
         None | Some(("", _)) => (Domain::Platform, line.trim_start_matches(',')),
         Some((name, id)) => (Domain::from_name(name).context("the domain is not known")?, id),
@@ -202,6 +208,25 @@ mod tests {
         assert_eq!(hashes.len(), 4);
         assert_eq!((hashes[0], hashes[2]), (hashes[1], hashes[3]), "spellings of one id");
         assert_ne!(hashes[0], hashes[2]);
+    }
+
+    #[test]
+    fn extended_ids_are_behind_their_source() {
+        let text = "eid:liveramp.com,XY,1\n EID : LiveRamp.com, XY,1\neid:id5-sync.com,XY,1\neid:a,xy,1\n";
+        let hashes = read(text.as_bytes()).unwrap();
+        assert_eq!(hashes[0], hashes[1], "spellings of one id");
+        assert!(hashes[0] != hashes[2] && hashes[0] != hashes[3] && hashes[2] != hashes[3]);
+        assert_eq!(read_all(b"eid:a.b,77\neid:a.b,0\n7").unwrap().1, 2, "nobody's");
+        let long = format!("eid:{},{}", "s".repeat(255), "x".repeat(255));
+        assert_eq!(read(long.as_bytes()).unwrap().len(), 1);
+        let error = read(b"eid:a b,987").unwrap_err();
+        assert!(
+            error.starts_with("line 1: The source of an extended id") && !error.contains("987"),
+            "{error}"
+        );
+        for line in [&b"eid:a,"[..], b"eid:a,see hbapi:1:x:y", b"eid:a"] {
+            assert!(read(line).is_err(), "{line:?}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) enum Inspect {
         place: Place,
         /// The user's id.
         user_id: String,
-        /// The domain of the id. Platform ids have none.
+        /// The domain of the id, such as idfa or eid:liveramp.com. Platform ids have none.
         #[arg(long)]
         domain: Option<String>,
         /// The member whose name space the id is in, for an external id.
@@ -231,7 +231,7 @@ fn show_record(record: &Record) -> Value {
 
 /// A user without a domain is a platform user, or an external id with its name space.
 fn show_user(user: &UserKey) -> Value {
-    let mut shown = json!({"user_id": user.id(), "domain": user.domain().name()});
+    let mut shown = json!({"user_id": user.id(), "domain": user.domain_name()});
     if let Some(member) = user.namespace() {
         shown["namespace"] = member.0.into();
     }

@@ -3,15 +3,21 @@
 use super::body;
 use super::error::ApiError;
 use ia_engine::json::Object;
-use ia_engine::reading::ReadScope;
+use ia_engine::reading::{AskedUser, ReadScope};
 use ia_engine::user_ids;
 use ia_model::UserKey;
 use serde::de::{Deserialize, Deserializer, Visitor};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
 
-/// The most users of one POST.
-const MAX_USERS: usize = 1000;
+/// The most ids of one POST.
+const MAX_IDS: usize = 1000;
+
+const FORM: &str = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
+
+const FORM_OF_USER: &str = "an object with 'user_id' and 'domain', or with 'eids' as OpenRTB has them: \
+    {\"eids\": [{\"source\": \"liveramp.com\", \"uids\": [{\"id\": \"...\"}]}]}, here or in 'ext'";
 
 #[derive(serde::Deserialize)]
 struct Users<'b> {
@@ -19,12 +25,38 @@ struct Users<'b> {
     users: Vec<Object<User<'b>>>,
 }
 
+/// A user by an id, or the `user` object of OpenRTB, whose extended ids are in `eids` since 2.6 and in `ext.eids`
+/// before.
 #[derive(serde::Deserialize)]
 struct User<'b> {
-    #[serde(borrow)]
-    user_id: UserId<'b>,
+    #[serde(borrow, default)]
+    user_id: Option<UserId<'b>>,
     #[serde(borrow, default)]
     domain: Option<Cow<'b, str>>,
+    #[serde(borrow, default)]
+    eids: Option<Vec<Object<Eid<'b>>>>,
+    #[serde(borrow, default)]
+    ext: Option<Object<Ext<'b>>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Ext<'b> {
+    #[serde(borrow, default)]
+    eids: Option<Vec<Object<Eid<'b>>>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Eid<'b> {
+    #[serde(borrow)]
+    source: Cow<'b, str>,
+    #[serde(borrow, default)]
+    uids: Option<Vec<Object<Uid<'b>>>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Uid<'b> {
+    #[serde(borrow)]
+    id: UserId<'b>,
 }
 
 /// An id: a JSON string, or an integer, which is read as its digits. `None` for another value, such as a number with a
@@ -74,36 +106,78 @@ impl<'de: 'b, 'b> Deserialize<'de> for UserId<'b> {
 }
 
 /// The users of a POST, in the order of the request.
-pub(super) fn user_keys(scope: ReadScope, body: &[u8]) -> Result<Vec<UserKey>, ApiError> {
-    let form = "{\"users\": [{\"user_id\": \"...\", \"domain\": null}, ...]}";
+pub(super) fn asked_users(scope: ReadScope, body: &[u8]) -> Result<Vec<AskedUser>, ApiError> {
     let owned;
     let direct = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok());
-    let Object(Users { users }) = match direct {
-        Some(users) => users,
+    let users = match direct {
+        Some(Object(Users { users })) => users,
         // The slow way, which takes more forms and gives a reason for a refusal.
         None => {
-            owned = body::parse::<serde_json::Value>(body, form)?;
-            Object::deserialize(&owned)
-                .map_err(|_| ApiError::syntax(format!("The request body must be {form}")))?
+            owned = body::parse::<Value>(body, FORM)?;
+            let users = owned.get("users").and_then(Value::as_array);
+            let users = users.ok_or_else(|| ApiError::syntax(format!("The request body must be {FORM}")))?;
+            let users = users.iter().enumerate().map(|(index, user)| {
+                Object::<User<'_>>::deserialize(user)
+                    .map_err(|_| ApiError::syntax(format!("users[{index}] must be {FORM_OF_USER}")))
+            });
+            users.collect::<Result<_, _>>()?
         }
     };
-    if users.len() > MAX_USERS {
-        return Err(ApiError::syntax(format!("At most {MAX_USERS} users can be asked for at once")));
-    }
-    let keys = users.iter().enumerate().map(|(index, Object(user))| {
-        let key = match &user.user_id.0 {
-            Some(id) => user_key(scope, user.domain.as_deref(), id),
-            None => {
-                let rule = "'user_id' must be a string, or an integer without point and exponent";
-                Err(ApiError::syntax(rule))
-            }
-        };
-        key.map_err(|mut error| {
-            error.message = format!("users[{index}]: {}", error.message).into();
-            error
-        })
+    let mut ids = 0;
+    let users = users.iter().enumerate().map(|(index, Object(user))| {
+        user.read(scope, &mut ids).map_err(|error| within(&format!("users[{index}]"), error))
     });
-    keys.collect()
+    users.collect()
+}
+
+/// Counts an id that is asked for, before it is read: a body has room for many more than are answered.
+fn count(ids: &mut usize) -> Result<(), ApiError> {
+    *ids += 1;
+    if *ids <= MAX_IDS {
+        return Ok(());
+    }
+    let message = format!("at most {MAX_IDS} users can be asked for at once; each id in 'eids' counts");
+    Err(ApiError::syntax(message))
+}
+
+fn within(part: &str, mut error: ApiError) -> ApiError {
+    error.message = format!("{part}: {}", error.message).into();
+    error
+}
+
+impl User<'_> {
+    fn read(&self, scope: ReadScope, ids: &mut usize) -> Result<AskedUser, ApiError> {
+        let (domain, user_id) = (self.domain.as_deref(), self.user_id.as_ref());
+        let user = user_id.map(|id| {
+            count(ids)?;
+            user_key(scope, domain, id.text("user_id")?)
+        });
+        let user = user.transpose()?;
+        let in_ext = self.ext.as_ref().and_then(|Object(ext)| ext.eids.as_ref());
+        let mut eids = Vec::new();
+        for (path, list) in [("eids", self.eids.as_ref()), ("ext.eids", in_ext)] {
+            for (index, Object(eid)) in list.into_iter().flatten().enumerate() {
+                for Object(uid) in eid.uids.iter().flatten() {
+                    count(ids)?;
+                    let key = uid
+                        .id
+                        .text("id")
+                        .and_then(|id| user_ids::extended(&eid.source, id).map_err(ApiError::syntax));
+                    eids.push(key.map_err(|error| within(&format!("{path}[{index}]"), error))?);
+                }
+            }
+        }
+        let is_without = user.is_none() && domain.is_some_and(|domain| !domain.trim().is_empty());
+        let asked = AskedUser::new(user, eids).filter(|_| !is_without);
+        asked.ok_or_else(|| ApiError::syntax("'user_id' is required, or an id in 'eids' and no 'domain'"))
+    }
+}
+
+impl UserId<'_> {
+    fn text(&self, name: &str) -> Result<&str, ApiError> {
+        let rule = || format!("'{name}' must be a string, or an integer without point and exponent");
+        self.0.as_deref().ok_or_else(|| ApiError::syntax(rule()))
+    }
 }
 
 /// The key of one user.

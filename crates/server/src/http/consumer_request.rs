@@ -19,9 +19,10 @@ use ia_engine::Engine;
 use ia_engine::json::write_text;
 use ia_engine::people::{self, IdentifierType, Scope};
 use ia_engine::reading::{ReadScope, View};
-use ia_engine::user_ids::{NO_EXTERNAL_ID, namespace};
-use ia_model::{Domain, MemberId, UserKey};
+use ia_engine::user_ids::{NO_EXTERNAL_ID, NO_SOURCE, namespace};
+use ia_model::{Domain, MemberId, UserKey, is_source};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,7 +110,7 @@ async fn stored_data(engine: &Engine, users: &[UserKey], scope: Scope) -> Result
         if length > start.len() {
             all.push(b',');
         }
-        if view.write(&mut all, user, &memberships) == 0 {
+        if view.write(&mut all, &user.clone().into(), &memberships) == 0 {
             all.truncate(length);
         }
     }
@@ -119,17 +120,25 @@ async fn stored_data(engine: &Engine, users: &[UserKey], scope: Scope) -> Result
 }
 
 /// An identifier type as it is named on the wire.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum TypeName {
     Uuid2,
     Maid,
     External,
     Domain(Domain),
+    /// Extended ids of this source, in lower case.
+    Extended(String),
 }
 
 impl TypeName {
     /// In any case, with white space around it.
     fn parse(name: &str) -> Result<TypeName, ApiError> {
+        if let Some(source) = Domain::source_in(name) {
+            let no_source = ApiError::unprocessable(format!("'identifier_type': {NO_SOURCE}"));
+            return is_source(source)
+                .then(|| TypeName::Extended(source.to_ascii_lowercase()))
+                .ok_or(no_source);
+        }
         match name.trim().to_ascii_lowercase().as_str() {
             "uuid2" => Some(TypeName::Uuid2),
             "maid" => Some(TypeName::Maid),
@@ -140,24 +149,25 @@ impl TypeName {
             let domains: Vec<&str> = Domain::ALL.into_iter().filter_map(Domain::name).collect();
             let domains = domains.join(", ");
             ApiError::unprocessable(format!(
-                "'identifier_type' must be uuid2, maid, external or a domain: {domains}"
+                "'identifier_type' must be uuid2, maid, external or a domain: {domains}, or eid: with a source"
             ))
         })
     }
 
-    fn name(self) -> &'static str {
-        match self {
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             TypeName::Uuid2 => "uuid2",
             TypeName::Maid => "maid",
             TypeName::External => "external",
             TypeName::Domain(domain) => domain.name().unwrap_or_default(),
-        }
+            TypeName::Extended(source) => return format!("eid:{source}").into(),
+        })
     }
 
-    fn wanted_form(self) -> String {
+    fn wanted_form(&self) -> String {
         match self {
             TypeName::Uuid2 => "must be a platform user id, 1 to 2^64-1".to_owned(),
-            TypeName::External => NO_EXTERNAL_ID.to_owned(),
+            TypeName::External | TypeName::Extended(_) => NO_EXTERNAL_ID.to_owned(),
             TypeName::Maid => "must be a UUID".to_owned(),
             TypeName::Domain(domain) => match domain.hex_digits() {
                 Some(digits) => format!("must have {digits} hex digits"),
@@ -204,15 +214,16 @@ impl ConsumerRequest {
             ApiError::unprocessable("'request_type' must be access, delete, opt_out or opt_in")
         })?;
         let asked = asked_member(&fields, member_in_query)?;
-        let (kind, owner) = match identifier_type {
+        let (kind, owner) = match &identifier_type {
             TypeName::External => {
                 let (owner, namespace) = owner_of_own_ids(caller, asked, snapshot)?;
                 (IdentifierType::External(namespace), Some(owner))
             }
             _ => {
                 refuse_other_scope(caller, asked)?;
-                let kind = match identifier_type {
-                    TypeName::Domain(domain) => IdentifierType::Of(domain),
+                let kind = match &identifier_type {
+                    TypeName::Domain(domain) => IdentifierType::Of(*domain),
+                    TypeName::Extended(source) => IdentifierType::Extended(source),
                     TypeName::Maid => IdentifierType::Device,
                     TypeName::Uuid2 | TypeName::External => IdentifierType::Of(Domain::Platform),
                 };
@@ -235,7 +246,7 @@ impl ConsumerRequest {
         // All users have the same id.
         write_text(out, &self.users.first().map(UserKey::id).unwrap_or_default());
         for (name, value) in
-            [("identifier_type", self.identifier_type.name()), ("request_type", self.request_type.name())]
+            [("identifier_type", &*self.identifier_type.name()), ("request_type", self.request_type.name())]
         {
             out.extend_from_slice(format!(r#","{name}":"{value}""#).as_bytes());
         }

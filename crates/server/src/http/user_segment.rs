@@ -1,6 +1,6 @@
 //! `GET` and `POST /user-segment`: the segments of users.
 
-use super::asked_users::{user_key, user_keys};
+use super::asked_users::{asked_users, user_key};
 use super::body;
 use super::caller::Caller;
 use super::envelope::{RequestInfo, json, json_bytes};
@@ -19,9 +19,8 @@ use axum::response::{IntoResponse, Response};
 use ia_catalog::UserType;
 use ia_engine::held::HeldAnswer;
 use ia_engine::limits::ReadRoute;
-use ia_engine::reading::{ReadError, ReadScope, Reader, View};
+use ia_engine::reading::{AskedUser, ReadError, ReadScope, Reader, View};
 use ia_engine::user_ids;
-use ia_model::UserKey;
 use std::sync::Arc;
 
 /// The format of the answer.
@@ -74,6 +73,7 @@ pub(super) async fn get(
     let now = reader.now();
     let memberships = reader.memberships(&user, now).await?;
     let view = View { scope, snapshot: &http.engine.catalog.snapshot(), now };
+    let user = AskedUser::from(user);
     Ok(match format {
         Format::Plain => json_bytes(info.success(&http, "user_segment", |out| {
             view.write(out, &user, &memberships);
@@ -84,6 +84,8 @@ pub(super) async fn get(
 }
 
 /// The segments of many users
+///
+/// Several ids of one person are asked for as `eids`, in the form of OpenRTB; what is stored under any of them is joined.
 #[utoipa::path(post, path = "/user-segment", operation_id = "read_users", tag = "memberships", params(
     SegmentOwner,
     ("format" = inline(Option<ManyFormat>), Query, description = "The `user` objects of OpenRTB 2.6"),
@@ -113,7 +115,7 @@ pub(super) async fn post(
     let permit = engine.large_work.permit(true).await;
     let work = move || {
         let (bytes, reservation) = body.decode()?;
-        let users = user_keys(scope, &bytes)?;
+        let users = asked_users(scope, &bytes)?;
         let reader = &worker.engine.reader;
         let view = View { scope, snapshot: &worker.engine.catalog.snapshot(), now: reader.now() };
         let answer = match format {
@@ -130,7 +132,7 @@ fn write_many(
     http: &Http,
     info: &RequestInfo,
     view: View<'_>,
-    users: &[UserKey],
+    users: &[AskedUser],
 ) -> Result<Vec<u8>, ReadError> {
     let mut result = Ok(());
     let answer = info.success(http, "user_segments", |out| {
@@ -148,7 +150,7 @@ fn write_many(
     result.map(|()| answer)
 }
 
-fn write_openrtb_of_many(reader: &Reader, view: View<'_>, users: &[UserKey]) -> Result<Vec<u8>, ReadError> {
+fn write_openrtb_of_many(reader: &Reader, view: View<'_>, users: &[AskedUser]) -> Result<Vec<u8>, ReadError> {
     let mut found = Vec::with_capacity(users.len());
     reader.read_many(users, view.now, &mut found, Vec::clear, |found, user, memberships| {
         let (user, shown) = view.openrtb(user, memberships);

@@ -4,8 +4,8 @@ use super::{BadTarget, plain_target};
 use ia_catalog::RedirectHost;
 use ia_engine::parameters::{Parameters, Repeated, plain_name};
 use ia_engine::pixels::{MAX_VALUE, PixelSegment, PixelSegmentName};
-use ia_engine::user_ids::{NO_EXTERNAL_ID, key_without_domain};
-use ia_model::{MemberId, SegmentId, lenient};
+use ia_engine::user_ids::{self, NO_EXTERNAL_ID, key_without_domain};
+use ia_model::{MemberId, SegmentId, UserKey, lenient};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -51,10 +51,12 @@ pub(crate) struct SegmentPixel {
 /// `GET /mapuid`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mapping {
-    /// The member for which it writes and whose ids are linked.
+    /// The member for which it writes, and whose own ids are linked.
     pub(crate) member: MemberId,
-    /// 1 to [`MAX_MAPPED_IDS`] ids, each of 1 to 255 bytes.
+    /// Own ids of the member, each of 1 to 255 bytes. With `eids` they are 1 to [`MAX_MAPPED_IDS`].
     pub(crate) ids: Vec<String>,
+    /// Extended ids.
+    pub(crate) eids: Vec<UserKey>,
     /// At most [`MAX_SEGMENTS`] segments.
     pub(crate) segments: Vec<PixelSegment>,
 }
@@ -88,6 +90,27 @@ impl<'q> Call<'q> {
     /// The value of a parameter that takes one.
     fn get(&self, name: &str) -> Result<Option<&str>, BadPixel> {
         Ok(self.decoded.one(name)?)
+    }
+
+    /// The ids in a list, at most [`MAX_MAPPED_IDS`]. They are exact, as in other requests: but for white space around,
+    /// each byte counts. A `;` that is written as `%3B` is part of an id.
+    fn ids<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(String) -> Result<T, Cow<'static, str>>,
+    ) -> Result<Vec<T>, BadPixel> {
+        self.must_be_utf8(name)?;
+        let mut ids = Vec::new();
+        let parts = self.raw_values(name).flat_map(|list| list.split(';')).map(decoded);
+        for id in parts.filter(|id| !id.is_empty()) {
+            let number = ids.len() + 1;
+            let id = read(id).map_err(|fault| BadPixel(format!("'{name}': id {number} {fault}").into()))?;
+            if number > MAX_MAPPED_IDS {
+                return Err(BadPixel(format!("'{name}' has more than {MAX_MAPPED_IDS} ids").into()));
+            }
+            ids.push(id);
+        }
+        Ok(ids)
     }
 
     fn member(&self) -> Result<Option<MemberId>, BadPixel> {
@@ -190,29 +213,26 @@ impl Mapping {
     pub(crate) fn parse(query: &str) -> Result<Mapping, BadPixel> {
         let call = Call::of(query);
         let member = call.member()?.ok_or_else(|| BadPixel("'member' is required".into()))?;
-        let mut ids: Vec<String> = Vec::new();
-        call.must_be_utf8("user")?;
-        // Ids are exact, as in other requests of the member: but for white space around, each byte counts. A `;` that is
-        // written as `%3B` is part of an id.
-        let parts = call.raw_values("user").flat_map(|list| list.split(';')).map(decoded);
-        for id in parts.filter(|id| !id.is_empty()) {
+        let ids = call.ids("user", |id| {
             // Checked for any member id, so that the answer does not reveal whether the member exists.
-            if key_without_domain(Some(member), &id).is_err() {
-                let number = ids.len() + 1;
-                return Err(BadPixel(format!("'user': id {number} {NO_EXTERNAL_ID}").into()));
-            }
-            if ids.len() == MAX_MAPPED_IDS {
-                return Err(BadPixel(format!("'user' has more than {MAX_MAPPED_IDS} ids").into()));
-            }
-            ids.push(id);
+            key_without_domain(Some(member), &id).map_err(|_| Cow::Borrowed(NO_EXTERNAL_ID))?;
+            Ok(id)
+        })?;
+        let eids = call.ids("eid", |eid| {
+            let form = "must be a source, a colon and an id, such as liveramp.com:XY1";
+            let (source, id) = eid.split_once(':').ok_or(form)?;
+            user_ids::extended(source, id).map_err(|fault| format!("is refused: {fault}").into())
+        })?;
+        if ids.is_empty() && eids.is_empty() {
+            return Err(BadPixel("'user' or 'eid' is required".into()));
         }
-        if ids.is_empty() {
-            return Err(BadPixel("'user' is required".into()));
+        if ids.len() + eids.len() > MAX_MAPPED_IDS {
+            return Err(BadPixel(format!("There are more than {MAX_MAPPED_IDS} ids to map").into()));
         }
         let mut segments = Vec::new();
         call.segments("seg", false, false, 0, &mut segments)?;
         call.segments("seg_code", true, false, 0, &mut segments)?;
-        Ok(Mapping { member, ids, segments })
+        Ok(Mapping { member, ids, eids, segments })
     }
 }
 

@@ -12,6 +12,7 @@ mod cli;
 mod connections;
 mod crash;
 mod damage;
+mod eid;
 mod examples;
 mod external_ids;
 mod failing_disk;

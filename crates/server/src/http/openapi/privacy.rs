@@ -2,14 +2,16 @@
 #![expect(dead_code, reason = "these types are described, never made")]
 
 use super::super::envelope::DbgInfo;
-use super::shapes::{UserSegment, answers};
-use utoipa::ToSchema;
+use super::shapes::{UserSegment, answers, or_extended};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 /// The body of `POST /privacy/consumer-request`.
 #[derive(ToSchema)]
 #[schema(example = json!({"identifier": "6d92078a-8246-4ba4-ae5b-76104861e7dc", "identifier_type": "maid", "request_type": "access"}))]
 pub(crate) struct ConsumerRequestBody {
-    /// A platform user id (also as an integer), an id of a device, or a member's own id.
+    /// A platform user id (also as an integer), an id of a device, an extended id, or a member's own id.
     #[schema(min_length = 1)]
     identifier: String,
     identifier_type: IdentifierTypeName,
@@ -19,11 +21,22 @@ pub(crate) struct ConsumerRequestBody {
     member_id: Option<u64>,
 }
 
-/// What kind of id it is: `uuid2` is the platform's, `maid` a UUID in all domains that have some, `external` a
-/// member's own. The others are domains.
+/// What kind of id it is.
+struct IdentifierTypeName;
+
+impl PartialSchema for IdentifierTypeName {
+    fn schema() -> RefOr<Schema> {
+        or_extended(PlainTypeName::schema())
+    }
+}
+
+impl ToSchema for IdentifierTypeName {}
+
+/// `uuid2` is the platform's, `maid` a UUID in all domains that have some, `external` a member's own. The others are
+/// domains.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-enum IdentifierTypeName {
+enum PlainTypeName {
     Uuid2,
     Maid,
     External,

@@ -3,8 +3,9 @@
 
 use crate::http::envelope::DbgInfo;
 use ia_engine::reading::OpenRtbUser;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Successes as JSON: `response` with its status and its payload.
 macro_rules! answers {
@@ -46,7 +47,7 @@ answers! {
     /// A success of `POST /user-segment`.
     UserSegmentsAnswer UserSegmentsResponse {
         /// In the order of the request.
-        user_segments: Vec<UserSegment>,
+        user_segments: Vec<ReadUser>,
         dbg_info: DbgInfo<'static>,
     }
 }
@@ -103,8 +104,8 @@ fn sent_user_id() -> Schema {
         .description(Some(
             "Without a domain the platform's own id, 1 to 2^64-1; for a member with `use_external_uids` an id of its \
              own, 1 to 255 bytes without control characters. For `idfa`, `aaid`, `windowsadid`, `rida`, `tifa`, \
-             `vida`, `lgudid` a UUID; for `sha1udid`, `openudid` 40 hex digits; for `md5udid` 32. An integer is \
-             taken as its digits.",
+             `vida`, `lgudid` a UUID; for `sha1udid`, `openudid` 40 hex digits; for `md5udid` 32. For `eid:` and a \
+             source 1 to 255 bytes without control characters. An integer is taken as its digits.",
         ))
         .build();
     Schema::OneOf(id)
@@ -146,7 +147,8 @@ struct RtSegmentUser {
     /// Blocks over the limit of a user, 100 as shipped, are left out with a warning.
     #[schema(min_items = 1)]
     seg_block: Vec<RtSegmentBlock>,
-    /// Null or absent for the platform's own ids, or the member's. A domain that is not known makes the user an invalid one.
+    /// Null or absent for the platform's own ids, or the member's; `eid:` and its source for an extended id. A domain that
+    /// is not known makes the user an invalid one.
     domain: Option<String>,
 }
 
@@ -197,21 +199,67 @@ fn anything() -> Object {
 #[derive(ToSchema)]
 #[schema(example = json!({"users": [{"user_id": "12345678900987654321", "domain": null}]}))]
 pub(crate) struct UsersRequest {
+    /// At most 1,000 ids.
     #[schema(max_items = 1000)]
     users: Vec<AskedUser>,
 }
 
+/// A user by its id, or a person by extended ids, as in the `user` object of OpenRTB: of all ids, the segments are joined.
 #[derive(ToSchema)]
 struct AskedUser {
+    /// Required without `eids`.
     #[schema(schema_with = sent_user_id)]
-    user_id: String,
+    user_id: Option<String>,
     domain: Option<KnownDomain>,
+    /// As OpenRTB 2.6 has them.
+    eids: Option<Vec<AskedEid>>,
+    ext: Option<AskedExt>,
+}
+
+#[derive(ToSchema)]
+struct AskedExt {
+    /// As earlier versions of OpenRTB have them.
+    eids: Option<Vec<AskedEid>>,
+}
+
+/// The ids of one source.
+#[derive(ToSchema)]
+struct AskedEid {
+    #[schema(min_length = 1, max_length = 255)]
+    source: String,
+    uids: Option<Vec<AskedUid>>,
+}
+
+#[derive(ToSchema)]
+struct AskedUid {
+    #[schema(min_length = 1, max_length = 255)]
+    id: String,
+}
+
+/// The domain of an id: that of a device, or `eid:` and the source of extended ids.
+pub(crate) struct KnownDomain;
+
+impl PartialSchema for KnownDomain {
+    fn schema() -> RefOr<Schema> {
+        or_extended(DeviceDomain::schema())
+    }
+}
+
+impl ToSchema for KnownDomain {}
+
+/// One of the names, or that of extended ids.
+pub(super) fn or_extended(names: RefOr<Schema>) -> RefOr<Schema> {
+    let extended = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^eid:[A-Za-z0-9._-]{1,255}$"))
+        .description(Some("`eid:` and a source, such as `eid:liveramp.com`"));
+    RefOr::T(Schema::OneOf(OneOfBuilder::new().item(names).item(extended).build()))
 }
 
 /// A name space of device ids.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-pub(crate) enum KnownDomain {
+enum DeviceDomain {
     Idfa,
     Aaid,
     Sha1Udid,
@@ -276,6 +324,27 @@ pub(super) struct UserSegment {
     #[schema(required = true)]
     domain: Option<String>,
     /// Ascending by id.
+    segments: Vec<Membership>,
+}
+
+/// A user in the form in which it was asked for.
+#[derive(ToSchema)]
+#[serde(untagged)]
+enum ReadUser {
+    ById(UserSegment),
+    ByEids(PersonSegment),
+}
+
+/// What the caller may see of a person that was asked for with `eids`.
+#[derive(ToSchema)]
+struct PersonSegment {
+    /// If it was asked for.
+    #[schema(nullable = false)]
+    user_id: Option<String>,
+    domain: Option<String>,
+    /// The ids of each source.
+    eids: Vec<AskedEid>,
+    /// Joined; ascending by id.
     segments: Vec<Membership>,
 }
 

@@ -149,7 +149,12 @@ fn fixtures() -> Vec<Value> {
 
 const ADD: &str = r#"{"rt_segment": [{"user_id": "7", "seg_block": [{"seg_id": 12}, {"seg_id": 10002, "expiration": 9}, {"seg_id": 30001}, {"seg_id": 4711}]}]}"#;
 const SEE: &str = r#"{"identifier": "7", "identifier_type": "uuid2", "request_type": "access"}"#;
-const READ: &str = r#"{"users": [{"user_id": 7}, {"user_id": "8", "domain": null}]}"#;
+const READ: &str = r#"{"users": [{"user_id": 7}, {"user_id": "8", "domain": null}, {"user_id": "XY", "domain": "eid:a.eu"},
+    {"eids": [{"source": "a.eu", "uids": [{"id": "XY"}, {"id": "Z"}]}]},
+    {"user_id": 7, "ext": {"eids": [{"source": "b.eu", "uids": [{"id": "XY"}]}]}}]}"#;
+const SEE_EID: &str = r#"{"identifier": "XY", "identifier_type": "eid:a.eu", "request_type": "access"}"#;
+const ADD_EID: &str =
+    r#"{"rt_segment": [{"user_id": "XY", "domain": "eid:a.eu", "seg_block": [{"seg_id": 12}]}]}"#;
 
 fn login(username: &str, password: &str) -> String {
     json!({"auth": {"username": username, "password": password}}).to_string()
@@ -196,8 +201,10 @@ async fn examine_usual_answers(examiner: &mut Examiner<'_>) {
     }
     examiner.post(&provider, "/rt-segment", ADD, 200).await;
     examiner.post(&provider, CONSUMER_REQUEST, &SEE.replace('7', "x"), 422).await;
+    examiner.post(&provider, "/rt-segment", ADD_EID, 200).await;
+    examiner.post(&provider, CONSUMER_REQUEST, SEE_EID, 200).await;
     for format in ["", "&format=openrtb", "&format=codes", "&member_id=958"] {
-        for user in ["7", "8"] {
+        for user in ["7", "8", "XY&domain=eid:a.eu"] {
             examiner.get(&provider, &format!("/user-segment?user_id={user}{format}"), 200).await;
         }
     }

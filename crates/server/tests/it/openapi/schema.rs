@@ -123,6 +123,10 @@ fn matches(pattern: &str, text: &str) -> bool {
         "^[A-Za-z0-9_.:-]+$" => {
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
         }
+        "^eid:[A-Za-z0-9._-]{1,255}$" => text.strip_prefix("eid:").is_some_and(|source| {
+            let is_of_name = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+            (1..=255).contains(&source.len()) && source.bytes().all(is_of_name)
+        }),
         _ => panic!("the pattern {pattern} is not known here"),
     }
 }

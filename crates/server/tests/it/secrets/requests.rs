@@ -260,6 +260,11 @@ fn bodies(builder: &mut Builder, canaries: &mut Canaries) {
             format!(r#"{{"user_id": "7", "domain": "{secret}", "seg_block": [{{"seg_id": 12}}]}}"#),
             format!(r#"{{"user_id": "7", "domain": "idfa", "seg_block": "{secret}"}}"#),
             format!(r#"{{"user_id": "{secret}", "domain": "idfa", "seg_block": [{{"seg_id": 12}}]}}"#),
+            format!(
+                r#"{{"user_id": "{secret}", "domain": "eid:a.example", "seg_block": [{{"seg_id": 12}}]}}"#
+            ),
+            format!(r#"{{"user_id": "7", "domain": "eid:{secret}", "seg_block": [{{"seg_id": 12}}]}}"#),
+            format!(r#"{{"eids": [{{"source": "a.example", "uids": [{{"id": "{secret}"}}]}}]}}"#),
             format!(r#"{{"{secret}": "{secret}"}}"#),
             format!("\"{secret}\""),
         ];
@@ -370,6 +375,8 @@ fn ids(builder: &mut Builder, canaries: &mut Canaries) {
         ("/seg?add=4711&add_code=IDCANARY&member=958", true),
         ("/seg?add=IDCANARY", false),
         ("/mapuid?member=958&user=IDCANARY;IDCANARY-2&seg=12", true),
+        ("/mapuid?member=958&eid=a.example:IDCANARY;b.example:IDCANARY-2", true),
+        ("/mapuid?member=958&eid=IDCANARY", false),
         ("/mapuid?member=IDCANARY&user=IDCANARY", false),
         ("/getuidp?callback=IDCANARY()", false),
         ("/getuid?https://IDCANARY.example/", false),

@@ -268,6 +268,21 @@ pub(super) fn rows() -> Vec<Row> {
     row("POST /user-segment", "user id", |a, _| post("/user-segment", users(a)), read_outcome, READ);
     row(
         "POST /user-segment",
+        "user id beside extended ids",
+        |a, _| {
+            let mut body = users(a);
+            let eids = json!([{"source": "a.example", "uids": [{"id": "1", "atype": 1}]}]);
+            for user in body["users"].as_array_mut().expect("a list") {
+                user["eids"] = eids.clone();
+                user["ext"] = json!({"eids": eids});
+            }
+            post("/user-segment", body)
+        },
+        read_outcome,
+        READ,
+    );
+    row(
+        "POST /user-segment",
         "user id, openrtb",
         |a, _| post("/user-segment?format=openrtb", users(a)),
         read_outcome,

@@ -17,7 +17,10 @@ pub(super) fn add(rows: &mut Vec<Row>) {
         "GET /mapuid",
         "member, user, segment id, code",
         |a, _| {
-            get(format!("/mapuid?member={}&user={}&seg={}&seg_code={}", a.member, a.user, a.segment, a.code))
+            get(format!(
+                "/mapuid?member={}&user={}&eid=a.example:{}&seg={}&seg_code={}",
+                a.member, a.user, a.user, a.segment, a.code
+            ))
         },
         "200",
     );
