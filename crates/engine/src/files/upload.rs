@@ -59,7 +59,13 @@ impl Files {
     ) -> Result<Option<(Upload, Room)>, FileError> {
         let shared = &self.shared;
         if job.phase != Phase::Starting {
-            return Ok(None);
+            // One whose time was over before anything came has no file to compare with.
+            return if job.started_ms.is_none() { Err(FileError::not_found()) } else { Ok(None) };
+        }
+        let now_ms = shared.clock.now_ms();
+        if now_ms.saturating_sub(job.created_ms) > BEGIN_WITHIN_MS {
+            shared.jobs.fail(job.id, UPLOADING_ERROR);
+            return Err(FileError::not_found());
         }
         let room = self.room_left(job, set_up).await?;
         if let Some(bytes) = announced {
@@ -69,11 +75,6 @@ impl Files {
                     shared.jobs.fail(job.id, "FILESIZE_LIMIT_EXCEEDED");
                 }
             })?;
-        }
-        let now_ms = shared.clock.now_ms();
-        if now_ms.saturating_sub(job.created_ms) > BEGIN_WITHIN_MS {
-            shared.jobs.fail(job.id, UPLOADING_ERROR);
-            return Err(FileError::not_found());
         }
         let most = shared.rules.uploads_at_once(set_up);
         let uploading = shared.jobs.count(job.member, |other| other.phase == Phase::Uploading) as u64;
