@@ -93,7 +93,8 @@ impl Files {
         if is_claimed != Some(true) {
             return Ok(None);
         }
-        let upload = Upload { shared: Arc::clone(shared), job: job.id, announced, received: None };
+        let until_ms = now_ms + END_WITHIN_MS;
+        let upload = Upload { shared: Arc::clone(shared), job: job.id, announced, until_ms, received: None };
         Ok(Some((upload, room)))
     }
 
@@ -183,6 +184,8 @@ struct Upload {
     shared: Arc<Shared>,
     job: u64,
     announced: Option<u64>,
+    /// When it must have ended, in milliseconds since 1970.
+    until_ms: u64,
     /// Length and hash, once all is written.
     received: Option<(u64, String)>,
 }
@@ -232,6 +235,10 @@ impl Upload {
         loop {
             let piece = body.next().await.transpose().map_err(|error| FileError::cut_off(&error))?;
             let is_end = piece.is_none();
+            // By the clock that ends jobs, too: what was ended must not be answered OK.
+            if self.shared.clock.now_ms() > self.until_ms {
+                return Err(FileError::too_slow());
+            }
             if let Some(piece) = piece {
                 bytes += piece.len() as u64;
                 room.check(bytes)?;
@@ -285,15 +292,17 @@ impl Upload {
                 job.sha256 = Some(sha256.clone());
             });
             let stored = uploaded.await;
-            if stored.is_err() {
+            if !matches!(stored, Ok(true)) {
                 shared.jobs.fail(job, UPLOADING_ERROR);
                 shared.settle_soon(job);
             }
             shared.wake.notify_one();
             stored
         });
-        finishing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-        Ok(())
+        match finishing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))? {
+            true => Ok(()),
+            false => Err(FileError::too_slow()),
+        }
     }
 }
 
