@@ -27,6 +27,9 @@ pub(super) const END_WITHIN_MS: u64 = 90 * MINUTE_MS;
 /// The `error_code` of jobs whose upload does not come to its end.
 pub(super) const UPLOADING_ERROR: &str = "uploading-error";
 
+/// That of jobs whose file is too large.
+const TOO_LARGE: &str = "FILESIZE_LIMIT_EXCEEDED";
+
 impl Files {
     /// Receives the file of a job; `announced` is its length, where the sender has told it. On return the file is on
     /// stable storage, and is applied whatever happens.
@@ -59,8 +62,14 @@ impl Files {
     ) -> Result<Option<(Upload, Room)>, FileError> {
         let shared = &self.shared;
         if job.phase != Phase::Starting {
-            // One whose time was over before anything came has no file to compare with.
-            return if job.started_ms.is_none() { Err(FileError::not_found()) } else { Ok(None) };
+            return match job.started_ms {
+                Some(_) => Ok(None),
+                // Nothing came of it: its time was over, or its length was refused.
+                None if job.error_code.as_deref() == Some(TOO_LARGE) => {
+                    Err(FileError::too_large(shared.rules.max_upload_bytes))
+                }
+                None => Err(FileError::not_found()),
+            };
         }
         let now_ms = shared.clock.now_ms();
         if now_ms.saturating_sub(job.created_ms) > BEGIN_WITHIN_MS {
@@ -72,7 +81,7 @@ impl Files {
             room.check(bytes).inspect_err(|error| {
                 // It can never be uploaded.
                 if error.kind == FileErrorKind::TooLarge {
-                    shared.jobs.fail(job.id, "FILESIZE_LIMIT_EXCEEDED");
+                    shared.jobs.fail(job.id, TOO_LARGE);
                 }
             })?;
         }
@@ -215,7 +224,7 @@ impl Upload {
             Err(error) => error,
         };
         let code = match error.kind {
-            FileErrorKind::TooLarge => "FILESIZE_LIMIT_EXCEEDED",
+            FileErrorKind::TooLarge => TOO_LARGE,
             FileErrorKind::OverLimit => "RATE_LIMIT_EXCEEDED",
             _ => UPLOADING_ERROR,
         };
