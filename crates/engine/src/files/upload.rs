@@ -120,6 +120,8 @@ impl Files {
             if bytes.is_none() && lines.is_none() {
                 continue;
             }
+            // What is counted already and not stored yet counts, too.
+            shared.jobs.flush().await?;
             let used = shared.jobs.store().use_since(job.member, now_ms.saturating_sub(window_ms)).await?;
             let oldest_ms = used.oldest_ms.unwrap_or(now_ms);
             let retry_seconds = (oldest_ms + window_ms).saturating_sub(now_ms).div_ceil(1000).max(1);
