@@ -13,6 +13,7 @@ use super::page::BodyPage;
 use super::service::ServiceCall;
 use crate::http::Http;
 use axum::Extension;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, header};
@@ -20,6 +21,7 @@ use axum::response::Response;
 use ia_catalog::UserType;
 use ia_catalog::file_jobs::FileJob;
 use ia_catalog::listing::Page;
+use ia_engine::files::FileError;
 use ia_engine::services::AnswerObject;
 use ia_engine::services::file_job::{FileJobs, ShownJob};
 use ia_model::time::format_utc;
@@ -134,10 +136,10 @@ pub(super) async fn get(
 pub(super) async fn upload(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
-    Path(job_id): Path<String>,
+    job_id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    receive(&http, &info, &job_id, request).await
+    receive(&http, &info, job_id, request).await
 }
 
 /// Sends the file of a job
@@ -154,21 +156,23 @@ pub(super) async fn upload(
 pub(super) async fn upload_by_put(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
-    Path(job_id): Path<String>,
+    job_id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    receive(&http, &info, &job_id, request).await
+    receive(&http, &info, job_id, request).await
 }
 
 async fn receive(
     http: &Arc<Http>,
     info: &RequestInfo,
-    job_id: &str,
+    job_id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let files = &http.engine.files;
-    let job = files.job(job_id).await?.ok_or_else(ia_engine::files::FileError::not_found)?;
+    // What is not even text is no id of a job.
+    let Path(job_id) = job_id.map_err(|_| FileError::not_found())?;
+    let job = files.job(&job_id).await?.ok_or_else(FileError::not_found)?;
     must_not_be_of_another(http, &head, &job)?;
     files.receive(&job, length(&head.headers), body.into_data_stream()).await?;
     let write = |out: &mut Vec<u8>| {
