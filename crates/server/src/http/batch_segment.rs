@@ -48,7 +48,7 @@ const MAX_IGNORED_BYTES: u32 = 1 << 20;
     ),
     responses(
         (status = 200, description = "The job", body = BatchJobAnswer),
-        FileFailures, Forbidden, TooManyFiles,
+        FileFailures, Forbidden, NotFound, TooManyFiles,
     ))]
 pub(super) async fn post(
     call: ServiceCall,
@@ -58,6 +58,10 @@ pub(super) async fn post(
     let (head, body) = request.into_parts();
     let http = Arc::clone(&call.http);
     let member = call.caller.member(call.query.member_id()?)?;
+    if http.engine.catalog.snapshot().member(member).is_none() {
+        // Only an admin can name one that is not there.
+        return Err(ApiError::no_such_object("member"));
+    }
     let replaced = call.query.id("replace")?.map(SegmentId);
     if let Some(segment) = replaced {
         may_replace(&http, member, segment)?;
