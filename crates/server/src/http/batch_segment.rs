@@ -16,6 +16,7 @@ use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use ia_catalog::UserType;
@@ -48,7 +49,7 @@ const MAX_IGNORED_BYTES: u32 = 1 << 20;
     ),
     responses(
         (status = 200, description = "The job", body = BatchJobAnswer),
-        FileFailures, Forbidden, NotFound, TooManyFiles,
+        FileFailures, Forbidden, TooManyFiles,
     ))]
 pub(super) async fn post(
     call: ServiceCall,
@@ -225,9 +226,15 @@ fn host<'r>(headers: &'r HeaderMap, uri: &'r Uri) -> &'r str {
     }
 }
 
+/// The host and port that the caller has used; empty where it names none, or none that can be one.
 fn authority<'r>(headers: &'r HeaderMap, uri: &'r Uri) -> &'r str {
-    let in_header = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    uri.authority().map(|authority| authority.as_str()).or_else(in_header).unwrap_or_default()
+    let in_header = || {
+        let host = headers.get(header::HOST)?.to_str().ok()?;
+        host.parse::<Authority>().is_ok().then_some(host)
+    };
+    let named = uri.authority().map(Authority::as_str).or_else(in_header).unwrap_or_default();
+    // Without the name and the password that may stand in front.
+    named.rsplit_once('@').map_or(named, |(_, host)| host)
 }
 
 /// Where the file of a job goes: under the URL that the operator has set, or else on the scheme and host that the caller
