@@ -225,7 +225,7 @@ async fn a_file_that_is_given_up_applies_nothing_more_whatever_is_killed() {
         let good = 6 * 2048 + 77;
         let before: String = file_of(round).split_inclusive('\n').take(good).collect();
         let after: String = file_of(round).split_inclusive('\n').skip(good).collect();
-        let file = before + &"bad:12,0,0\nworse:12,0,0\n1:12\n2:12\n3:12\n" + &after;
+        let file = before + "bad:12,0,0\nworse:12,0,0\n1:12\n2:12\n3:12\n" + &after;
         let new = NewJob::make(&client).await;
         new.upload(client.address, file).await.ok();
         let percent = dice.below(100);
