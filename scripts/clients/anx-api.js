@@ -3,6 +3,7 @@
 
 const assert = require('node:assert');
 const http = require('node:http');
+const zlib = require('node:zlib');
 const { AnxApi } = require('anx-api');
 
 const target = process.argv[2];
@@ -102,7 +103,52 @@ async function crud() {
   say('get, put, delete; a 404, a 409 and a 401 where they belong');
 }
 
-Promise.all([throttled(), crud()]).catch((error) => {
+// The client reads and writes JSON; what is no JSON, a file, goes out as any program sends one.
+function upload(url, file) {
+  return new Promise((resolve, reject) => {
+    const request = http.request(url, { method: 'POST', timeout: 5000 }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8');
+      answer.on('data', (piece) => (text += piece));
+      answer.on('end', () => resolve({ status: answer.statusCode, body: JSON.parse(text) }));
+    });
+    request.on('error', reject);
+    request.end(file);
+  });
+}
+
+async function files() {
+  const api = open();
+  await api.login('node', 'Correct-horse-1');
+  const { id } = (await api.post('/segment', { segment: { code: 'files' } })).body.response;
+  const made = (await api.post('/batch-segment?member_id=2')).body.response;
+  const job = made[made.dbg_info.output_term];
+  assert.strictEqual(made.count, 1);
+  assert.strictEqual(job.member_id, 2);
+  const lines = Array.from({ length: 1000 }, (_, user) => `${user + 1}:${id},60,${user}\n`).join('');
+  const sent = await upload(job.upload_url, zlib.gzipSync(lines));
+  assert.strictEqual(sent.status, 200, JSON.stringify(sent.body));
+  assert.strictEqual(sent.body.response.segment_upload.job_id, job.job_id);
+  let shown = {};
+  for (let poll = 0; poll < 100 && shown.percent_complete !== 100; poll += 1) {
+    const answer = await api.get('/batch-segment', { params: { member_id: 2, job_id: job.job_id } });
+    shown = answer.body.response[answer.body.response.dbg_info.output_term];
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.strictEqual(shown.phase, 'completed', JSON.stringify(shown));
+  assert.strictEqual(shown.num_valid_user, 1000);
+  assert.strictEqual(shown.error_code, null);
+  assert.strictEqual(shown.segment_log_lines, `${id}:1000`);
+  await api.post('/batch-segment');
+  const history = await api.getAll('/batch-segment?member_id=2', { numElements: 1 });
+  const listed = history.body.response.batch_segment_upload_job;
+  assert.deepStrictEqual(listed.map((one) => one.phase), ['starting', 'completed']);
+  const none = await refused(api.get('/batch-segment?job_id=x'), 404);
+  assert.deepStrictEqual([none.error_id, none.errors], ['SYNTAX', [none.error]]);
+  say(`uploaded a file by job ${job.id}, read its status and the history of 2 jobs; an unknown one is a 404`);
+}
+
+Promise.all([throttled(), crud().then(files)]).catch((error) => {
   console.error('anx-api:', error);
   process.exit(1);
 });

@@ -1,7 +1,10 @@
 """What a provider's job does with appnexus-client. The argument is where the API is."""
 
+import gzip
 import sys
+import time
 
+import requests
 from appnexus import Segment
 from appnexus.client import AppNexusClient
 from appnexus.exceptions import AppNexusException
@@ -92,3 +95,49 @@ assert any(field["name"] == "code" and field["filter_by"] for field in client.me
 client.token = "hbapi:1:gone:ia1"
 assert len(client.segment.find()) == 248 and client.token != "hbapi:1:gone:ia1"
 say("read the meta answer, logged in again when the token was gone")
+
+
+def load(lines):
+    """Makes a job, uploads a file as requests sends bytes, and waits for its end."""
+    made = client.batch_segment.create({}, member_id=1)
+    assert made["count"] == 1 and made["num_elements"] == 100, made
+    new = made["batch_segment_upload_job"]
+    assert len(new["job_id"]) == 40 and new["upload_url"].startswith(sys.argv[1]), new
+    file = gzip.compress("".join(lines).encode())
+    for _ in range(2):
+        answer = requests.post(new["upload_url"], data=file, timeout=5)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["response"]["segment_upload"] == {"job_id": new["job_id"]}
+    for _ in range(100):
+        # With a page, as all of its reads.
+        job = client.batch_segment.find_one(member_id=1, job_id=new["job_id"])
+        if job["phase"] in ("completed", "error"):
+            return job
+        time.sleep(0.1)
+    raise AssertionError(job)
+
+
+target = client.segment.find_one(code="seg-101")["id"]
+done = load([f"{1000 + user}:{target},0,{user}\n" for user in range(500)] + ["nobody:5,0,0\n", "5:1\n"])
+assert (done["phase"], done["percent_complete"], done["error_code"]) == ("completed", 100, None), done
+assert (done["num_valid"], done["num_valid_user"]) == (500, 500), done
+assert (done["num_invalid_user"], done["num_invalid_format"]) == (1, 1), done
+assert done["segment_log_lines"] == f"{target}:500", done
+assert len(done["error_log_lines"].split("\n")) == 2, done
+same = client.batch_segment.get(member_id=1, job_id=done["job_id"])
+assert same["batch_segment_upload_job"] == done and same["count"] == 1
+array = client.batch_segment.get(member_id=1, job_id=done["job_id"], array=True)
+assert array["batch_segment_upload_job"] == [done], array
+say(f"uploaded a file by job {done['id']}, twice; it is applied once, and read by find_one and get")
+
+for n in range(4):
+    load([f"{2000 + n}:{target},0,0\n"])
+jobs = client.batch_segment.find(member_id=1)
+assert len(jobs) == 5 and [job["id"] for job in jobs] == sorted((job["id"] for job in jobs), reverse=True)
+first = client.batch_segment.find(sort="num_valid.desc", phase="completed")[0]
+assert first == done and client.batch_segment.find(min_num_valid=100).count() == 1
+assert client.batch_segment.find(phase="error").first is None
+assert any(field["name"] == "phase" and field["filter_by"] for field in client.meta("batch-segment")["fields"])
+none = refused(lambda: client.batch_segment.get(job_id="x" * 40), 404)
+assert none["error_id"] == none["error_code"] == "SYNTAX" and none["errors"] == [none["error"]], none
+say("paged, sorted and filtered the history of 5 jobs, read its meta answer; an unknown job is a 404")

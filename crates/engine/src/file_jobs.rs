@@ -103,18 +103,18 @@ impl Jobs {
         Some(result)
     }
 
-    /// The same, but the change is in the store before anybody sees it.
+    /// The same, but the change is in the store before anybody sees it. `false` where the job has ended before.
     pub(crate) async fn change_durably(
         &self,
         id: u64,
         change: impl Fn(&mut FileJob),
-    ) -> Result<(), CatalogError> {
+    ) -> Result<bool, CatalogError> {
         let _alone = self.writing.lock().await;
-        let Some(mut job) = self.get(id) else { return Ok(()) };
+        let Some(mut job) = self.get(id).filter(|job| !job.phase.is_final()) else { return Ok(false) };
         change(&mut job);
         self.store.put_jobs(&[job]).await?;
-        self.change(id, change);
-        Ok(())
+        // One that has ended meanwhile is stored anew as it has ended.
+        Ok(self.change(id, change).is_some())
     }
 
     /// Ends an unfinished job in [`Phase::Error`].

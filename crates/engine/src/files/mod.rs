@@ -194,7 +194,7 @@ impl Files {
     /// Makes a job, for a file of `member`. With `replaced`, who is in that segment and not in the file will be out.
     pub async fn create(&self, member: MemberId, replaced: Option<SegmentId>) -> Result<FileJob, FileError> {
         let most = self.shared.rules.waiting_jobs;
-        if self.shared.jobs.count(member, |_| true) >= most {
+        if self.shared.jobs.count(member, |job| !job.phase.is_final()) >= most {
             return Err(FileError::over_limit(format!("{most} jobs that wait"), 60));
         }
         let job_id = random_id().map_err(|error| std::io::Error::other(error.to_string()))?;
@@ -245,6 +245,7 @@ impl Files {
             }
             oldest_ms = oldest_ms.min(job.started_ms.unwrap_or(now_ms));
         }
+        shared.jobs.flush().await?;
         shared.deletions.forget_before(oldest_ms).await?;
         let tidying = Arc::clone(shared);
         if let Err(error) = blocking(move || tidying.tidy_spool()).await {

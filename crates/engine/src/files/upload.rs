@@ -27,6 +27,9 @@ pub(super) const END_WITHIN_MS: u64 = 90 * MINUTE_MS;
 /// The `error_code` of jobs whose upload does not come to its end.
 pub(super) const UPLOADING_ERROR: &str = "uploading-error";
 
+/// That of jobs whose file is too large.
+const TOO_LARGE: &str = "FILESIZE_LIMIT_EXCEEDED";
+
 impl Files {
     /// Receives the file of a job; `announced` is its length, where the sender has told it. On return the file is on
     /// stable storage, and is applied whatever happens.
@@ -63,21 +66,28 @@ impl Files {
     ) -> Result<Option<(Upload, Room)>, FileError> {
         let shared = &self.shared;
         if job.phase != Phase::Starting {
-            return Ok(None);
+            return match job.started_ms {
+                Some(_) => Ok(None),
+                // Nothing came of it: its time was over, or its length was refused.
+                None if job.error_code.as_deref() == Some(TOO_LARGE) => {
+                    Err(FileError::too_large(shared.rules.max_upload_bytes))
+                }
+                None => Err(FileError::not_found()),
+            };
+        }
+        let now_ms = shared.clock.now_ms();
+        if now_ms.saturating_sub(job.created_ms) > BEGIN_WITHIN_MS {
+            shared.jobs.fail(job.id, UPLOADING_ERROR);
+            return Err(FileError::not_found());
         }
         let room = self.room_left(job, set_up).await?;
         if let Some(bytes) = announced {
             room.check(bytes).inspect_err(|error| {
                 // It can never be uploaded.
                 if error.kind == FileErrorKind::TooLarge {
-                    shared.jobs.fail(job.id, "FILESIZE_LIMIT_EXCEEDED");
+                    shared.jobs.fail(job.id, TOO_LARGE);
                 }
             })?;
-        }
-        let now_ms = shared.clock.now_ms();
-        if now_ms.saturating_sub(job.created_ms) > BEGIN_WITHIN_MS {
-            shared.jobs.fail(job.id, UPLOADING_ERROR);
-            return Err(FileError::not_found());
         }
         let most = shared.rules.uploads_at_once(set_up);
         let uploading = shared.jobs.count(job.member, |other| other.phase == Phase::Uploading) as u64;
@@ -98,7 +108,8 @@ impl Files {
         if is_claimed != Some(true) {
             return Ok(None);
         }
-        let upload = Upload { shared: Arc::clone(shared), job: job.id, announced, received: None };
+        let until_ms = now_ms + END_WITHIN_MS;
+        let upload = Upload { shared: Arc::clone(shared), job: job.id, announced, until_ms, received: None };
         Ok(Some((upload, room)))
     }
 
@@ -115,6 +126,8 @@ impl Files {
             if bytes.is_none() && lines.is_none() {
                 continue;
             }
+            // What is counted already and not stored yet counts, too.
+            shared.jobs.flush().await?;
             let used = shared.jobs.store().use_since(job.member, now_ms.saturating_sub(window_ms)).await?;
             let oldest_ms = used.oldest_ms.unwrap_or(now_ms);
             let retry_seconds = (oldest_ms + window_ms).saturating_sub(now_ms).div_ceil(1000).max(1);
@@ -188,6 +201,8 @@ struct Upload {
     shared: Arc<Shared>,
     job: u64,
     announced: Option<u64>,
+    /// When it must have ended, in milliseconds since 1970.
+    until_ms: u64,
     /// Length and hash, once all is written.
     received: Option<(u64, String)>,
 }
@@ -217,7 +232,7 @@ impl Upload {
             Err(error) => error,
         };
         let code = match error.kind {
-            FileErrorKind::TooLarge => "FILESIZE_LIMIT_EXCEEDED",
+            FileErrorKind::TooLarge => TOO_LARGE,
             FileErrorKind::OverLimit => "RATE_LIMIT_EXCEEDED",
             _ => UPLOADING_ERROR,
         };
@@ -238,6 +253,10 @@ impl Upload {
         loop {
             let piece = body.next().await.transpose().map_err(|error| FileError::cut_off(&error))?;
             let is_end = piece.is_none();
+            // By the clock that ends jobs, too: what was ended must not be answered OK.
+            if self.shared.clock.now_ms() > self.until_ms {
+                return Err(FileError::too_slow());
+            }
             if let Some(piece) = piece {
                 bytes += piece.len() as u64;
                 room.check(bytes)?;
@@ -293,15 +312,17 @@ impl Upload {
                 job.sha256 = Some(sha256.clone());
             });
             let stored = uploaded.await;
-            if stored.is_err() {
+            if !matches!(stored, Ok(true)) {
                 shared.jobs.fail(job, UPLOADING_ERROR);
                 shared.settle_soon(job);
             }
             shared.wake.notify_one();
             stored
         });
-        finishing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-        Ok(())
+        match finishing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))? {
+            true => Ok(()),
+            false => Err(FileError::too_slow()),
+        }
     }
 }
 

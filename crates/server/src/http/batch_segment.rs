@@ -13,13 +13,16 @@ use super::page::BodyPage;
 use super::service::ServiceCall;
 use crate::http::Http;
 use axum::Extension;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use ia_catalog::UserType;
 use ia_catalog::file_jobs::FileJob;
 use ia_catalog::listing::Page;
+use ia_engine::files::FileError;
 use ia_engine::services::AnswerObject;
 use ia_engine::services::file_job::{FileJobs, ShownJob};
 use ia_model::time::format_utc;
@@ -56,6 +59,10 @@ pub(super) async fn post(
     let (head, body) = request.into_parts();
     let http = Arc::clone(&call.http);
     let member = call.caller.member(call.query.member_id()?)?;
+    if http.engine.catalog.snapshot().member(member).is_none() {
+        // Only an admin can name one that is not there.
+        return Err(ApiError::no_such_object("member"));
+    }
     let replaced = call.query.id("replace")?.map(SegmentId);
     if let Some(segment) = replaced {
         may_replace(&http, member, segment)?;
@@ -134,10 +141,10 @@ pub(super) async fn get(
 pub(super) async fn upload(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
-    Path(job_id): Path<String>,
+    job_id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    receive(&http, &info, &job_id, request).await
+    receive(&http, &info, job_id, request).await
 }
 
 /// Sends the file of a job
@@ -154,21 +161,23 @@ pub(super) async fn upload(
 pub(super) async fn upload_by_put(
     State(http): State<Arc<Http>>,
     Extension(info): Extension<RequestInfo>,
-    Path(job_id): Path<String>,
+    job_id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    receive(&http, &info, &job_id, request).await
+    receive(&http, &info, job_id, request).await
 }
 
 async fn receive(
     http: &Arc<Http>,
     info: &RequestInfo,
-    job_id: &str,
+    job_id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let files = &http.engine.files;
-    let job = files.job(job_id).await?.ok_or_else(ia_engine::files::FileError::not_found)?;
+    // What is not even text is no id of a job.
+    let Path(job_id) = job_id.map_err(|_| FileError::not_found())?;
+    let job = files.job(&job_id).await?.ok_or_else(FileError::not_found)?;
     must_not_be_of_another(http, &head, &job)?;
     files.receive(&job, length(&head.headers), body.into_data_stream()).await?;
     let write = |out: &mut Vec<u8>| {
@@ -217,9 +226,15 @@ fn host<'r>(headers: &'r HeaderMap, uri: &'r Uri) -> &'r str {
     }
 }
 
+/// The host and port that the caller has used; empty where it names none, or none that can be one.
 fn authority<'r>(headers: &'r HeaderMap, uri: &'r Uri) -> &'r str {
-    let in_header = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    uri.authority().map(|authority| authority.as_str()).or_else(in_header).unwrap_or_default()
+    let in_header = || {
+        let host = headers.get(header::HOST)?.to_str().ok()?;
+        host.parse::<Authority>().is_ok().then_some(host)
+    };
+    let named = uri.authority().map(Authority::as_str).or_else(in_header).unwrap_or_default();
+    // Without the name and the password that may stand in front.
+    named.rsplit_once('@').map_or(named, |(_, host)| host)
 }
 
 /// Where the file of a job goes: under the URL that the operator has set, or else on the scheme and host that the caller

@@ -17,6 +17,7 @@ mod examples;
 mod external_ids;
 mod failing_disk;
 mod field;
+mod files;
 mod h1;
 mod http2;
 mod ingest;

@@ -40,8 +40,8 @@ async fn slashes_make_no_other_path() {
     for path in &paths {
         let path = path.replace("{member_id}", "958").replace("{id}", "12");
         for method in ["GET", "POST", "PUT", "DELETE", "BREW"] {
-            // Its page has a random token.
-            if path == "/optout" {
+            // Its page has a random token; a job has a random id.
+            if path == "/optout" || (path == "/batch-segment" && method == "POST") {
                 continue;
             }
             // So that nothing is changed by the first that the others would see.

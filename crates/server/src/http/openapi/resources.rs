@@ -14,7 +14,9 @@ use utoipa::openapi::content::{Content, ContentBuilder};
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::Response;
-use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
 use utoipa::openapi::{Ref, RefOr, Required};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 use utoipa_axum::router::UtoipaMethodRouter;
@@ -136,9 +138,15 @@ fn list<K: ResourceKind>() -> RefOr<Schema> {
         .property("start_element", small_count())
         .property("num_elements", small_count())
         .property("id", small_count())
-        .property(singular, shown::<K>())
-        .property(plural, ArrayBuilder::new().items(shown::<K>()))
         .required("count");
+    let several = ArrayBuilder::new().items(shown::<K>());
+    if singular == plural {
+        let either = OneOfBuilder::new().item(shown::<K>()).item(several);
+        let about =
+            format!("`{plural}` is an array for a page of a list, and the object where one is asked for.");
+        return response(&about, page.property(plural, either));
+    }
+    let page = page.property(singular, shown::<K>()).property(plural, several);
     let about = format!(
         "`{plural}` for a page of a list, and for objects that were deleted, of which it has only the ids. `id` and \
          `{singular}` for one object that is asked for, by its id and nothing else."

@@ -2,6 +2,7 @@
 
 mod accounts;
 pub(crate) mod description;
+mod files;
 mod pixels;
 mod public_keys;
 mod schema;
@@ -40,9 +41,12 @@ async fn the_router_answers_what_the_document_names_and_nothing_else() {
     let provider = kit.login("provider").await;
     let operations = description.operations();
     let paths: BTreeSet<String> = operations.iter().map(|operation| operation.path.clone()).collect();
+    let made = provider.post("/batch-segment", &json!({})).await.ok();
+    let job_id = made["batch_segment_upload_job"]["job_id"].as_str().unwrap();
     for path in &paths {
         for method in METHODS {
-            let answer = provider.send(method.parse().unwrap(), path, &[], Bytes::new()).await;
+            let target = path.replace("{job_id}", job_id);
+            let answer = provider.send(method.parse().unwrap(), &target, &[], Bytes::new()).await;
             let named = operations.contains(&Operation { method: method.to_owned(), path: path.clone() });
             assert_eq!(answer.status != 404, named, "{method} {path} {}", answer.status);
         }
@@ -90,6 +94,9 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
 
 /// The document's name of a path.
 fn template(path: &str) -> &str {
+    if path.starts_with("/segment-upload/") {
+        return "/segment-upload/{job_id}";
+    }
     match path.strip_prefix("/segment/") {
         Some("meta") | None => path,
         Some(ids) if ids.contains('/') => "/segment/{member_id}/{id}",
@@ -121,11 +128,17 @@ impl Examiner<'_> {
         let cookie: Vec<_> = self.cookie.iter().map(|cookie| ("cookie", cookie.as_str())).collect();
         let answer = client.send(method.clone(), target, &cookie, Bytes::from(body.to_owned())).await;
         assert_eq!(answer.status, status, "{method} {target} {body} {:?}", answer.body);
-        let path = template(target.split('?').next().unwrap());
-        self.description.assert_describes(method.as_str(), path, &answer);
-        self.seen.insert((Operation { method: method.to_string(), path: path.to_owned() }, status));
-        self.answers += 1;
+        self.note(&method, target, &answer);
         answer
+    }
+
+    /// Checks an answer.
+    fn note(&mut self, method: &Method, target: &str, answer: &Answer) {
+        let path = template(target.split('?').next().unwrap());
+        self.description.assert_describes(method.as_str(), path, answer);
+        let operation = Operation { method: method.to_string(), path: path.to_owned() };
+        self.seen.insert((operation, answer.status.as_u16()));
+        self.answers += 1;
     }
 
     async fn send(&mut self, client: &Client, method: &str, target: &str, body: &str, status: u16) {
@@ -268,6 +281,9 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     for base in ["/segment", "/segment/958", "/segment/958/12", "/public-key"] {
         examiner.send(&provider, "GET", base, "{}", 503).await;
     }
+    for method in ["GET", "POST"] {
+        examiner.send(&provider, method, "/batch-segment", "{}", 503).await;
+    }
     accounts::examine_refusals(examiner, (tight, &admin), slow).await;
     examiner.kit = slow;
     let provider = slow.login("provider").await;
@@ -289,6 +305,11 @@ async fn examine_refusals<'k>(examiner: &mut Examiner<'k>, tight: &'k Kit, slow:
     }
     for method in ["GET", "PUT", "DELETE"] {
         examiner.send(&provider, method, "/segment/958/12", NEW, 429).await;
+    }
+    for (method, target) in
+        [("GET", "/batch-segment"), ("POST", "/batch-segment"), ("GET", "/batch-segment/meta")]
+    {
+        examiner.send(&provider, method, target, "{}", 429).await;
     }
     // A member's rates hold for all its services and callers: the stranger has used them up.
     slow.clock.advance(5 * 60_000 + 1);
@@ -326,6 +347,7 @@ async fn every_answer_is_as_the_document_says() {
     pixels::examine(&mut examiner, &tight, &slow).await;
     public_keys::examine(&mut examiner).await;
     segments::examine(&mut examiner).await;
+    files::examine(&mut examiner).await;
     examine_refusals(&mut examiner, &tight, &slow).await;
 
     let Examiner { description, seen, answers, .. } = examiner;

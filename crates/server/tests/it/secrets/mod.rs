@@ -4,6 +4,7 @@
 //! | | logs at info | logs at debug, trace | metrics, health | answers | data directory, `inspect` |
 //! |---|---|---|---|---|---|
 //! | passwords, tokens | never | never | never | never, but a warning repeats what was sent as an id | never |
+//! | ids of jobs of files | never | never | never | to their member | yes |
 //! | user ids as sent | never | may be | never | to their sender | yes |
 
 mod requests;
@@ -144,6 +145,40 @@ async fn log_in(server: &ServerProcess, canaries: &mut Canaries) {
     }
 }
 
+/// Uploads files by the paths of their jobs, well and badly. No log line and no metric may have such a path.
+async fn upload_files(server: &ServerProcess, canaries: &mut Canaries, search: &mut Search) {
+    let forbidden = [canaries.secrets(), canaries.ids()].concat();
+    let token = canaries.tokens.last().unwrap().clone();
+    let with_token = [("authorization", token.as_str())];
+    let ask = async |method: Method, target: &str| {
+        send(server.api, method, target, &with_token, Bytes::new()).await
+    };
+    let file = format!("{}:12,0,0\n{}:12,0,0\n{0}:4711,0,0\n", requests::USER_ID, requests::INVALID_ID);
+    let length = file.len() + 1;
+    for request in [
+        format!("POST {{path}} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{file}", file.len()),
+        format!("PUT {{path}}/ HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{file}"),
+        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nPK\x03\x04".to_owned(),
+        "POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n".to_owned(),
+        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n1:12,0,0".to_owned(),
+        "DELETE {path}?x=y HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+        "GET {path}%00 HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+        "GET {path}\0 HTTP/1.1\r\n\r\n".to_owned(),
+        "POST {path} HTTP/1.1\r\nHost: x\r\nReferer: {path}\r\nX-Request-Id: {path}\r\nContent-Length: 1\r\n\r\n1".to_owned(),
+    ] {
+        let made = ask(Method::POST, "/batch-segment").await.ok();
+        let job_id = made["batch_segment_upload_job"]["job_id"].as_str().unwrap().to_owned();
+        let request = request.replace("{path}", &format!("/segment-upload/{job_id}"));
+        for _ in 0..2 {
+            search.look("the answer to an upload", &talk(server, request.as_bytes(), false).await, &forbidden);
+        }
+        ask(Method::GET, &format!("/batch-segment?job_id={job_id}")).await.ok();
+        ask(Method::GET, &format!("/batch-segment?job_id=x{job_id}")).await;
+        ask(Method::GET, &format!("/batch-segment?sort={job_id}&num_elements={job_id}")).await;
+        canaries.jobs.push(job_id);
+    }
+}
+
 async fn ops(server: &ServerProcess, path: &str) -> Answer {
     send(server.ops, Method::GET, path, &[], Bytes::new()).await
 }
@@ -159,6 +194,9 @@ async fn examine(level: &str, format: &str, canaries: &mut Canaries, search: &mu
         ("INSTANT_AUDIENCE__SERVER__LOG_LEVEL", level),
         ("INSTANT_AUDIENCE__SERVER__LOG_FORMAT", format),
         ("INSTANT_AUDIENCE__LIMITS__POSTS_PER_SECOND", "0"),
+        ("INSTANT_AUDIENCE__LIMITS__API_READS_PER_MINUTE", "0"),
+        ("INSTANT_AUDIENCE__LIMITS__API_WRITES_PER_MINUTE", "0"),
+        ("INSTANT_AUDIENCE__FILES__WAITING_JOBS_PER_MEMBER", "1000000"),
         ("INSTANT_AUDIENCE__PIXELS__ENABLED", "true"),
         // So that what this test sends in X-Forwarded-For and Forwarded is looked at.
         ("INSTANT_AUDIENCE__HTTP__TRUSTED_PROXIES", "127.0.0.1"),
@@ -187,7 +225,8 @@ async fn examine(level: &str, format: &str, canaries: &mut Canaries, search: &mu
         }
     }
     requests::over_http2(&server, canaries).await;
-    let forbidden = [canaries.secrets(), canaries.ids()].concat();
+    upload_files(&server, canaries, search).await;
+    let forbidden = [canaries.secrets(), canaries.ids(), canaries.jobs.clone()].concat();
     for route in ["/healthz", "/readyz", "/metrics"] {
         search.look(route, &ops(&server, route).await.body, &forbidden);
     }
@@ -204,7 +243,8 @@ async fn examine(level: &str, format: &str, canaries: &mut Canaries, search: &mu
     let is_there = |words: &str| text.contains(words);
     assert!(is_there("refused") && is_there("stopped"), "the log is that of this run");
     assert_eq!(is_there("answered"), level != "info", "the level is the one that was asked for");
-    let forbidden = if level == "info" { forbidden } else { canaries.secrets() };
+    let forbidden =
+        if level == "info" { forbidden } else { [canaries.secrets(), canaries.jobs.clone()].concat() };
     search.look(&format!("log at {level} as {format}"), &log, &forbidden);
     search_what_is_kept(path, &data_dir, &environment, canaries, search);
 }

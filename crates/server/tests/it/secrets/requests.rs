@@ -32,6 +32,8 @@ pub(super) struct Canaries {
     pub(super) real_password: String,
     /// Issued tokens.
     pub(super) tokens: Vec<String>,
+    /// Ids of jobs of files: who knows one may upload. The data directory and answers to their member have them.
+    pub(super) jobs: Vec<String>,
     /// Encoded `Basic` credentials, which contain neither of the prefixes.
     encoded: Vec<String>,
 }
@@ -176,7 +178,9 @@ fn in_headers(builder: &mut Builder, canaries: &mut Canaries, method: &str, rout
             let wants_token = !header.starts_with("Authorization") && !header.starts_with("Cookie");
             let headers = format!("{header}\r\n");
             if wants_token {
-                builder.authorized(method, route, &headers, b"", false);
+                // The URL for an upload is on the host that its sender names.
+                let is_host = header.starts_with("Host") && (method, route) == ("POST", "/batch-segment");
+                builder.authorized(method, route, &headers, b"", is_host);
             } else {
                 builder.add(method, route, &headers, b"{}", false);
             }

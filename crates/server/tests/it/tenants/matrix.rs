@@ -76,6 +76,7 @@ async fn prepare(kit: &Kit) -> Vec<Actor> {
             (&stored["id"], &stored["public-key"]["user_id"]),
             (&json!(things.key), &json!(things.login_id))
         );
+        client.post_bytes("/batch-segment", &[], "").await.ok();
         for user in [things.user, VICTIM, WRITTEN] {
             client.add(user, None, json!([{"seg_id": things.segment, "value": 5}])).await;
         }

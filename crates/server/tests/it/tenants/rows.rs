@@ -1,11 +1,13 @@
 //! The rows of the table: each route with each kind of object that it takes, and the expected outcomes.
 
+mod files;
 mod pixels;
 mod public_keys;
 mod segments;
 
 use super::account_rows;
 use super::{Ask, credentials, delete, get, post, put, shown_segments};
+use hyper::Method;
 use ia_testkit::Answer;
 use serde_json::{Value, json};
 
@@ -397,6 +399,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("POST /privacy/consumer-request", object, ask, status, expected);
     }
     pixels::add(&mut rows);
+    rows.extend(files::rows());
     rows.extend(segments::rows());
     rows.extend(account_rows::rows());
     rows
@@ -423,7 +426,8 @@ fn users(about: &Things) -> Value {
 }
 
 /// Parameters and fields of the document that name no object.
-pub(super) const NO_OBJECTS: [&str; 35] = [
+pub(super) const NO_OBJECTS: [&str; 36] = [
+    "array",
     "X-Request-Id",
     "Sec-GPC",
     "us_privacy",
