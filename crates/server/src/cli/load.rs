@@ -122,8 +122,10 @@ struct Loaded {
     source: Option<File>,
     about: Option<About>,
     job_id: Option<String>,
-    /// Hidden where standard error is no terminal.
     bar: ProgressBar,
+    /// Standard error is a terminal.
+    shows_bar: bool,
+    /// It is none.
     prints_lines: bool,
     phase: String,
 }
@@ -157,9 +159,15 @@ impl Loaded {
 
     fn new(source: File, about: Option<About>, quiet: bool) -> Loaded {
         let is_terminal = std::io::stderr().is_terminal();
-        let bar = if quiet || !is_terminal { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-        let prints_lines = !quiet && !is_terminal;
-        Loaded { source: Some(source), about, job_id: None, bar, prints_lines, phase: String::new() }
+        Loaded {
+            source: Some(source),
+            about,
+            job_id: None,
+            bar: ProgressBar::hidden(),
+            shows_bar: is_terminal && !quiet,
+            prints_lines: !is_terminal && !quiet,
+            phase: String::new(),
+        }
     }
 
     fn is_file(&self) -> bool {
@@ -170,16 +178,21 @@ impl Loaded {
         Undelivered::Later { job_id: self.job_id.clone(), why: "interrupted".to_owned() }
     }
 
-    fn style(&self, template: &str) {
-        self.bar.set_style(ProgressStyle::with_template(template).expect("the templates are well formed"));
+    /// Puts a bar in the place of the one before. It is shown with its first change.
+    fn begin_bar(&mut self, bar: ProgressBar, template: &str) {
+        if self.shows_bar {
+            self.bar.finish_and_clear();
+            let style = ProgressStyle::with_template(template).expect("the templates are well formed");
+            self.bar = bar.with_style(style);
+        }
     }
 
     fn line(&self, text: &str) {
         if self.prints_lines {
             // A load does not fail because its progress cannot be shown.
             let _ = writeln!(std::io::stderr(), "{text}");
-        } else {
-            self.bar.println(text);
+        } else if self.shows_bar {
+            self.bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
         }
     }
 
@@ -224,14 +237,13 @@ impl Parcel for Loaded {
         match event {
             Event::Sending(_, length, sent) => {
                 self.phase = "uploading".to_owned();
-                self.bar.reset();
-                self.bar.set_position(0);
                 match length {
                     Some(length) => {
-                        self.bar.set_length(length);
-                        self.style("uploading {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+                        let template = "uploading {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+                        self.begin_bar(ProgressBar::new(length), template);
                     }
-                    None => self.style("uploading {spinner} {bytes} {bytes_per_sec}"),
+                    None => self
+                        .begin_bar(ProgressBar::new_spinner(), "uploading {spinner} {bytes} {bytes_per_sec}"),
                 }
                 show_bytes(&self.bar, sent);
             }
@@ -240,8 +252,7 @@ impl Parcel for Loaded {
                 if self.phase != job.phase() {
                     self.phase = job.phase().to_owned();
                     self.line(job.phase());
-                    self.style("{msg} {wide_bar} {pos} %");
-                    self.bar.set_length(100);
+                    self.begin_bar(ProgressBar::new(100), "{msg} {wide_bar} {pos} %");
                     self.bar.set_message(self.phase.clone());
                 }
                 self.bar.set_position(job.percent());

@@ -21,6 +21,7 @@ mod http2;
 mod ingest;
 mod limits;
 mod linked_opt_outs;
+mod load;
 mod one_object;
 mod openapi;
 mod ops;

@@ -62,7 +62,7 @@ impl Content {
             let missing = missing.saturating_sub(next.as_ref().map_or(0, |chunk| chunk.len() as u64));
             Some((next, (bytes, missing)))
         });
-        Content { bytes: checked.boxed(), length }
+        Content { bytes: checked.fuse().boxed(), length }
     }
 }
 

@@ -77,10 +77,12 @@ impl Job {
         self.is_completed() || self.phase() == "error"
     }
 
-    /// The server did not get the whole file, and would not refuse the same file again because of what it is. Then
-    /// it has applied nothing, and a new job may be tried.
+    /// The server did not get the whole file, and would not refuse the same file again because of its size. Then it
+    /// has applied nothing, and a new job may be tried.
     pub(in crate::cli) fn upload_broke(&self) -> bool {
-        self.phase() == "error" && self.0["uploaded_time"].is_null() && !self.error_code().contains("LIMIT")
+        self.phase() == "error"
+            && self.0["uploaded_time"].is_null()
+            && self.error_code() != "FILESIZE_LIMIT_EXCEEDED"
     }
 
     /// Whether anything in the file was refused.
@@ -177,7 +179,9 @@ mod tests {
 
     #[test]
     fn an_upload_that_broke_is_told_from_a_file_that_is_refused() {
-        assert!(job(json!({"phase": "error", "error_code": "uploading-error"})).upload_broke());
+        for code in ["uploading-error", "RATE_LIMIT_EXCEEDED"] {
+            assert!(job(json!({"phase": "error", "error_code": code})).upload_broke());
+        }
         for fields in [
             json!({"phase": "error", "error_code": "FILESIZE_LIMIT_EXCEEDED"}),
             json!({"phase": "error", "error_code": "validating-error", "uploaded_time": "2026-01-01 00:00:00"}),

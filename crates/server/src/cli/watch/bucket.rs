@@ -38,7 +38,7 @@ pub(super) struct Bucket {
     /// Who this is, in claims.
     owner: String,
     /// The claims of others: in which version, since when, and whether it has changed meanwhile.
-    held: HashMap<String, (Option<String>, Instant, bool)>,
+    held: HashMap<String, (String, Instant, bool)>,
 }
 
 /// What is in a claim.
@@ -76,12 +76,13 @@ impl Bucket {
     }
 
     /// Whether a claim of another one can be taken over now, may be soon, or is alive.
-    fn standing(&mut self, name: &str, version: &Option<String>) -> Standing {
+    fn standing(&mut self, name: &str, e_tag: &Option<String>) -> Standing {
+        let version = tag(e_tag);
         let now = Instant::now();
         let (last, since, changed) =
             self.held.entry(name.to_owned()).or_insert_with(|| (version.clone(), now, false));
-        if last != version {
-            (*last, *since, *changed) = (version.clone(), now, true);
+        if *last != version {
+            (*last, *since, *changed) = (version, now, true);
         }
         if since.elapsed() >= self.take_over {
             Standing::Dead
@@ -140,7 +141,7 @@ impl Place for Bucket {
 
     async fn claim(&mut self, (file, mark): &Self::File) -> anyhow::Result<Option<Claimed>> {
         let name = file.location.filename().unwrap_or_default().to_owned();
-        let path = self.inbox().join(name::of_note(&name));
+        let path = object(&self.inbox(), &name::of_note(&name))?;
         let content = identity(file);
         let mut new = Mark { owner: Some(self.owner.clone()), sign: 0, job: None, content: None };
         let mut held = Held {
@@ -182,7 +183,17 @@ impl Place for Bucket {
 
 /// What tells one content of an object from another.
 fn identity(file: &ObjectMeta) -> String {
-    format!("{} {}", file.e_tag.as_deref().unwrap_or(""), file.size)
+    format!("{} {}", tag(&file.e_tag), file.size)
+}
+
+/// Without its quotes, which some stores leave out of lists.
+fn tag(e_tag: &Option<String>) -> String {
+    e_tag.as_deref().unwrap_or_default().trim_matches('"').to_owned()
+}
+
+/// An object of a folder, by the name as it is; `Path::join` would encode some characters.
+fn object(folder: &Path, name: &str) -> anyhow::Result<Path> {
+    Path::parse(format!("{folder}/{name}")).with_context(|| format!("{name} is no good name"))
 }
 
 /// The object that is a claim.
@@ -349,8 +360,9 @@ impl Claim for Claimed {
         self.change(|_| ()).await?;
         let folder = self.prefix.clone().join(if job.is_completed() { "done" } else { "failed" });
         let moved = name::with_job(&self.name, job.id());
-        let target = folder.clone().join(moved.as_str());
-        self.store.put(&folder.join(name::of_report(&moved)), PutPayload::from(job.report())).await?;
+        let target = object(&folder, &moved)?;
+        let report = object(&folder, &name::of_report(&moved))?;
+        self.store.put(&report, PutPayload::from(job.report())).await?;
         let place = match self.store.head(&self.file.location).await {
             Ok(now) if identity(&now) == self.content => {
                 self.store.copy(&self.file.location, &target).await?;

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -25,6 +26,8 @@ pub(super) struct Folder {
     home: PathBuf,
     /// How the files looked at the last look.
     seen: HashMap<String, Stamp>,
+    /// Names that were reported.
+    unnamed: HashSet<OsString>,
 }
 
 /// How a file looks. Another content looks otherwise.
@@ -73,7 +76,7 @@ impl Folder {
             let path = dir.join(sub);
             fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         }
-        Ok(Folder { inbox, home: dir.to_owned(), seen: HashMap::new() })
+        Ok(Folder { inbox, home: dir.to_owned(), seen: HashMap::new(), unnamed: HashSet::new() })
     }
 
     /// Removes the note of a file that has been moved, which a crash has left.
@@ -98,9 +101,14 @@ impl Place for Folder {
         for entry in fs::read_dir(&self.inbox)? {
             let entry = entry?;
             // A name that is not UTF-8 could not be told in a report.
-            let Ok(name) = entry.file_name().into_string() else {
-                tracing::warn!("{} is left: its name is not UTF-8", entry.path().display());
-                continue;
+            let name = match entry.file_name().into_string() {
+                Ok(name) => name,
+                Err(name) => {
+                    if self.unnamed.insert(name) {
+                        tracing::warn!("{} is left: its name is not UTF-8", entry.path().display());
+                    }
+                    continue;
+                }
             };
             if let Some(noted) = name::noted_by(&name) {
                 notes.push(noted.to_owned());
@@ -141,6 +149,11 @@ impl Place for Folder {
         if Stamp::look(&claim.path)? != Some(*stamp) {
             claim.let_go();
             return Ok(None);
+        }
+        // Before there is a job: each try would leave one at the server.
+        if let Err(error) = File::open(&claim.path) {
+            claim.let_go();
+            return Err(error).with_context(|| format!("cannot read {}", claim.path.display()));
         }
         claim.noted = claim.lock.last_line()?.filter(|line| line.file == *stamp).map(|line| line.job);
         Ok(Some(claim))

@@ -29,6 +29,11 @@ const FAILED: u8 = 4;
 /// With `--once`: a file is left.
 const LEFT: u8 = 5;
 
+/// How long to wait at least after a file could not be sent.
+const PAUSE_LEFT: Duration = Duration::from_secs(5);
+/// And after the server has refused the login, which would soon be locked.
+const PAUSE_REFUSED: Duration = Duration::from_secs(30);
+
 /// A reason that lasts is logged that often.
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -166,8 +171,13 @@ async fn watch<P: Place>(
                 (failed, _) => Err(Ended::new(FAILED, format!("{failed} files have failed")).into()),
             };
         }
+        let pause = match round {
+            Round { is_refused: true, .. } => args.interval.max(PAUSE_REFUSED),
+            Round { left: 1.., .. } => args.interval.max(PAUSE_LEFT),
+            _ => args.interval,
+        };
         tokio::select! {
-            () = tokio::time::sleep(args.interval) => {}
+            () = tokio::time::sleep(pause) => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
     }
@@ -179,6 +189,7 @@ struct Round {
     failed: usize,
     left: usize,
     soon: usize,
+    is_refused: bool,
 }
 
 enum Became {
@@ -205,7 +216,7 @@ async fn round<P: Place>(
                 continue;
             }
             Err(error) => {
-                log.warn(&format!("cannot take a file: {error:#}"));
+                log.warn(&format!("{error:#}"));
                 Became::Left
             }
         };
@@ -215,6 +226,7 @@ async fn round<P: Place>(
             Became::Left => round.left += 1,
             Became::Stop => {
                 round.failed += 1;
+                round.is_refused = true;
                 break;
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::cli::client::Http;
 use async_trait::async_trait;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -69,5 +69,6 @@ fn patient(body: Incoming) -> HttpResponseBody {
         let rest = frame.is_ok().then_some(body);
         Some((frame, rest))
     });
-    HttpResponseBody::new(StreamBody::new(frames))
+    // Readers may ask once more behind the end.
+    HttpResponseBody::new(StreamBody::new(frames.fuse()))
 }
