@@ -120,8 +120,15 @@ pub(in crate::cli) async fn deliver(
     noted: Option<Note>,
     patience: Option<Duration>,
 ) -> Result<Job, Undelivered> {
-    let mut delivery =
-        Delivery { server, parcel, patience: Patience::new(patience), jobs: 0, last: None, poll: FIRST_POLL };
+    let mut delivery = Delivery {
+        server,
+        parcel,
+        patience: Patience::new(patience),
+        jobs: 0,
+        broke: None,
+        last: None,
+        poll: FIRST_POLL,
+    };
     let mut step = noted.map_or(Step::Create, Step::Ask);
     loop {
         step = match step {
@@ -146,6 +153,8 @@ struct Delivery<'a, P> {
     parcel: &'a mut P,
     patience: Patience,
     jobs: usize,
+    /// How the last upload broke.
+    broke: Option<String>,
     last: Option<Job>,
     poll: Duration,
 }
@@ -195,6 +204,8 @@ impl<P: Parcel> Delivery<'_, P> {
                 };
                 return Err(Undelivered::Failed(job));
             }
+            // It may have arrived: asking tells.
+            Err(Failure::Away(why)) => self.broke = Some(why),
             Err(failure) => self.wait(failure, Some(&note)).await?,
         }
         Ok(Step::Ask(note))
@@ -224,7 +235,13 @@ impl<P: Parcel> Delivery<'_, P> {
             return Ok(Asked::Ended(job));
         }
         match job.phase() {
-            "starting" => return Ok(Asked::GoOn(Step::Send(note))),
+            "starting" => {
+                // Nothing of it has arrived.
+                if let Some(why) = self.broke.take() {
+                    self.wait(Failure::Away(why), Some(&note)).await?;
+                }
+                return Ok(Asked::GoOn(Step::Send(note)));
+            }
             // The server has not seen yet that the upload broke.
             "uploading" => self.wait(Failure::Away("the upload broke".to_owned()), Some(&note)).await?,
             _ => self.follow(job).await,

@@ -66,6 +66,8 @@ pub(crate) struct State {
     pub(crate) holds_jobs: bool,
     /// No job is known any more.
     pub(crate) forgets: bool,
+    /// Where uploads are to go, if not here.
+    pub(crate) upload_to: Option<String>,
     token: String,
 }
 
@@ -207,7 +209,8 @@ fn create(state: &mut State, address: SocketAddr, query: String) -> Answer {
     }
     let id = format!("{:0>40}", state.jobs.len() + 1);
     state.jobs.push(FakeJob { id: id.clone(), query, phase: "starting", ..FakeJob::default() });
-    let url = format!("http://{address}/upload/{id}");
+    let base = state.upload_to.clone().unwrap_or_else(|| format!("http://{address}"));
+    let url = format!("{base}/upload/{id}");
     success(
         json!({"batch_segment_upload_job": {"id": 1, "job_id": id, "member_id": MEMBER, "upload_url": url}}),
     )

@@ -143,9 +143,16 @@ async fn a_broken_upload_is_tried_anew_and_a_lost_answer_is_asked_for() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!((fake.jobs().len(), fake.state().uploads), (4, uploads + 1), "nothing is sent twice");
 
+    // No upload arrives at all: the URL leads nowhere.
+    fake.state().upload_to = Some("http://127.0.0.1:1".to_owned());
+    let ended = fake.at().run("load", &[&path, "--timeout", "1"]).await;
+    assert_eq!((ended.code, fake.jobs().len()), (Some(5), 5), "{ended:?}");
+    assert!(ended.err.lines().count() < 10, "it does not ask without a pause: {ended:?}");
+    fake.state().upload_to = None;
+
     fake.fail(vec![Fault::CutUpload; 5]);
     let ended = fake.at().run("load", &[&path]).await;
-    assert_eq!((ended.code, fake.jobs().len()), (Some(5), 9), "{ended:?}");
+    assert_eq!((ended.code, fake.jobs().len()), (Some(5), 10), "{ended:?}");
     assert!(ended.err.contains("the upload broke (uploading-error), 5 times"), "{ended:?}");
 }
 
