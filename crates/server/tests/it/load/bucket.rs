@@ -62,6 +62,9 @@ async fn two_watchers_share_a_prefix() {
     let (fake, s3, dir) = (Fake::start().await, S3::start().await, TempDir::new().unwrap());
     let mut contents: Vec<_> = (10..22).map(|user| format!("{user}:12\n")).collect();
     let watchers = [start(&fake, &s3, &dir.path().join("1")), start(&fake, &s3, &dir.path().join("2"))];
+    for watcher in &watchers {
+        eventually("a watcher", async || watcher.log().contains(": watching ").then_some(())).await;
+    }
     for (number, content) in contents.iter().enumerate() {
         s3.put(&format!("{number}.txt"), content).await;
     }

@@ -57,6 +57,12 @@ impl Watched {
         eventually(&what, async || (self.moved(folder).len() == files).then_some(())).await;
     }
 
+    /// Until so many have begun, and so would heed a signal.
+    pub(super) async fn wait_for_watchers(&self, count: usize) {
+        let begun = || fs::read_to_string(&self.log).unwrap_or_default().matches(": watching ").count();
+        eventually("watchers", async || (begun() == count).then_some(())).await;
+    }
+
     /// The files in a folder that are no reports.
     pub(super) fn moved(&self, folder: &str) -> Vec<String> {
         self.names(folder)
@@ -121,6 +127,7 @@ async fn submitted_is_taken_from_where_it_exists_and_the_watcher_stops_when_aske
     let running = watched.start(&fake.at());
     for (count, signal) in [(1, Signal::TERM), (2, Signal::INT)] {
         let running = if count == 1 { None } else { Some(watched.start(&fake.at())) };
+        watched.wait_for_watchers(count).await;
         fs::write(watched.path.join(format!("beside-{count}.txt")), "9:12\n").unwrap();
         fs::write(watched.path.join(format!("submitted/{count}.txt")), "1:12\n").unwrap();
         watched.wait_for("done", count).await;
@@ -161,6 +168,7 @@ async fn two_watchers_share_a_folder() {
     let watched = Watched::new();
     let mut contents: Vec<_> = (10..50).map(|user| format!("{user}:12\n")).collect();
     let watchers = [watched.start(&fake.at()), watched.start(&fake.at())];
+    watched.wait_for_watchers(2).await;
     for (number, content) in contents.iter().enumerate() {
         watched.put(&format!("{number}.txt"), content);
     }
