@@ -13,9 +13,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) struct Deletions {
     jobs: Arc<Jobs>,
     opt_outs: Arc<OptOuts>,
-    /// By the hash of the user: in whose segments, and when.
-    noted: RwLock<HashMap<[u8; 16], Vec<(Option<MemberId>, u64)>>>,
+    /// By the hash of the user.
+    noted: RwLock<HashMap<[u8; 16], Vec<Noted>>>,
 }
+
+/// In whose segments, and when.
+type Noted = (Option<MemberId>, u64);
 
 /// What a file must heed about a user.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -173,7 +173,7 @@ mod tests {
         let ids = |begun: Vec<FileJob>| begun.iter().map(|job| job.id).collect::<Vec<_>>();
         // By the end of the upload: the jobs with higher ids came first.
         assert_eq!(ids(running.next(places, jobs.clone())), [5, 3]);
-        assert!(running.next(places, jobs.clone()).is_empty());
+        assert!(running.next(places, jobs).is_empty());
         running.members.remove(&MemberId(8));
         running.members.remove(&MemberId(10));
         let left = vec![job(1, 7, large), job(2, 7, large), job(3, 8, large), job(4, 9, 5)];

@@ -133,6 +133,7 @@ impl Replacing {
     }
 
     /// How many were in before and are not in the file so far.
+    #[cfg(test)]
     pub(crate) fn left(&self) -> usize {
         self.before.left()
     }
@@ -160,17 +161,6 @@ impl Replacing {
             Continue(())
         })?;
         Ok(batch)
-    }
-
-    /// Removes the file of a job that has ended, or of one that will not begin. It may be gone already.
-    pub(crate) fn remove(file: &Path) -> io::Result<()> {
-        for file in [unfinished(file), file.to_owned()] {
-            match fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
     }
 
     fn hash(&self, user: &UserKey) -> u64 {

@@ -3,18 +3,23 @@
 mod apply;
 mod backup;
 mod check_config;
+mod client;
 mod demo;
 mod demo_login;
 mod import_users;
 mod inspect;
+mod load;
 mod serve;
+mod watch;
 
 use crate::config::{Config, LogFormat, Overrides};
 use clap::{Args, Parser, Subcommand};
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
@@ -39,6 +44,10 @@ enum Command {
     Apply(apply::ApplyArgs),
     /// Add ids to the known users, for a server that rejects unknown users. Works while a server runs.
     ImportUsers(import_users::ImportUsersArgs),
+    /// Send a file of users to a running server, and follow its job to the end.
+    Load(load::LoadArgs),
+    /// Send each file that appears in a folder, or under a prefix in S3, to a running server.
+    Watch(watch::WatchArgs),
     /// Copy the data directory to a new folder and check the copy. Works while a server runs.
     Backup(backup::BackupArgs),
     /// Print what is in the data directory. Changes nothing, and works while a server runs.
@@ -81,6 +90,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Apply(args) => apply::run(args),
         Command::ImportUsers(args) => import_users::run(args),
+        Command::Load(args) => load::run(args),
+        Command::Watch(args) => watch::run(args),
         Command::Backup(args) => backup::run(args),
         Command::Inspect(what) => inspect::run(what),
         Command::CheckConfig(args) => check_config::run(args),
@@ -91,9 +102,49 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "instant-audience: {error:#}");
-            ExitCode::FAILURE
+            error.downcast_ref::<Ended>().map_or(ExitCode::FAILURE, |ended| ExitCode::from(ended.code))
         }
     }
+}
+
+/// An end with an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+struct Ended {
+    code: u8,
+    why: String,
+}
+
+impl Ended {
+    fn new(code: u8, why: String) -> Ended {
+        Ended { code, why }
+    }
+
+    /// With the exit code of a command line that is wrong, as clap has it.
+    fn usage(error: anyhow::Error) -> anyhow::Error {
+        Ended::new(2, format!("{error:#}")).into()
+    }
+}
+
+/// Does `work` until it is done, or until somebody asks the process to end: `None`.
+async fn until_stopped<T>(work: impl Future<Output = T>) -> anyhow::Result<Option<T>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(tokio::select! {
+        done = work => Some(done),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    })
+}
+
+/// Puts a file in its place, whole or not at all, also if the power fails.
+fn save(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    File::open(folder)?.sync_all()
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

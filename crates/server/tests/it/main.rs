@@ -24,6 +24,7 @@ mod ingest;
 mod later;
 mod limits;
 mod linked_opt_outs;
+mod load;
 mod one_object;
 mod openapi;
 mod ops;

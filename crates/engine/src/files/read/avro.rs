@@ -27,7 +27,7 @@ use std::fmt;
 use std::io::BufRead;
 
 /// The first bytes of a file.
-pub(crate) const MAGIC: [u8; 4] = container::MAGIC;
+pub(super) const MAGIC: [u8; 4] = container::MAGIC;
 
 /// What a file may have.
 #[derive(Debug, Clone, Copy)]

@@ -1,13 +1,10 @@
 //! What a file is, by its first bytes: text, Avro, or something that is named in the error.
 
-use super::FileFault;
+use super::{FileFault, avro};
 use crate::decode;
 
 /// How many bytes of a file are looked at.
 pub(super) const START_BYTES: usize = 512;
-
-/// The first bytes of an Avro object container file.
-const AVRO_MAGIC: &[u8] = b"Obj\x01";
 
 /// Formats of files that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +31,7 @@ const COMPRESSED: [(&[u8], &str); 9] = [
 /// Finds what a file is. `start` is its first [`START_BYTES`] bytes, unpacked, or all of a shorter one. What is nothing
 /// known is text.
 pub(super) fn format_of(start: &[u8]) -> Result<FileFormat, FileFault> {
-    if start.starts_with(AVRO_MAGIC) {
+    if start.starts_with(&avro::MAGIC) {
         return Ok(FileFormat::Avro);
     }
     let packer = COMPRESSED.iter().find(|(magic, _)| start.starts_with(magic)).map(|&(_, name)| name);

@@ -101,8 +101,7 @@ fn a_restart_finds_who_was_in_before_the_job() {
         replacing.note(&user(1));
         let rest = replacing.rest(profiles, NOW, &GOES_ON).unwrap();
         assert_eq!(users_of(&rest), (3..=10).map(user).collect());
-        Replacing::remove(file).unwrap();
-        Replacing::remove(file).unwrap();
+        fs::remove_file(file).unwrap();
         assert_eq!(begin(file, profiles).unwrap().left(), 11);
     });
 }

@@ -50,6 +50,7 @@ fn content(segment: &dyn Fn(&mut String, u64), segments: u64) -> String {
     content
 }
 
+#[expect(clippy::print_stderr, reason = "the figures of the run")]
 fn measure(name: &str, content: &str, files: &BatchFiles) {
     let layout = TextLayout::new(files, MEMBER).unwrap();
     let packed = gzip(content.as_bytes(), true);

@@ -1,0 +1,12 @@
+//! The commands that send files: `load` and `watch`.
+
+mod bucket;
+mod command;
+mod fake;
+mod fake_s3;
+mod folder;
+mod killed;
+mod one_file;
+
+pub(crate) use command::{Ended, Running, Where};
+pub(crate) use fake::{Fake, Fault, MEMBER};
