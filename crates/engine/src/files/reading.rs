@@ -68,7 +68,7 @@ struct Reading<'s> {
 }
 
 /// After this many bytes of a spooled file the progress is shown anew.
-const SHOWN_BYTES: u64 = 1 << 20;
+const SHOWN_BYTES: u64 = 64 << 10;
 
 /// A spooled file that shows how far it is read, and ends when the server stops.
 struct Watched {

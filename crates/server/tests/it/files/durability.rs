@@ -20,7 +20,7 @@ const SETTINGS: [(&str, &str); 5] = [
 const LINES: u64 = 8 * 2048 + 100;
 
 /// A data directory with its server, which is killed and started again.
-struct Site {
+pub(super) struct Site {
     _dir: tempfile::TempDir,
     data_dir: PathBuf,
     running: Option<(ServerProcess, Client)>,
@@ -28,7 +28,7 @@ struct Site {
 }
 
 impl Site {
-    async fn new() -> Site {
+    pub(super) async fn new() -> Site {
         let login = |name: &str, kind: &str| json!({"username": name, "password": PASSWORD, "member_id": 958, "user_type": kind});
         let catalog = json!({
             "members": [{"id": 958, "name": "Provider"}],
@@ -49,12 +49,12 @@ impl Site {
         self.running = Some((server, client));
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         self.running.as_ref().expect("it runs").1.clone()
     }
 
     /// Kills the server, looks at what it has left, and starts it again.
-    async fn kill(&mut self) {
+    pub(super) async fn kill(&mut self) {
         self.running.take().expect("it runs").0.kill().await;
         self.kills += 1;
         let folder = self.data_dir.join("files");
@@ -98,7 +98,7 @@ impl Site {
         present
     }
 
-    async fn no_file_is_left(&self) {
+    pub(super) async fn no_file_is_left(&self) {
         let folder = self.data_dir.join("files");
         eventually("the files of jobs that have ended to be gone", async || {
             (std::fs::read_dir(&folder).unwrap().count() == 0).then_some(())

@@ -6,6 +6,7 @@ mod durability;
 mod failures;
 mod jobs;
 mod limits;
+mod replace;
 mod uploads;
 
 use bytes::Bytes;

@@ -7,6 +7,7 @@ mod fake_s3;
 mod folder;
 mod killed;
 mod one_file;
+mod real;
 
 pub(crate) use command::{Ended, Running, Where};
 pub(crate) use fake::{Fake, Fault, MEMBER};
