@@ -5,6 +5,7 @@
 //! the usage statistics do. So after a crash a file goes on where the log ends, and each line counts once.
 
 mod deletions;
+mod early;
 
 mod part;
 mod queue;
@@ -15,6 +16,7 @@ mod spool;
 mod upload;
 
 pub(crate) use deletions::Deletions;
+pub(crate) use early::EarlyChecks;
 pub use rules::{FileRules, Rate};
 pub use spool::copy_spool;
 pub(crate) use spool::{DiskSpool, Spool};
@@ -55,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) jobs: Arc<Jobs>,
     /// Where the files wait.
     pub(crate) spool: Arc<dyn Spool>,
+    /// What was found of files while they came in.
+    pub(crate) early: Arc<EarlyChecks>,
     /// Segments, who may write to them, and set-ups of members.
     pub(crate) catalog: Arc<CatalogView>,
     /// Users that are dropped.
@@ -291,6 +295,7 @@ impl Shared {
         if !is_over(self) {
             return;
         }
+        self.early.forget(job);
         if let Err(error) = self.runtime.block_on(self.jobs.flush()) {
             // The file is kept: without it the next start could not tell how the job has ended.
             let cause = &error as &dyn std::error::Error;
