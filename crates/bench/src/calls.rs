@@ -27,8 +27,8 @@ pub(crate) fn catalog() -> String {
 }
 
 /// The body of `POST /auth`.
-pub(crate) fn login() -> Bytes {
-    format!(r#"{{"auth":{{"username":"{USERNAME}","password":"{PASSWORD}"}}}}"#).into()
+pub(crate) fn login(username: &str) -> Bytes {
+    format!(r#"{{"auth":{{"username":"{username}","password":"{PASSWORD}"}}}}"#).into()
 }
 
 /// The body of `POST /user-segment` that asks for those ids.
@@ -139,6 +139,6 @@ mod tests {
         assert_eq!(segments.len(), SEGMENTS as usize);
         assert_eq!(segments[0], json!({"id": 1, "member_id": 1, "code": "segment_1"}));
         assert_eq!(catalog["users"][0]["username"], USERNAME);
-        assert_eq!(parsed(&login())["auth"]["password"], PASSWORD);
+        assert_eq!(parsed(&login(USERNAME))["auth"]["password"], PASSWORD);
     }
 }

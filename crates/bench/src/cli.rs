@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::report::Report;
 use crate::site::Site;
-use crate::{ceiling, compare, crash, rates, shapes, trials};
+use crate::{ceiling, compare, crash, files, rates, shapes, trials};
 use clap::{Args, Parser, Subcommand};
 use ia_testkit::until_a_signal;
 use std::io::Write;
@@ -30,6 +30,8 @@ enum Command {
     Trials(Planned<trials::Plan>),
     /// Measure what a membership costs the server in every form in which clients write bodies.
     Shapes(Planned<shapes::Plan>),
+    /// Measure files of memberships: their rates, what others notice of them, and their memory.
+    Files(Planned<files::Plan>),
     /// Be the HTTP stack without a server behind it, for `compare`.
     #[command(hide = true)]
     Ceiling,
@@ -66,6 +68,7 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
         Command::Compare(planned) => planned.execute(async |at, plan| compare::run(at, plan).await),
         Command::Trials(planned) => planned.execute(async |at, plan| trials::run(at, plan).await),
         Command::Shapes(planned) => planned.execute(async |at, plan| shapes::run(at, plan).await),
+        Command::Files(planned) => planned.execute(async |at, plan| files::run(at, plan).await),
         Command::Ceiling => ceiling::run().map(|()| true),
     };
     match outcome {
@@ -134,6 +137,8 @@ mod tests {
             "trials --only overlode",
             "trials --sizes 0",
             "shapes --only round",
+            "files --only rate",
+            "files --upload-mib 513",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -35,10 +35,15 @@ impl Target {
         Target { api, pid, ops: api, headers: host(api).into() }
     }
 
-    /// Logs in to a server.
+    /// Logs in to a server with the login of the bench's catalog.
     pub(crate) async fn log_in(server: &ServerProcess) -> Result<Target, Error> {
+        Target::log_in_as(server, calls::USERNAME).await
+    }
+
+    /// Logs in to a server; the password is always the same.
+    pub(crate) async fn log_in_as(server: &ServerProcess, username: &str) -> Result<Target, Error> {
         let mut target = Target { ops: server.ops, ..Target::open_to_all(server.api, server.id()) };
-        let answer = Connection::open(&target).await?.post("/auth", calls::login()).await?;
+        let answer = Connection::open(&target).await?.post("/auth", calls::login(username)).await?;
         let answer: serde_json::Value = serde_json::from_slice(&answer)
             .map_err(|source| Error::Answer { what: "POST /auth".to_owned(), source })?;
         let token = answer["response"]["token"]

@@ -12,6 +12,7 @@
 //! cargo run --release -p ia-bench -- compare
 //! cargo run --release -p ia-bench -- trials
 //! cargo run --release -p ia-bench -- shapes
+//! cargo run --release -p ia-bench -- files
 //! ```
 //!
 //! - `rates` measures throughput, latency and the server's CPU time and memory for bulk and small writes,
@@ -26,6 +27,8 @@
 //!   missed is reported and fails nothing; lost or wrong data does.
 //! - `shapes` sends the same memberships in every form in which clients write bodies, and prints what a
 //!   membership of each costs the server, over the cost of the compact form.
+//! - `files` uploads files of memberships: how fast they are read beside the same as POSTs and in Redis, how
+//!   soon small ones are done, what reads notice of large ones, and how much memory an upload takes.
 //!
 //! A SIGKILL is a crash of the process, not of the machine: what the server had handed to the kernel
 //! survives it, flushed or not. That an answered write survives a power cut is for other tests to show.
@@ -36,6 +39,7 @@
 //! `INSTANT_AUDIENCE__…` of the environment reach the server; the rates and sizes that it limits are lifted in
 //! any case.
 
+mod aim;
 mod arguments;
 mod body;
 mod calls;
@@ -48,11 +52,13 @@ mod disk;
 mod distribution;
 mod drive;
 mod error;
+mod files;
 mod fill;
 mod journal;
 mod latencies;
 mod load;
 mod meter;
+mod open_loop;
 mod population;
 mod progress;
 mod rates;

@@ -5,6 +5,6 @@ mod lane;
 mod resp;
 mod server;
 
-pub(crate) use calls::pool;
+pub(crate) use calls::{hashes, pool};
 pub(crate) use lane::RedisLane;
-pub(crate) use server::{Fsync, Redis, find};
+pub(crate) use server::{Fsync, Redis, find, pipe};

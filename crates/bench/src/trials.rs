@@ -1,11 +1,9 @@
 //! `ia-bench trials`: how the server behaves beside its peak rates.
 
 mod activation;
-mod aim;
 mod faults;
 mod growth;
 mod mixed;
-mod open_loop;
 mod outcome;
 mod overload;
 mod plan;

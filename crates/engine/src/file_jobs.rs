@@ -4,6 +4,7 @@
 //! A job is stored before the position of the usage statistics that covers its parts, so a start finds each part in the
 //! store or in the log. It may find one in both: parts are numbered, and one that is counted already is skipped.
 
+use hashbrown::HashMap;
 use ia_catalog::CatalogError;
 use ia_catalog::file_jobs::{FileJob, FileJobStore, FileProgress, MAX_REFUSED, MAX_SEGMENTS, Phase};
 use ia_catalog::usage::Scrubber;
@@ -213,21 +214,25 @@ fn add_chunk(progress: &mut FileProgress, chunk: &FileChunk, ingest: &Ingest) {
             progress.refused.insert(refused);
         }
     }
-    // A part has thousands of pairs in few segments, and the applier waits.
-    let mut segments = hashbrown::HashMap::<SegmentId, (u64, u64)>::new();
+    // The applier does this between requests: one cheap look-up for each of thousands of operations.
+    let mut part = HashMap::<SegmentId, (u64, u64)>::new();
     for operation in ingest.batch.operations() {
-        let (added, removed) = segments.entry(operation.segment).or_default();
+        let (added, removed) = part.entry(operation.segment).or_default();
         match operation.change {
             Change::Remove => *removed += 1,
             Change::Add { .. } | Change::AddLater { .. } => *added += 1,
         }
     }
-    for (segment, (more_added, more_removed)) in segments {
-        if progress.segments.len() < MAX_SEGMENTS || progress.segments.contains_key(&segment) {
-            let (added, removed) = progress.segments.entry(segment).or_default();
-            *added += more_added;
-            *removed += more_removed;
+    // In an order that a replay has too: which of too many are kept depends on it.
+    let mut part: Vec<_> = part.into_iter().collect();
+    part.sort_unstable_by_key(|&(segment, _)| segment);
+    for (segment, (more_added, more_removed)) in part {
+        if progress.segments.len() >= MAX_SEGMENTS && !progress.segments.contains_key(&segment) {
+            continue;
         }
+        let (added, removed) = progress.segments.entry(segment).or_default();
+        *added += more_added;
+        *removed += more_removed;
     }
     progress.error_lines.extend(chunk.error_lines.iter().cloned());
     let surplus = progress.error_lines.len().saturating_sub(MAX_ERROR_LINES);

@@ -7,7 +7,7 @@ use crate::catalog_view::CatalogView;
 use crate::data_dir::{DataDir, DataDirLock};
 use crate::erasures::Erasures;
 use crate::file_jobs::Jobs;
-use crate::files::{Deletions, DiskSpool, FileReading, FileRules, Files, Shared};
+use crate::files::{Deletions, DiskSpool, EarlyChecks, FileReading, FileRules, Files, Shared};
 use crate::ingest::{ExpirationRules, Ingester};
 use crate::large_work::LargeWork;
 use crate::limits::{Limits, RequestLimits, ServiceLimits};
@@ -333,6 +333,7 @@ fn start_files(
     let shared = Shared {
         jobs: Arc::clone(&databases.jobs),
         spool: Arc::new(DiskSpool::open(data_dir.files())?),
+        early: EarlyChecks::new(options.files.files_at_once),
         catalog: Arc::clone(&databases.view),
         profiles,
         opt_outs: Arc::clone(&databases.opt_outs),

@@ -83,6 +83,13 @@ pub(crate) fn load(bodies: &Bodies, body: usize) -> Batch {
     batch
 }
 
+/// Users with their memberships as commands for `redis-cli --pipe`: one for each user.
+pub(crate) fn hashes<M: Iterator<Item = Membership>>(users: impl Iterator<Item = (u64, M)>) -> Vec<u8> {
+    let mut batch = Batch::new();
+    users.for_each(|(id, memberships)| batch.write(id, memberships));
+    batch.frame
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::resp::{Reply, parse, strings};

@@ -40,6 +40,26 @@ pub(crate) fn find(given: Option<PathBuf>) -> Result<PathBuf, Error> {
     tried.into_iter().find(|path| path.is_file()).ok_or(Error::NoRedis { place })
 }
 
+/// Sends a file of commands with the `redis-cli --pipe` that lies beside a `redis-server`; returns how many were answered.
+pub(crate) async fn pipe(server: &Path, redis: &Redis, commands: &Path) -> Result<u64, Error> {
+    let client = server.with_file_name("redis-cli");
+    let name = client.display().to_string();
+    let port = redis.target().address.port().to_string();
+    let input = std::fs::File::open(commands).map_err(Error::io("open the commands for redis-cli"))?;
+    let mut command = Command::new(client);
+    command.args(["-h", "127.0.0.1", "-p", &port, "--pipe"]).stdin(input);
+    let output = tokio::task::spawn_blocking(move || command.output()).await;
+    let output = output.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    let output = output.map_err(Error::io(format!("run {name}")))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    piped(&said).ok_or_else(|| Error::broken(format!("redis-cli --pipe said: {said}")))
+}
+
+/// How many commands were answered, all without an error.
+fn piped(said: &str) -> Option<u64> {
+    said.lines().find_map(|line| line.strip_prefix("errors: 0, replies: "))?.trim().parse().ok()
+}
+
 /// When Redis flushes its append-only file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fsync {
@@ -226,6 +246,14 @@ mod tests {
             error.contains("at /nonexistent/redis-server; install it with scripts/install-bench-tools"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_pipe_with_errors_is_no_good() {
+        let said = |errors| {
+            format!("All data transferred. Waiting for the last reply...\nerrors: {errors}, replies: 30\n")
+        };
+        assert_eq!((piped(&said(0)), piped(&said(1)), piped("")), (Some(30), None, None));
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! How soon a write is seen: a client posts a new user and asks for it until it is there, while the server
 //! takes half of what it can.
 
-use super::aim::Aim;
 use super::faults::Faults;
-use super::open_loop::{Arrivals, OpenLoop, apart};
 use super::outcome::table_of_times;
 use super::plan::{Load, Plan};
+use crate::aim::Aim;
 use crate::body::Form;
 use crate::client::{Call, Connection, Target, is_ok_with, refused};
 use crate::drive::Driver;
 use crate::error::Error;
 use crate::latencies::{Latencies, Micros};
+use crate::open_loop::{Arrivals, OpenLoop, apart};
 use crate::population::{Membership, Population};
 use crate::progress::Progress;
 use crate::report::{Page, Report, ms};

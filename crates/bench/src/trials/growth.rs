@@ -1,8 +1,8 @@
 //! The same work with more and more users: rates, memory, and how long a start takes.
 
-use super::aim::Aim;
 use super::faults::Faults;
 use super::plan::Plan;
+use crate::aim::Aim;
 use crate::client::Target;
 use crate::disk;
 use crate::distribution::Distribution;

@@ -1,14 +1,14 @@
 //! Reads at a fixed rate, alone and beside ingest that takes all it can get.
 
-use super::aim::Aim;
 use super::faults::Faults;
-use super::open_loop::OpenLoop;
 use super::plan::Plan;
+use crate::aim::Aim;
 use crate::client::Target;
 use crate::drive::{Driver, Measured};
 use crate::error::Error;
 use crate::fill::{check, fill};
 use crate::latencies::Micros;
+use crate::open_loop::OpenLoop;
 use crate::progress::Progress;
 use crate::report::{Page, Report};
 use crate::script::Script;

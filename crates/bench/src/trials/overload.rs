@@ -9,12 +9,12 @@ mod offer;
 mod report;
 
 use super::faults::Faults;
-use super::open_loop::OpenLoop;
 use super::plan::Plan;
 use crate::calls::{Bodies, MAX_USERS};
 use crate::client::Target;
 use crate::error::Error;
 use crate::fill::{check, fill};
+use crate::open_loop::OpenLoop;
 use crate::population::{Population, WRITTEN};
 use crate::progress::Progress;
 use crate::script::Script;

@@ -1,9 +1,9 @@
 //! Minutes of ingest as fast as it goes, while checkpoints run: does the rate hold, and does it ever stall?
 
-use super::aim::Aim;
 use super::faults::Faults;
 use super::plan::Plan;
 use super::timeline::{Course, Timeline};
+use crate::aim::Aim;
 use crate::client::{Connection, Target};
 use crate::disk;
 use crate::drive::{Failure, Lane, Measured};

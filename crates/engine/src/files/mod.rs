@@ -5,6 +5,7 @@
 //! the usage statistics do. So after a crash a file goes on where the log ends, and each line counts once.
 
 mod deletions;
+mod early;
 
 mod part;
 mod queue;
@@ -16,6 +17,7 @@ mod spool;
 mod upload;
 
 pub(crate) use deletions::Deletions;
+pub(crate) use early::EarlyChecks;
 pub use rules::{FileRules, Rate};
 pub use spool::copy_spool;
 pub(crate) use spool::{DiskSpool, Spool};
@@ -58,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) jobs: Arc<Jobs>,
     /// Where the files wait.
     pub(crate) spool: Arc<dyn Spool>,
+    /// What was found of files while they came in.
+    pub(crate) early: Arc<EarlyChecks>,
     /// Segments, who may write to them, and set-ups of members.
     pub(crate) catalog: Arc<CatalogView>,
     /// Who is in a segment that a file replaces.
@@ -310,6 +314,7 @@ impl Shared {
             Some(job) if !job.phase.is_final() => return,
             ended => ended,
         };
+        self.early.forget(job);
         if let Err(error) = self.runtime.block_on(self.jobs.flush()) {
             // The file is kept: without it the next start could not tell how the job has ended.
             let cause = &error as &dyn std::error::Error;

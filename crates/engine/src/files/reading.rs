@@ -199,9 +199,11 @@ impl<'s> Reading<'s> {
 
     /// Finds out whether the file can be read to its end, before any of it is applied.
     fn validate(&mut self) -> Result<(), Stopped> {
-        let summary =
-            check(self.input(UPLOADED_PERCENT..VALIDATED_PERCENT)?, self.shared.rules.read_limits())
-                .map_err(|fault| self.fault(fault))?;
+        let checked = match self.shared.early.take(self.job.id) {
+            Some(checked) => checked,
+            None => check(self.input(UPLOADED_PERCENT..VALIDATED_PERCENT)?, self.shared.rules.read_limits()),
+        };
+        let summary = checked.map_err(|fault| self.fault(fault))?;
         self.shared.check_lines(&self.job, &self.set_up, summary.entries).map_err(Stopped::GivenUp)?;
         let now_ms = self.shared.clock.now_ms();
         self.job.validated_ms = Some(now_ms);

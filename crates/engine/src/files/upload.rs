@@ -246,7 +246,15 @@ impl Upload {
         room: &Room,
     ) -> Result<(u64, String), FileError> {
         let (spool, job) = (Arc::clone(&self.shared.spool), self.job);
-        let mut file = Some(blocking(move || spool.create(job)).await?);
+        let (early, limits) = (Arc::clone(&self.shared.early), self.shared.rules.read_limits());
+        let created = blocking(move || {
+            let file = spool.create(job)?;
+            // It is checked later where it cannot be read now.
+            let followed = spool.open(job).ok().and_then(|file| early.begin(job, file, limits));
+            Ok::<_, std::io::Error>((file, followed))
+        });
+        let (file, followed) = created.await?;
+        let mut file = Some(file);
         let (mut hash, mut bytes) = (Sha256::new(), 0u64);
         let mut gathered = BytesMut::new();
         let mut shown = 0;
@@ -264,6 +272,7 @@ impl Upload {
             }
             if gathered.len() >= WRITE_BYTES || (is_end && !gathered.is_empty()) {
                 let written = gathered.split().freeze();
+                let length = written.len();
                 let mut open = file.take().expect("it comes back from each write");
                 let (open, hashed) = blocking(move || {
                     hash.update(&written);
@@ -273,6 +282,9 @@ impl Upload {
                 (file, hash) = (Some(open), hashed);
                 self.shared.metrics.file_received(bytes - shown);
                 shown = bytes;
+                if let Some(followed) = &followed {
+                    followed.wrote(length);
+                }
                 self.show_progress(bytes);
             }
             if is_end {
@@ -281,6 +293,9 @@ impl Upload {
         }
         if self.announced.is_some_and(|announced| announced != bytes) {
             return Err(FileError::syntax("The body is shorter than its Content-Length"));
+        }
+        if let Some(followed) = followed {
+            followed.end();
         }
         let file = file.expect("it came back from the last write");
         blocking(move || file.finish()).await?;

@@ -1,8 +1,8 @@
 //! What `overload` tells.
 
-use super::super::aim::Aim;
 use super::super::faults::Faults;
 use super::super::outcome::table_of_times;
+use crate::aim::Aim;
 use crate::journal::Tally;
 use crate::latencies::Micros;
 use crate::report::{Page, Report, mib, ms};

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 /// A moment at which something is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Arrival {
+pub(crate) struct Arrival {
     /// Counted from 0.
     pub number: u64,
     /// When it is due.
@@ -54,7 +54,7 @@ impl Schedule {
 
 /// Hands out the moments of a schedule to any number of workers, each once and when it is due.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+pub(crate) struct Arrivals {
     schedule: Schedule,
     due: Semaphore,
     next: AtomicU64,
@@ -63,7 +63,7 @@ pub(super) struct Arrivals {
 impl Arrivals {
     /// Begins at once. A thread of its own keeps the time: the runtime's timers are only good to a
     /// millisecond.
-    pub(super) fn begin(per_second: f64, duration: Duration) -> Result<Arc<Arrivals>, Error> {
+    pub(crate) fn begin(per_second: f64, duration: Duration) -> Result<Arc<Arrivals>, Error> {
         let arrivals = Arc::new(Arrivals {
             schedule: Schedule::new(Instant::now(), per_second, duration),
             due: Semaphore::new(0),
@@ -76,7 +76,7 @@ impl Arrivals {
     }
 
     /// The next moment, once it has come; `None` after the last.
-    pub(super) async fn next(&self) -> Option<Arrival> {
+    pub(crate) async fn next(&self) -> Option<Arrival> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if number >= self.schedule.count {
             return None;
@@ -104,7 +104,7 @@ fn pace(arrivals: &Weak<Arrivals>) {
 
 /// Prepared calls at a fixed rate.
 #[derive(Debug, Clone)]
-pub(super) struct OpenLoop {
+pub(crate) struct OpenLoop {
     target: Target,
     calls: Arc<[Prepared]>,
     per_second: f64,
@@ -114,14 +114,14 @@ pub(super) struct OpenLoop {
 
 impl OpenLoop {
     /// Nothing is sent yet. `connections` bounds how many calls are under way.
-    pub(super) fn new(target: &Target, pool: &Pool, per_second: f64, connections: usize) -> OpenLoop {
+    pub(crate) fn new(target: &Target, pool: &Pool, per_second: f64, connections: usize) -> OpenLoop {
         let calls = Arc::clone(&pool.calls);
         OpenLoop { target: target.clone(), calls, per_second, connections, sent: Arc::default() }
     }
 
     /// Sends for that long, then waits for what is under way. Where one run stops in the pool, the next
     /// goes on.
-    pub(super) async fn run(&self, duration: Duration) -> Result<Measured, Error> {
+    pub(crate) async fn run(&self, duration: Duration) -> Result<Measured, Error> {
         let mut open = Vec::new();
         for _ in 0..self.connections {
             open.push(Connection::open(&self.target).await?);
@@ -143,7 +143,7 @@ impl OpenLoop {
 
     /// [`OpenLoop::run`] apart from what else this process sends: a large body that is being written must
     /// not delay the reading of a small answer, or the clock would show the bench, not the server.
-    pub(super) async fn run_apart(&self, duration: Duration) -> Result<Measured, Error> {
+    pub(crate) async fn run_apart(&self, duration: Duration) -> Result<Measured, Error> {
         let this = self.clone();
         apart(async move || this.run(duration).await).await?
     }
@@ -173,7 +173,7 @@ async fn work(
 }
 
 /// Does `work` on a thread and a runtime of its own. It is dropped when this is.
-pub(super) async fn apart<T: Send + 'static, F: Future<Output = T>>(
+pub(crate) async fn apart<T: Send + 'static, F: Future<Output = T>>(
     work: impl FnOnce() -> F + Send + 'static,
 ) -> Result<T, Error> {
     let (mut done, outcome) = oneshot::channel();

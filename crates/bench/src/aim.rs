@@ -13,7 +13,7 @@ enum Side {
 
 /// A figure beside its target, and beside the better one that is aimed at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Aim {
+pub(crate) struct Aim {
     what: String,
     /// `None` where it could not be measured: that meets nothing.
     figure: Option<f64>,
@@ -26,7 +26,7 @@ pub(super) struct Aim {
 
 impl Aim {
     /// The figure should be this or less.
-    pub(super) fn at_most(
+    pub(crate) fn at_most(
         what: impl Into<String>,
         figure: Option<f64>,
         unit: &'static str,
@@ -37,7 +37,7 @@ impl Aim {
     }
 
     /// The figure should be this or more.
-    pub(super) fn at_least(
+    pub(crate) fn at_least(
         what: impl Into<String>,
         figure: Option<f64>,
         unit: &'static str,
