@@ -72,6 +72,11 @@ impl Removal {
     pub(crate) fn keeps(&self, membership: &Membership) -> bool {
         membership.segment != self.segment && membership.expires.is_live(self.seen)
     }
+
+    /// What it leaves of a membership. As any record, it ends a pause that was over by its minute.
+    pub(crate) fn leaves(&self, membership: Membership) -> Option<Membership> {
+        (membership.segment != self.segment).then_some(membership)?.at(self.seen)
+    }
 }
 
 /// The users of one shard that removals have still to reach, by the hashes of their keys.

@@ -204,7 +204,8 @@ impl Seen<Vec<Membership>> {
         let Seen { mut content, removals } = self;
         // Seldom there are any.
         if !removals.is_empty() {
-            content.retain(|entry| removals.iter().all(|removal| removal.keeps(entry)));
+            let left = |entry| removals.iter().try_fold(entry, |entry, removal| removal.leaves(entry));
+            content.retain_mut(|entry| left(*entry).map(|left| *entry = left).is_some());
         }
         content
     }
