@@ -1,20 +1,19 @@
 //! Opens a data directory and closes it in order.
 
+mod databases;
+
 use crate::Engine;
 use crate::alarm::Alarm;
 use crate::auth::{Authenticator, LoginLimits};
-use crate::catalog_view::CatalogView;
 use crate::data_dir::{DataDir, DataDirLock};
 use crate::erasures::Erasures;
-use crate::file_jobs::Jobs;
-use crate::files::{Deletions, DiskSpool, EarlyChecks, FileReading, FileRules, Files, Shared};
+use crate::files::{DiskSpool, EarlyChecks, FileReading, FileRules, Files, Shared};
 use crate::ingest::{ExpirationRules, Ingester};
 use crate::large_work::LargeWork;
 use crate::limits::{Limits, RequestLimits, ServiceLimits};
 use crate::linking::{LinkRules, Linker};
 use crate::metrics::Metrics;
 use crate::nobody::Nobody;
-use crate::opt_outs::OptOuts;
 use crate::people::People;
 use crate::pixels::{PixelWriteRules, PixelWriter};
 use crate::reading::Reader;
@@ -25,7 +24,8 @@ use crate::usage::{Reports, UsageFollower};
 use crate::write::commit::{Committer, Followers};
 use crate::write::replay::replay;
 use anyhow::Context;
-use ia_catalog::{Catalog, CatalogError, KnownUsers, SqliteCatalog, SqliteUsage, Tokens};
+use databases::Databases;
+use ia_catalog::{SqliteCatalog, SqliteUsage};
 use ia_log::{Disk, DiskLog, Log, LogOptions};
 use ia_model::{Clock, time};
 use ia_profiles::{PackedProfiles, ProfileOptions, Profiles};
@@ -118,29 +118,6 @@ pub struct OpenEngine {
     _lock: DataDirLock,
 }
 
-/// What to do about a damaged catalog.
-const CATALOG_REMEDY: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away, apply your catalog file again, and have users log in again";
-/// What to do about damaged statistics.
-const USAGE_REMEDY: &str = "restore the data directory from a backup; or move this file and its -wal and -shm away: statistics are then counted from the log's first position on";
-
-fn with_remedy(error: CatalogError, remedy: &'static str) -> anyhow::Error {
-    let is_damage = matches!(error, CatalogError::Damaged { .. });
-    let error = anyhow::Error::from(error);
-    if is_damage { error.context(remedy) } else { error }
-}
-
-/// The databases, and the data read from them.
-struct Databases {
-    catalog: Arc<SqliteCatalog>,
-    view: Arc<CatalogView>,
-    opt_outs: Arc<OptOuts>,
-    known: Arc<KnownUsers>,
-    usage_store: SqliteUsage,
-    usage: Arc<UsageFollower>,
-    jobs: Arc<Jobs>,
-    deletions: Arc<Deletions>,
-}
-
 /// The log, and the profiles with all of the log applied.
 struct Stores {
     log: Arc<DiskLog>,
@@ -161,7 +138,7 @@ pub async fn open(
 ) -> anyhow::Result<OpenEngine> {
     let lock = data_dir.lock()?;
     let metrics = Arc::new(Metrics::new(registry));
-    let databases = open_databases(&options, &data_dir, &machine.clock).await?;
+    let databases = Databases::open(&options, &data_dir, &machine.clock).await?;
     let usage = Arc::clone(&databases.usage);
     let stores = open_stores(&options, &data_dir, machine.log_disk, &metrics, usage, stop).await?;
     data_dir.sync()?;
@@ -222,68 +199,6 @@ pub async fn open(
         usage_store: databases.usage_store,
         _lock: lock,
     })
-}
-
-async fn open_databases(
-    options: &EngineOptions,
-    data_dir: &DataDir,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Databases> {
-    if data_dir.has_lost_its_catalog() {
-        anyhow::bail!(
-            "{} is gone or empty, but the log holds what providers sent: restore the data directory from a backup, or apply your catalog file again, and have users log in again",
-            data_dir.catalog().display()
-        );
-    }
-    let catalog = SqliteCatalog::open(&data_dir.catalog(), Arc::clone(clock))
-        .await
-        .map_err(|error| with_remedy(error, CATALOG_REMEDY))
-        .context("cannot open the catalog")?;
-    let catalog = Arc::new(catalog);
-    // Snapshot before tokens, as in `CatalogView::follow`.
-    let snapshot = catalog.snapshot().await.context("cannot read the catalog")?;
-    let tokens = Arc::new(Tokens::load(Arc::clone(&catalog) as _, &options.instance).await?);
-    let opt_outs = OptOuts::load(Arc::clone(&catalog) as _).await.context("cannot read the opt-outs")?;
-    let known = open_known_users(options, &catalog).await.context("cannot read the known ids")?;
-    let usage_store = SqliteUsage::open(&data_dir.usage())
-        .await
-        .map_err(|error| with_remedy(error, USAGE_REMEDY))
-        .context("cannot open the usage statistics")?;
-    let jobs = Jobs::load(Arc::new(usage_store.clone()), Arc::clone(clock))
-        .await
-        .context("cannot read the jobs of files")?;
-    let (jobs, opt_outs) = (Arc::new(jobs), Arc::new(opt_outs));
-    let deletions = Deletions::load(Arc::clone(&jobs), Arc::clone(&opt_outs))
-        .await
-        .context("cannot read the deletions for files")?;
-    let usage = UsageFollower::open(Arc::new(usage_store.clone())).await?.with_jobs(Arc::clone(&jobs));
-    Ok(Databases {
-        view: Arc::new(CatalogView::new(&catalog, snapshot, tokens, Arc::clone(clock))),
-        catalog,
-        opt_outs,
-        known: Arc::new(known),
-        usage_store,
-        usage: Arc::new(usage),
-        jobs,
-        deletions: Arc::new(deletions),
-    })
-}
-
-async fn open_known_users(
-    options: &EngineOptions,
-    catalog: &Arc<SqliteCatalog>,
-) -> anyhow::Result<KnownUsers> {
-    if !options.only_known_users {
-        return KnownUsers::everybody_beside(Arc::clone(catalog) as _)
-            .await
-            .map_err(|error| with_remedy(error, CATALOG_REMEDY));
-    }
-    let started = Instant::now();
-    let known = KnownUsers::load(Arc::clone(catalog) as _)
-        .await
-        .map_err(|error| with_remedy(error, CATALOG_REMEDY))?;
-    tracing::info!(ids = known.count(), millis = started.elapsed().as_millis(), "the known ids are read");
-    Ok(known)
 }
 
 async fn open_stores(
