@@ -129,7 +129,7 @@ async fn applied(client: &Client) -> (u64, u64) {
 
 #[tokio::test]
 async fn a_file_that_was_answered_is_applied_once_whatever_is_killed() {
-    let (rounds, seed) = if is_long() { (60, 120) } else { (8, 20) };
+    let (rounds, seed) = if is_long() { (60, 120) } else { (4, 20) };
     let mut site = Site::new().await;
     let mut dice = Dice::new(seed);
     let mut lines = 0;
@@ -167,7 +167,7 @@ async fn a_file_that_was_answered_is_applied_once_whatever_is_killed() {
 #[tokio::test]
 async fn an_upload_that_was_not_answered_leaves_nothing() {
     let mut site = Site::new().await;
-    let (rounds, seed) = if is_long() { (60, 121) } else { (10, 21) };
+    let (rounds, seed) = if is_long() { (60, 121) } else { (5, 21) };
     let mut dice = Dice::new(seed);
     let mut lines = 0;
     for round in 0..rounds {
@@ -220,7 +220,7 @@ async fn a_file_that_is_given_up_applies_nothing_more_whatever_is_killed() {
     let set_up = json!({"batch_segment_config": {"num_invalid_before_error": 5}}).to_string();
     admin.send(Method::PUT, "/batch-segment-config?member_id=958", &[], set_up.into()).await.ok();
     let mut lines = 0;
-    for round in 0..4 {
+    for round in 0..if is_long() { 20 } else { 2 } {
         let client = site.client();
         let good = 6 * 2048 + 77;
         let before: String = file_of(round).split_inclusive('\n').take(good).collect();
