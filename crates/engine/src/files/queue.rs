@@ -3,6 +3,7 @@
 
 use super::Shared;
 use super::reading::read_file;
+use crate::file_jobs::Jobs;
 use ia_catalog::file_jobs::{FileJob, Phase};
 use ia_model::MemberId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,7 +72,14 @@ async fn run(shared: Arc<Shared>, places: Places, wake: Arc<Notify>) {
             }
         }
         tokio::select! {
-            Some(member) = ends.recv() => drop(running.members.remove(&member)),
+            Some((member, job)) = ends.recv() => {
+                running.members.remove(&member);
+                let has_ended = shared.jobs.get(job).is_none_or(|job| job.phase.is_final());
+                if !has_ended && !is_stopping {
+                    // What has stopped it is not over at once.
+                    tokio::time::sleep(FAULT_POLL).await;
+                }
+            }
             () = wake.notified() => {}
             () = tokio::time::sleep(FAULT_POLL), if !is_stopping => {}
         }
@@ -112,9 +120,9 @@ impl Running {
 }
 
 /// Reads a file on a thread of its own: its low priority is for ever, and it may take minutes.
-fn start(shared: &Arc<Shared>, job: FileJob, ended: mpsc::UnboundedSender<MemberId>) {
-    let (shared, member) = (Arc::clone(shared), job.member);
-    let on_end = EndOf { member, ended };
+fn start(shared: &Arc<Shared>, job: FileJob, ended: mpsc::UnboundedSender<(MemberId, u64)>) {
+    let shared = Arc::clone(shared);
+    let on_end = EndOf { member: job.member, job: job.id, jobs: Arc::clone(&shared.jobs), ended };
     let work = move || {
         let on_end = on_end;
         read_file(&shared, &job);
@@ -126,22 +134,31 @@ fn start(shared: &Arc<Shared>, job: FileJob, ended: mpsc::UnboundedSender<Member
     }
 }
 
-/// Tells the end of a reader, also of one that panics.
+/// Tells the end of a reader. One that panics ends its job: it would panic again, also after a restart.
 struct EndOf {
     member: MemberId,
-    ended: mpsc::UnboundedSender<MemberId>,
+    job: u64,
+    jobs: Arc<Jobs>,
+    ended: mpsc::UnboundedSender<(MemberId, u64)>,
 }
 
 impl Drop for EndOf {
     fn drop(&mut self) {
-        let _ = self.ended.send(self.member);
+        if std::thread::panicking() {
+            tracing::error!(job = self.job, "the reader of a file panicked; its job is given up");
+            self.jobs.fail(self.job, "server-error");
+        }
+        // Fails only when the queue has ended.
+        let _ = self.ended.send((self.member, self.job));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ia_catalog::file_jobs::FileProgress;
+    use ia_catalog::SqliteUsage;
+    use ia_catalog::file_jobs::{FileJobStore as _, FileProgress};
+    use ia_model::ManualClock;
 
     fn job(id: u64, member: u32, bytes: u64) -> FileJob {
         FileJob {
@@ -178,5 +195,25 @@ mod tests {
         running.members.remove(&MemberId(10));
         let left = vec![job(1, 7, large), job(2, 7, large), job(3, 8, large), job(4, 9, 5)];
         assert_eq!(ids(running.next(places, left)), [4, 2], "those who were not served come first");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_panics_ends_its_job_and_gives_up_its_place() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let store = Arc::new(SqliteUsage::open(&directory.path().join("usage")).await.unwrap());
+        let made = store.create_job("a", MemberId(7), None, 1).await.unwrap();
+        let jobs = Arc::new(Jobs::load(store, Arc::new(ManualClock::at(2))).await.unwrap());
+        jobs.change(made.id, |job| job.phase = Phase::Processing);
+        for (panics, phase) in [(false, Phase::Processing), (true, Phase::Error)] {
+            let (ended, mut ends) = mpsc::unbounded_channel();
+            let on_end = EndOf { member: made.member, job: made.id, jobs: Arc::clone(&jobs), ended };
+            let reader = std::thread::spawn(move || {
+                let _on_end = on_end;
+                assert!(!panics, "on purpose");
+            });
+            assert_eq!(reader.join().is_err(), panics);
+            assert_eq!(ends.recv().await, Some((made.member, made.id)));
+            assert_eq!(jobs.get(made.id).unwrap().phase, phase);
+        }
     }
 }

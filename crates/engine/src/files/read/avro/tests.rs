@@ -2,7 +2,6 @@
 
 mod damage;
 mod random;
-mod speed;
 
 use super::writer::{container, long, text};
 use super::*;

@@ -9,7 +9,6 @@ use ia_model::{MemberId, SegmentId};
 
 mod damage;
 mod random;
-mod speed;
 
 fn entries_of(content: &[u8], files: &BatchFiles) -> Entries {
     let layout = TextLayout::new(files, MEMBER).unwrap();
