@@ -76,7 +76,8 @@ impl Server {
         self
     }
 
-    /// `POST /batch-segment`: a new job, and the URL for its file.
+    /// `POST /batch-segment`: a new job, and the URL for its file. A URL on the server that was asked has no host, so
+    /// that it stays good when the server is found under another address.
     pub(super) async fn create_job(&self) -> Result<(Job, String), Failure> {
         let replace = self.replace.map(|segment| format!("&replace={segment}")).unwrap_or_default();
         let path = format!("/batch-segment?member_id={}{replace}", self.member);
@@ -89,6 +90,10 @@ impl Server {
                 "the server gave an upload URL without TLS: its server.public_url must begin with https";
             return Err(Failure::Refused(Refusal { status: StatusCode::OK, why: why.to_owned() }));
         }
+        let url = match url.strip_prefix(&self.base) {
+            Some(path) if path.starts_with('/') => path.to_owned(),
+            _ => url,
+        };
         Ok((job, url))
     }
 
@@ -97,7 +102,7 @@ impl Server {
         self.job_of(Method::GET, &format!("/batch-segment?member_id={}&job_id={job_id}", self.member)).await
     }
 
-    /// Sends a file. `sent` counts its bytes.
+    /// Sends a file to the URL of its job. `sent` counts its bytes.
     pub(super) async fn upload(
         &self,
         url: &str,
@@ -115,7 +120,7 @@ impl Server {
         });
         let mut request = Request::builder()
             .method(Method::POST)
-            .uri(url)
+            .uri(if url.starts_with('/') { format!("{}{url}", self.base) } else { url.to_owned() })
             .header(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         if let Some(length) = content.length {
             request = request.header(CONTENT_LENGTH, length);

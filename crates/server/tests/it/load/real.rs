@@ -75,7 +75,12 @@ async fn kills_on_both_sides_lose_no_file_and_apply_none_twice() {
         }
         server.kill().await;
         rounds += 1;
-        assert!(rounds < 200, "no progress: {:?}", watched.left());
+        assert!(
+            rounds < 200,
+            "no progress: {:?}\n{}",
+            watched.left(),
+            fs::read_to_string(&watched.log).unwrap_or_default()
+        );
     }
     let server = ServerProcess::serve(binary(), &data_dir, &NO_LOGIN_LIMIT).await;
     let args = [watched.path.to_str().unwrap(), "--once", QUICK[0], QUICK[1]];
