@@ -1,21 +1,19 @@
-//! Applying a record: all of it or, when a profile on disk cannot be read, nothing.
+//! Applying a record, which reads nothing from disk.
 //!
-//! A record's users are grouped by shard, so that one hold of a shard's lock covers many users, and the
-//! memory reads of one user do not wait for those of another. First the absent profiles are read from disk,
-//! without a lock; those in memory are held there. Then nothing can fail any more, and each user is changed
-//! in its place.
+//! A record's users are grouped by shard, so that one hold of a shard's lock covers many users, and the memory reads of one
+//! user do not wait for those of another. A user whose profile is in memory is changed in its place. The changes of one whose
+//! profile may be on disk are kept as they are, and so are those of a wide profile (see `pending`).
 
 use crate::codec::{self, Malformed};
 use crate::hidden::Removal;
 use crate::links;
 use crate::membership::{Edit, Merger};
+use crate::pending::{self, Form};
 use crate::shard::{Found, Hashed, Shard};
 use crate::shards::Shards;
-use crate::store::{Blob, Store};
-use crate::stored;
 use crate::waiting::Replacement;
 use crate::{Applied, ProfilesError, adding};
-use ia_model::{Change, Domain, ErasedSegments, Minute, Operation, UserKey};
+use ia_model::{Change, Domain, Minute, Operation, UserKey};
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::ops::Range;
@@ -26,6 +24,10 @@ const USERS_PER_HOLD: usize = 64;
 
 /// How many users are changed before other threads get their turn: one or two tenths of a millisecond.
 const USERS_PER_TURN: usize = 128;
+
+/// Changes over the disk are merged with the blob when they are that large. The blob is read once for some hundred
+/// operations; and again after as many more, where it could not be read.
+const GROWN_BYTES: usize = 1024;
 
 /// The change of a user's profile or links.
 pub(crate) struct UserEdit<'a> {
@@ -47,13 +49,6 @@ pub(crate) enum KeyEdit<'a> {
     Settle,
 }
 
-impl KeyEdit<'_> {
-    /// Whether everything under the key is removed.
-    fn takes_all(&self) -> bool {
-        matches!(self, KeyEdit::Profile(Edit::Erase(ErasedSegments::All)) | KeyEdit::Unlink)
-    }
-}
-
 /// Applies one record at a time; its buffers are used again from record to record.
 pub(crate) struct Applier {
     links_per_user: usize,
@@ -67,15 +62,6 @@ pub(crate) struct Applier {
     order: Vec<u32>,
     /// The end of each shard's users in `order`.
     ends: Vec<u32>,
-    /// The blobs from disk, in the order of `order`.
-    read: Vec<(u32, Stored)>,
-}
-
-/// The store's entry of a user that is not in memory.
-enum Stored {
-    Blob(Blob),
-    /// An unreadable blob, which does not matter, because all of it is to be erased.
-    Damaged,
 }
 
 impl Applier {
@@ -88,40 +74,34 @@ impl Applier {
             packed: Vec::new(),
             order: Vec::new(),
             ends: Vec::new(),
-            read: Vec::new(),
         }
     }
 
+    /// Applies the edits of one record. `grown` gets the indices of users whose changes should be merged now, which needs
+    /// their blobs.
     pub(crate) fn apply(
         &mut self,
         shards: &Shards,
-        store: &Store,
         edits: &[UserEdit<'_>],
         seen: Minute,
+        grown: &mut Vec<u32>,
     ) -> Result<Applied, ProfilesError> {
-        let Applier { links_per_user, settled, merger, packed, order, ends, read, .. } = self;
+        let Applier { links_per_user, settled, merger, packed, order, ends, .. } = self;
         group(edits, shards, order, ends);
-        let result = read_absent(shards, store, edits, groups(order, ends), read).and_then(|()| {
-            let mut change = RecordChange {
-                seen,
-                links_per_user: *links_per_user,
-                merger,
-                packed,
-                read: read.drain(..).peekable(),
-                applied: Applied::default(),
-                settled,
-                users_of_turn: 0,
-            };
-            for (shard, users) in groups(order, ends) {
-                change.apply_to_shard(shards, shard, edits, users)?;
-            }
-            Ok(change.applied)
-        });
-        read.clear();
-        if result.is_err() {
-            groups(order, ends).for_each(|(shard, _)| shards.lock(shard).release(0));
+        let mut change = RecordChange {
+            seen,
+            links_per_user: *links_per_user,
+            merger,
+            packed,
+            grown,
+            applied: Applied::default(),
+            settled,
+            users_of_turn: 0,
+        };
+        for (shard, users) in groups(order, ends) {
+            change.apply_to_shard(shards, shard, edits, users)?;
         }
-        result
+        Ok(change.applied)
     }
 
     /// How many users of replacements are not settled, at most.
@@ -130,53 +110,20 @@ impl Applier {
     }
 }
 
-/// Reads the users that are not in memory and may be on disk. Those in memory stay there.
-fn read_absent<'a>(
-    shards: &Shards,
-    store: &Store,
-    edits: &[UserEdit<'_>],
-    groups: impl Iterator<Item = (usize, &'a [u32])>,
-    read: &mut Vec<(u32, Stored)>,
-) -> Result<(), ProfilesError> {
-    let mut absent = Vec::new();
-    for (shard, users) in groups {
-        let mut shard = shards.lock(shard);
-        shard.hold();
-        if !shard.is_complete() {
-            absent.extend(users.iter().filter(|&&index| {
-                let UserEdit { key, edit, .. } = &edits[index as usize];
-                let is_needed = !matches!(edit, KeyEdit::Settle) || shard.hidden.contains(key.hash);
-                is_needed && !shard.contains(*key)
-            }));
-        }
-    }
-    let mut entries = Vec::new();
-    for index in absent {
-        let UserEdit { key, edit, .. } = &edits[index as usize];
-        let Some(blob) = store.get(key.key)? else { continue };
-        match stored::check(key.key, &blob, &mut entries) {
-            Ok(_) => read.push((index, Stored::Blob(blob))),
-            Err(_) if edit.takes_all() => read.push((index, Stored::Damaged)),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 /// Changes the users of one record.
-struct RecordChange<'a, R: Iterator<Item = (u32, Stored)>> {
+struct RecordChange<'a> {
     seen: Minute,
     links_per_user: usize,
     merger: &'a mut Merger,
     packed: &'a mut Vec<u8>,
-    read: std::iter::Peekable<R>,
+    grown: &'a mut Vec<u32>,
     applied: Applied,
     settled: &'a mut Applied,
     /// Users changed since other threads had their turn.
     users_of_turn: usize,
 }
 
-impl<R: Iterator<Item = (u32, Stored)>> RecordChange<'_, R> {
+impl RecordChange<'_> {
     fn apply_to_shard(
         &mut self,
         shards: &Shards,
@@ -184,7 +131,6 @@ impl<R: Iterator<Item = (u32, Stored)>> RecordChange<'_, R> {
         edits: &[UserEdit<'_>],
         users: &[u32],
     ) -> Result<(), ProfilesError> {
-        let mut left = users.len();
         for users in users.chunks(USERS_PER_HOLD) {
             let mut shard = shards.lock(shard);
             let of_chunk = || users.iter().map(|&index| &edits[index as usize]);
@@ -193,12 +139,11 @@ impl<R: Iterator<Item = (u32, Stored)>> RecordChange<'_, R> {
                 black_box(of_chunk().fold(0, |sum, edit| sum ^ shard.touch_record(edit.key)));
             }
             for &index in users {
-                self.apply(&mut shard, index, &edits[index as usize])?;
+                if self.apply(&mut shard, &edits[index as usize])? {
+                    self.grown.push(index);
+                }
             }
-            left -= users.len();
-            if left == 0 {
-                shard.release(users.len());
-            }
+            shard.make_room(users.len());
             drop(shard);
             self.users_of_turn += users.len();
             if self.users_of_turn >= USERS_PER_TURN {
@@ -211,28 +156,28 @@ impl<R: Iterator<Item = (u32, Stored)>> RecordChange<'_, R> {
         Ok(())
     }
 
-    fn apply(&mut self, shard: &mut Shard, index: u32, edit: &UserEdit<'_>) -> Result<(), ProfilesError> {
-        let stored = self.read.next_if(|(of, _)| *of == index).map(|(_, stored)| stored);
-        let user = User { key: edit.key, domain: edit.domain, stored };
+    /// Returns whether the user's changes should be merged now.
+    fn apply(&mut self, shard: &mut Shard, edit: &UserEdit<'_>) -> Result<bool, ProfilesError> {
+        let user = User { key: edit.key, domain: edit.domain };
         while let Some(Removal { segment, seen, .. }) = shard.hidden.take(edit.key.hash) {
             let removal = [Operation { segment, change: Change::Remove }];
-            let changed = self.change_profile(shard, &user, Edit::Operations(&removal), seen)?;
+            let (changed, _) = self.change_profile(shard, user, Edit::Operations(&removal), seen)?;
             *self.settled += changed;
         }
         match edit.edit {
-            KeyEdit::Settle => Ok(()),
+            KeyEdit::Settle => Ok(false),
             KeyEdit::Profile(edit) => {
-                let changed = self.change_profile(shard, &user, edit, self.seen)?;
+                let (changed, has_grown) = self.change_profile(shard, user, edit, self.seen)?;
                 self.applied += changed;
-                Ok(())
+                Ok(has_grown)
             }
-            KeyEdit::Link(new) => self.link(shard, &user, new),
+            KeyEdit::Link(new) => self.link(shard, user, new),
             KeyEdit::Unlink => {
                 let found = shard.find(user.key);
-                if !user.before(shard, found).is_empty() || user.is_damaged() {
+                if found.map_or(!shard.is_complete(), |found| !shard.content(found).is_empty()) {
                     shard.put_dirty(user.key, found, &[]);
                 }
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -240,73 +185,112 @@ impl<R: Iterator<Item = (u32, Stored)>> RecordChange<'_, R> {
     fn link(
         &mut self,
         shard: &mut Shard,
-        user: &User<'_>,
+        user: User<'_>,
         new: &[(UserKey, Minute)],
-    ) -> Result<(), ProfilesError> {
+    ) -> Result<bool, ProfilesError> {
         let found = shard.find(user.key);
-        let before = user.before(shard, found);
+        self.packed.clear();
+        let Some(Form::Whole(before)) = user.form(shard, found) else {
+            pending::write_links(new, self.seen, self.packed);
+            return Ok(has_grown(shard.append(user.key, found, self.packed)));
+        };
         link(before, new, self.seen, self.links_per_user, self.packed)
             .map_err(|damage| damage.in_profile(user.domain))?;
         if before != self.packed.as_slice() {
             shard.put_dirty(user.key, found, self.packed);
         }
-        Ok(())
+        Ok(false)
     }
 
+    /// Returns what is known to have changed, and whether the user's changes should be merged now.
     fn change_profile(
         &mut self,
         shard: &mut Shard,
-        user: &User<'_>,
+        user: User<'_>,
         edit: Edit<'_>,
         seen: Minute,
-    ) -> Result<Applied, ProfilesError> {
+    ) -> Result<(Applied, bool), ProfilesError> {
         let RecordChange { merger, packed, .. } = self;
-        let found = shard.find(user.key);
-        let before = user.before(shard, found);
         let damaged = |damage: Malformed| damage.in_profile(user.domain);
-        if let Edit::Operations(operations) = edit
-            && let Some((length, done)) = adding::add(before, operations, seen, packed).map_err(damaged)?
-        {
-            // A profile has one packed form.
-            if before != &packed[..length] {
-                shard.put_dirty(user.key, found, &packed[..length]);
-            }
-            return Ok(done);
-        }
-        merger.read(before).map_err(damaged)?;
-        let applied = merger.merge(edit, seen);
-        if merger.before != merger.after || user.is_damaged() {
+        let found = shard.find(user.key);
+        let form = user.form(shard, found);
+        if form.is_none_or(|form| form.has_room(edit.operations())) {
             packed.clear();
-            if !merger.after.is_empty() {
-                codec::pack(&merger.after, packed);
+            if pending::write_edit(edit, seen, packed).is_some() {
+                return Ok((Applied::default(), has_grown(shard.append(user.key, found, packed))));
             }
-            shard.put_dirty(user.key, found, packed);
         }
-        Ok(applied)
+        let applied = match form {
+            // All is erased, whatever it is.
+            None | Some(Form::OverDisk { .. }) => {
+                shard.put_dirty(user.key, found, &[]);
+                Applied::default()
+            }
+            Some(Form::Whole(before)) => {
+                if let Edit::Operations(operations) = edit
+                    && let Some((length, done)) =
+                        adding::add(before, operations, seen, packed).map_err(damaged)?
+                {
+                    // A profile has one packed form.
+                    if before != &packed[..length] {
+                        shard.put_dirty(user.key, found, &packed[..length]);
+                    }
+                    return Ok((done, false));
+                }
+                merger.read(before).map_err(damaged)?;
+                let applied = merger.merge(edit, seen);
+                if merger.before != merger.after {
+                    put_merged(shard, user.key, found, merger, packed);
+                }
+                applied
+            }
+            Some(Form::OverMemory { base, changes }) => {
+                merger.read(base).map_err(damaged)?;
+                let mut applied = merger.merge_changes(changes, 0).map_err(damaged)?;
+                merger.go_on();
+                applied += merger.merge(edit, seen);
+                put_merged(shard, user.key, found, merger, packed);
+                applied
+            }
+        };
+        Ok((applied, false))
     }
 }
 
+fn put_merged(
+    shard: &mut Shard,
+    user: Hashed<'_>,
+    found: Option<Found>,
+    merger: &Merger,
+    packed: &mut Vec<u8>,
+) {
+    packed.clear();
+    if !merger.after.is_empty() {
+        codec::pack(&merger.after, packed);
+    }
+    shard.put_dirty(user, found, packed);
+}
+
+/// Whether changes that had and have so many bytes should be merged.
+fn has_grown((before, after): (usize, usize)) -> bool {
+    before / GROWN_BYTES != after / GROWN_BYTES
+}
+
 /// A user that is being changed.
+#[derive(Clone, Copy)]
 struct User<'a> {
     key: Hashed<'a>,
     /// The domain of the user's id.
     domain: Domain,
-    /// What was read from disk; `None` where nothing is there, or nothing had to be read.
-    stored: Option<Stored>,
 }
 
 impl User<'_> {
-    /// What is there before the change. A record in memory is as new as the blob, or newer.
-    fn before<'s>(&'s self, shard: &'s Shard, found: Option<Found>) -> &'s [u8] {
-        match (found, &self.stored) {
-            (Some(found), _) => shard.packed(found),
-            (None, Some(Stored::Blob(blob))) => &blob[1..],
-            (None, _) => &[],
+    /// What is there before the change; `None` where it may be on disk.
+    fn form<'s>(&self, shard: &'s Shard, found: Option<Found>) -> Option<Form<'s>> {
+        match found {
+            Some(found) => Some(Form::of(shard.content(found))),
+            None => shard.is_complete().then_some(Form::Whole(&[])),
         }
-    }
-
-    fn is_damaged(&self) -> bool {
-        matches!(self.stored, Some(Stored::Damaged))
     }
 }
 

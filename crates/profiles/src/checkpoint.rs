@@ -41,10 +41,11 @@
 
 use crate::keys::SortedKeys;
 use crate::packed::PackedProfiles;
-use crate::shard::{Hashed, Shard, Tombstones};
+use crate::pending::Form;
+use crate::shard::{Hashed, Needless, Shard};
 use crate::shards::lock;
 use crate::store::{Checkpoint, Put};
-use crate::{CheckpointReport, Profiles, ProfilesError, stored};
+use crate::{Applied, CheckpointReport, Profiles, ProfilesError, stored};
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -98,7 +99,7 @@ impl PackedProfiles {
             *rewrite_noted = rewrite_due;
         }
         reached(Stage::Written);
-        self.finish(&keys);
+        self.finish(&keys)?;
         self.checkpointed_position.store(position, Ordering::SeqCst);
         reached(Stage::Clean);
         self.rewrite(rewrite_due)?;
@@ -137,48 +138,72 @@ impl PackedProfiles {
         put: &mut Put<'_>,
         report: &mut CheckpointReport,
     ) -> Result<(), ProfilesError> {
-        let mut blobs = Vec::new();
+        let mut contents = Vec::new();
         let mut places: Vec<Range<usize>> = Vec::new();
+        let mut merged = Vec::new();
+        let mut settled = Applied::default();
         for keys in keys.chunks(KEYS_PER_TURN) {
-            blobs.clear();
+            contents.clear();
             places.clear();
             places.resize(keys.len(), 0..0);
-            self.by_shard(&keys, |shard, user, index| {
-                let Some(packed) = shard.take_dirty(user) else { return };
-                let start = blobs.len();
-                // Its version is found without the shard's lock.
-                blobs.push(0);
-                blobs.extend_from_slice(packed);
-                places[index] = start..blobs.len();
+            let mut damage = None;
+            self.by_shard(&keys, |shard, user, index| match shard.take_dirty(user, &mut settled) {
+                Ok(Some(content)) => {
+                    let start = contents.len();
+                    // The version of a blob is found without the shard's lock.
+                    contents.push(0);
+                    contents.extend_from_slice(content);
+                    places[index] = start..contents.len();
+                }
+                Ok(None) => {}
+                Err(error) => damage = Some(error),
             });
+            damage.map_or(Ok(()), Err)?;
             for (key, place) in keys.iter().zip(&places) {
-                let blob = &mut blobs[place.clone()];
-                if let [version, packed @ ..] = blob
-                    && !packed.is_empty()
-                {
-                    *version = stored::version(key, packed);
+                // The user is in memory until this is written: only a checkpoint makes it clean.
+                let [_, content @ ..] = &contents[place.clone()] else {
+                    return Err(ProfilesError::DamagedStore { part: "list of changes" });
+                };
+                let mut is_stored = true;
+                let blob = match Form::of(content) {
+                    Form::OverDisk { changes, .. } => {
+                        let base = self.store.get(key)?;
+                        is_stored = base.is_some();
+                        merged.clear();
+                        merged.push(0);
+                        settled +=
+                            stored::merge(key, base.as_deref(), changes, self.links_per_user, &mut merged)?;
+                        &mut merged[..]
+                    }
+                    Form::Whole(_) | Form::OverMemory { .. } => &mut contents[place.clone()],
+                };
+                if blob.len() > 1 {
+                    blob[0] = stored::version(key, &blob[1..]);
+                    report.profiles_written += 1;
+                    report.bytes_written += (key.len() + blob.len()) as u64;
+                    put(key, Some(blob))?;
+                } else if is_stored {
+                    report.profiles_deleted += 1;
+                    report.bytes_written += key.len() as u64;
+                    put(key, None)?;
                 }
-                match blob.len() {
-                    // The user is in memory until this is written: only a checkpoint makes it clean.
-                    0 => return Err(ProfilesError::DamagedStore { part: "list of changes" }),
-                    1 => report.profiles_deleted += 1,
-                    _ => report.profiles_written += 1,
-                }
-                report.bytes_written += (key.len() + if blob.len() > 1 { blob.len() } else { 0 }) as u64;
-                put(key, (blob.len() > 1).then_some(blob))?;
             }
         }
+        self.settle_later(settled);
         Ok(())
     }
 
     /// The blobs are on disk: marks the profiles as clean that have not changed again.
-    fn finish(&self, keys: &SortedKeys) {
+    fn finish(&self, keys: &SortedKeys) -> Result<(), ProfilesError> {
+        let mut result = Ok(());
         self.each_user(keys, |shard, user| {
             // Read under the shard's lock: the warm-up sets the flag, and then reads the shard's departures
             // under the lock.
             let keep = self.warming.load(Ordering::SeqCst);
-            shard.written(user, if keep { Tombstones::Keep } else { Tombstones::Drop });
+            let written = shard.written(user, if keep { Needless::Keep } else { Needless::Drop });
+            result = std::mem::replace(&mut result, Ok(())).and(written);
         });
+        result
     }
 
     fn each_user(&self, keys: &SortedKeys, mut visit: impl FnMut(&mut Shard, Hashed<'_>)) {

@@ -42,6 +42,7 @@ mod members;
 mod membership;
 mod packed;
 mod page;
+mod pending;
 #[cfg(test)]
 mod records;
 mod reference;

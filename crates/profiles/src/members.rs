@@ -5,9 +5,14 @@
 //! page is walked has a blob that says so, and so has it later: only a checkpoint changes blobs, and the user stays in
 //! the segment. So then the store is read, as far as it has users of shards that are not wholly in memory. A user
 //! that comes into memory in between is met there. One that was met in memory before may be met again.
+//!
+//! Of a user with changes over the disk, the memory alone shows whether the changes put it into the segment. If they do not
+//! say, its blob does, under the changes.
 
 use crate::codec;
+use crate::membership::Merger;
 use crate::packed::PackedProfiles;
+use crate::pending::Form;
 use crate::shard::{Hashed, Shard};
 use crate::stored::{self, Kind};
 use crate::{Membership, ProfilesError};
@@ -25,24 +30,34 @@ const BLOBS_PER_TURN: usize = 64;
 struct Search {
     segment: SegmentId,
     now: Minute,
-    entries: Vec<Membership>,
+    merger: Merger,
 }
 
 impl Search {
-    /// Whether the user with these packed bytes is in the segment.
+    /// Whether the user with this content in memory is in the segment. `stored` is the packed profile that is under changes
+    /// over the disk.
     fn finds(
         &mut self,
         shard: &Shard,
         user: Hashed<'_>,
-        packed: &[u8],
+        content: &[u8],
+        stored: &[u8],
         in_force: u64,
     ) -> Result<bool, codec::Malformed> {
-        if packed.is_empty() {
-            return Ok(false);
-        }
-        codec::unpack(packed, &mut self.entries)?;
+        let (base, changes) = match Form::of(content) {
+            Form::Whole(packed) => (packed, &[][..]),
+            Form::OverMemory { base, changes } => (base, changes),
+            Form::OverDisk { changes, .. } => (stored, changes),
+        };
+        self.merger.read(base)?;
+        let entries = if changes.is_empty() {
+            &self.merger.before
+        } else {
+            self.merger.merge_changes(changes, 0)?;
+            &self.merger.after
+        };
         let is_live = |entry: &&Membership| entry.segment == self.segment && entry.expires.is_live(self.now);
-        let Some(entry) = self.entries.iter().find(is_live) else { return Ok(false) };
+        let Some(entry) = entries.iter().find(is_live) else { return Ok(false) };
         Ok(shard.hidden.removals(user.hash, in_force).iter().all(|removal| removal.keeps(entry)))
     }
 }
@@ -55,7 +70,7 @@ impl PackedProfiles {
         now: Minute,
         visit: &mut dyn FnMut(UserKey) -> ControlFlow<()>,
     ) -> Result<(), ProfilesError> {
-        let mut search = Search { segment, now, entries: Vec::new() };
+        let mut search = Search { segment, now, merger: Merger::default() };
         let mut is_on_disk = vec![false; self.shards.count()];
         for (shard, is_on_disk) in is_on_disk.iter_mut().enumerate() {
             match self.visit_resident(shard, &mut search, visit)? {
@@ -87,10 +102,10 @@ impl PackedProfiles {
                 return Ok(ControlFlow::Continue(before.0 && state(&shard) == before));
             }
             let in_force = self.replacements.in_force();
-            for (key, packed) in (from..to).flat_map(|page| shard.records(page)) {
+            for (key, content) in (from..to).flat_map(|page| shard.records(page)) {
                 // Links are under keys that are none of a user.
                 let Ok(user) = UserKey::from_bytes(key) else { continue };
-                let is_found = search.finds(&shard, self.shards.hashed(key), packed, in_force);
+                let is_found = search.finds(&shard, self.shards.hashed(key), content, &[], in_force);
                 if is_found.map_err(|damage| damage.in_profile(user.domain()))? {
                     found.push(user);
                 }
@@ -131,9 +146,10 @@ impl PackedProfiles {
                 let user = UserKey::from_bytes(key)
                     .map_err(|_| ProfilesError::DamagedStore { part: "user keys" })?;
                 let shard = self.shards.of(hashed.hash);
-                // A record in memory is as new as the blob, or newer.
-                let packed = shard.find(hashed).map_or(&blob[1..], |found| shard.packed(found));
-                let is_found = search.finds(&shard, hashed, packed, self.replacements.in_force());
+                // A whole record in memory is as new as the blob, or newer; changes are laid over it.
+                let content = shard.find(hashed).map_or(&blob[1..], |found| shard.content(found));
+                let in_force = self.replacements.in_force();
+                let is_found = search.finds(&shard, hashed, content, &blob[1..], in_force);
                 drop(shard);
                 if is_found.map_err(|damage| damage.in_profile(user.domain()))? && visit(user).is_break() {
                     return Ok(());

@@ -4,7 +4,7 @@
 //! membership that begins later leaves the one that is live until then; so it may be hidden in between. A replay over
 //! a state that already holds some of the replayed records still ends in that same state (see `checkpoint`).
 
-use crate::codec;
+use crate::{codec, pending};
 use ia_model::{Change, ErasedSegments, Expiry, Minute, Operation, SegmentId};
 use std::num::NonZeroU32;
 use std::ops::AddAssign;
@@ -131,6 +131,26 @@ pub(crate) enum Edit<'a> {
     Erase(&'a ErasedSegments),
 }
 
+impl Edit<'_> {
+    /// How many operations it is.
+    pub(crate) fn operations(&self) -> usize {
+        match self {
+            Edit::Operations(operations) => operations.len(),
+            Edit::Erase(ErasedSegments::Only(segments)) => segments.len(),
+            Edit::Erase(ErasedSegments::All) => 0,
+        }
+    }
+}
+
+/// An operation with the minute of its record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timed {
+    pub(crate) operation: Operation,
+    pub(crate) seen: Minute,
+    /// Whether what it changes is counted; if not, it was or will be elsewhere.
+    pub(crate) is_counted: bool,
+}
+
 /// Merges edits into profiles; its buffers are used again from user to user.
 #[derive(Debug, Default)]
 pub(crate) struct Merger {
@@ -138,9 +158,15 @@ pub(crate) struct Merger {
     pub(crate) before: Vec<Membership>,
     /// The profile after it.
     pub(crate) after: Vec<Membership>,
+    operations: Vec<Timed>,
 }
 
 impl Merger {
+    /// To change these.
+    pub(crate) fn of(before: Vec<Membership>) -> Merger {
+        Merger { before, ..Merger::default() }
+    }
+
     /// Reads `before`; no bytes are no memberships.
     pub(crate) fn read(&mut self, packed: &[u8]) -> Result<(), codec::Malformed> {
         self.before.clear();
@@ -152,23 +178,47 @@ impl Merger {
 
     /// Makes `after` from `before`: applies `edit` at the minute `seen`, and drops memberships expired by then.
     pub(crate) fn merge(&mut self, edit: Edit<'_>, seen: Minute) -> Applied {
-        self.after.clear();
         match edit {
-            // A record in normal form has them sorted.
-            Edit::Operations(operations) if operations.is_sorted_by_key(|operation| operation.segment) => {
-                merge_sorted(&self.before, operations, &mut self.after, seen)
-            }
             Edit::Operations(operations) => {
-                let mut sorted = operations.to_vec();
-                // A stable sort keeps the order of two operations on one segment.
-                sorted.sort_by_key(|operation| operation.segment);
-                merge_sorted(&self.before, &sorted, &mut self.after, seen)
+                self.operations.clear();
+                let timed = |&operation| Timed { operation, seen, is_counted: true };
+                self.operations.extend(operations.iter().map(timed));
+                sort(&mut self.operations);
+                self.after.clear();
+                merge_sorted(&self.before, &self.operations, &mut self.after, seen)
             }
             Edit::Erase(erased) => self.erase(erased, seen),
         }
     }
 
+    /// Makes `after` from `before` by changes that were put off (see `pending`), and drops memberships expired by the last
+    /// of them. The first `taken` bytes of the changes are not counted. `before` is void then.
+    pub(crate) fn merge_changes(
+        &mut self,
+        changes: &[u8],
+        taken: usize,
+    ) -> Result<Applied, codec::Malformed> {
+        pending::read_operations(changes, taken, &mut self.operations)?;
+        let mut applied = Applied::default();
+        // One pass for all records, except where the clock was set back between two of them.
+        for records in self.operations.chunk_by_mut(|one, other| one.seen <= other.seen) {
+            let last = records.last().map_or(Minute(0), |operation| operation.seen);
+            sort(records);
+            self.after.clear();
+            applied += merge_sorted(&self.before, records, &mut self.after, last);
+            std::mem::swap(&mut self.before, &mut self.after);
+        }
+        std::mem::swap(&mut self.before, &mut self.after);
+        Ok(applied)
+    }
+
+    /// Takes what was merged for the profile before the next edit.
+    pub(crate) fn go_on(&mut self) {
+        std::mem::swap(&mut self.before, &mut self.after);
+    }
+
     fn erase(&mut self, erased: &ErasedSegments, seen: Minute) -> Applied {
+        self.after.clear();
         let mut applied = Applied::default();
         for entry in self.before.iter().filter_map(|entry| entry.at(seen)) {
             let goes = match erased {
@@ -185,42 +235,53 @@ impl Merger {
     }
 }
 
-/// Merges `before` and `operations`, which both ascend by segment.
+/// Sorts by segment, and keeps the order of operations on one segment.
+fn sort(operations: &mut [Timed]) {
+    let segment = |timed: &Timed| timed.operation.segment;
+    // A record in normal form has them sorted.
+    if !operations.is_sorted_by_key(segment) {
+        operations.sort_by_key(segment);
+    }
+}
+
+/// Merges `before` and `operations`, which both ascend by segment; the minutes of the operations on one segment ascend. What
+/// has expired at `last`, the last of these minutes, is left out.
 fn merge_sorted(
     before: &[Membership],
-    operations: &[Operation],
+    operations: &[Timed],
     after: &mut Vec<Membership>,
-    seen: Minute,
+    last: Minute,
 ) -> Applied {
     let mut applied = Applied::default();
     let mut rest = before;
     let mut operations = operations.iter().peekable();
-    let at_seen = |entry: &Membership| entry.at(seen);
-    while let Some(&&Operation { segment, .. }) = operations.peek() {
+    let at_last = |entry: &Membership| entry.at(last);
+    while let Some(&&Timed { operation: Operation { segment, .. }, .. }) = operations.peek() {
         let smaller = rest.iter().position(|entry| entry.segment >= segment).unwrap_or(rest.len());
         let (untouched, others) = rest.split_at(smaller);
-        after.extend(untouched.iter().filter_map(at_seen));
+        after.extend(untouched.iter().filter_map(at_last));
         let mut membership = None;
         rest = others;
         if let Some((entry, others)) = others.split_first()
             && entry.segment == segment
         {
-            membership = entry.at(seen);
+            membership = Some(*entry);
             rest = others;
         }
-        while let Some(operation) = operations.next_if(|operation| operation.segment == segment) {
-            let before = membership;
-            membership = change(before, operation, seen);
+        while let Some(timed) = operations.next_if(|timed| timed.operation.segment == segment) {
+            let before = membership.and_then(|entry| entry.at(timed.seen));
+            membership = change(before, &timed.operation, timed.seen);
+            let counted = u64::from(timed.is_counted);
             match (before, membership) {
                 (None, None) => {}
-                (None, Some(_)) => applied.added += 1,
-                (Some(_), Some(_)) => applied.refreshed += 1,
-                (Some(_), None) => applied.removed += 1,
+                (None, Some(_)) => applied.added += counted,
+                (Some(_), Some(_)) => applied.refreshed += counted,
+                (Some(_), None) => applied.removed += counted,
             }
         }
-        after.extend(membership);
+        after.extend(membership.and_then(|entry| entry.at(last)));
     }
-    after.extend(rest.iter().filter_map(at_seen));
+    after.extend(rest.iter().filter_map(at_last));
     applied
 }
 

@@ -4,10 +4,11 @@ use crate::apply::{Applier, KeyEdit, UserEdit};
 use crate::hidden::Removal;
 use crate::links::{Links, LinksKey};
 use crate::membership::{self, Edit};
-use crate::shard::{Hashed, Shard};
+use crate::pending::Form;
+use crate::shard::{Found, Hashed, Shard};
 use crate::shards::{Shards, lock};
 use crate::store::Store;
-use crate::stored::Content;
+use crate::stored::{self, Content};
 use crate::waiting::{self, Replacements};
 use crate::{Applied, CheckpointReport, Membership, ProfileStats, Profiles, ProfilesError};
 use ia_model::{Domain, ErasedSegments, Minute, Record, SegmentId, UserKey};
@@ -62,6 +63,9 @@ pub struct PackedProfiles {
     pub(crate) warming: AtomicBool,
     pub(crate) warm: AtomicBool,
     pub(crate) applier: Mutex<Applier>,
+    pub(crate) links_per_user: usize,
+    /// What changes did that were put off and have been merged since, not reported yet.
+    settled: Mutex<Applied>,
     pub(crate) replacements: Replacements,
 }
 
@@ -96,7 +100,7 @@ impl PackedProfiles {
         Ok(PackedProfiles {
             store,
             // Nothing is on disk without a checkpoint, so an empty memory is complete.
-            shards: Shards::new(shards, budget_bytes, is_new),
+            shards: Shards::new(shards, budget_bytes, options.links_per_user, is_new),
             applied_position: AtomicU64::new(checkpoint.position),
             checkpointed_position: AtomicU64::new(checkpoint.position),
             rewrite_due: AtomicBool::new(checkpoint.rewrite_due),
@@ -105,12 +109,36 @@ impl PackedProfiles {
             warming: AtomicBool::new(false),
             warm: AtomicBool::new(is_new),
             applier: Mutex::new(Applier::new(options.links_per_user)),
+            links_per_user: options.links_per_user,
+            settled: Mutex::default(),
             replacements: Replacements::default(),
         })
     }
 
     fn apply_edits(&self, edits: &[UserEdit<'_>], seen: Minute) -> Result<Applied, ProfilesError> {
-        lock(&self.applier).apply(&self.shards, &self.store, edits, seen)
+        let mut grown = Vec::new();
+        let applied = lock(&self.applier).apply(&self.shards, edits, seen, &mut grown)?;
+        for index in grown {
+            let UserEdit { key, domain, edit } = &edits[index as usize];
+            // Where the blob cannot be read, its reader is told, and so is the checkpoint.
+            let _ = match edit {
+                KeyEdit::Link(_) => self.fetch::<Links>(*key, *domain).map(drop),
+                _ => self.fetch::<Vec<Membership>>(*key, *domain).map(drop),
+            };
+        }
+        Ok(applied)
+    }
+
+    /// Adds to what the next report says.
+    pub(crate) fn settle_later(&self, applied: Applied) {
+        if applied != Applied::default() {
+            *lock(&self.settled) += applied;
+        }
+    }
+
+    /// What was settled since the last report.
+    pub(crate) fn take_settled(&self) -> Applied {
+        std::mem::take(&mut *lock(&self.settled))
     }
 
     fn user_edit<'a>(&self, user: &'a UserKey, edit: Edit<'a>) -> UserEdit<'a> {
@@ -128,12 +156,8 @@ impl PackedProfiles {
     /// The content under a key from memory; `None` where it may be on disk.
     fn peek<T: Content>(&self, key: Hashed<'_>, domain: Domain) -> Result<Option<Seen<T>>, ProfilesError> {
         let mut shard = self.shards.of(key.hash);
-        let content = match read_resident(&mut shard, key, domain)? {
-            None if shard.is_complete() => T::default(),
-            Some(found) => found,
-            None => return Ok(None),
-        };
-        Ok(Some(Seen { content, removals: self.removals(&shard, key) }))
+        let content = self.in_memory(&mut shard, key, domain)?;
+        Ok(content.map(|content| Seen { content, removals: self.removals(&shard, key) }))
     }
 
     /// The same, read through to disk where needed.
@@ -141,43 +165,92 @@ impl PackedProfiles {
         loop {
             let mut shard = self.shards.of(key.hash);
             let removals = self.removals(&shard, key);
-            if let Some(content) = read_resident(&mut shard, key, domain)? {
+            if let Some(content) = self.in_memory(&mut shard, key, domain)? {
                 return Ok(Seen { content, removals });
-            }
-            if shard.is_complete() {
-                return Ok(Seen { content: T::default(), removals });
             }
             let departures = shard.departures();
             drop(shard);
-            let seen = self.load_stored(key, domain, departures)?;
             // Settled while the blob was read: it may be from before, with memberships that are removed.
-            if removals.iter().all(|removal| seen.removals.contains(removal)) {
+            if let Some(seen) = self.load_stored(key, domain, departures)?
+                && removals.iter().all(|removal| seen.removals.contains(removal))
+            {
                 return Ok(seen);
             }
         }
     }
 
-    /// Reads the content from disk and keeps it in memory, unless it may be outdated.
+    /// The content under a key; `None` where it, or what is under its changes, may be on disk.
+    fn in_memory<T: Content>(
+        &self,
+        shard: &mut Shard,
+        key: Hashed<'_>,
+        domain: Domain,
+    ) -> Result<Option<T>, ProfilesError> {
+        let is_complete = shard.is_complete();
+        let (base, changes) = match shard.get(key).map(Form::of) {
+            Some(Form::Whole(packed)) => return stored::unpack(packed, domain).map(Some),
+            None => return Ok(is_complete.then(T::default)),
+            Some(Form::OverMemory { base, changes }) => (base, changes),
+            Some(Form::OverDisk { changes, .. }) if is_complete => (&[][..], changes),
+            Some(Form::OverDisk { .. }) => return Ok(None),
+        };
+        let base: T = stored::unpack(base, domain)?;
+        let changed = base.changed(changes, 0, self.links_per_user);
+        // It is counted when it is merged in its place.
+        changed.map(|(content, _)| Some(content)).map_err(|damage| damage.in_profile(domain))
+    }
+
+    /// Reads the content from disk, lays changes in memory over it, and keeps it in memory, unless it may be outdated.
+    /// `None`: it may be, and there are changes of what is newer; read again.
     pub(crate) fn load_stored<T: Content>(
         &self,
         key: Hashed<'_>,
         domain: Domain,
         departures: u64,
-    ) -> Result<Seen<T>, ProfilesError> {
+    ) -> Result<Option<Seen<T>>, ProfilesError> {
         let blob = self.store.get(key.key)?;
         let stored = blob.as_deref().map(|blob| T::read_blob(blob, domain)).transpose()?;
         let mut shard = self.shards.of(key.hash);
         let removals = self.removals(&shard, key);
         // If the user has come in meanwhile, memory is newer than the blob.
-        if let Some(content) = read_resident(&mut shard, key, domain)? {
-            return Ok(Seen { content, removals });
+        if let Some(content) = self.in_memory(&mut shard, key, domain)? {
+            return Ok(Some(Seen { content, removals }));
         }
-        if let Some(blob) = &blob
-            && shard.departures() == departures
-        {
-            shard.put_loaded(key, &blob[1..]);
+        let is_current = shard.departures() == departures;
+        let Some(found) = shard.find(key) else {
+            if let Some(blob) = &blob
+                && is_current
+            {
+                shard.put_loaded(key, None, &blob[1..]);
+            }
+            return Ok(Some(Seen { content: stored.unwrap_or_default(), removals }));
+        };
+        if !is_current {
+            return Ok(None);
         }
-        Ok(Seen { content: stored.unwrap_or_default(), removals })
+        let Some(content) = self.lay_over(&mut shard, key, found, domain, stored.unwrap_or_default())? else {
+            return Ok(None);
+        };
+        Ok(Some(Seen { content, removals }))
+    }
+
+    /// Lays the changes of a record over what is on disk, and keeps the result in memory.
+    fn lay_over<T: Content>(
+        &self,
+        shard: &mut Shard,
+        key: Hashed<'_>,
+        found: Found,
+        domain: Domain,
+        base: T,
+    ) -> Result<Option<T>, ProfilesError> {
+        let Form::OverDisk { changes, .. } = Form::of(shard.content(found)) else { return Ok(None) };
+        let changed = base.changed(changes, shard.taken(found), self.links_per_user);
+        let (content, applied) = changed.map_err(|damage| damage.in_profile(domain))?;
+        self.settle_later(applied);
+        let mut packed = Vec::new();
+        content.pack(&mut packed);
+        shard.put_loaded(key, Some(found), &packed);
+        Ok(Some(content))
     }
 
     fn removals(&self, shard: &Shard, key: Hashed<'_>) -> Vec<Removal> {
@@ -251,7 +324,9 @@ impl Profiles for PackedProfiles {
             },
         };
         self.applied_position.fetch_max(position, Ordering::SeqCst);
-        Ok(applied)
+        let mut reported = self.take_settled();
+        reported += applied;
+        Ok(reported)
     }
 
     fn get(&self, user: &UserKey, now: Minute) -> Option<Vec<Membership>> {
@@ -349,19 +424,6 @@ impl Profiles for PackedProfiles {
             stats.complete &= shard.is_complete();
         }
         stats
-    }
-}
-
-/// The content under a key from memory; `None` when there is no record.
-fn read_resident<T: Content>(
-    shard: &mut Shard,
-    key: Hashed<'_>,
-    domain: Domain,
-) -> Result<Option<T>, ProfilesError> {
-    match shard.get(key) {
-        None => Ok(None),
-        Some([]) => Ok(Some(T::default())),
-        Some(packed) => T::unpack(packed).map(Some).map_err(|damage| damage.in_profile(domain)),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{Applied, ProfilesError};
 use ia_model::{Ingest, Minute, SegmentId, UserKey};
 use std::sync::atomic::Ordering;
 
-/// How many users are settled at a time: some tenths of a millisecond when they are in memory.
+/// How many users are settled at a time: some tenths of a millisecond.
 const USERS_PER_CALL: usize = 128;
 /// How many users are hashed before other threads get their turn: a tenth of a millisecond.
 const HASHES_PER_TURN: usize = 2048;
@@ -77,7 +77,8 @@ impl PackedProfiles {
     pub(crate) fn settle_some(&self) -> Result<Option<Applied>, ProfilesError> {
         let mut applier = lock(&self.applier);
         let Some(mut first) = applier.waiting.pop_front() else {
-            let of_later_records = std::mem::take(&mut applier.settled);
+            let mut of_later_records = std::mem::take(&mut applier.settled);
+            of_later_records += self.take_settled();
             return Ok((of_later_records != Applied::default()).then_some(of_later_records));
         };
         let settled = self.settle_users(&mut applier, &mut first);
@@ -103,7 +104,7 @@ impl PackedProfiles {
             rest = behind;
         }
         let (settled, users_left) = (of.keys.len() - rest.len(), of.users_left - edits.len());
-        applier.apply(&self.shards, &self.store, &edits, of.removal.seen)?;
+        applier.apply(&self.shards, &edits, of.removal.seen, &mut Vec::new())?;
         (of.settled, of.users_left) = (settled, users_left);
         Ok(())
     }

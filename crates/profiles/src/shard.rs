@@ -6,6 +6,10 @@
 //! the pages grow too large on average, one more page takes its share of the records of another. So growing
 //! never takes longer than one split. Pages never merge: an empty one costs 36 bytes.
 
+mod changes;
+
+pub(crate) use changes::Needless;
+
 use crate::hidden::HiddenUsers;
 use crate::large::{LargeProfiles, TICKET_BYTES};
 use crate::page::{self, DIRTY, LARGE, Place, RECENT, WRITING};
@@ -65,13 +69,12 @@ pub(crate) struct Shard {
     records: usize,
     dirty_records: usize,
     dirty_bytes: usize,
-    /// Hashes of tombstones that were kept although they are on disk, because the warm-up runs.
-    kept_tombstones: Vec<u64>,
+    /// Hashes of tombstones and changes that were kept although they are on disk, because the warm-up runs.
+    kept: Vec<u64>,
     /// The page of the clock hand.
     hand: usize,
     budget_bytes: usize,
-    /// No profile is evicted: a record is being applied. See [`Shard::hold`].
-    is_held: bool,
+    links_per_user: usize,
     /// See [`Shard::departures`].
     departures: u64,
     evictions: u64,
@@ -87,15 +90,7 @@ struct Scratch {
     moved: Vec<u8>,
     /// For each record of a page whether it leaves the page.
     goes: Vec<bool>,
-}
-
-/// The treatment of tombstones that a checkpoint has made needless.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tombstones {
-    /// They leave memory.
-    Drop,
-    /// They stay until [`Shard::end_warm_up`].
-    Keep,
+    content: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -108,7 +103,12 @@ pub(crate) struct ShardStats {
 }
 
 impl Shard {
-    pub(crate) fn new(hasher: KeyHasher, budget_bytes: usize, complete: bool) -> Shard {
+    pub(crate) fn new(
+        hasher: KeyHasher,
+        budget_bytes: usize,
+        links_per_user: usize,
+        complete: bool,
+    ) -> Shard {
         let mut slabs = Slabs::new();
         let first = slabs.insert(&page::empty(0));
         Shard {
@@ -120,10 +120,10 @@ impl Shard {
             records: 0,
             dirty_records: 0,
             dirty_bytes: 0,
-            kept_tombstones: Vec::new(),
+            kept: Vec::new(),
             hand: 0,
             budget_bytes,
-            is_held: false,
+            links_per_user,
             departures: 0,
             evictions: 0,
             complete,
@@ -132,16 +132,16 @@ impl Shard {
         }
     }
 
-    /// Whether a user without a record here is not on disk either.
+    /// Whether a user without a record here is not on disk either, and one with changes over the disk is not there.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Rises whenever a record that is on disk leaves memory.
+    /// Rises whenever a record that is on disk leaves memory, and whenever changes leave a record because they are on disk.
     ///
-    /// A reader of a blob without the lock may keep it in memory only if the user is absent and this number
-    /// is the same, both before the read and after it: then the user was not in memory in between, so no
-    /// checkpoint wrote its blob in between, and the blob is not outdated.
+    /// A reader of a blob without the lock may keep it in memory, or lay changes over it, only if the user has no whole
+    /// record and this number is the same, both before the read and after it: then no checkpoint wrote its blob in
+    /// between, so the blob is not outdated, and lacks no change that has left memory.
     pub(crate) fn departures(&self) -> u64 {
         self.departures
     }
@@ -157,7 +157,7 @@ impl Shard {
     }
 
     fn bytes(&self) -> usize {
-        let lists = self.pages.capacity() * size_of::<Handle>() + self.kept_tombstones.capacity() * 8;
+        let lists = self.pages.capacity() * size_of::<Handle>() + self.kept.capacity() * 8;
         self.slabs.allocated_bytes() + self.larges.allocated_bytes() + lists + self.hidden.bytes()
     }
 
@@ -165,20 +165,9 @@ impl Shard {
         self.bytes() >= self.budget_bytes
     }
 
-    /// Stops evictions until [`Shard::release`]. So a user that is in memory before a record is applied is
-    /// in memory when its turn comes.
-    pub(crate) fn hold(&mut self) {
-        self.is_held = true;
-    }
-
-    /// The record is applied, or has failed; others may be evicted for its `arrivals`.
-    pub(crate) fn release(&mut self, arrivals: usize) {
-        self.is_held = false;
+    /// A record is applied; others may be evicted for its `arrivals`.
+    pub(crate) fn make_room(&mut self, arrivals: usize) {
         self.evict((HAND_PAGES * arrivals).min(HAND_PAGES_PER_TURN));
-    }
-
-    pub(crate) fn contains(&self, user: Hashed<'_>) -> bool {
-        self.find(user).is_some()
     }
 
     pub(crate) fn find(&self, user: Hashed<'_>) -> Option<Found> {
@@ -187,19 +176,19 @@ impl Shard {
         Some(Found { number, place })
     }
 
-    /// The packed profile of a record; empty for a tombstone.
-    pub(crate) fn packed(&self, found: Found) -> &[u8] {
+    /// The content of a record; empty for a tombstone. [`Form`] says what it is.
+    pub(crate) fn content(&self, found: Found) -> &[u8] {
         let (_, content) = page::split(found.place.record(self.page(found.number)));
         if found.place.has(LARGE) { self.larges.get(content) } else { content }
     }
 
-    /// The packed profile, empty for a tombstone. `None`: not in memory. Counts as a use.
+    /// The content of a user's record. `None`: not in memory. Counts as a use.
     pub(crate) fn get(&mut self, user: Hashed<'_>) -> Option<&[u8]> {
         let found = self.find(user)?;
         if !found.place.has(RECENT) {
             self.set_state(found, found.place.state() | RECENT);
         }
-        Some(self.packed(found))
+        Some(self.content(found))
     }
 
     /// Reads the head of a user's page, and returns some of it, so that the read is not optimised away.
@@ -222,21 +211,16 @@ impl Shard {
         self.put(user, found, packed, DIRTY | RECENT);
     }
 
-    /// Puts a profile in place that a reader found on disk; others may be evicted for it. The caller has
-    /// made sure that the user is absent and the blob is not outdated.
-    pub(crate) fn put_loaded(&mut self, user: Hashed<'_>, packed: &[u8]) {
-        debug_assert!(!self.contains(user), "a record in memory wins over a blob");
-        if self.is_held && self.is_full() {
-            return;
-        }
-        self.put(user, None, packed, RECENT);
+    /// Puts a profile in place that a reader found on disk; others may be evicted for it. `found` is the user's record if
+    /// there is one, with changes that are merged into the profile. The caller has made sure that the blob was not outdated.
+    pub(crate) fn put_loaded(&mut self, user: Hashed<'_>, found: Option<Found>, packed: &[u8]) {
+        self.put(user, found, packed, RECENT);
         self.evict(HAND_PAGES);
     }
 
     /// The same for the warm-up, which evicts nothing.
-    pub(crate) fn put_warmed(&mut self, user: Hashed<'_>, packed: &[u8]) {
-        debug_assert!(!self.contains(user), "a record in memory wins over a blob");
-        self.put(user, None, packed, 0);
+    pub(crate) fn put_warmed(&mut self, user: Hashed<'_>, found: Option<Found>, packed: &[u8]) {
+        self.put(user, found, packed, 0);
     }
 
     fn put(&mut self, user: Hashed<'_>, found: Option<Found>, packed: &[u8], new_state: u16) {
@@ -346,7 +330,7 @@ impl Shard {
         let new = self.pages.len();
         let mask = (new + 1).next_power_of_two() - 1;
         let old = new & (mask >> 1);
-        let Scratch { page: mut stays, mut moved, mut goes } = std::mem::take(&mut self.scratch);
+        let Scratch { page: mut stays, mut moved, mut goes, content } = std::mem::take(&mut self.scratch);
         let page = self.page(old);
         goes.clear();
         goes.extend(page::places(page).map(|place| {
@@ -358,14 +342,14 @@ impl Shard {
         self.put_page(old, &stays);
         self.pages.push(self.slabs.insert(&moved));
         self.used_bytes += moved.len();
-        self.scratch = Scratch { page: stays, moved, goes };
+        self.scratch = Scratch { page: stays, moved, goes, content };
     }
 
     /// Evicts clean records that were not used lately, while the shard is over its budget, from at most
     /// `pages` pages.
     fn evict(&mut self, pages: usize) {
         for _ in 0..pages.min(self.pages.len()) {
-            if self.is_held || !self.is_full() {
+            if !self.is_full() {
                 return;
             }
             self.hand = (self.hand + 1) % self.pages.len();
@@ -374,7 +358,7 @@ impl Shard {
     }
 
     fn evict_from(&mut self, number: usize) {
-        let Scratch { page: mut stays, moved, mut goes } = std::mem::take(&mut self.scratch);
+        let Scratch { page: mut stays, moved, mut goes, content } = std::mem::take(&mut self.scratch);
         let page = self.slabs.get_mut(self.pages[number]);
         goes.clear();
         for index in 0.. {
@@ -397,7 +381,7 @@ impl Shard {
             self.evictions += leaving as u64;
             self.complete = false;
         }
-        self.scratch = Scratch { page: stays, moved, goes };
+        self.scratch = Scratch { page: stays, moved, goes, content };
     }
 
     /// How many pages there are. A record only ever moves to a page that is new.
@@ -405,12 +389,12 @@ impl Shard {
         self.pages.len()
     }
 
-    /// The records of a page, each with its key and its packed profile or links; empty for a tombstone.
+    /// The records of a page, each with its key and its content; see [`Shard::content`].
     pub(crate) fn records(&self, number: usize) -> impl Iterator<Item = (&[u8], &[u8])> {
         let page = self.page(number);
         page::places(page).map(move |place| {
             let (key, _) = page::split(place.record(page));
-            (key, self.packed(Found { number, place }))
+            (key, self.content(Found { number, place }))
         })
     }
 
@@ -419,60 +403,6 @@ impl Shard {
         let page = self.page(number);
         let dirty = page::places(page).filter(|place| place.has(DIRTY));
         dirty.map(|place| page::split(place.record(page)).0)
-    }
-
-    /// Hands a dirty record to the checkpoint: the packed profile, empty for a tombstone.
-    pub(crate) fn take_dirty(&mut self, user: Hashed<'_>) -> Option<&[u8]> {
-        let found = self.find(user).filter(|found| found.place.has(DIRTY))?;
-        self.set_state(found, found.place.state() & !DIRTY | WRITING);
-        self.dirty_records -= 1;
-        self.dirty_bytes -= user.key.len() + self.packed(found).len();
-        Some(self.packed(found))
-    }
-
-    /// The checkpoint has this user on disk.
-    pub(crate) fn written(&mut self, user: Hashed<'_>, tombstones: Tombstones) {
-        let Some(found) = self.find(user) else { return };
-        self.set_state(found, found.place.state() & !WRITING);
-        if !found.place.has(DIRTY) && self.packed(found).is_empty() {
-            match tombstones {
-                Tombstones::Keep => self.kept_tombstones.push(user.hash),
-                Tombstones::Drop => {
-                    self.remove(found);
-                    self.departures += 1;
-                }
-            }
-        }
-    }
-
-    /// The checkpoint failed: this user is to be taken again, if it was taken.
-    pub(crate) fn not_written(&mut self, user: Hashed<'_>) {
-        let Some(found) = self.find(user).filter(|found| found.place.has(WRITING)) else { return };
-        self.set_state(found, found.place.state() & !WRITING | DIRTY);
-        if !found.place.has(DIRTY) {
-            self.dirty_records += 1;
-            self.dirty_bytes += user.key.len() + self.packed(found).len();
-        }
-    }
-
-    /// Ends the warm-up, and removes the kept tombstones. `all_loaded`: all profiles on disk are in memory.
-    pub(crate) fn end_warm_up(&mut self, all_loaded: bool) {
-        for hash in std::mem::take(&mut self.kept_tombstones) {
-            let number = self.number_of(hash);
-            while let Some(found) = self.needless_tombstone(number) {
-                self.remove(found);
-                self.departures += 1;
-            }
-        }
-        self.complete |= all_loaded;
-    }
-
-    fn needless_tombstone(&self, number: usize) -> Option<Found> {
-        let page = self.page(number);
-        let is_needless =
-            |place: &Place| !place.has(DIRTY | WRITING) && page::split(place.record(page)).1.is_empty();
-        let place = page::places(page).find(is_needless)?;
-        Some(Found { number, place })
     }
 }
 

@@ -10,9 +10,9 @@ pub(crate) struct Shards {
 
 impl Shards {
     /// `count` is a power of two. `complete`: nothing is on disk, so the empty shards hold all.
-    pub(crate) fn new(count: usize, budget_bytes: usize, complete: bool) -> Shards {
+    pub(crate) fn new(count: usize, budget_bytes: usize, links_per_user: usize, complete: bool) -> Shards {
         let hasher = KeyHasher::default();
-        let shard = |_| Mutex::new(Shard::new(hasher.clone(), budget_bytes, complete));
+        let shard = |_| Mutex::new(Shard::new(hasher.clone(), budget_bytes, links_per_user, complete));
         Shards { shards: (0..count).map(shard).collect(), hasher }
     }
 

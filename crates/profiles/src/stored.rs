@@ -2,7 +2,8 @@
 
 use crate::codec::{self, Malformed};
 use crate::links::{self, Links};
-use crate::{Membership, ProfilesError};
+use crate::membership::Merger;
+use crate::{Applied, Membership, ProfilesError, pending};
 use ia_model::{Domain, UserKey};
 
 /// A type of content. Its default has no bytes.
@@ -12,6 +13,17 @@ pub(crate) trait Content: Default {
 
     /// Reads a blob; `domain` is the domain of the user's id.
     fn read_blob(blob: &[u8], domain: Domain) -> Result<Self, ProfilesError>;
+
+    /// The content after changes that were put off (see `pending`); the first `taken` bytes of them are not counted.
+    fn changed(
+        self,
+        changes: &[u8],
+        taken: usize,
+        links_per_user: usize,
+    ) -> Result<(Self, Applied), Malformed>;
+
+    /// Appends the packed form; nothing where there is no content.
+    fn pack(&self, out: &mut Vec<u8>);
 }
 
 impl Content for Vec<Membership> {
@@ -26,6 +38,18 @@ impl Content for Vec<Membership> {
         codec::read_blob(blob, domain, &mut entries)?;
         Ok(entries)
     }
+
+    fn changed(self, changes: &[u8], taken: usize, _: usize) -> Result<(Self, Applied), Malformed> {
+        let mut merger = Merger::of(self);
+        let applied = merger.merge_changes(changes, taken)?;
+        Ok((merger.after, applied))
+    }
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        if !self.is_empty() {
+            codec::pack(self, out);
+        }
+    }
 }
 
 impl Content for Links {
@@ -36,6 +60,94 @@ impl Content for Links {
     fn read_blob(blob: &[u8], _: Domain) -> Result<Links, ProfilesError> {
         links::read_blob(blob)
     }
+
+    fn changed(
+        mut self,
+        changes: &[u8],
+        _: usize,
+        links_per_user: usize,
+    ) -> Result<(Links, Applied), Malformed> {
+        pending::read_links(changes, |seen, new| links::merge(&mut self, new, seen, links_per_user))?;
+        Ok((self, Applied::default()))
+    }
+
+    fn pack(&self, out: &mut Vec<u8>) {
+        if !self.is_empty() {
+            links::pack(self, out);
+        }
+    }
+}
+
+/// Merges changes into the blob under a key, and appends the packed form. Nothing is appended where nothing is left.
+pub(crate) fn merge(
+    key: &[u8],
+    blob: Option<&[u8]>,
+    changes: &[u8],
+    links_per_user: usize,
+    out: &mut Vec<u8>,
+) -> Result<Applied, ProfilesError> {
+    match domain_of_profile(key)? {
+        Some(domain) => {
+            let base = blob.map(|blob| Vec::read_blob(blob, domain)).transpose()?.unwrap_or_default();
+            append_changed::<Vec<Membership>>(domain, base, changes, 0, links_per_user, out)
+        }
+        None => {
+            let base = blob.map(links::read_blob).transpose()?.unwrap_or_default();
+            append_changed::<Links>(Domain::Platform, base, changes, 0, links_per_user, out)
+        }
+    }
+}
+
+/// The same for a base in memory. The first `taken` bytes of the changes are not counted.
+pub(crate) fn merge_packed(
+    key: &[u8],
+    base: &[u8],
+    changes: &[u8],
+    taken: usize,
+    links_per_user: usize,
+    out: &mut Vec<u8>,
+) -> Result<Applied, ProfilesError> {
+    match domain_of_profile(key)? {
+        Some(domain) => {
+            let base = unpack::<Vec<Membership>>(base, domain)?;
+            append_changed(domain, base, changes, taken, links_per_user, out)
+        }
+        None => {
+            let base = unpack::<Links>(base, Domain::Platform)?;
+            append_changed(Domain::Platform, base, changes, taken, links_per_user, out)
+        }
+    }
+}
+
+/// The domain of the user whose profile is under a key; `None` for a key of links.
+fn domain_of_profile(key: &[u8]) -> Result<Option<Domain>, ProfilesError> {
+    if links::is_key(key) {
+        return Ok(None);
+    }
+    let user = UserKey::from_bytes(key).map_err(|_| ProfilesError::DamagedStore { part: "user keys" })?;
+    Ok(Some(user.domain()))
+}
+
+/// Reads packed bytes in memory, which may be none.
+pub(crate) fn unpack<T: Content>(packed: &[u8], domain: Domain) -> Result<T, ProfilesError> {
+    if packed.is_empty() {
+        return Ok(T::default());
+    }
+    T::unpack(packed).map_err(|damage| damage.in_profile(domain))
+}
+
+fn append_changed<T: Content>(
+    domain: Domain,
+    base: T,
+    changes: &[u8],
+    taken: usize,
+    links_per_user: usize,
+    out: &mut Vec<u8>,
+) -> Result<Applied, ProfilesError> {
+    let changed = base.changed(changes, taken, links_per_user);
+    let (content, applied) = changed.map_err(|damage| damage.in_profile(domain))?;
+    content.pack(out);
+    Ok(applied)
 }
 
 /// Splits a record into its key and its content; `None` where it does not begin with a key.

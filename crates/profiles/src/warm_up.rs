@@ -1,6 +1,8 @@
 //! Loading the profiles into memory after a start, in the background.
 
 use crate::packed::PackedProfiles;
+use crate::pending::Form;
+use crate::shard::{Hashed, Shard};
 use crate::{ProfilesError, stored};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,7 +31,7 @@ impl PackedProfiles {
         let ended = matches!(result, Ok(true));
         for ((mut shard, before), left_out) in self.shards.each().zip(departures).zip(left_out) {
             let all_loaded = ended && !left_out && shard.departures() == before;
-            shard.end_warm_up(all_loaded);
+            shard.end_warm_up(all_loaded)?;
         }
         self.warm.store(true, Ordering::Relaxed);
         result.map(|_| ())
@@ -56,12 +58,27 @@ impl PackedProfiles {
                 // A profile that left memory since may have been written since, so that this blob is outdated.
                 if shard.is_full() || shard.departures() != departures[number] {
                     left_out[number] = true;
-                } else if !shard.contains(hashed) {
-                    shard.put_warmed(hashed, &blob[1..]);
+                } else {
+                    self.put_warmed(&mut shard, hashed, &blob[1..])?;
                 }
             }
         }
         Ok(false)
+    }
+
+    /// Takes a profile into memory that is not there yet, and lays its changes over it.
+    fn put_warmed(&self, shard: &mut Shard, user: Hashed<'_>, packed: &[u8]) -> Result<(), ProfilesError> {
+        let Some(found) = shard.find(user) else {
+            shard.put_warmed(user, None, packed);
+            return Ok(());
+        };
+        let Form::OverDisk { changes, .. } = Form::of(shard.content(found)) else { return Ok(()) };
+        let (mut merged, taken) = (Vec::new(), shard.taken(found));
+        let applied =
+            stored::merge_packed(user.key, packed, changes, taken, self.links_per_user, &mut merged)?;
+        self.settle_later(applied);
+        shard.put_warmed(user, Some(found), &merged);
+        Ok(())
     }
 }
 
@@ -91,7 +108,7 @@ mod tests {
         for user in &users {
             let hashed = profiles.shards.hashed(user.as_bytes());
             let is_left_out = profiles.shards.number(hashed.hash) == left;
-            assert_eq!(profiles.shards.of(hashed.hash).contains(hashed), !is_left_out);
+            assert_eq!(profiles.shards.of(hashed.hash).find(hashed).is_some(), !is_left_out);
         }
         assert_eq!(left_out.iter().position(|&is_left_out| is_left_out), Some(left));
         assert_eq!(left_out.iter().filter(|&&is_left_out| is_left_out).count(), 1);

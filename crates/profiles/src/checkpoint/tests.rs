@@ -172,7 +172,7 @@ fn an_outdated_blob_is_not_kept() {
     let evict = |position| {
         // Each arrival evicts clean records.
         let mut id = 100;
-        while profiles.shards.of(hashed.hash).contains(hashed) {
+        while profiles.shards.of(hashed.hash).find(hashed).is_some() {
             id += 1;
             profiles.apply(position, &add(id, 1)).unwrap();
         }
@@ -184,10 +184,14 @@ fn an_outdated_blob_is_not_kept() {
     evict(4);
     assert_ne!(profiles.shards.of(hashed.hash).departures(), departures);
     let load = |departures| {
-        profiles.load_stored::<Vec<crate::Membership>>(hashed, Domain::Platform, departures).unwrap().content
+        profiles
+            .load_stored::<Vec<crate::Membership>>(hashed, Domain::Platform, departures)
+            .unwrap()
+            .unwrap()
+            .content
     };
     load(departures);
-    assert!(!profiles.shards.of(hashed.hash).contains(hashed));
+    assert!(profiles.shards.of(hashed.hash).find(hashed).is_none());
     let departures = profiles.shards.of(hashed.hash).departures();
     assert_eq!(load(departures).len(), 2);
 }
@@ -217,17 +221,18 @@ fn damaged_blobs_are_reported_by_domain_and_can_be_erased() {
     profiles.store.write_one(checkpoint, key.as_bytes(), &[1, 7, 7]);
     drop(profiles);
     let profiles = PackedProfiles::open(dir.path(), OPTIONS).unwrap();
+    profiles.apply(2, &add(123_456_789, 1)).unwrap();
     let errors = [
         profiles.load(&key, NOW).unwrap_err(),
-        profiles.apply(2, &add(123_456_789, 1)).unwrap_err(),
+        profiles.checkpoint().unwrap_err(),
         profiles.warm_up(&AtomicBool::new(false)).unwrap_err(),
     ];
     for error in errors {
         assert!(matches!(error, ProfilesError::DamagedProfile { domain: Domain::Platform, .. }), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("123456789"));
     }
-    assert_eq!(profiles.applied_position(), 1);
-    profiles.apply(2, &erase(key.clone())).unwrap();
+    assert_eq!(profiles.checkpointed_position(), 1);
+    profiles.apply(3, &erase(key.clone())).unwrap();
     profiles.checkpoint().unwrap();
     assert!(profiles.load(&key, NOW).unwrap().is_empty());
     assert!(profiles.store.get(key.as_bytes()).unwrap().is_none());

@@ -6,7 +6,7 @@ use crate::{ErrorKind, PackedProfiles, ProfileOptions, Profiles};
 use tempfile::TempDir;
 
 #[test]
-fn a_record_with_a_user_that_cannot_be_read_changes_nobody() {
+fn a_user_that_cannot_be_read_keeps_nobody_from_being_changed() {
     let dir = TempDir::new().unwrap();
     let open = || PackedProfiles::open(dir.path(), ProfileOptions::default()).unwrap();
     let profiles = open();
@@ -24,12 +24,15 @@ fn a_record_with_a_user_that_cannot_be_read_changes_nobody() {
 
     let profiles = open();
     let record = add_all([1, 4, 2, 3].map(user), 20);
-    let error = profiles.apply(2, &record).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupted);
-    assert_eq!(profiles.applied_position(), 1);
-    for (id, expected) in [(1, vec![10]), (4, vec![]), (3, vec![10])] {
+    profiles.apply(2, &record).unwrap();
+    for (id, expected) in [(1, vec![10, 20]), (4, vec![20]), (3, vec![10, 20])] {
         assert_eq!(segments(&profiles, id), expected);
     }
+    let errors = [profiles.load(&user(2), NOW).unwrap_err(), profiles.checkpoint().unwrap_err()];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Corrupted);
+    }
+    assert_eq!(profiles.checkpointed_position(), 1, "the log keeps the record");
     drop(profiles);
 
     let store = Store::open(dir.path(), 1 << 20).unwrap();

@@ -96,14 +96,22 @@ pub(crate) fn replace(minute: u32, segment: u32, users: impl IntoIterator<Item =
     record
 }
 
-/// Settles all replacements. Returns how many memberships they have removed.
-pub(crate) fn settle_all(profiles: &dyn Profiles) -> u64 {
-    let mut removed = 0;
-    while let Some(Applied { added: 0, refreshed: 0, removed: some }) = profiles.settle().unwrap() {
-        removed += some;
+/// Settles all replacements. Returns what was changed and not reported before.
+pub(crate) fn settle_all(profiles: &dyn Profiles) -> Applied {
+    let mut settled = Applied::default();
+    while let Some(some) = profiles.settle().unwrap() {
+        settled += some;
     }
     assert_eq!(profiles.settle().unwrap(), None);
-    removed
+    settled
+}
+
+/// The same, after a checkpoint has merged all changes that were put off.
+pub(crate) fn merge_all(profiles: &dyn Profiles) -> Applied {
+    let mut settled = settle_all(profiles);
+    profiles.checkpoint().unwrap();
+    settled += settle_all(profiles);
+    settled
 }
 
 /// The members of a segment, each once.
