@@ -251,3 +251,6 @@ fn read_link_group(input: &mut &[u8], links: &mut Vec<(UserKey, Minute)>) -> Opt
     }
     Some(seen)
 }
+
+#[cfg(test)]
+mod tests;
