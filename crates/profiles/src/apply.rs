@@ -7,12 +7,12 @@
 use crate::codec::{self, Malformed};
 use crate::hidden::Removal;
 use crate::links;
-use crate::membership::{Edit, Merger};
+use crate::membership::{Edit, Merger, Timed};
 use crate::pending::{self, Form};
 use crate::shard::{Found, Hashed, Shard};
 use crate::shards::Shards;
 use crate::waiting::Replacement;
-use crate::{Applied, ProfilesError, adding};
+use crate::{Applied, ProfilesError, merging};
 use ia_model::{Change, Domain, Minute, Operation, UserKey};
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -228,8 +228,10 @@ impl RecordChange<'_> {
             }
             Some(Form::Whole(before)) => {
                 if let Edit::Operations(operations) = edit
+                    && operations.is_sorted_by_key(|operation| operation.segment)
+                    && let operations = operations.iter().map(|&operation| Timed::of(operation, seen))
                     && let Some((length, done)) =
-                        adding::add(before, operations, seen, packed).map_err(damaged)?
+                        merging::merge(before, operations, seen, packed).map_err(damaged)?
                 {
                     // A profile has one packed form.
                     if before != &packed[..length] {
@@ -240,35 +242,39 @@ impl RecordChange<'_> {
                 merger.read(before).map_err(damaged)?;
                 let applied = merger.merge(edit, seen);
                 if merger.before != merger.after {
-                    put_merged(shard, user.key, found, merger, packed);
+                    packed.clear();
+                    if !merger.after.is_empty() {
+                        codec::pack(&merger.after, packed);
+                    }
+                    shard.put_dirty(user.key, found, packed);
                 }
                 applied
             }
             Some(Form::OverMemory { base, changes }) => {
-                merger.read(base).map_err(damaged)?;
-                let mut applied = merger.merge_changes(changes, 0).map_err(damaged)?;
-                merger.go_on();
-                applied += merger.merge(edit, seen);
-                put_merged(shard, user.key, found, merger, packed);
+                let mut operations = pending::read_operations(changes, 0).map_err(damaged)?;
+                packed.clear();
+                let applied = match edit {
+                    Edit::Operations(new) => {
+                        operations.extend(new.iter().map(|&operation| Timed::of(operation, seen)));
+                        pending::merge(base, operations, packed).map_err(damaged)?
+                    }
+                    Edit::Erase(_) => {
+                        merger.read(base).map_err(damaged)?;
+                        let mut applied = merger.merge_records(&mut operations);
+                        merger.go_on();
+                        applied += merger.merge(edit, seen);
+                        if !merger.after.is_empty() {
+                            codec::pack(&merger.after, packed);
+                        }
+                        applied
+                    }
+                };
+                shard.put_dirty(user.key, found, packed);
                 applied
             }
         };
         Ok((applied, false))
     }
-}
-
-fn put_merged(
-    shard: &mut Shard,
-    user: Hashed<'_>,
-    found: Option<Found>,
-    merger: &Merger,
-    packed: &mut Vec<u8>,
-) {
-    packed.clear();
-    if !merger.after.is_empty() {
-        codec::pack(&merger.after, packed);
-    }
-    shard.put_dirty(user, found, packed);
 }
 
 /// Whether changes that had and have so many bytes should be merged.

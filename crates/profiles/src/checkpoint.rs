@@ -140,7 +140,7 @@ impl PackedProfiles {
     ) -> Result<(), ProfilesError> {
         let mut contents = Vec::new();
         let mut places: Vec<Range<usize>> = Vec::new();
-        let mut merged = Vec::new();
+        let (mut merged, mut entries) = (Vec::new(), Vec::new());
         let mut settled = Applied::default();
         for keys in keys.chunks(KEYS_PER_TURN) {
             contents.clear();
@@ -171,8 +171,14 @@ impl PackedProfiles {
                         is_stored = base.is_some();
                         merged.clear();
                         merged.push(0);
-                        settled +=
-                            stored::merge(key, base.as_deref(), changes, self.links_per_user, &mut merged)?;
+                        settled += stored::merge(
+                            key,
+                            base.as_deref(),
+                            changes,
+                            self.links_per_user,
+                            &mut entries,
+                            &mut merged,
+                        )?;
                         &mut merged[..]
                     }
                     Form::Whole(_) | Form::OverMemory { .. } => &mut contents[place.clone()],

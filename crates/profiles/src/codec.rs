@@ -92,14 +92,31 @@ impl Facts {
         Ok(Membership { segment, value: self.value, added_at, last_seen, expires, pause: None })
     }
 
-    /// Whether the membership is live at the base minute.
-    pub(crate) fn is_live(&self) -> bool {
-        (self.ttl == NEVER) | (unzigzag(self.ttl) > i64::from(self.age))
+    /// The same membership, relative to a base that is so many minutes later.
+    pub(crate) fn later(self, minutes: u32) -> Facts {
+        Facts { age: self.age + minutes, ..self }
     }
 
-    /// Minutes from the first add to the base minute.
-    pub(crate) fn minutes_since_added(&self) -> Result<i64, Malformed> {
-        unzigzag(self.lag).checked_add(i64::from(self.age)).ok_or(Malformed("added at"))
+    /// The same, relative to a base that is so many minutes earlier, and not before the last add.
+    pub(crate) fn earlier(self, minutes: u32) -> Facts {
+        Facts { age: self.age - minutes, ..self }
+    }
+
+    /// Minutes from the last add to the base.
+    pub(crate) fn age(&self) -> u32 {
+        self.age
+    }
+
+    /// Whether the membership is live so many minutes before the base minute.
+    pub(crate) fn is_live(&self, minutes_before: u32) -> bool {
+        let age = i64::from(self.age) - i64::from(minutes_before);
+        (self.ttl == NEVER) | (unzigzag(self.ttl) > age)
+    }
+
+    /// Minutes from the first add to so many minutes before the base minute.
+    pub(crate) fn minutes_since_added(&self, minutes_before: u32) -> Result<i64, Malformed> {
+        let age = i64::from(self.age) - i64::from(minutes_before);
+        unzigzag(self.lag).checked_add(age).ok_or(Malformed("added at"))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The fuzz targets of this crate (`fuzz/`), which panic where a promise about arbitrary bytes is broken.
 
 use crate::codec;
-use crate::membership::{Edit, Merger};
-use crate::{Membership, MemoryProfiles, Profiles, adding, links, page};
+use crate::membership::{Edit, Merger, sorted};
+use crate::{Membership, MemoryProfiles, Profiles, links, merging, page};
 use ia_model::{
     Batch, Change, Domain, Erase, ErasedSegments, Expiry, Ingest, MemberId, Minute, Operation, Record,
     SegmentId, UserKey, varint,
@@ -98,8 +98,9 @@ fn change(input: &mut Input<'_>, mut packed: Vec<u8>, reference: &MemoryProfiles
         let later: Vec<_> = merger.after.iter().filter_map(|entry| entry.later(now)).collect();
         assert_eq!(reference.load_later(user, now).expect("memory"), later);
         if let Edit::Operations(operations) = edit {
-            let added = adding::add(&packed, operations, now, &mut room).expect("what was packed here");
-            if let Some((length, done)) = added {
+            let operations = sorted(operations, now).into_iter();
+            let merged_bytes = merging::merge(&packed, operations, now, &mut room);
+            if let Some((length, done)) = merged_bytes.expect("what was packed here") {
                 assert_eq!(done, applied);
                 assert_eq!(room[..length], merged, "both ways lead to the same bytes");
             }

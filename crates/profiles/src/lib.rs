@@ -9,7 +9,8 @@
 //! | `membership` | memberships, and the rules by which a record changes them |
 //! | `links`, `joined` | the ids that are linked to a user, and reading it with their profiles |
 //! | `codec` | the packed bytes of a profile, in memory and on disk (`docs/FORMAT.md`) |
-//! | `adding` | the usual change, made on the packed bytes |
+//! | `merging` | the usual changes, made on the packed bytes |
+//! | `pending` | changes of cold and of wide users, which are put off |
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
 //! | `shards`, `apply` | all shards, and applying a record to them |
 //! | `packed` | [`PackedProfiles`]: the shards over the store; reads and figures |
@@ -23,7 +24,6 @@
 
 pub mod inspect;
 
-mod adding;
 mod apply;
 mod checkpoint;
 mod codec;
@@ -40,6 +40,7 @@ mod large;
 mod links;
 mod members;
 mod membership;
+mod merging;
 mod packed;
 mod page;
 mod pending;

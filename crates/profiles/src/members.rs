@@ -12,7 +12,7 @@
 use crate::codec;
 use crate::membership::Merger;
 use crate::packed::PackedProfiles;
-use crate::pending::Form;
+use crate::pending::{self, Form};
 use crate::shard::{Hashed, Shard};
 use crate::stored::{self, Kind};
 use crate::{Membership, ProfilesError};
@@ -53,7 +53,7 @@ impl Search {
         let entries = if changes.is_empty() {
             &self.merger.before
         } else {
-            self.merger.merge_changes(changes, 0)?;
+            self.merger.merge_records(&mut pending::read_operations(changes, 0)?);
             &self.merger.after
         };
         let is_live = |entry: &&Membership| entry.segment == self.segment && entry.expires.is_live(self.now);

@@ -4,7 +4,7 @@
 //! membership that begins later leaves the one that is live until then; so it may be hidden in between. A replay over
 //! a state that already holds some of the replayed records still ends in that same state (see `checkpoint`).
 
-use crate::{codec, pending};
+use crate::codec;
 use ia_model::{Change, ErasedSegments, Expiry, Minute, Operation, SegmentId};
 use std::num::NonZeroU32;
 use std::ops::AddAssign;
@@ -151,6 +151,13 @@ pub(crate) struct Timed {
     pub(crate) is_counted: bool,
 }
 
+impl Timed {
+    /// An operation of a record at the minute `seen`.
+    pub(crate) fn of(operation: Operation, seen: Minute) -> Timed {
+        Timed { operation, seen, is_counted: true }
+    }
+}
+
 /// Merges edits into profiles; its buffers are used again from user to user.
 #[derive(Debug, Default)]
 pub(crate) struct Merger {
@@ -181,8 +188,7 @@ impl Merger {
         match edit {
             Edit::Operations(operations) => {
                 self.operations.clear();
-                let timed = |&operation| Timed { operation, seen, is_counted: true };
-                self.operations.extend(operations.iter().map(timed));
+                self.operations.extend(operations.iter().map(|&operation| Timed::of(operation, seen)));
                 sort(&mut self.operations);
                 self.after.clear();
                 merge_sorted(&self.before, &self.operations, &mut self.after, seen)
@@ -191,17 +197,12 @@ impl Merger {
         }
     }
 
-    /// Makes `after` from `before` by changes that were put off (see `pending`), and drops memberships expired by the last
-    /// of them. The first `taken` bytes of the changes are not counted. `before` is void then.
-    pub(crate) fn merge_changes(
-        &mut self,
-        changes: &[u8],
-        taken: usize,
-    ) -> Result<Applied, codec::Malformed> {
-        pending::read_operations(changes, taken, &mut self.operations)?;
+    /// Makes `after` from `before` by the operations of several records, in their order, and drops memberships expired by
+    /// the last of them. `before` is void then.
+    pub(crate) fn merge_records(&mut self, operations: &mut [Timed]) -> Applied {
         let mut applied = Applied::default();
         // One pass for all records, except where the clock was set back between two of them.
-        for records in self.operations.chunk_by_mut(|one, other| one.seen <= other.seen) {
+        for records in operations.chunk_by_mut(|one, other| one.seen <= other.seen) {
             let last = records.last().map_or(Minute(0), |operation| operation.seen);
             sort(records);
             self.after.clear();
@@ -209,7 +210,7 @@ impl Merger {
             std::mem::swap(&mut self.before, &mut self.after);
         }
         std::mem::swap(&mut self.before, &mut self.after);
-        Ok(applied)
+        applied
     }
 
     /// Takes what was merged for the profile before the next edit.
@@ -235,8 +236,16 @@ impl Merger {
     }
 }
 
+/// The operations of a record, by segment.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn sorted(operations: &[Operation], seen: Minute) -> Vec<Timed> {
+    let mut sorted: Vec<_> = operations.iter().map(|&operation| Timed::of(operation, seen)).collect();
+    sort(&mut sorted);
+    sorted
+}
+
 /// Sorts by segment, and keeps the order of operations on one segment.
-fn sort(operations: &mut [Timed]) {
+pub(crate) fn sort(operations: &mut [Timed]) {
     let segment = |timed: &Timed| timed.operation.segment;
     // A record in normal form has them sorted.
     if !operations.is_sorted_by_key(segment) {

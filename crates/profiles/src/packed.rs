@@ -186,18 +186,23 @@ impl PackedProfiles {
         key: Hashed<'_>,
         domain: Domain,
     ) -> Result<Option<T>, ProfilesError> {
+        if let Some(found) = shard.find(key)
+            && let Form::OverMemory { .. } = Form::of(shard.content(found))
+        {
+            // Nearly always there are more reads than changes.
+            self.settle_later(shard.make_whole(key, found, 0)?);
+        }
         let is_complete = shard.is_complete();
-        let (base, changes) = match shard.get(key).map(Form::of) {
-            Some(Form::Whole(packed)) => return stored::unpack(packed, domain).map(Some),
-            None => return Ok(is_complete.then(T::default)),
-            Some(Form::OverMemory { base, changes }) => (base, changes),
-            Some(Form::OverDisk { changes, .. }) if is_complete => (&[][..], changes),
-            Some(Form::OverDisk { .. }) => return Ok(None),
-        };
-        let base: T = stored::unpack(base, domain)?;
-        let changed = base.changed(changes, 0, self.links_per_user);
-        // It is counted when it is merged in its place.
-        changed.map(|(content, _)| Some(content)).map_err(|damage| damage.in_profile(domain))
+        match shard.get(key).map(Form::of) {
+            Some(Form::Whole(packed)) => stored::unpack(packed, domain).map(Some),
+            Some(Form::OverDisk { changes, .. }) if is_complete => {
+                // It is counted when it is merged in its place.
+                let changed = T::default().changed(changes, 0, self.links_per_user);
+                changed.map(|(content, _)| Some(content)).map_err(|damage| damage.in_profile(domain))
+            }
+            Some(Form::OverDisk { .. } | Form::OverMemory { .. }) => Ok(None),
+            None => Ok(is_complete.then(T::default)),
+        }
     }
 
     /// Reads the content from disk, lays changes in memory over it, and keeps it in memory, unless it may be outdated.

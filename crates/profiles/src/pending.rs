@@ -6,7 +6,7 @@
 //! - The base lies **on disk**: the user is cold. A write appends its operations and reads nothing. A read lays them over the
 //!   blob, and so does the next checkpoint, which writes the result.
 //! - The base lies **in memory**, before the changes: the profile is wide. A change is appended instead of writing the whole
-//!   profile again, and all are merged when they are as large as [`MERGE_SHARE`] of the base.
+//!   profile again. All are merged by the next read or checkpoint, and when they are a part of the base ([`MERGE_SHARE`]).
 //!
 //! Changes are kept as they were accepted, each with its minute. So merging them gives what applying them one by one would
 //! have given. What only the whole profile knows, such as whether an add was new, is known when they are merged.
@@ -22,8 +22,9 @@
 //! change is as before; if not, a code and its numbers follow. In changes of links a group holds ids and the ends of their
 //! links. None of this is ever on disk.
 
-use crate::codec::{Malformed, unzigzag, zigzag};
-use crate::membership::{Edit, Timed};
+use crate::codec::{self, Malformed, unzigzag, zigzag};
+use crate::membership::{self, Edit, Merger, Timed};
+use crate::{Applied, merging};
 use ia_model::{Change, ErasedSegments, Expiry, Minute, Operation, SegmentId, UserKey, varint};
 
 const MARK_BYTES: usize = 2;
@@ -37,6 +38,8 @@ const WIDE_BYTES: usize = 192;
 /// Changes over a base in memory are merged when they are larger than one part in this many of it. Merging costs as much as
 /// reading and writing the base; changes cost memory, and reads that merge them.
 const MERGE_SHARE: usize = 4;
+/// But not before they have that many bytes: four records of ten operations.
+const LEAST_ROOM_BYTES: usize = 128;
 /// The bytes of an operation in a group, about.
 const OPERATION_BYTES: usize = 3;
 
@@ -95,7 +98,7 @@ impl Form<'_> {
 }
 
 fn room(base: &[u8]) -> usize {
-    base.len() / MERGE_SHARE
+    (base.len() / MERGE_SHARE).max(LEAST_ROOM_BYTES)
 }
 
 /// Writes content over the disk with these changes, of which the first `taken` bytes are taken.
@@ -193,16 +196,43 @@ fn read_change(input: &mut &[u8], seen: Minute) -> Option<Change> {
     })
 }
 
-/// Reads the operations of changes, in place of what `out` held and in their order. Those in the first `taken` bytes are
-/// counted by who took them.
-pub(crate) fn read_operations(changes: &[u8], taken: usize, out: &mut Vec<Timed>) -> Result<(), Malformed> {
-    out.clear();
+/// Reads the operations of changes in their order. Those in the first `taken` bytes are counted by who took them.
+pub(crate) fn read_operations(changes: &[u8], taken: usize) -> Result<Vec<Timed>, Malformed> {
+    let mut operations = Vec::with_capacity(changes.len() / 2);
     let mut input = changes;
     while !input.is_empty() {
         let is_counted = changes.len() - input.len() >= taken;
-        read_group(&mut input, is_counted, out).ok_or(Malformed("changes in memory"))?;
+        read_group(&mut input, is_counted, &mut operations).ok_or(Malformed("changes in memory"))?;
     }
-    Ok(())
+    Ok(operations)
+}
+
+/// Merges operations, which are in the order of their records, into a packed profile, where no bytes are no memberships, and
+/// appends the result; nothing where nothing is left.
+pub(crate) fn merge(
+    packed: &[u8],
+    mut operations: Vec<Timed>,
+    out: &mut Vec<u8>,
+) -> Result<Applied, Malformed> {
+    let last = operations.last().map_or(Minute(0), |timed| timed.seen);
+    if operations.is_sorted_by_key(|timed| timed.seen) {
+        membership::sort(&mut operations);
+        let mut room = Vec::new();
+        if let Some((length, applied)) = merging::merge(packed, operations.iter().copied(), last, &mut room)?
+        {
+            out.extend_from_slice(&room[..length]);
+            return Ok(applied);
+        }
+        // Back into the order of the records; those of one segment are in it already.
+        operations.sort_by_key(|timed| timed.seen);
+    }
+    let mut merger = Merger::default();
+    merger.read(packed)?;
+    let applied = merger.merge_records(&mut operations);
+    if !merger.after.is_empty() {
+        codec::pack(&merger.after, out);
+    }
+    Ok(applied)
 }
 
 fn read_group(input: &mut &[u8], is_counted: bool, out: &mut Vec<Timed>) -> Option<()> {

@@ -41,7 +41,7 @@ impl Content for Vec<Membership> {
 
     fn changed(self, changes: &[u8], taken: usize, _: usize) -> Result<(Self, Applied), Malformed> {
         let mut merger = Merger::of(self);
-        let applied = merger.merge_changes(changes, taken)?;
+        let applied = merger.merge_records(&mut pending::read_operations(changes, taken)?);
         Ok((merger.after, applied))
     }
 
@@ -84,21 +84,20 @@ pub(crate) fn merge(
     blob: Option<&[u8]>,
     changes: &[u8],
     links_per_user: usize,
+    entries: &mut Vec<Membership>,
     out: &mut Vec<u8>,
 ) -> Result<Applied, ProfilesError> {
-    match domain_of_profile(key)? {
-        Some(domain) => {
-            let base = blob.map(|blob| Vec::read_blob(blob, domain)).transpose()?.unwrap_or_default();
-            append_changed::<Vec<Membership>>(domain, base, changes, 0, links_per_user, out)
+    let base = match blob {
+        Some(blob) => {
+            check(key, blob, entries)?;
+            &blob[1..]
         }
-        None => {
-            let base = blob.map(links::read_blob).transpose()?.unwrap_or_default();
-            append_changed::<Links>(Domain::Platform, base, changes, 0, links_per_user, out)
-        }
-    }
+        None => &[],
+    };
+    merge_packed(key, base, changes, 0, links_per_user, out)
 }
 
-/// The same for a base in memory. The first `taken` bytes of the changes are not counted.
+/// The same for a packed form in memory. The first `taken` bytes of the changes are not counted.
 pub(crate) fn merge_packed(
     key: &[u8],
     base: &[u8],
@@ -108,13 +107,15 @@ pub(crate) fn merge_packed(
     out: &mut Vec<u8>,
 ) -> Result<Applied, ProfilesError> {
     match domain_of_profile(key)? {
-        Some(domain) => {
-            let base = unpack::<Vec<Membership>>(base, domain)?;
-            append_changed(domain, base, changes, taken, links_per_user, out)
-        }
+        Some(domain) => pending::read_operations(changes, taken)
+            .and_then(|operations| pending::merge(base, operations, out))
+            .map_err(|damage| damage.in_profile(domain)),
         None => {
-            let base = unpack::<Links>(base, Domain::Platform)?;
-            append_changed(Domain::Platform, base, changes, taken, links_per_user, out)
+            let links = unpack::<Links>(base, Domain::Platform)?;
+            let changed = links.changed(changes, taken, links_per_user);
+            let (links, applied) = changed.map_err(|damage| damage.in_profile(Domain::Platform))?;
+            links.pack(out);
+            Ok(applied)
         }
     }
 }
@@ -134,20 +135,6 @@ pub(crate) fn unpack<T: Content>(packed: &[u8], domain: Domain) -> Result<T, Pro
         return Ok(T::default());
     }
     T::unpack(packed).map_err(|damage| damage.in_profile(domain))
-}
-
-fn append_changed<T: Content>(
-    domain: Domain,
-    base: T,
-    changes: &[u8],
-    taken: usize,
-    links_per_user: usize,
-    out: &mut Vec<u8>,
-) -> Result<Applied, ProfilesError> {
-    let changed = base.changed(changes, taken, links_per_user);
-    let (content, applied) = changed.map_err(|damage| damage.in_profile(domain))?;
-    content.pack(out);
-    Ok(applied)
 }
 
 /// Splits a record into its key and its content; `None` where it does not begin with a key.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::membership::Merger;
-use crate::{Applied, links, stored};
+use crate::stored::{self, Content};
+use crate::{Applied, links};
 use proptest::prelude::*;
 
 fn any_change() -> impl Strategy<Value = (u32, u8, u32, u32, u32)> {
@@ -55,9 +56,14 @@ proptest! {
             }
         }
         if merged < records.len() {
-            let mut later = Merger::of(base);
-            prop_assert_eq!(later.merge_changes(&changes, taken_bytes).unwrap(), counted);
-            prop_assert_eq!(&later.after, &at_once.before);
+            let (mut packed, mut out, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+            base.pack(&mut packed);
+            at_once.before.pack(&mut expected);
+            let operations = read_operations(&changes, taken_bytes).unwrap();
+            prop_assert_eq!(merge(&packed, operations, &mut out).unwrap(), counted);
+            prop_assert_eq!(out, expected);
+            let (found, applied) = base.changed(&changes, taken_bytes, 0).unwrap();
+            prop_assert_eq!((&found, applied), (&at_once.before, counted));
         }
     }
 
@@ -113,17 +119,18 @@ fn links_that_were_put_off_are_made_in_their_order() {
     }
     let key = links::LinksKey::of(&user(9)).unwrap();
     let (mut packed, mut expected) = (Vec::new(), Vec::new());
-    stored::merge(key.as_bytes(), None, &changes, 2, &mut packed).unwrap();
+    stored::merge(key.as_bytes(), None, &changes, 2, &mut Vec::new(), &mut packed).unwrap();
     links::pack(&at_once, &mut expected);
     assert_eq!(packed, expected);
 }
 
 #[test]
 fn changes_that_are_cut_off_are_malformed() {
-    let operation = Operation { segment: SegmentId(7), change: Change::Add { expires: Expiry::Never, value: 9 } };
+    let operation =
+        Operation { segment: SegmentId(7), change: Change::Add { expires: Expiry::Never, value: 9 } };
     let mut changes = Vec::new();
     write_edit(Edit::Operations(&[operation; 2]), Minute(1000), &mut changes);
     for end in 1..changes.len() {
-        assert!(Merger::default().merge_changes(&changes[..end], 0).is_err(), "{end}");
+        assert!(read_operations(&changes[..end], 0).is_err(), "{end}");
     }
 }

@@ -86,7 +86,12 @@ impl Shard {
 
     /// Merges the changes of a record into a base in memory; the first `taken` bytes of them are not counted. Where all
     /// profiles of the shard are in memory, nothing is on disk under changes.
-    fn make_whole(&mut self, user: Hashed<'_>, found: Found, taken: usize) -> Result<Applied, ProfilesError> {
+    pub(crate) fn make_whole(
+        &mut self,
+        user: Hashed<'_>,
+        found: Found,
+        taken: usize,
+    ) -> Result<Applied, ProfilesError> {
         let (base, changes) = match Form::of(self.content(found)) {
             Form::OverMemory { base, changes } => (base, changes),
             Form::OverDisk { changes, .. } if self.complete => (&[][..], changes),
