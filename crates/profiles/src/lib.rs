@@ -82,15 +82,16 @@ pub trait Profiles: Send + Sync {
     ///
     /// Applying records again that a checkpoint covers, wholly or partly, ends in the same state, provided
     /// that all records after [`checkpointed_position`](Profiles::checkpointed_position) are applied in order.
-    /// Waits for the disk only for users that are not in memory.
+    /// Reads nothing from disk, but for a user with hundreds of changes since the last checkpoint. What it has changed of
+    /// other users that are not in memory is known later, and in the result of a later call.
     ///
     /// A record that replaces the members of a segment ([`ia_model::record::FileChunk::replaced`]) takes all its users out at one moment:
     /// a read sees all of it or nothing ([`read_at_once`]). [`settle`](Profiles::settle) counts what it changed.
     ///
     /// # Errors
     ///
-    /// When a profile on disk cannot be read. Then nothing has changed, the position included, and the
-    /// record can be applied again.
+    /// When bytes in memory cannot be read. Then some of the record may be applied, but not its position; it can be applied
+    /// again.
     fn apply(&self, position: u64, record: &Record) -> Result<Applied, ProfilesError>;
 
     /// The memberships of a user that are live at `now`, segment ids ascending, from memory alone: a
@@ -153,7 +154,7 @@ pub trait Profiles: Send + Sync {
 
     /// Takes some more users out of the profiles whom a replacement has put out of a segment. Reads are the same before
     /// and after. Only the caller of `apply` calls it, when it has time; until all are settled, a checkpoint covers
-    /// only what was before. It takes less than a millisecond when these users are in memory.
+    /// only what was before. It takes less than a millisecond.
     ///
     /// Returns what it has changed, or `None` when nothing is left to do.
     ///
@@ -175,8 +176,8 @@ pub trait Profiles: Send + Sync {
     ///
     /// # Errors
     ///
-    /// When the store cannot be written. The profiles stay marked as changed, and the next checkpoint tries
-    /// again.
+    /// When the store cannot be written, or a profile in it that has changed cannot be read. The profiles stay marked as
+    /// changed, and the next checkpoint tries again.
     fn checkpoint(&self) -> Result<CheckpointReport, ProfilesError>;
 
     /// Bytes of changed profiles that no checkpoint has taken yet. They cannot be evicted, so a checkpoint
