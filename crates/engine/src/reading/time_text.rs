@@ -16,24 +16,39 @@ const MINUTE: usize = "YYYY-MM-DD HH:".len();
 /// How many days are remembered: about a month.
 const DAYS: usize = 32;
 
-/// The texts of the first minutes of some days, each at the place that its day comes to.
-pub(super) struct Dates([(u32, [u8; UTC_BYTES]); DAYS]);
+/// Writes one kind of time of a user's memberships.
+pub(super) struct TimeText {
+    /// The last minute, which the next membership often has too.
+    minute: Option<Minute>,
+    text: [u8; UTC_BYTES],
+    /// The texts of the first minutes of some days, each at the place that its day comes to.
+    days: [(u32, [u8; UTC_BYTES]); DAYS],
+}
 
-impl Default for Dates {
-    /// No minute is of the day `u32::MAX`.
-    fn default() -> Dates {
-        Dates([(u32::MAX, [0; UTC_BYTES]); DAYS])
+impl Default for TimeText {
+    fn default() -> TimeText {
+        // No minute is of the day `u32::MAX`.
+        TimeText { minute: None, text: [0; UTC_BYTES], days: [(u32::MAX, [0; UTC_BYTES]); DAYS] }
     }
 }
 
-impl Dates {
+impl TimeText {
     /// What [`utc_text`] says of the start of a minute.
-    fn text(&mut self, minute: Minute) -> [u8; UTC_BYTES] {
+    #[inline]
+    pub(super) fn of(&mut self, minute: Minute) -> &[u8; UTC_BYTES] {
+        if self.minute != Some(minute) {
+            self.text = self.changed(minute);
+            self.minute = Some(minute);
+        }
+        &self.text
+    }
+
+    fn changed(&mut self, minute: Minute) -> [u8; UTC_BYTES] {
         let (day, of_day) = (minute.0 / MINUTES_OF_DAY, minute.0 % MINUTES_OF_DAY);
         if day >= LAST_DAYS {
             return utc_text(minute.unix_ms());
         }
-        let (known, text) = &mut self.0[day as usize % DAYS];
+        let (known, text) = &mut self.days[day as usize % DAYS];
         if *known != day {
             *text = utc_text(Minute(day * MINUTES_OF_DAY).unix_ms());
             *known = day;
@@ -48,34 +63,15 @@ impl Dates {
     }
 }
 
-/// The text of one minute, kept for the next membership, which often has the same one.
-#[derive(Default)]
-pub(super) struct TimeText {
-    minute: Option<Minute>,
-    text: [u8; UTC_BYTES],
-}
-
-impl TimeText {
-    /// What [`utc_text`] says of the start of a minute.
-    #[inline]
-    pub(super) fn of(&mut self, minute: Minute, dates: &mut Dates) -> &[u8; UTC_BYTES] {
-        if self.minute != Some(minute) {
-            self.text = dates.text(minute);
-            self.minute = Some(minute);
-        }
-        &self.text
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn assert_texts(minutes: impl IntoIterator<Item = u32>) {
-        let (mut dates, mut text) = (Dates::default(), TimeText::default());
+        let mut text = TimeText::default();
         for minute in minutes.into_iter().map(Minute) {
-            assert_eq!(*text.of(minute, &mut dates), utc_text(minute.unix_ms()), "{minute:?}");
+            assert_eq!(*text.of(minute), utc_text(minute.unix_ms()), "{minute:?}");
         }
     }
 
