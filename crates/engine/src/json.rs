@@ -26,11 +26,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Appends a number.
-pub fn write_number(out: &mut Vec<u8>, number: u32) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
 /// Appends a string with its quotes.
 pub fn write_text(out: &mut Vec<u8>, text: &str) {
     // No early exit, so that the compiler checks many bytes at once.

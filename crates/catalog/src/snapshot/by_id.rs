@@ -36,13 +36,13 @@ impl ById {
         ById { first, shift, starts: starts.into() }
     }
 
-    /// The segment of that id among the same segments.
+    /// The index of the segment of that id among the same segments.
     #[inline]
-    pub(super) fn find<'s>(&self, segments: &'s [Segment], id: SegmentId) -> Option<&'s Segment> {
+    pub(super) fn find(&self, segments: &[Segment], id: SegmentId) -> Option<usize> {
         let block = (id.0.checked_sub(self.first)? >> self.shift) as usize;
         let (start, end) = (*self.starts.get(block)?, *self.starts.get(block + 1)?);
         let block = &segments[start as usize..end as usize];
-        block.binary_search_by_key(&id, |segment| segment.id).ok().map(|index| &block[index])
+        block.binary_search_by_key(&id, |segment| segment.id).ok().map(|index| start as usize + index)
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
             prop_assert!(index.starts.len() <= 4 * ids.len() + 2);
             let near = ids.iter().flat_map(|&id| [id.saturating_sub(1), id, id.saturating_add(1)]);
             for id in near.chain(others) {
-                let found = index.find(&segments, SegmentId(id)).map(|segment| segment.id.0);
+                let found = index.find(&segments, SegmentId(id)).map(|index| segments[index].id.0);
                 prop_assert_eq!(found, ids.contains(&id).then_some(id));
             }
         }

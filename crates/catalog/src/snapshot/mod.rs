@@ -1,5 +1,6 @@
 mod by_id;
 mod segments;
+mod shown;
 
 use self::segments::Segments;
 use crate::RedirectHost;
@@ -104,6 +105,13 @@ impl Snapshot {
     /// The segment of that id; `None` when there is none or it was deleted.
     pub fn segment(&self, id: SegmentId) -> Option<&Segment> {
         self.segments.by_id(id)
+    }
+
+    /// The segment of that id, and the JSON of it with which every membership of it is shown: an object that is not
+    /// closed, `{"id":7,"code":"news","member_id":958`.
+    #[inline]
+    pub fn shown(&self, id: SegmentId) -> Option<(&Segment, &[u8])> {
+        self.segments.shown(id)
     }
 
     /// The segment that `member` calls `code`, without regard to (ASCII) case. Allocates nothing.

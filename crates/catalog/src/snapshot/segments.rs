@@ -2,6 +2,7 @@
 
 use super::Segment;
 use super::by_id::ById;
+use super::shown::{self, ShownTexts};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use ia_model::{MemberId, SegmentId};
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
@@ -16,13 +17,21 @@ const MOST_CHANGES: usize = 1024;
 pub(super) struct Segments {
     packed: Arc<Packed>,
     /// `None` for one that is gone. Nearly always empty: then a look at its length is all that it costs.
-    changed: HashMap<SegmentId, Option<Segment>>,
+    changed: HashMap<SegmentId, Option<Changed>>,
     /// Those in `changed` that have a code, hashed as in `packed`.
     changed_codes: HashTable<SegmentId>,
 }
 
+/// A segment that has changed, and its text.
+#[derive(Clone)]
+struct Changed {
+    segment: Segment,
+    shown: Arc<[u8]>,
+}
+
 struct Packed {
     segments: Vec<Segment>,
+    shown: ShownTexts,
     by_id: ById,
     /// Indexes of the segments that have a code, hashed by owner and lower-case code.
     by_code: HashTable<u32>,
@@ -42,7 +51,7 @@ impl Segments {
     /// With these changes; `None` takes a segment away.
     pub(super) fn with(&self, changes: &[(SegmentId, Option<Segment>)]) -> Segments {
         let mut changed = self.changed.clone();
-        changed.extend(changes.iter().cloned());
+        changed.extend(changes.iter().map(|(id, segment)| (*id, segment.as_ref().map(Changed::of))));
         let packed = Arc::clone(&self.packed);
         if changed.len() > MOST_CHANGES {
             let after = Segments { packed, changed, changed_codes: HashTable::new() };
@@ -50,11 +59,14 @@ impl Segments {
         }
         let hasher = &packed.code_hasher;
         let hash_of = |id: &SegmentId| match &changed[id] {
-            Some(Segment { member, code: Some(code), .. }) => hash_code(hasher, *member, code),
+            Some(Changed { segment: Segment { member, code: Some(code), .. }, .. }) => {
+                hash_code(hasher, *member, code)
+            }
             _ => 0,
         };
         let mut changed_codes = HashTable::with_capacity(changed.len());
-        for segment in changed.values().flatten().filter(|segment| segment.code.is_some()) {
+        let with_code = |segment: &&Segment| segment.code.is_some();
+        for segment in changed.values().flatten().map(|changed| &changed.segment).filter(with_code) {
             changed_codes.insert_unique(hash_of(&segment.id), segment.id, hash_of);
         }
         Segments { packed, changed, changed_codes }
@@ -65,9 +77,21 @@ impl Segments {
         if !self.changed.is_empty()
             && let Some(changed) = self.changed.get(&id)
         {
-            return changed.as_ref();
+            return changed.as_ref().map(|changed| &changed.segment);
         }
-        self.packed.by_id.find(&self.packed.segments, id)
+        self.packed.find(id).map(|index| &self.packed.segments[index])
+    }
+
+    /// [`Segments::by_id`], with the text of the segment.
+    #[inline]
+    pub(super) fn shown(&self, id: SegmentId) -> Option<(&Segment, &[u8])> {
+        if !self.changed.is_empty()
+            && let Some(changed) = self.changed.get(&id)
+        {
+            return changed.as_ref().map(|changed| (&changed.segment, &*changed.shown));
+        }
+        let index = self.packed.find(id)?;
+        Some((&self.packed.segments[index], self.packed.shown.at(index)))
     }
 
     pub(super) fn by_code(&self, member: MemberId, code: &str) -> Option<&Segment> {
@@ -76,7 +100,7 @@ impl Segments {
         if self.changed.is_empty() {
             return packed;
         }
-        let changed = |id: &SegmentId| self.changed.get(id).and_then(Option::as_ref);
+        let changed = |id: &SegmentId| self.changed.get(id)?.as_ref().map(|changed| &changed.segment);
         let is_it = |id: &SegmentId| changed(id).is_some_and(|segment| has_code(segment, member, code));
         match self.changed_codes.find(hash, is_it) {
             Some(id) => changed(id),
@@ -88,15 +112,22 @@ impl Segments {
     /// In the order of their ids.
     pub(super) fn all(&self) -> Vec<&Segment> {
         let kept = self.packed.segments.iter().filter(|segment| !self.changed.contains_key(&segment.id));
-        let mut all: Vec<&Segment> = kept.chain(self.changed.values().flatten()).collect();
+        let changed = self.changed.values().flatten().map(|changed| &changed.segment);
+        let mut all: Vec<&Segment> = kept.chain(changed).collect();
         all.sort_unstable_by_key(|segment| segment.id);
         all
     }
 
     pub(super) fn count(&self) -> usize {
-        let is_packed = |id: &SegmentId| self.packed.by_id.find(&self.packed.segments, *id).is_some();
+        let is_packed = |id: &SegmentId| self.packed.find(*id).is_some();
         let replaced = self.changed.keys().filter(|id| is_packed(id)).count();
         self.packed.segments.len() - replaced + self.changed.values().flatten().count()
+    }
+}
+
+impl Changed {
+    fn of(segment: &Segment) -> Changed {
+        Changed { segment: segment.clone(), shown: shown::text(segment) }
     }
 }
 
@@ -113,7 +144,14 @@ impl Packed {
                 by_code.insert_unique(hash_at(&index), index, hash_at);
             }
         }
-        Packed { by_id: ById::of(&segments), by_code, code_hasher, segments }
+        let (by_id, shown) = (ById::of(&segments), ShownTexts::of(&segments));
+        Packed { segments, shown, by_id, by_code, code_hasher }
+    }
+
+    /// The index of the segment of that id.
+    #[inline]
+    fn find(&self, id: SegmentId) -> Option<usize> {
+        self.by_id.find(&self.segments, id)
     }
 
     fn by_code(&self, hash: u64, member: MemberId, code: &str) -> Option<&Segment> {
@@ -187,7 +225,11 @@ mod tests {
             prop_assert_eq!(segments.all(), model.values().collect::<Vec<_>>());
             prop_assert_eq!(segments.count(), model.len());
             for id in 0..61 {
-                prop_assert_eq!(segments.by_id(SegmentId(id)), model.get(&SegmentId(id)));
+                let expected = model.get(&SegmentId(id));
+                prop_assert_eq!(segments.by_id(SegmentId(id)), expected);
+                let (segment, shown) = segments.shown(SegmentId(id)).unzip();
+                prop_assert_eq!(segment, expected);
+                prop_assert_eq!(shown.map(<[u8]>::to_vec), expected.map(|segment| shown::text(segment).to_vec()));
             }
             for (member, code) in (1..=2).flat_map(|member| (0..30u8).map(move |code| (member, code))) {
                 let code = format!("cODE-{code}");

@@ -3,6 +3,7 @@
 mod asked;
 mod json;
 mod openrtb;
+mod time_text;
 
 use crate::catalog_view::CatalogView;
 use crate::nobody::Nobody;
@@ -10,7 +11,7 @@ use crate::opt_outs::OptOuts;
 use crate::threads::{Turns, blocking};
 pub use asked::AskedUser;
 use ia_catalog::{Segment, Snapshot};
-use ia_model::{Clock, MemberId, Minute, UserKey};
+use ia_model::{Clock, MemberId, Minute, SegmentId, UserKey};
 use ia_profiles::{
     Membership, Profiles, ProfilesError, get_joined, join, load_joined, load_joined_later, read_at_once,
 };
@@ -167,10 +168,12 @@ pub struct View<'s> {
 }
 
 impl<'s> View<'s> {
-    fn visible<'m>(
+    /// The memberships that the caller sees, each with what `find` finds of its segment.
+    fn visible<'m, T>(
         &self,
         memberships: &'m [Membership],
-    ) -> impl Iterator<Item = (&'s Segment, &'m Membership)> {
+        find: impl Fn(&'s Snapshot, SegmentId) -> Option<(&'s Segment, T)>,
+    ) -> impl Iterator<Item = (T, &'m Membership)> {
         let View { scope, snapshot, .. } = *self;
         let is_visible = move |segment: &Segment| {
             (segment.active || scope.with_inactive)
@@ -178,19 +181,26 @@ impl<'s> View<'s> {
                 && scope.viewer.is_none_or(|viewer| snapshot.may_see(viewer, segment))
         };
         memberships.iter().filter_map(move |membership| {
-            let segment = snapshot.segment(membership.segment).filter(|segment| is_visible(segment))?;
-            Some((segment, membership))
+            let (_, found) = find(snapshot, membership.segment).filter(|(segment, _)| is_visible(segment))?;
+            Some((found, membership))
         })
+    }
+
+    fn segments<'m>(
+        &self,
+        memberships: &'m [Membership],
+    ) -> impl Iterator<Item = (&'s Segment, &'m Membership)> {
+        self.visible(memberships, |snapshot, id| snapshot.segment(id).map(|segment| (segment, segment)))
     }
 
     /// Appends the JSON of a user with its visible memberships, and returns their number.
     pub fn write(&self, out: &mut Vec<u8>, user: &AskedUser, memberships: &[Membership]) -> usize {
-        json::write_user(out, user, self.now, self.visible(memberships))
+        json::write_user(out, user, self.now, self.visible(memberships, Snapshot::shown))
     }
 
     /// The codes of the visible segments, one a line; one empty line if there are none.
     pub fn codes(&self, memberships: &[Membership]) -> String {
-        let codes = self.visible(memberships).filter_map(|(segment, _)| segment.code.as_deref());
+        let codes = self.segments(memberships).filter_map(|(segment, _)| segment.code.as_deref());
         let mut text: String = codes.flat_map(|code| [code, "\n"]).collect();
         if text.is_empty() {
             text.push('\n');
@@ -200,7 +210,7 @@ impl<'s> View<'s> {
 
     /// The OpenRTB object of the user, and the number of its visible memberships.
     pub fn openrtb(&self, user: &AskedUser, memberships: &[Membership]) -> (OpenRtbUser, usize) {
-        let visible: Vec<_> = self.visible(memberships).collect();
+        let visible: Vec<_> = self.segments(memberships).collect();
         (OpenRtbUser::new(user, &visible, self.snapshot), visible.len())
     }
 }

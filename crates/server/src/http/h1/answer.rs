@@ -6,7 +6,7 @@ use axum::response::Response;
 use bytes::Buf;
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -113,10 +113,13 @@ async fn send(
     write_timeout: Duration,
 ) -> io::Result<()> {
     while bytes.has_remaining() {
+        // In one call, so that no client is woken by a head whose body is still to come.
+        let mut slices = [IoSlice::new(&[]); 2];
+        let count = bytes.chunks_vectored(&mut slices);
         // What fits the socket's buffer needs no timer.
-        let written = match stream.write(bytes.chunk()).now_or_never() {
+        let written = match stream.write_vectored(&slices[..count]).now_or_never() {
             Some(written) => written?,
-            None => timeout(write_timeout, stream.write(bytes.chunk())).await??,
+            None => timeout(write_timeout, stream.write_vectored(&slices[..count])).await??,
         };
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
