@@ -1,5 +1,6 @@
 //! The promises of the profiles, through their public interface.
 
+mod budget_lives;
 mod conformance;
 mod damage;
 mod erase;
