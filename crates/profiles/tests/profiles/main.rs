@@ -3,6 +3,7 @@
 mod budget_lives;
 mod conformance;
 mod damage;
+mod damaged_users;
 mod erase;
 mod groups;
 mod inspect;
