@@ -40,4 +40,5 @@ mod signed_login;
 mod strict;
 mod tenants;
 mod tls;
+mod upgrade;
 mod usage;
