@@ -9,6 +9,7 @@ mod bad_input;
 mod catalog;
 mod certificates;
 mod cli;
+mod cold_kills;
 mod connections;
 mod crash;
 mod damage;
