@@ -53,7 +53,7 @@ enum Step {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Change {
+pub(crate) enum Change {
     Add {
         segment: u32,
         value: u32,
@@ -70,7 +70,7 @@ enum Change {
 }
 
 impl Change {
-    fn operation(self, minute: u32) -> Operation {
+    pub(crate) fn operation(self, minute: u32) -> Operation {
         match self {
             Change::Add { segment, value, minutes } => {
                 add(segment, value, minutes.map_or(Expiry::Never, |minutes| until(minute + minutes)))
@@ -85,11 +85,11 @@ impl Change {
     }
 }
 
-fn any_segment() -> impl Strategy<Value = u32> {
+pub(crate) fn any_segment() -> impl Strategy<Value = u32> {
     prop_oneof![8 => 1u32..8, 1 => Just(u32::MAX), 1 => Just(100_000)]
 }
 
-fn any_change() -> impl Strategy<Value = Change> {
+pub(crate) fn any_change() -> impl Strategy<Value = Change> {
     let value = prop_oneof![0u32..3, Just(u32::MAX >> 1)];
     let value = value.boxed();
     let minutes = prop_oneof![Just(None), (0u32..12).prop_map(Some), Just(Some(1440))].boxed();
@@ -104,7 +104,7 @@ fn any_change() -> impl Strategy<Value = Change> {
 }
 
 /// More changes than fit a page.
-fn many_changes() -> impl Strategy<Value = Vec<Change>> {
+pub(crate) fn many_changes() -> impl Strategy<Value = Vec<Change>> {
     (1u32..50, 100u32..600, any::<u32>()).prop_map(|(first, count, seed)| {
         let facts = |segment: u32| segment.wrapping_mul(seed) >> 8;
         let segments = first..first + count;

@@ -1,7 +1,9 @@
 //! The promises of the profiles, through their public interface.
 
+mod budget_lives;
 mod conformance;
 mod damage;
+mod damaged_users;
 mod erase;
 mod groups;
 mod inspect;
