@@ -1,6 +1,7 @@
 //! The promises of the profiles, through their public interface.
 
 mod budget_lives;
+mod cold_writes;
 mod conformance;
 mod damage;
 mod damaged_users;

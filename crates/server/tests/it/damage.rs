@@ -183,6 +183,57 @@ async fn a_block_that_is_damaged_is_never_served() {
     assert!(inspected.status.code() == Some(1) && error.contains("profiles/keyspaces/1/tables/"), "{error}");
 }
 
+/// Flips a bit in the middle of the newest table of a store with 1000 users, and returns the users whom nobody can
+/// read any more.
+async fn damage_a_block(place: &Place) -> Vec<u64> {
+    let tables = fs::read_dir(place.table().parent().unwrap()).unwrap().map(|table| table.unwrap().path());
+    let newest = tables.max_by_key(|table| fs::metadata(table).unwrap().len()).unwrap();
+    flip(&newest, fs::metadata(&newest).unwrap().len() as usize / 2);
+    let server = place.serve().await;
+    let client = server.login("provider").await;
+    let mut broken = Vec::new();
+    for user in 1..=1000 {
+        if client.get(&format!("/user-segment?user_id={user}")).await.status == 500 {
+            broken.push(user);
+        }
+    }
+    server.kill().await;
+    assert!((1..500).contains(&broken.len()), "{} users are refused", broken.len());
+    broken
+}
+
+/// A write reads nothing from disk, so it does not meet what is damaged there.
+#[tokio::test]
+async fn writes_go_on_beside_a_damaged_block() {
+    let place = Place::stopped().await;
+    let write = async |client: &Client, offset: u64| {
+        let users: Vec<Value> = (1..=1000)
+            .map(|user| json!({"user_id": user, "seg_block": [{"seg_id": 12, "value": user + offset}]}))
+            .collect();
+        client.post("/rt-segment", &json!({"rt_segment": users})).await.ok();
+    };
+    let server = place.serve().await;
+    write(&server.login("provider").await, 0).await;
+    stop(server).await;
+    let broken = damage_a_block(&place).await;
+    for round in 1..=2 {
+        let server = place.serve().await;
+        let client = server.login("provider").await;
+        // Among them those that cannot be read.
+        write(&client, round * 10_000).await;
+        for user in 1..=1000 {
+            let answer = client.get(&format!("/user-segment?user_id={user}")).await;
+            if broken.contains(&user) {
+                assert_eq!(answer.status, 500, "user {user}: what it has is not known");
+            } else {
+                assert_eq!(answer.ok()["user_segment"]["segments"][0]["value"], user + round * 10_000);
+            }
+        }
+        // And after a start, which writes all of that once more.
+        server.kill().await;
+    }
+}
+
 #[tokio::test]
 async fn a_profile_store_that_is_gone_is_built_again_only_from_a_whole_log() {
     let place = Place::stopped().await;
