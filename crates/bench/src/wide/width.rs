@@ -35,7 +35,11 @@ const COUNTED_USERS: u64 = 20;
 
 /// A server stands still most of the time, and its clock goes on. So only the log decides when it writes a checkpoint,
 /// as it does at these rates in a server that nobody stops.
-const SETTINGS: [(&str, &str); 1] = [("PROFILES__CHECKPOINT_INTERVAL_SECONDS", "3600")];
+const SETTINGS: [(&str, &str); 2] = [
+    ("PROFILES__CHECKPOINT_INTERVAL_SECONDS", "3600"),
+    // A fill names all memberships of a user at once.
+    ("LIMITS__SEGMENTS_PER_USER", "10000"),
+];
 
 /// One width.
 pub(super) struct Width {
