@@ -42,25 +42,40 @@ pub(crate) fn ask(ids: impl Iterator<Item = u64>) -> Bytes {
     text.into()
 }
 
-/// A population cut into bodies of up to 1,000 users, in order.
+/// A population cut into bodies of up to so many users, in order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bodies {
     /// Whose memberships.
     pub population: Population,
     /// How many each user has.
     pub segments: u32,
+    /// Users of a body.
+    pub users_per_body: u64,
 }
 
 impl Bodies {
+    /// Bodies of 1,000 users.
+    pub(crate) fn new(population: Population, segments: u32) -> Bodies {
+        Bodies { population, segments, users_per_body: MAX_USERS }
+    }
+
+    /// Bodies of as many memberships as a thousand users have that are in ten segments each: bodies, and answers that
+    /// show their users, stay as large, however wide the users are.
+    pub(crate) fn of_wide_users(population: Population, segments: u32) -> Bodies {
+        let users_per_body = (10 * MAX_USERS / u64::from(segments).max(1)).clamp(1, MAX_USERS);
+        Bodies { population, segments, users_per_body }
+    }
+
     /// How many bodies there are.
     pub(crate) fn count(&self) -> usize {
-        usize::try_from(self.population.users.div_ceil(MAX_USERS)).expect("bodies fit in memory by far")
+        usize::try_from(self.population.users.div_ceil(self.users_per_body))
+            .expect("bodies fit in memory by far")
     }
 
     /// The users of a body.
     pub(crate) fn users(&self, body: usize) -> std::ops::Range<u64> {
-        let start = body as u64 * MAX_USERS;
-        start..(start + MAX_USERS).min(self.population.users)
+        let start = body as u64 * self.users_per_body;
+        start..(start + self.users_per_body).min(self.population.users)
     }
 
     /// What a body must leave behind for a user of it.
@@ -102,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_body_says_what_the_population_says() {
-        let bodies = Bodies { population: Population::new(KNOWN, 2), segments: 2 };
+        let bodies = Bodies::new(Population::new(KNOWN, 2), 2);
         let added = parsed(&bodies.add(0));
         let added = added["rt_segment"].as_array().unwrap();
         for (user, added) in (0..2).zip(added) {
@@ -123,12 +138,13 @@ mod tests {
 
     #[test]
     fn bodies_cover_every_user_once() {
-        for users in [1, 999, 1000, 1001, 2500] {
-            let bodies = Bodies { population: Population::new(KNOWN, users), segments: 3 };
+        for (users, segments) in [(1, 3), (999, 3), (1000, 3), (1001, 3), (2500, 3), (101, 300)] {
+            let bodies = Bodies::of_wide_users(Population::new(KNOWN, users), segments);
+            assert!((0..bodies.count()).all(|body| bodies.memberships_of(body) <= 10_000));
             let covered: Vec<u64> = (0..bodies.count()).flat_map(|body| bodies.users(body)).collect();
             assert_eq!(covered, (0..users).collect::<Vec<_>>());
             let memberships: u64 = (0..bodies.count()).map(|body| bodies.memberships_of(body)).sum();
-            assert_eq!(memberships, users * 3);
+            assert_eq!(memberships, users * u64::from(segments));
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::report::Report;
 use crate::site::Site;
-use crate::{ceiling, compare, crash, files, rates, shapes, trials};
+use crate::{ceiling, cold, compare, crash, files, many, rates, shapes, trials, wide};
 use clap::{Args, Parser, Subcommand};
 use ia_testkit::until_a_signal;
 use std::io::Write;
@@ -32,6 +32,12 @@ enum Command {
     Shapes(Planned<shapes::Plan>),
     /// Measure files of memberships: their rates, what others notice of them, and their memory.
     Files(Planned<files::Plan>),
+    /// Measure users with more and more memberships, beside Redis.
+    Wide(Planned<wide::Plan>),
+    /// Measure users that do not fit into memory, beside a server with room for all.
+    Cold(Planned<cold::Plan>),
+    /// Load a hundred million users, and measure rate, memory, disk and start beside those of a million.
+    Many(Planned<many::Plan>),
     /// Be the HTTP stack without a server behind it, for `compare`.
     #[command(hide = true)]
     Ceiling,
@@ -69,6 +75,9 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
         Command::Trials(planned) => planned.execute(async |at, plan| trials::run(at, plan).await),
         Command::Shapes(planned) => planned.execute(async |at, plan| shapes::run(at, plan).await),
         Command::Files(planned) => planned.execute(async |at, plan| files::run(at, plan).await),
+        Command::Wide(planned) => planned.execute(async |at, plan| wide::run(at, plan).await),
+        Command::Cold(planned) => planned.execute(async |at, plan| cold::run(at, plan).await),
+        Command::Many(planned) => planned.execute(async |at, plan| many::run(at, plan).await),
         Command::Ceiling => ceiling::run().map(|()| true),
     };
     match outcome {
@@ -139,6 +148,13 @@ mod tests {
             "shapes --only round",
             "files --only rate",
             "files --upload-mib 513",
+            "wide --widths 9",
+            "wide --widths 10001",
+            "wide --users 999",
+            "cold --budget-share 1",
+            "cold --rounds 0",
+            "many --users 0",
+            "many --base-users 999",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -44,7 +44,7 @@ pub(crate) struct Plan {
 pub(crate) async fn run(site: &Site, plan: &Plan) -> Result<Crash, Error> {
     let installation = &site.install("crash")?;
     let connections = plan.connections.into();
-    let bodies = Bodies { population: Population::new(KNOWN, plan.users), segments: plan.segments };
+    let bodies = Bodies::new(Population::new(KNOWN, plan.users), plan.segments);
     let run = Run { installation, plan, load: Load::new(bodies), progress: Progress::new() };
     let begun = Instant::now();
 

@@ -136,6 +136,15 @@ impl<L: Lane> Driver<L> {
     /// Sends over `connections` connections for that long, then waits for what is under way: every request
     /// that was sent is counted, and its time too.
     pub(crate) async fn run(&self, connections: usize, duration: Duration) -> Result<Measured, Error> {
+        self.run_to(usize::MAX, connections, duration).await
+    }
+
+    /// [`Driver::run`], and ends when each call of the pool was sent once.
+    pub(crate) async fn run_once(&self, connections: usize, duration: Duration) -> Result<Measured, Error> {
+        self.run_to(self.calls.len(), connections, duration).await
+    }
+
+    async fn run_to(&self, last: usize, connections: usize, duration: Duration) -> Result<Measured, Error> {
         let mut open = Vec::new();
         for _ in 0..connections {
             open.push(L::open(&self.target).await?);
@@ -144,7 +153,7 @@ impl<L: Lane> Driver<L> {
         let deadline = started + duration;
         let mut workers = JoinSet::new();
         for lane in open {
-            workers.spawn(work(lane, Arc::clone(&self.calls), Arc::clone(&self.sent), deadline));
+            workers.spawn(work(lane, Arc::clone(&self.calls), Arc::clone(&self.sent), last, deadline));
         }
         let mut measured = Measured::nothing();
         while let Some(ended) = workers.join_next().await {
@@ -159,6 +168,7 @@ async fn work<L: Lane>(
     mut lane: L,
     calls: Arc<[L::Call]>,
     sent: Arc<AtomicUsize>,
+    last: usize,
     deadline: Instant,
 ) -> Measured {
     let mut measured = Measured::nothing();
@@ -167,7 +177,11 @@ async fn work<L: Lane>(
         if started >= deadline {
             return measured;
         }
-        match lane.ask(&calls[sent.fetch_add(1, Ordering::Relaxed) % calls.len()]).await {
+        let next = sent.fetch_add(1, Ordering::Relaxed);
+        if next >= last {
+            return measured;
+        }
+        match lane.ask(&calls[next % calls.len()]).await {
             Ok(()) => {
                 measured.answered += 1;
                 measured.latencies.record(started.elapsed());
@@ -184,6 +198,39 @@ async fn work<L: Lane>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+
+    /// Keeps what it is asked.
+    struct Kept(Arc<Mutex<Vec<usize>>>);
+
+    impl Lane for Kept {
+        type Target = Arc<Mutex<Vec<usize>>>;
+        type Call = usize;
+
+        async fn open(target: &Self::Target) -> Result<Kept, Error> {
+            Ok(Kept(Arc::clone(target)))
+        }
+
+        async fn ask(&mut self, call: &usize) -> Result<(), Failure> {
+            self.0.lock().unwrap().push(*call);
+            tokio::task::yield_now().await;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pool_is_sent_once_or_again_and_again() {
+        let kept = Arc::default();
+        let driver = Driver::<Kept>::to(&kept, (0..100).collect());
+        let measured = driver.run_once(3, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(measured.answered, 100);
+        let mut asked = std::mem::take(&mut *kept.lock().unwrap());
+        asked.sort_unstable();
+        assert_eq!(asked, (0..100).collect::<Vec<_>>());
+        assert_eq!(driver.run_once(3, Duration::from_secs(60)).await.unwrap().answered, 0, "none is left");
+        driver.run(3, Duration::from_millis(50)).await.unwrap();
+        assert!(kept.lock().unwrap().len() > 100);
+    }
 
     #[test]
     fn measurements_add_up_and_keep_the_first_error() {

@@ -20,7 +20,7 @@ const CHECKED_USERS: u64 = 100_000;
 
 /// The known users in bodies.
 pub(crate) fn known(users: u64) -> Bodies {
-    Bodies { population: Population::new(KNOWN, users), segments: KNOWN_SEGMENTS }
+    Bodies::new(Population::new(KNOWN, users), KNOWN_SEGMENTS)
 }
 
 /// Loads them; returns how long that took.

@@ -13,6 +13,9 @@
 //! cargo run --release -p ia-bench -- trials
 //! cargo run --release -p ia-bench -- shapes
 //! cargo run --release -p ia-bench -- files
+//! cargo run --release -p ia-bench -- wide
+//! cargo run --release -p ia-bench -- cold
+//! cargo run --release -p ia-bench -- many
 //! ```
 //!
 //! - `rates` measures throughput, latency and the server's CPU time and memory for bulk and small writes,
@@ -29,6 +32,10 @@
 //!   membership of each costs the server, over the cost of the compact form.
 //! - `files` uploads files of memberships: how fast they are read beside the same as POSTs and in Redis, how
 //!   soon small ones are done, what reads notice of large ones, and how much memory an upload takes.
+//! - `wide` writes and reads users with 10 to 1,000 memberships each, beside Redis.
+//! - `cold` writes and reads users of whom a quarter fit into the memory that the server may use, beside a server
+//!   that has room for all.
+//! - `many` loads a hundred million users, and holds the server to what it did with a million.
 //!
 //! A SIGKILL is a crash of the process, not of the machine: what the server had handed to the kernel
 //! survives it, flushed or not. That an answered write survives a power cut is for other tests to show.
@@ -46,6 +53,7 @@ mod calls;
 mod ceiling;
 mod cli;
 mod client;
+mod cold;
 mod compare;
 mod crash;
 mod disk;
@@ -54,9 +62,12 @@ mod drive;
 mod error;
 mod files;
 mod fill;
+mod halted;
 mod journal;
+mod laps;
 mod latencies;
 mod load;
+mod many;
 mod meter;
 mod open_loop;
 mod population;
@@ -71,7 +82,9 @@ mod statistics;
 mod table;
 mod trials;
 mod verify;
+mod wide;
 mod workload;
+mod writing;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -56,19 +56,49 @@ impl Population {
         count: u32,
     ) -> impl Iterator<Item = Membership> + use<> {
         assert!(count <= SEGMENTS, "a user cannot be in more segments than there are");
-        let random = mix(self.id(user) ^ mix(variant ^ SEED));
+        let walk = Walk::new(mix(self.id(user) ^ mix(variant ^ SEED)));
+        (0..u64::from(count)).map(move |step| walk.at(step, walk.random))
+    }
+
+    /// `count` of the first `of` memberships of a user, with values and expirations of their own for each `draw`.
+    pub(crate) fn some_of(
+        &self,
+        user: u64,
+        of: u32,
+        draw: u64,
+        count: u32,
+    ) -> impl Iterator<Item = Membership> + use<> {
+        assert!(count <= of && of <= SEGMENTS, "a user has not so many memberships");
+        let walk = Walk::new(mix(self.id(user) ^ mix(SEED)));
+        let drawn = mix(walk.random ^ mix(draw ^ SEED));
+        Dice::new(drawn).distinct(count.into(), of.into()).into_iter().map(move |step| walk.at(step, drawn))
+    }
+}
+
+/// The segments of a user, in the order in which they are drawn.
+#[derive(Debug, Clone, Copy)]
+struct Walk {
+    random: u64,
+    start: u64,
+    stride: u64,
+}
+
+impl Walk {
+    fn new(random: u64) -> Walk {
         let start = random % u64::from(SEGMENTS);
         // A stride that ends in 1 has no divisor in common with 10,000: the walk meets no segment twice.
-        let stride = 10 * ((random >> 32) % 1000) + 1;
-        (0..u64::from(count)).map(move |step| {
-            let segment = (start + step * stride) % u64::from(SEGMENTS) + 1;
-            let random = mix(random ^ segment);
-            Membership {
-                segment: u32::try_from(segment).expect("a segment id is at most 10,000"),
-                value: (random % 100) as u32,
-                expiration: if random >> 63 == 0 { 1440 } else { 0 },
-            }
-        })
+        Walk { random, start, stride: 10 * ((random >> 32) % 1000) + 1 }
+    }
+
+    /// The segment of a step, with what `random` makes of it.
+    fn at(&self, step: u64, random: u64) -> Membership {
+        let segment = (self.start + step * self.stride) % u64::from(SEGMENTS) + 1;
+        let random = mix(random ^ segment);
+        Membership {
+            segment: u32::try_from(segment).expect("a segment id is at most 10,000"),
+            value: (random % 100) as u32,
+            expiration: if random >> 63 == 0 { 1440 } else { 0 },
+        }
     }
 }
 
@@ -117,6 +147,24 @@ mod tests {
         assert_ne!(draw(0), draw(1));
         assert_eq!(dice(5).next(), dice(5).next());
         assert_ne!(dice(5).next(), dice(6).next());
+    }
+
+    #[test]
+    fn some_of_the_memberships_are_of_those_that_a_user_has() {
+        let population = Population::new(KNOWN, 10);
+        let has: Vec<u32> = population.memberships(7, 0, 300).map(|m| m.segment).collect();
+        let mut met = HashSet::new();
+        for draw in 0..500 {
+            let drawn: Vec<Membership> = population.some_of(7, 300, draw, 10).collect();
+            let segments: HashSet<u32> = drawn.iter().map(|m| m.segment).collect();
+            assert_eq!(segments.len(), 10);
+            assert!(segments.iter().all(|segment| has.contains(segment)));
+            met.extend(segments);
+        }
+        assert_eq!(met.len(), 300, "each comes up");
+        let values =
+            |draw| population.some_of(7, 10, draw, 10).map(|m| (m.segment, m.value)).collect::<HashSet<_>>();
+        assert_ne!(values(1), values(2), "with other values");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) struct Script {
     kind: Kind,
     form: Form,
     written: Written,
+    lap: u64,
     population: Population,
     users_per_call: usize,
     /// Those of all calls, one call after the other.
@@ -34,7 +35,7 @@ pub(crate) struct Drawn {
 
 impl Script {
     /// The script of a workload whose HTTP bodies take about `pool_bytes`. Users are drawn from `users`, the
-    /// same ones in every run. `written` is for writes; reads are of the known users.
+    /// same ones in every run. `written` says what is written, and of which known users reads are.
     pub(crate) fn new(
         workload: &Workload,
         written: Written,
@@ -42,16 +43,28 @@ impl Script {
         distribution: Distribution,
         pool_bytes: u64,
     ) -> Script {
+        Script::of_lap(workload, written, users, distribution, pool_bytes, 0)
+    }
+
+    /// [`Script::new`], with other draws for each `lap`.
+    pub(crate) fn of_lap(
+        workload: &Workload,
+        written: Written,
+        users: u64,
+        distribution: Distribution,
+        pool_bytes: u64,
+        lap: u64,
+    ) -> Script {
         let stream =
             workload.name.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-        let mut random = dice(stream);
+        let mut random = dice(stream.wrapping_add(lap << 32));
         let drawing = Drawing::new(distribution, users);
         let (range, per_call, calls) = match workload.kind {
             Kind::Write { users: per_call, segments } => {
                 let per_call = per_call.min(users);
                 let range = match written {
                     Written::NewSegments => WRITTEN,
-                    Written::Known => KNOWN,
+                    Written::Known | Written::SomeKnown { .. } => KNOWN,
                 };
                 let bytes = per_call * workload.form.bytes_of_user(segments.into());
                 (range, per_call, pool_calls(pool_bytes, bytes))
@@ -74,6 +87,7 @@ impl Script {
             kind: workload.kind,
             form: workload.form,
             written,
+            lap,
             population: Population::new(range, drawing.users()),
             users_per_call: usize::try_from(per_call.min(MAX_USERS)).expect("a thousand at most"),
             users,
@@ -120,18 +134,25 @@ impl Script {
 
     /// How many memberships a user that is read has.
     pub(crate) fn known_segments(&self, user: Drawn) -> u32 {
-        if user.is_unknown { 0 } else { KNOWN_SEGMENTS }
+        match self.written {
+            _ if user.is_unknown => 0,
+            Written::SomeKnown { of } => of,
+            Written::NewSegments | Written::Known => KNOWN_SEGMENTS,
+        }
     }
 
     /// The memberships that call number `call` writes for a user.
-    pub(crate) fn written(&self, call: u64, user: Drawn) -> impl Iterator<Item = Membership> + use<> {
-        let variant = match self.written {
+    pub(crate) fn written(&self, call: u64, user: Drawn) -> Vec<Membership> {
+        let (user, count) = (user.number, self.segments_written().unwrap_or(0));
+        match self.written {
             // A user that is drawn again gets other segments, not a refresh of the same.
-            Written::NewSegments => call + 1,
+            Written::NewSegments => self.population.memberships(user, call + 1, count).collect(),
             // Those of the load.
-            Written::Known => 0,
-        };
-        self.population.memberships(user.number, variant, self.segments_written().unwrap_or(0))
+            Written::Known => self.population.memberships(user, 0, count).collect(),
+            Written::SomeKnown { of } => {
+                self.population.some_of(user, of, self.lap << 32 | call, count).collect()
+            }
+        }
     }
 
     /// The script in HTTP.
@@ -144,7 +165,7 @@ impl Script {
         let refused = form.refused_blocks();
         let calls = self.calls().map(|(number, users)| match self.kind {
             Kind::Write { .. } => {
-                let adds = users.iter().map(|&user| (self.id(user), self.written(number, user).collect()));
+                let adds = users.iter().map(|&user| (self.id(user), self.written(number, user)));
                 let mark = format!(
                     r#""users_in_request":{},"segments_in_request":{}}},"warnings":[{}"#,
                     users.len(),

@@ -43,6 +43,12 @@ pub(crate) enum Written {
     NewSegments,
     /// Those that a load of the known users left: the same profiles stay as large as they are.
     Known,
+    /// Of the `of` memberships that a load left of each known user, others with every body, with other values: these
+    /// profiles stay as large too.
+    SomeKnown {
+        /// How many a user has.
+        of: u32,
+    },
 }
 
 /// A kind of call over a number of connections.

@@ -26,8 +26,17 @@ pub fn usage(pid: u32) -> Result<Usage, Error> {
 /// The kernel counts whole pages when they become dirty, so that a page that is flushed and appended to again
 /// counts twice.
 pub fn written_bytes(pid: u32) -> Result<u64, Error> {
-    let name = format!("{pid}/io");
-    parse_written_bytes(&read(&name)?).ok_or_else(|| unreadable(&name))
+    written_bytes_of(&format!("{pid}/io"))
+}
+
+/// [`written_bytes`] of the threads of that name alone, as far as they still run.
+pub fn written_bytes_of_threads(pid: u32, name: &str) -> Result<u64, Error> {
+    let threads = threads(pid)?.into_iter().filter(|(_, of_thread)| of_thread == name);
+    threads.map(|(thread, _)| written_bytes_of(&format!("{pid}/task/{thread}/io"))).sum()
+}
+
+fn written_bytes_of(name: &str) -> Result<u64, Error> {
+    parse_written_bytes(&read(name)?).ok_or_else(|| unreadable(name))
 }
 
 fn parse_written_bytes(io: &str) -> Option<u64> {
@@ -151,6 +160,29 @@ mod tests {
         assert_eq!(parse_written_bytes(io), Some(4096));
         assert_eq!(parse_written_bytes("wchar: 2\n"), None);
         assert!(written_bytes(std::process::id()).is_ok());
+    }
+
+    #[test]
+    fn what_a_thread_writes_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("written");
+        let (written, is_written) = std::sync::mpsc::channel::<()>();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("writes-a-lot".to_owned());
+        let thread = thread.spawn(move || {
+            fs::write(path, vec![7u8; 1 << 20]).unwrap();
+            written.send(()).unwrap();
+            stopped.recv()
+        });
+        is_written.recv().unwrap();
+        let pid = std::process::id();
+        let of_thread = written_bytes_of_threads(pid, "writes-a-lot").unwrap();
+        // A folder in memory is no storage.
+        assert!(of_thread == 0 || of_thread >= 1 << 20, "{of_thread}");
+        assert!(of_thread <= written_bytes(pid).unwrap());
+        assert_eq!(written_bytes_of_threads(pid, "nobody").unwrap(), 0);
+        drop(stop);
+        assert!(thread.unwrap().join().unwrap().is_err());
     }
 
     #[test]

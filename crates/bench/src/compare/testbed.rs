@@ -3,10 +3,10 @@
 use crate::ceiling::Ceiling;
 use crate::client::Target;
 use crate::error::Error;
+use crate::halted::Halted;
 use crate::redis::Redis;
 use crate::site::Site;
 use ia_testkit::{Installation, Process, ServerProcess, procfs};
-use rustix::process::Signal;
 use serde::Serialize;
 use std::path::Path;
 
@@ -81,33 +81,15 @@ impl Testbed {
     }
 
     /// Leaves the machine to one side until the guard is dropped.
-    pub(super) fn leave_to(&self, side: Side) -> Result<Stopped<'_>, Error> {
-        let mut stopped = Stopped(Vec::new());
-        for other in Side::ALL.into_iter().filter(|&other| other != side) {
-            let process = self.process(other);
-            process.signal(Signal::STOP)?;
-            stopped.0.push(process);
-        }
-        Ok(stopped)
+    pub(super) fn leave_to(&self, side: Side) -> Result<Halted<'_>, Error> {
+        let others = Side::ALL.into_iter().filter(|&other| other != side);
+        Halted::all(others.map(|other| self.process(other)))
     }
 
     /// Ends them. A run is no good when the server cannot end in order.
     pub(super) async fn close(self) -> Result<(), Error> {
         self.installation.stop(self.server).await?;
         Ok(())
-    }
-}
-
-/// Processes that are stopped, and go on when this is dropped.
-#[derive(Debug)]
-pub(super) struct Stopped<'a>(Vec<&'a Process>);
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        for process in &self.0 {
-            // One that is gone fails the next call to it.
-            drop(process.signal(Signal::CONT));
-        }
     }
 }
 

@@ -28,8 +28,8 @@ impl Batch {
         Batch { frame: Vec::new(), expected: Vec::new() }
     }
 
-    fn write(&mut self, user: u64, memberships: impl Iterator<Item = Membership>) {
-        let memberships: Vec<Membership> = memberships.collect();
+    fn write(&mut self, user: u64, memberships: impl IntoIterator<Item = Membership>) {
+        let memberships: Vec<Membership> = memberships.into_iter().collect();
         resp::array(&mut self.frame, 2 + 2 * memberships.len());
         resp::bulk(&mut self.frame, b"HSET");
         resp::bulk(&mut self.frame, &user.to_be_bytes());

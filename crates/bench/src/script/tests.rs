@@ -46,7 +46,7 @@ fn known_users_are_written_what_a_load_left() {
             .collect();
         for (call, users) in script.calls() {
             for &user in users {
-                let written: Vec<Membership> = script.written(call, user).collect();
+                let written: Vec<Membership> = script.written(call, user);
                 assert_eq!(written, loaded[&script.id(user)][..segments], "{name}");
             }
         }

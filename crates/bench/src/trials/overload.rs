@@ -63,7 +63,7 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
     let resident_bytes_before = procfs::usage(target.pid)?.resident_bytes;
 
     progress.show("overload: more than the disk takes");
-    let bodies = Bodies { population: Population::new(WRITTEN, MAX_BODIES * MAX_USERS), segments: SEGMENTS };
+    let bodies = Bodies::new(Population::new(WRITTEN, MAX_BODIES * MAX_USERS), SEGMENTS);
     let offer = Offer::new(bodies);
     let connections = plan.overload_connections.into();
     let (offered, reads_beside, backlog_bytes_peak) = tokio::try_join!(

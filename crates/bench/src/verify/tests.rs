@@ -6,7 +6,7 @@ const USERS: u64 = 3;
 const SEGMENTS: u32 = 4;
 
 fn bodies() -> Bodies {
-    Bodies { population: Population::new(KNOWN, USERS), segments: SEGMENTS }
+    Bodies::new(Population::new(KNOWN, USERS), SEGMENTS)
 }
 
 /// The answer of a server that has all of the body.

@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_is_looked_for_and_the_next_body_too() {
-        let bodies = Bodies { population: Population::new(WRITTEN, 5000), segments: 1 };
+        let bodies = Bodies::new(Population::new(WRITTEN, 5000), 1);
         let offer = Offer::new(bodies);
         assert_eq!(offer.fates_of_sent(), [Fate::Unsent]);
         for _ in 0..2 {
