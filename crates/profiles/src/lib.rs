@@ -14,6 +14,7 @@
 //! | `slab`, `page`, `large`, `shard` | the packed profiles of one shard: pages of some users each, in dense slots |
 //! | `shards`, `apply` | all shards, and applying a record to them |
 //! | `packed` | [`PackedProfiles`]: the shards over the store; reads and figures |
+//! | `read_many` | reading many users in one pass |
 //! | `replacing`, `waiting`, `hidden` | replacing the members of a segment at one moment |
 //! | `members` | visiting the members of a segment |
 //! | `checkpoint`, `keys`, `warm_up` | the background work over the shards |
@@ -44,6 +45,7 @@ mod merging;
 mod packed;
 mod page;
 mod pending;
+mod read_many;
 #[cfg(test)]
 mod records;
 mod reference;
@@ -62,7 +64,7 @@ pub use codec::BLOB_FORMAT_VERSION;
 pub use copy::{StoreCopy, copy};
 pub use error::{ErrorKind, ProfilesError};
 pub use hidden::Hashes;
-pub use joined::{get_joined, join, load_joined, load_joined_later, read_at_once};
+pub use joined::{get_joined, join, load_joined, load_joined_later, load_many_joined, read_at_once};
 pub use membership::{Applied, Membership, Pause};
 pub use packed::{PackedProfiles, ProfileOptions};
 pub use reference::MemoryProfiles;
@@ -107,6 +109,11 @@ pub trait Profiles: Send + Sync {
     ///
     /// When the profile on disk cannot be read.
     fn load(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError>;
+
+    /// [`load`](Profiles::load) of each of these users, in their order, read in one pass over memory and one over the
+    /// disk. A user that cannot be read has its own error; the others are read all the same. It offers the processor to
+    /// other threads in between.
+    fn load_many(&self, users: &[&UserKey], now: Minute) -> Vec<Result<Vec<Membership>, ProfilesError>>;
 
     /// The memberships of a user that are stored and begin after `now`, each as it will be then, read through to disk
     /// when needed. One of the same segment may be live until then.

@@ -346,6 +346,10 @@ impl Profiles for PackedProfiles {
         Ok(seen.live(now))
     }
 
+    fn load_many(&self, users: &[&UserKey], now: Minute) -> Vec<Result<Vec<Membership>, ProfilesError>> {
+        self.load_in_one_pass(users, now)
+    }
+
     fn load_later(&self, user: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
         let seen: Seen<Vec<Membership>> = self.fetch(self.shards.hashed(user.as_bytes()), user.domain())?;
         Ok(seen.kept().into_iter().filter_map(|entry| entry.later(now)).collect())

@@ -210,6 +210,10 @@ impl Profiles for MemoryProfiles {
         Ok(self.get(key, now).unwrap_or_default())
     }
 
+    fn load_many(&self, users: &[&UserKey], now: Minute) -> Vec<Result<Vec<Membership>, ProfilesError>> {
+        users.iter().map(|user| self.load(user, now)).collect()
+    }
+
     fn load_later(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
         Ok(self.memberships(key, now, |entry| entry.later))
     }

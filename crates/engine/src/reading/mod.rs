@@ -13,7 +13,8 @@ pub use asked::AskedUser;
 use ia_catalog::{Segment, Snapshot};
 use ia_model::{Clock, MemberId, Minute, SegmentId, UserKey};
 use ia_profiles::{
-    Membership, Profiles, ProfilesError, get_joined, join, load_joined, load_joined_later, read_at_once,
+    Membership, Profiles, ProfilesError, get_joined, join, load_joined, load_joined_later, load_many_joined,
+    read_at_once,
 };
 pub use openrtb::OpenRtbUser;
 use std::sync::Arc;
@@ -37,6 +38,9 @@ const MAX_MEMBERSHIPS: usize = 200_000;
 
 /// How many users are read before the thread yields: about a tenth of a millisecond.
 const USERS_PER_TURN: u32 = 64;
+
+/// How many users are read in one pass over memory and the disk. Their memberships are in memory at once.
+const USERS_PER_PASS: usize = 256;
 
 /// Why users cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -112,27 +116,39 @@ impl Reader {
             begin(answer);
             let mut shown = 0;
             let mut turns = Turns::every(USERS_PER_TURN);
-            for user in users {
-                shown += visit(answer, user, &self.of_person(user, now)?);
-                if shown > MAX_MEMBERSHIPS {
-                    return Err(ReadError::TooMuch);
+            for pass in users.chunks(USERS_PER_PASS) {
+                let ids: Vec<&UserKey> = pass.iter().flat_map(|user| self.read_ids(user)).collect();
+                let mut found = load_many_joined(&*self.profiles, &ids, now).into_iter();
+                for user in pass {
+                    shown += visit(answer, user, &self.of_person(user, &mut found)?);
+                    if shown > MAX_MEMBERSHIPS {
+                        return Err(ReadError::TooMuch);
+                    }
+                    user.ids().for_each(|_| turns.count());
                 }
-                user.ids().for_each(|_| turns.count());
             }
             Ok(())
         })
     }
 
-    /// The memberships under all ids of a person. What one of the ids has opted out of is left out as a whole. An id of
-    /// nobody adds nothing.
-    fn of_person(&self, person: &AskedUser, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
-        let ids = || person.ids().filter(|id| !self.nobody.contains(id));
+    /// The ids of a person that are read: one of nobody adds nothing.
+    fn read_ids<'a>(&self, person: &'a AskedUser) -> impl Iterator<Item = &'a UserKey> {
+        person.ids().filter(|id| !self.nobody.contains(id))
+    }
+
+    /// The memberships under all ids of a person, of which `found` has the next ones, in their order. What one of the
+    /// ids has opted out of is left out as a whole.
+    fn of_person(
+        &self,
+        person: &AskedUser,
+        found: &mut impl Iterator<Item = Result<Vec<Membership>, ProfilesError>>,
+    ) -> Result<Vec<Membership>, ProfilesError> {
         let mut joined = Vec::new();
-        for id in ids() {
-            let of_id = load_joined(&*self.profiles, id, now)?;
+        for of_id in found.take(self.read_ids(person).count()) {
+            let of_id = of_id?;
             if joined.is_empty() { joined = of_id } else { join(&mut joined, &of_id) }
         }
-        Ok(ids().fold(joined, |joined, id| self.shown(id, joined)))
+        Ok(self.read_ids(person).fold(joined, |joined, id| self.shown(id, joined)))
     }
 
     /// Leaves out all memberships of nobody, and those that the user has opted out of. Few exist: those added under a

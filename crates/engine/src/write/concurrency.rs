@@ -73,6 +73,10 @@ impl Profiles for Failing {
         self.profiles.load(key, now)
     }
 
+    fn load_many(&self, users: &[&UserKey], now: Minute) -> Vec<Result<Vec<Membership>, ProfilesError>> {
+        self.profiles.load_many(users, now)
+    }
+
     fn load_later(&self, key: &UserKey, now: Minute) -> Result<Vec<Membership>, ProfilesError> {
         self.profiles.load_later(key, now)
     }

@@ -4,6 +4,7 @@ use crate::records::*;
 use ia_model::{ErasedSegments, Expiry, Minute, SegmentId};
 use ia_profiles::{
     Applied, MemoryProfiles, PackedProfiles, Profiles, get_joined, load_joined, load_joined_later,
+    load_many_joined,
 };
 use std::sync::atomic::AtomicBool;
 
@@ -223,7 +224,14 @@ fn the_newest_link_stays() {
 #[test]
 fn a_user_is_in_the_segments_of_its_ids_whichever_came_first() {
     over_all(|profiles, between| {
-        let joined = |id, now| load_joined(profiles, &user(id), Minute(now)).unwrap();
+        let joined = |id, now| {
+            let alone = load_joined(profiles, &user(id), Minute(now)).unwrap();
+            let other = load_joined(profiles, &user(id + 1), Minute(now)).unwrap();
+            let many = load_many_joined(profiles, &[&user(id + 1), &user(id)], Minute(now));
+            let many: Vec<_> = many.into_iter().map(Result::unwrap).collect();
+            assert_eq!(many, [other, alone.clone()]);
+            alone
+        };
         let sent = |id: &str, segment, minute| {
             ingest(minute, [(external(id), vec![add(segment, 1, Expiry::Never)])])
         };
