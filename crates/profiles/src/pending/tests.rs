@@ -85,7 +85,7 @@ proptest! {
     /// A packed profile is never taken for changes.
     #[test]
     fn packed_bytes_are_whole(minute in any::<u32>(), changes in proptest::collection::vec(any_change(), 1..5)) {
-        let minute = minute.min(u32::MAX - 20).max(1);
+        let minute = minute.clamp(1, u32::MAX - 20);
         let mut merger = Merger::default();
         let operations: Vec<_> = changes.into_iter().map(|change| operation(minute, change)).collect();
         merger.merge(Edit::Operations(&operations), Minute(minute));
