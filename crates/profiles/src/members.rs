@@ -11,7 +11,7 @@
 
 use crate::codec;
 use crate::membership::Merger;
-use crate::packed::PackedProfiles;
+use crate::packed::{PackedProfiles, Seen};
 use crate::pending::{self, Form};
 use crate::shard::{Hashed, Shard};
 use crate::stored::{self, Kind};
@@ -59,6 +59,14 @@ impl Search {
         let is_live = |entry: &&Membership| entry.segment == self.segment && entry.expires.is_live(self.now);
         let Some(entry) = entries.iter().find(is_live) else { return Ok(false) };
         Ok(shard.hidden.removals(user.hash, in_force).iter().all(|removal| removal.keeps(entry)))
+    }
+}
+
+impl Search {
+    fn is_in(&self, seen: &Seen<Vec<Membership>>) -> bool {
+        let is_live = |entry: &&Membership| entry.segment == self.segment && entry.expires.is_live(self.now);
+        let entry = seen.content.iter().find(is_live);
+        entry.is_some_and(|entry| seen.removals.iter().all(|removal| removal.keeps(entry)))
     }
 }
 
@@ -130,6 +138,7 @@ impl PackedProfiles {
     ) -> Result<(), ProfilesError> {
         let (mut last_key, mut entries) = (Vec::new(), Vec::new());
         loop {
+            let merges: Vec<u64> = self.shards.each().map(|shard| shard.merges()).collect();
             let blobs = self.store.scan(&last_key, PROFILES_PER_SCAN)?;
             let Some((key, _)) = blobs.last() else { return Ok(()) };
             last_key = key.to_vec();
@@ -146,11 +155,15 @@ impl PackedProfiles {
                 let user = UserKey::from_bytes(key)
                     .map_err(|_| ProfilesError::DamagedStore { part: "user keys" })?;
                 let shard = self.shards.of(hashed.hash);
-                // A whole record in memory is as new as the blob, or newer; changes are laid over it.
-                let content = shard.find(hashed).map_or(&blob[1..], |found| shard.content(found));
-                let in_force = self.replacements.in_force();
-                let is_found = search.finds(&shard, hashed, content, &blob[1..], in_force);
-                drop(shard);
+                let is_found = if shard.merges() == merges[self.shards.number(hashed.hash)] {
+                    // A whole record in memory is as new as the blob, or newer; changes are laid over it.
+                    let content = shard.find(hashed).map_or(&blob[1..], |found| shard.content(found));
+                    search.finds(&shard, hashed, content, &blob[1..], self.replacements.in_force())
+                } else {
+                    // The blob may lack changes that have left memory since.
+                    drop(shard);
+                    Ok(search.is_in(&self.fetch(hashed, user.domain())?))
+                };
                 if is_found.map_err(|damage| damage.in_profile(user.domain()))? && visit(user).is_break() {
                     return Ok(());
                 }

@@ -161,17 +161,21 @@ impl PackedProfiles {
     }
 
     /// The same, read through to disk where needed.
-    fn fetch<T: Content>(&self, key: Hashed<'_>, domain: Domain) -> Result<Seen<T>, ProfilesError> {
+    pub(crate) fn fetch<T: Content>(
+        &self,
+        key: Hashed<'_>,
+        domain: Domain,
+    ) -> Result<Seen<T>, ProfilesError> {
         loop {
             let mut shard = self.shards.of(key.hash);
             let removals = self.removals(&shard, key);
             if let Some(content) = self.in_memory(&mut shard, key, domain)? {
                 return Ok(Seen { content, removals });
             }
-            let departures = shard.departures();
+            let (departures, has_changes) = (shard.departures(), shard.find(key).is_some());
             drop(shard);
             // Settled while the blob was read: it may be from before, with memberships that are removed.
-            if let Some(seen) = self.load_stored(key, domain, departures)?
+            if let Some(seen) = self.load_stored(key, domain, departures, has_changes)?
                 && removals.iter().all(|removal| seen.removals.contains(removal))
             {
                 return Ok(seen);
@@ -206,12 +210,15 @@ impl PackedProfiles {
     }
 
     /// Reads the content from disk, lays changes in memory over it, and keeps it in memory, unless it may be outdated.
-    /// `None`: it may be, and there are changes of what is newer; read again.
+    /// `departures` were those of the shard before, when the user had changes over the disk, or nothing in memory.
+    ///
+    /// `None`: the blob may lack changes, of those that the user had or of what came and was written meanwhile; read again.
     pub(crate) fn load_stored<T: Content>(
         &self,
         key: Hashed<'_>,
         domain: Domain,
         departures: u64,
+        has_changes: bool,
     ) -> Result<Option<Seen<T>>, ProfilesError> {
         let blob = self.store.get(key.key)?;
         let stored = blob.as_deref().map(|blob| T::read_blob(blob, domain)).transpose()?;
@@ -222,7 +229,11 @@ impl PackedProfiles {
             return Ok(Some(Seen { content, removals }));
         }
         let is_current = shard.departures() == departures;
-        let Some(found) = shard.find(key) else {
+        let found = shard.find(key);
+        if !is_current && (has_changes || found.is_some()) {
+            return Ok(None);
+        }
+        let Some(found) = found else {
             if let Some(blob) = &blob
                 && is_current
             {
@@ -230,9 +241,6 @@ impl PackedProfiles {
             }
             return Ok(Some(Seen { content: stored.unwrap_or_default(), removals }));
         };
-        if !is_current {
-            return Ok(None);
-        }
         let Some(content) = self.lay_over(&mut shard, key, found, domain, stored.unwrap_or_default())? else {
             return Ok(None);
         };

@@ -77,6 +77,8 @@ pub(crate) struct Shard {
     links_per_user: usize,
     /// See [`Shard::departures`].
     departures: u64,
+    /// See [`Shard::merges`].
+    merges: u64,
     evictions: u64,
     complete: bool,
     /// Users whose membership of a segment is removed, whatever their record here or on disk says.
@@ -125,6 +127,7 @@ impl Shard {
             budget_bytes,
             links_per_user,
             departures: 0,
+            merges: 0,
             evictions: 0,
             complete,
             hidden: HiddenUsers::default(),
@@ -144,6 +147,11 @@ impl Shard {
     /// between, so the blob is not outdated, and lacks no change that has left memory.
     pub(crate) fn departures(&self) -> u64 {
         self.departures
+    }
+
+    /// Rises whenever changes or tombstones leave memory because they are on disk.
+    pub(crate) fn merges(&self) -> u64 {
+        self.merges
     }
 
     pub(crate) fn stats(&self) -> ShardStats {

@@ -266,7 +266,8 @@ mod tests {
         let mut many = many();
         let text = many.text();
         // 5 bytes each in memory; 5 and 20 were written.
-        let line = text.lines().find(|line| line.contains("load  ")).unwrap();
+        let line =
+            text.lines().find(|line| line.starts_with("1000000  ") && line.contains("load  ")).unwrap();
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         assert_eq!(words[2..], ["5.0", "20.0", "1.00", "4.00", "7"], "{text}");
         assert!(many.is_good());

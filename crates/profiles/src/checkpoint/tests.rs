@@ -185,7 +185,7 @@ fn an_outdated_blob_is_not_kept() {
     assert_ne!(profiles.shards.of(hashed.hash).departures(), departures);
     let load = |departures| {
         profiles
-            .load_stored::<Vec<crate::Membership>>(hashed, Domain::Platform, departures)
+            .load_stored::<Vec<crate::Membership>>(hashed, Domain::Platform, departures, false)
             .unwrap()
             .unwrap()
             .content

@@ -132,6 +132,7 @@ impl Shard {
         {
             self.put_over_disk(user, found, taken, 0);
             self.departures += 1;
+            self.merges += 1;
         }
         Ok(())
     }
@@ -156,6 +157,7 @@ impl Shard {
             (Needless::Drop, _) => {
                 self.remove(found);
                 self.departures += 1;
+                self.merges += 1;
             }
             (Needless::Keep, changes) => {
                 self.kept.push(user.hash);
