@@ -420,5 +420,8 @@ fn a_small_budget_says_what_a_large_one_says() {
          evictions={without_room} read_throughs={read_throughs} differences=0"
     );
     assert_eq!(with_room, 0, "there was room for all");
-    assert!(without_room > 0 && read_throughs > lives as u64 && failures > 0 && kills > 0, "too little happened");
+    assert!(
+        without_room > 0 && read_throughs > lives as u64 && failures > 0 && kills > 0,
+        "too little happened"
+    );
 }
