@@ -128,6 +128,12 @@ fn write_length(bytes: usize, out: &mut Vec<u8>) {
 /// Appends the group of a record that changes a profile. `None`: it erases all, which needs no base.
 pub(crate) fn write_edit(edit: Edit<'_>, seen: Minute, out: &mut Vec<u8>) -> Option<()> {
     match edit {
+        // What has ended by then is dropped all the same, which shows where the clock is set back: as a removal that finds
+        // nothing, because no segment has the number 0.
+        _ if edit.operations() == 0 && !matches!(edit, Edit::Erase(ErasedSegments::All)) => {
+            let nothing = Operation { segment: SegmentId(0), change: Change::Remove };
+            write_group(std::iter::once(nothing), seen, out);
+        }
         Edit::Operations(operations) => write_group(operations.iter().copied(), seen, out),
         Edit::Erase(ErasedSegments::Only(segments)) => {
             let removals = segments.iter().map(|&segment| Operation { segment, change: Change::Remove });
