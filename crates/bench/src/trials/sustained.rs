@@ -9,6 +9,7 @@ use crate::disk;
 use crate::drive::{Failure, Lane, Measured};
 use crate::error::Error;
 use crate::latencies::Micros;
+use crate::meter::may_have_counted;
 use crate::progress::Progress;
 use crate::report::{Page, Report, mib, ms, percent};
 use crate::script::Script;
@@ -117,7 +118,8 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
         checkpoints: last.checkpoints - first.checkpoints,
         checkpoint_failures: last.checkpoint_failures,
         new_share: added as f64 / counted as f64,
-        is_miscounted: measured.errors == 0 && counted != measured.answered * pool.items_per_call,
+        is_miscounted: measured.errors == 0
+            && !may_have_counted(counted, measured.answered * pool.items_per_call),
         samples,
         aims,
         faults,
