@@ -216,15 +216,22 @@ impl RecordChange<'_> {
         let form = user.form(shard, found);
         if form.is_none_or(|form| form.has_room(edit.operations())) {
             packed.clear();
-            if pending::write_edit(edit, seen, packed).is_some() {
-                return Ok((Applied::default(), has_grown(shard.append(user.key, found, packed))));
+            if let Some(operations) = pending::write_edit(edit, seen, packed) {
+                let put_off = Applied { put_off: operations as i64, ..Applied::default() };
+                return Ok((put_off, has_grown(shard.append(user.key, found, packed))));
             }
         }
         let applied = match form {
             // All is erased, whatever it is.
-            None | Some(Form::OverDisk { .. }) => {
+            None => {
                 shard.put_dirty(user.key, found, &[]);
                 Applied::default()
+            }
+            Some(Form::OverDisk { changes, .. }) => {
+                let taken = found.map_or(0, |found| shard.taken(found));
+                let operations = pending::read_operations(changes, taken).map_err(damaged)?;
+                shard.put_dirty(user.key, found, &[]);
+                pending::no_longer_put_off(&operations)
             }
             Some(Form::Whole(before)) => {
                 if let Edit::Operations(operations) = edit
@@ -252,8 +259,9 @@ impl RecordChange<'_> {
             }
             Some(Form::OverMemory { base, changes }) => {
                 let mut operations = pending::read_operations(changes, 0).map_err(damaged)?;
+                let mut applied = pending::no_longer_put_off(&operations);
                 packed.clear();
-                let applied = match edit {
+                applied += match edit {
                     Edit::Operations(new) => {
                         operations.extend(new.iter().map(|&operation| Timed::of(operation, seen)));
                         pending::merge(base, operations, packed).map_err(damaged)?

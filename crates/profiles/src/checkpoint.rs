@@ -90,12 +90,14 @@ impl PackedProfiles {
         let is_news = position != self.checkpointed_position() || rewrite_due != *rewrite_noted;
         let mut report = CheckpointReport { position, rewritten: rewrite_due, ..CheckpointReport::default() };
         if is_news || !keys.is_empty() {
-            if let Err(error) = self.store.write(checkpoint, |put| self.write_dirty(&keys, put, &mut report))
-            {
+            let mut settled = Applied::default();
+            let fill = |put: &mut Put<'_>| self.write_dirty(&keys, put, &mut settled, &mut report);
+            if let Err(error) = self.store.write(checkpoint, fill) {
                 self.rewrite_due.fetch_or(rewrite_due, Ordering::SeqCst);
                 self.each_user(&keys, |shard, user| shard.not_written(user));
                 return Err(error);
             }
+            self.settle_later(settled);
             *rewrite_noted = rewrite_due;
         }
         reached(Stage::Written);
@@ -131,23 +133,24 @@ impl PackedProfiles {
     }
 
     /// Hands the profiles of these users to the store, in key order. A profile that has changed since the keys
-    /// were collected is newer than the position, which is allowed.
+    /// were collected is newer than the position, which is allowed. `settled` gets what merging with blobs has changed, which
+    /// counts if the store is written.
     fn write_dirty(
         &self,
         keys: &SortedKeys,
         put: &mut Put<'_>,
+        settled: &mut Applied,
         report: &mut CheckpointReport,
     ) -> Result<(), ProfilesError> {
         let mut contents = Vec::new();
         let mut places: Vec<Range<usize>> = Vec::new();
         let (mut merged, mut entries) = (Vec::new(), Vec::new());
-        let mut settled = Applied::default();
         for keys in keys.chunks(KEYS_PER_TURN) {
             contents.clear();
             places.clear();
             places.resize(keys.len(), 0..0);
-            let mut damage = None;
-            self.by_shard(&keys, |shard, user, index| match shard.take_dirty(user, &mut settled) {
+            let (mut damage, mut merged_in_memory) = (None, Applied::default());
+            self.by_shard(&keys, |shard, user, index| match shard.take_dirty(user, &mut merged_in_memory) {
                 Ok(Some(content)) => {
                     let start = contents.len();
                     // The version of a blob is found without the shard's lock.
@@ -158,6 +161,7 @@ impl PackedProfiles {
                 Ok(None) => {}
                 Err(error) => damage = Some(error),
             });
+            self.settle_later(merged_in_memory);
             damage.map_or(Ok(()), Err)?;
             for (key, place) in keys.iter().zip(&places) {
                 // The user is in memory until this is written: only a checkpoint makes it clean.
@@ -166,15 +170,16 @@ impl PackedProfiles {
                 };
                 let mut is_stored = true;
                 let blob = match Form::of(content) {
-                    Form::OverDisk { changes, .. } => {
+                    Form::OverDisk { changes, taken } => {
                         let base = self.store.get(key)?;
                         is_stored = base.is_some();
                         merged.clear();
                         merged.push(0);
-                        settled += stored::merge(
+                        *settled += stored::merge(
                             key,
                             base.as_deref(),
                             changes,
+                            taken,
                             self.links_per_user,
                             &mut entries,
                             &mut merged,
@@ -195,7 +200,6 @@ impl PackedProfiles {
                 }
             }
         }
-        self.settle_later(settled);
         Ok(())
     }
 

@@ -231,6 +231,8 @@ pub struct ProfileStats {
     pub evictions: u64,
     /// Lookups that went to the store.
     pub read_throughs: u64,
+    /// Operations that were put off and are not merged yet; see [`Applied`].
+    pub put_off: u64,
     /// Whether the warm-up has ended, complete or not.
     pub warm: bool,
     /// Whether all profiles are in memory, so that an unknown user needs no read from disk.

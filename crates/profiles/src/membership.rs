@@ -112,6 +112,9 @@ pub struct Applied {
     pub refreshed: u64,
     /// Memberships that were there, live or hidden, and were removed or erased.
     pub removed: u64,
+    /// Operations that were put off, so that it is not known yet what they change, less those put off before that are
+    /// counted above now.
+    pub put_off: i64,
 }
 
 impl AddAssign for Applied {
@@ -119,6 +122,7 @@ impl AddAssign for Applied {
         self.added += other.added;
         self.refreshed += other.refreshed;
         self.removed += other.removed;
+        self.put_off += other.put_off;
     }
 }
 

@@ -15,7 +15,7 @@ use ia_model::{Domain, ErasedSegments, Minute, Record, SegmentId, UserKey};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// The options of [`PackedProfiles`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct PackedProfiles {
     pub(crate) links_per_user: usize,
     /// What changes did that were put off and have been merged since, not reported yet.
     settled: Mutex<Applied>,
+    /// Operations that were put off and are not counted yet.
+    put_off: AtomicI64,
     pub(crate) replacements: Replacements,
 }
 
@@ -111,6 +113,7 @@ impl PackedProfiles {
             applier: Mutex::new(Applier::new(options.links_per_user)),
             links_per_user: options.links_per_user,
             settled: Mutex::default(),
+            put_off: AtomicI64::new(0),
             replacements: Replacements::default(),
         })
     }
@@ -134,6 +137,11 @@ impl PackedProfiles {
         if applied != Applied::default() {
             *lock(&self.settled) += applied;
         }
+    }
+
+    /// Notes what is reported.
+    pub(crate) fn report(&self, applied: &Applied) {
+        self.put_off.fetch_add(applied.put_off, Ordering::Relaxed);
     }
 
     /// What was settled since the last report.
@@ -247,7 +255,8 @@ impl PackedProfiles {
         Ok(Some(Seen { content, removals }))
     }
 
-    /// Lays the changes of a record over what is on disk, and keeps the result in memory.
+    /// Lays the changes of a record over what is on disk, and keeps the result in memory; not while the checkpoint has some of
+    /// them, which it counts if it does not fail.
     fn lay_over<T: Content>(
         &self,
         shard: &mut Shard,
@@ -257,12 +266,14 @@ impl PackedProfiles {
         base: T,
     ) -> Result<Option<T>, ProfilesError> {
         let Form::OverDisk { changes, .. } = Form::of(shard.content(found)) else { return Ok(None) };
-        let changed = base.changed(changes, shard.taken(found), self.links_per_user);
+        let changed = base.changed(changes, 0, self.links_per_user);
         let (content, applied) = changed.map_err(|damage| damage.in_profile(domain))?;
-        self.settle_later(applied);
-        let mut packed = Vec::new();
-        content.pack(&mut packed);
-        shard.put_loaded(key, Some(found), &packed);
+        if shard.taken(found) == 0 {
+            self.settle_later(applied);
+            let mut packed = Vec::new();
+            content.pack(&mut packed);
+            shard.put_loaded(key, Some(found), &packed);
+        }
         Ok(Some(content))
     }
 
@@ -339,6 +350,7 @@ impl Profiles for PackedProfiles {
         self.applied_position.fetch_max(position, Ordering::SeqCst);
         let mut reported = self.take_settled();
         reported += applied;
+        self.report(&reported);
         Ok(reported)
     }
 
@@ -402,7 +414,9 @@ impl Profiles for PackedProfiles {
     }
 
     fn settle(&self) -> Result<Option<Applied>, ProfilesError> {
-        self.settle_some()
+        let settled = self.settle_some()?;
+        settled.iter().for_each(|applied| self.report(applied));
+        Ok(settled)
     }
 
     fn applied_position(&self) -> u64 {
@@ -428,6 +442,7 @@ impl Profiles for PackedProfiles {
             read_throughs: self.store.lookups(),
             warm: self.warm.load(Ordering::Relaxed),
             complete: true,
+            put_off: self.put_off.load(Ordering::Relaxed).max(0).cast_unsigned(),
             resident_bytes: self.replacements.waiting_bytes() as u64,
             ..ProfileStats::default()
         };

@@ -125,14 +125,16 @@ fn write_length(bytes: usize, out: &mut Vec<u8>) {
     out.extend(bytes.to_le_bytes());
 }
 
-/// Appends the group of a record that changes a profile. `None`: it erases all, which needs no base.
-pub(crate) fn write_edit(edit: Edit<'_>, seen: Minute, out: &mut Vec<u8>) -> Option<()> {
+/// Appends the group of a record that changes a profile, and returns how many operations it has. `None`: it erases all,
+/// which needs no base.
+pub(crate) fn write_edit(edit: Edit<'_>, seen: Minute, out: &mut Vec<u8>) -> Option<usize> {
     match edit {
         // What has ended by then is dropped all the same, which shows where the clock is set back: as a removal that finds
         // nothing, because no segment has the number 0.
         _ if edit.operations() == 0 && !matches!(edit, Edit::Erase(ErasedSegments::All)) => {
             let nothing = Operation { segment: SegmentId(0), change: Change::Remove };
             write_group(std::iter::once(nothing), seen, out);
+            return Some(1);
         }
         Edit::Operations(operations) => write_group(operations.iter().copied(), seen, out),
         Edit::Erase(ErasedSegments::Only(segments)) => {
@@ -141,7 +143,7 @@ pub(crate) fn write_edit(edit: Edit<'_>, seen: Minute, out: &mut Vec<u8>) -> Opt
         }
         Edit::Erase(ErasedSegments::All) => return None,
     }
-    Some(())
+    Some(edit.operations())
 }
 
 fn write_group(operations: impl ExactSizeIterator<Item = Operation>, seen: Minute, out: &mut Vec<u8>) {
@@ -211,6 +213,12 @@ pub(crate) fn read_operations(changes: &[u8], taken: usize) -> Result<Vec<Timed>
         read_group(&mut input, is_counted, &mut operations).ok_or(Malformed("changes in memory"))?;
     }
     Ok(operations)
+}
+
+/// What is said of operations of changes, beside what they do, once they are merged.
+pub(crate) fn no_longer_put_off(operations: &[Timed]) -> Applied {
+    let counted = operations.iter().filter(|timed| timed.is_counted).count();
+    Applied { put_off: -(counted as i64), ..Applied::default() }
 }
 
 /// Merges operations, which are in the order of their records, into a packed profile, where no bytes are no memberships, and

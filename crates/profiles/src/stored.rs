@@ -41,7 +41,9 @@ impl Content for Vec<Membership> {
 
     fn changed(self, changes: &[u8], taken: usize, _: usize) -> Result<(Self, Applied), Malformed> {
         let mut merger = Merger::of(self);
-        let applied = merger.merge_records(&mut pending::read_operations(changes, taken)?);
+        let mut operations = pending::read_operations(changes, taken)?;
+        let mut applied = pending::no_longer_put_off(&operations);
+        applied += merger.merge_records(&mut operations);
         Ok((merger.after, applied))
     }
 
@@ -78,11 +80,13 @@ impl Content for Links {
     }
 }
 
-/// Merges changes into the blob under a key, and appends the packed form. Nothing is appended where nothing is left.
+/// Merges changes into the blob under a key, and appends the packed form. Nothing is appended where nothing is left. The
+/// first `taken` bytes of the changes are not counted.
 pub(crate) fn merge(
     key: &[u8],
     blob: Option<&[u8]>,
     changes: &[u8],
+    taken: usize,
     links_per_user: usize,
     entries: &mut Vec<Membership>,
     out: &mut Vec<u8>,
@@ -94,10 +98,10 @@ pub(crate) fn merge(
         }
         None => &[],
     };
-    merge_packed(key, base, changes, 0, links_per_user, out)
+    merge_packed(key, base, changes, taken, links_per_user, out)
 }
 
-/// The same for a packed form in memory. The first `taken` bytes of the changes are not counted.
+/// The same for a packed form in memory.
 pub(crate) fn merge_packed(
     key: &[u8],
     base: &[u8],
@@ -108,7 +112,11 @@ pub(crate) fn merge_packed(
 ) -> Result<Applied, ProfilesError> {
     match domain_of_profile(key)? {
         Some(domain) => pending::read_operations(changes, taken)
-            .and_then(|operations| pending::merge(base, operations, out))
+            .and_then(|operations| {
+                let mut applied = pending::no_longer_put_off(&operations);
+                applied += pending::merge(base, operations, out)?;
+                Ok(applied)
+            })
             .map_err(|damage| damage.in_profile(domain)),
         None => {
             let links = unpack::<Links>(base, Domain::Platform)?;

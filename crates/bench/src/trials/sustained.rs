@@ -9,7 +9,7 @@ use crate::disk;
 use crate::drive::{Failure, Lane, Measured};
 use crate::error::Error;
 use crate::latencies::Micros;
-use crate::meter::may_have_counted;
+use crate::meter::Counted;
 use crate::progress::Progress;
 use crate::report::{Page, Report, mib, ms, percent};
 use crate::script::Script;
@@ -54,8 +54,8 @@ pub(crate) struct Sustained {
 #[derive(Debug, Clone, Serialize)]
 struct Sample {
     at_seconds: f64,
-    added: u64,
-    refreshed: u64,
+    #[serde(flatten)]
+    counted: Counted,
     checkpoints: u64,
     checkpoint_failures: u64,
     log_bytes: u64,
@@ -85,8 +85,7 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
 
     let course = Timeline::new(seen.answers).course(plan.sustain_seconds);
     let (first, last) = (&samples[0], &samples[samples.len() - 1]);
-    let added = last.added - first.added;
-    let counted = added + last.refreshed - first.refreshed;
+    let counted = last.counted.since(first.counted);
     let measured = seen.measured;
     let mut faults = Faults::default();
     faults.add(&measured);
@@ -117,9 +116,8 @@ pub(super) async fn run(at: &Installation, plan: &Plan, progress: &Progress) -> 
         latency: measured.latencies.micros(),
         checkpoints: last.checkpoints - first.checkpoints,
         checkpoint_failures: last.checkpoint_failures,
-        new_share: added as f64 / counted as f64,
-        is_miscounted: measured.errors == 0
-            && !may_have_counted(counted, measured.answered * pool.items_per_call),
+        new_share: counted.added as f64 / counted.written() as f64,
+        is_miscounted: measured.errors == 0 && counted.written() != measured.answered * pool.items_per_call,
         samples,
         aims,
         faults,
@@ -207,8 +205,7 @@ async fn sample(target: &Target, data_dir: &std::path::Path, at: Duration) -> Re
     let disk = disk::usage(data_dir)?;
     Ok(Sample {
         at_seconds: at.as_secs_f64(),
-        added: metrics.get("memberships_added_total")?,
-        refreshed: metrics.get("memberships_refreshed_total")?,
+        counted: Counted::of(&metrics)?,
         checkpoints: metrics.get("checkpoint_seconds_count")?,
         checkpoint_failures: metrics.get("checkpoint_failures_total")?,
         log_bytes: disk.log,

@@ -38,7 +38,7 @@ proptest! {
         let (merged, taken) = (merged.min(records.len()), taken.min(records.len()));
         let mut at_once = Merger::default();
         let (mut counted, mut changes, mut taken_bytes) = (Applied::default(), Vec::new(), 0);
-        let mut base = Vec::new();
+        let (mut base, mut put_off) = (Vec::new(), 0);
         for (index, (seen, operations)) in records.iter().enumerate() {
             if index == merged {
                 base.clone_from(&at_once.before);
@@ -48,11 +48,13 @@ proptest! {
             if index < merged {
                 continue;
             }
-            prop_assert_eq!(write_edit(Edit::Operations(operations), *seen, &mut changes), Some(()));
+            let written = write_edit(Edit::Operations(operations), *seen, &mut changes);
+            prop_assert_eq!(written, Some(operations.len()));
             if index < taken {
                 taken_bytes = changes.len();
             } else {
                 counted += applied;
+                put_off += operations.len() as i64;
             }
         }
         if merged < records.len() {
@@ -60,9 +62,11 @@ proptest! {
             base.pack(&mut packed);
             at_once.before.pack(&mut expected);
             let operations = read_operations(&changes, taken_bytes).unwrap();
+            prop_assert_eq!(no_longer_put_off(&operations).put_off, -put_off);
             prop_assert_eq!(merge(&packed, operations, &mut out).unwrap(), counted);
             prop_assert_eq!(out, expected);
             let (found, applied) = base.changed(&changes, taken_bytes, 0).unwrap();
+            counted.put_off = -put_off;
             prop_assert_eq!((&found, applied), (&at_once.before, counted));
         }
     }
@@ -119,7 +123,7 @@ fn links_that_were_put_off_are_made_in_their_order() {
     }
     let key = links::LinksKey::of(&user(9)).unwrap();
     let (mut packed, mut expected) = (Vec::new(), Vec::new());
-    stored::merge(key.as_bytes(), None, &changes, 2, &mut Vec::new(), &mut packed).unwrap();
+    stored::merge(key.as_bytes(), None, &changes, 0, 2, &mut Vec::new(), &mut packed).unwrap();
     links::pack(&at_once, &mut expected);
     assert_eq!(packed, expected);
 }

@@ -27,7 +27,7 @@ fn checkpoint_and_warm_up(profiles: &PackedProfiles) {
 }
 
 fn applied(added: u64, refreshed: u64, removed: u64) -> Applied {
-    Applied { added, refreshed, removed }
+    Applied { added, refreshed, removed, put_off: 0 }
 }
 
 /// Applies a record, and compares what it has changed. Of a user that is on disk this is known once it was read, and what an

@@ -170,6 +170,8 @@ struct Life {
     /// What the records have changed by the reference, and what was reported. `None` after a crash, which reports some of
     /// it again, and after an erase of all that is on disk.
     counts: Option<(Applied, Applied)>,
+    /// It was never opened again.
+    is_first: bool,
 }
 
 /// The number of steps over all sequences.
@@ -198,6 +200,7 @@ impl Life {
             minute: 1000,
             is_waiting: false,
             counts: Some(Default::default()),
+            is_first: true,
         }
     }
 
@@ -210,8 +213,13 @@ impl Life {
         let expected = self.reference.apply(position, &record).unwrap();
         let is_complete = self.packed().stats().complete;
         let found = self.packed().apply(position, &record).unwrap();
+        // Then all are in memory, and each change is known at once.
+        let is_known = self.is_first && self.options == SMALL;
         if is_replacement(&record) {
             self.is_waiting = true;
+            assert!(!is_known || found == Applied::default(), "it is counted when it is settled: {found:?}");
+        } else if is_known {
+            assert_eq!(found, expected);
         }
         let is_erased =
             matches!(&record, Record::Erase(erase) if erase.segments == ErasedSegments::All && !is_complete);
@@ -256,6 +264,7 @@ impl Life {
 
     /// Stops without a checkpoint, opens again, and replays the records after the checkpoint.
     fn crash(&mut self) {
+        self.is_first = false;
         self.packed = None;
         self.packed = Some(open(self.dir.path(), self.options));
         let covered = self.packed().checkpointed_position();

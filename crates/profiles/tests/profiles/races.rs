@@ -2,7 +2,7 @@
 
 use crate::records::*;
 use ia_model::{Expiry, Minute, Operation};
-use ia_profiles::{MemoryProfiles, ProfileOptions, Profiles};
+use ia_profiles::{Applied, MemoryProfiles, ProfileOptions, Profiles};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -92,6 +92,7 @@ fn a_replay_over_a_checkpoint_that_ran_meanwhile_is_right() {
         let profiles = open(dir.path(), options);
         let reference = MemoryProfiles::new(SMALL.links_per_user);
         let mut log = Vec::new();
+        let (mut expected, mut found) = (Applied::default(), Applied::default());
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let _end = StopOnDrop(&done);
@@ -104,11 +105,14 @@ fn a_replay_over_a_checkpoint_that_ran_meanwhile_is_right() {
                 });
                 let id = u64::from(position * 7 % 31 + 1);
                 let record = ingest(1000 + position / 10, [(user(id), operations.collect())]);
-                reference.apply(u64::from(position), &record).unwrap();
-                profiles.apply(u64::from(position), &record).unwrap();
+                expected += reference.apply(u64::from(position), &record).unwrap();
+                found += profiles.apply(u64::from(position), &record).unwrap();
                 log.push(record);
             }
         });
+        found += merge_all(&profiles);
+        assert_eq!(found, expected, "each change counts once, whoever merges it");
+        assert_eq!(profiles.stats().put_off, 0);
         let last = log.len() as u64;
         profiles.apply(last + 1, &ingest(1300, [(user(1), vec![add(9, 9, Expiry::Never)])])).unwrap();
         drop(profiles);

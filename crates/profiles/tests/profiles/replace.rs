@@ -78,7 +78,7 @@ fn later_records_win() {
         profiles.checkpoint().unwrap();
         profiles.apply(2, &replace(101, S, users(1..=1000))).unwrap();
         let again = ingest(102, [(user(900), vec![add(S, 7, until(200))])]);
-        let added = Applied { added: 1, refreshed: 0, removed: 0 };
+        let added = Applied { added: 1, ..Applied::default() };
         let erased = Applied { removed: 1, ..Applied::default() };
         let out = erase(102, user(902), ErasedSegments::Only(vec![SegmentId(S)]));
         let later = [again, erase(102, user(901), ErasedSegments::All), out];

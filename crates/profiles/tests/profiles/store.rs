@@ -45,12 +45,12 @@ fn memory_stays_within_the_budget_once_it_is_clean() {
         }
         profiles.checkpoint().unwrap();
         // Reads bring them into memory, where there is no room for all.
-        for id in (1..=round * 1000).step_by(29) {
+        for id in (1 + round % 29..=round * 1000).step_by(29) {
             assert_eq!(profiles.load(&user(id), Minute(100)).unwrap().len(), 1, "user {id}");
         }
     }
     let stats = profiles.stats();
-    assert!(stats.evictions > 5_000, "{stats:?}");
+    assert!(stats.evictions > 20_000, "{stats:?}");
     assert!(stats.resident_bytes < options.memory_budget_bytes * 3 / 2, "{stats:?}");
     assert!(!stats.complete);
     for id in (1..=40_000).step_by(997) {

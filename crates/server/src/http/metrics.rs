@@ -48,7 +48,7 @@ struct GaugeSource<'s> {
 type ReadGauge = fn(&GaugeSource<'_>) -> u64;
 
 /// Name, help text and value of each gauge.
-const GAUGES: [(&str, &str, ReadGauge); 16] = [
+const GAUGES: [(&str, &str, ReadGauge); 17] = [
     ("ready", "1 while the server takes writes", |now| now.is_ready.into()),
     ("log_writable", "1 while the log can make records durable", |now| {
         (now.engine.log_state == LogState::Writable).into()
@@ -70,6 +70,9 @@ const GAUGES: [(&str, &str, ReadGauge); 16] = [
     ("profiles_resident_bytes", "Memory of the profiles", |now| now.engine.profiles.resident_bytes),
     ("profiles_dirty_bytes", "Memory of profiles that wait for a checkpoint", |now| {
         now.engine.profiles.dirty_bytes
+    }),
+    ("memberships_put_off", "Changes that are kept as they came and are not counted yet", |now| {
+        now.engine.profiles.put_off
     }),
     ("catalog_generation", "Generation of the catalog in force", |now| now.engine.catalog_generation),
     ("files_unfinished", "Jobs of files that are not finished", |now| now.engine.unfinished_files as u64),
